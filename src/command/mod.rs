@@ -1,0 +1,46 @@
+//! One file per subcommand: the only place where things are wired together.
+
+mod completions;
+mod demo;
+mod doctor;
+mod guard;
+mod halt;
+mod list;
+mod plan;
+mod recover;
+mod report;
+mod run;
+mod schema;
+mod serve;
+mod stack;
+mod validate;
+
+use std::process::ExitCode;
+
+use crate::cli::{Cli, Command};
+use crate::store::StateDir;
+
+/// Does what the command line says; the exit code says what came of it.
+///
+/// # Errors
+/// What stopped it, for people. Nothing was touched, or everything was taken back.
+pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
+    let state = StateDir::find(cli.state);
+    match cli.command {
+        Command::Run(args) => run::run(args, state?).await,
+        Command::Plan(args) => plan::run(args, state?).await,
+        Command::Validate(args) => validate::run(&args),
+        Command::Schema { of } => schema::run(of),
+        Command::Recover(args) => recover::run(args, state?).await,
+        Command::Halt { reason } => halt::halt(&reason, &state?),
+        Command::Resume => halt::resume(&state?),
+        Command::Report(args) => report::run(&args, &state?),
+        Command::List { json } => list::run(json, &state?),
+        Command::Doctor(args) => doctor::run(args, state?).await,
+        Command::Demo(args) => demo::run(args, state?).await,
+        Command::Stack(args) => stack::run(args, state?).await,
+        Command::Completions { shell } => completions::run(shell),
+        Command::Guard(args) => guard::run(args).await,
+        Command::Serve(args) => serve::run(args).await,
+    }
+}

@@ -1,0 +1,10 @@
+//! `squall plan`.
+
+use std::process::ExitCode;
+
+use crate::cli;
+use crate::store::StateDir;
+
+pub(super) async fn run(_args: cli::Plan, _state: StateDir) -> anyhow::Result<ExitCode> {
+    anyhow::bail!("in work")
+}

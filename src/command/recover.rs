@@ -1,0 +1,10 @@
+//! `squall recover`.
+
+use std::process::ExitCode;
+
+use crate::cli;
+use crate::store::StateDir;
+
+pub(super) async fn run(_args: cli::Recover, _state: StateDir) -> anyhow::Result<ExitCode> {
+    anyhow::bail!("in work")
+}

@@ -1,0 +1,351 @@
+//! What can be disturbed: an instance, its settings, and a change of one of them.
+//!
+//! Everything here is plain data that can be stored, shown and replayed by a process that never saw it
+//! being made. This module knows nothing else of the program.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// The identity of an instance: a container id, or the name of a local or simulated process.
+/// Never a PID or a namespace, which other processes inherit.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct InstanceId(pub String);
+
+impl fmt::Display for InstanceId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// Which life of the instance this is: a container's `StartedAt`, a process's start time.
+/// Settings that die with the process (a pause) are gone in another epoch.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Epoch(pub String);
+
+/// An instance as it was observed.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Instance {
+    /// Identity, the same over restarts.
+    pub id: InstanceId,
+    /// The name people use, such as `shop-1`.
+    pub name: String,
+    /// The service it is a replica of.
+    pub service: String,
+    /// The failure domain it runs in, where it is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zone: Option<String>,
+    /// The image it was made from, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image: Option<String>,
+    /// Labels, as the engine tells them.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Which life of the instance this is.
+    pub epoch: Epoch,
+    /// Its health check, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub health: Option<Health>,
+    /// How often its engine has restarted it.
+    #[serde(default)]
+    pub restarts: u64,
+    /// What makes it special, for better or worse.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub traits: BTreeSet<Trait>,
+    /// The value of every aspect that can be observed.
+    pub settings: BTreeMap<Aspect, Setting>,
+}
+
+impl Instance {
+    /// Whether its main process runs and is not paused.
+    #[must_use]
+    pub fn is_up(&self) -> bool {
+        self.settings.get(&Aspect::Running) == Some(&Setting::Running(true))
+            && self.settings.get(&Aspect::Paused) != Some(&Setting::Paused(true))
+    }
+
+    /// Whether its main process exists, paused or not.
+    #[must_use]
+    pub fn is_running(&self) -> bool {
+        self.settings.get(&Aspect::Running) == Some(&Setting::Running(true))
+    }
+
+    /// Whether it counts as healthy: up, and its own health check, if any, does not say otherwise.
+    #[must_use]
+    pub fn is_healthy(&self) -> bool {
+        self.is_up() && matches!(self.health, None | Some(Health::Healthy))
+    }
+}
+
+/// What an instance's own health check says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Health {
+    /// The check passes.
+    Healthy,
+    /// The check fails.
+    Unhealthy,
+    /// The check has not passed yet.
+    Starting,
+}
+
+/// A fact about an instance that decides whether it may be disturbed.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Trait {
+    /// Its engine deletes it when it stops (`docker run --rm`), so it could not be started again.
+    AutoRemove,
+    /// Somebody replaces it when it stops (Swarm, Kubernetes), naming who.
+    Orchestrated(String),
+    /// Its engine starts it again after a crash (a restart policy).
+    Restarts,
+    /// It shares the host's network.
+    HostNetwork,
+    /// It publishes ports that its engine chooses anew at each start.
+    RandomPorts,
+    /// It is this very program, its guard, or something the program made.
+    Ours,
+}
+
+/// What about an instance can be set; at most one active fault per aspect of an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Aspect {
+    /// Whether the main process runs.
+    Running,
+    /// Whether its processes are frozen.
+    Paused,
+    /// What a command of the user's changes, which nobody else can observe.
+    Custom,
+}
+
+/// One aspect of an instance and the value it has, or shall have.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Setting {
+    /// The main process runs, or does not. Observed, and set back.
+    Running(bool),
+    /// The main process is gone because of a signal.
+    Killed(Kill),
+    /// The main process is gone because it was asked to stop.
+    Stopped {
+        /// How long it has for that before it is killed.
+        #[serde(with = "humantime_text")]
+        timeout: Duration,
+    },
+    /// The main process is another one than before. Momentary: there is nothing to observe but a new epoch.
+    Restarted {
+        /// How long it has to stop before it is killed.
+        #[serde(with = "humantime_text")]
+        timeout: Duration,
+    },
+    /// Its processes are frozen, or are not. Observed, and set back.
+    Paused(bool),
+    /// A command of the user's has run. Momentary: its evidence is its exit status.
+    Ran(Command),
+}
+
+impl Setting {
+    /// Which aspect this is a value of.
+    #[must_use]
+    pub fn aspect(&self) -> Aspect {
+        match self {
+            Self::Running(_) | Self::Killed(_) | Self::Stopped { .. } | Self::Restarted { .. } => Aspect::Running,
+            Self::Paused(_) => Aspect::Paused,
+            Self::Ran(_) => Aspect::Custom,
+        }
+    }
+
+    /// How long an engine may still be busy with this after the process that asked for it has died.
+    /// A way back is proven only after that time (an injection without a recorded end may still be executing).
+    #[must_use]
+    pub fn longest(&self) -> Duration {
+        const MARGIN: Duration = Duration::from_millis(500);
+        match self {
+            Self::Stopped { timeout } | Self::Restarted { timeout } => *timeout + 2 * MARGIN,
+            Self::Ran(command) => command.timeout + MARGIN,
+            Self::Running(_) | Self::Killed(_) | Self::Paused(_) => MARGIN,
+        }
+    }
+}
+
+impl fmt::Display for Setting {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Running(true) => f.write_str("running"),
+            Self::Running(false) => f.write_str("not running"),
+            Self::Killed(Kill { signal, via }) => write!(f, "killed with {signal} ({via})"),
+            Self::Stopped { timeout } => write!(f, "stopped within {}", humantime::format_duration(*timeout)),
+            Self::Restarted { .. } => f.write_str("restarted"),
+            Self::Paused(true) => f.write_str("paused"),
+            Self::Paused(false) => f.write_str("not paused"),
+            Self::Ran(command) => write!(f, "ran {command}"),
+        }
+    }
+}
+
+/// How a main process is killed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Kill {
+    /// Which signal.
+    pub signal: Signal,
+    /// Who sends it.
+    pub via: Via,
+}
+
+/// A signal by its name, such as `SIGKILL`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "UPPERCASE")]
+#[expect(missing_docs, reason = "signal(7) documents them")]
+pub enum Signal {
+    #[default]
+    SigKill,
+    SigTerm,
+    SigInt,
+    SigQuit,
+    SigHup,
+    SigAbrt,
+    SigSegv,
+    SigUsr1,
+    SigUsr2,
+}
+
+impl Signal {
+    /// The name as signal(7) spells it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::SigKill => "SIGKILL",
+            Self::SigTerm => "SIGTERM",
+            Self::SigInt => "SIGINT",
+            Self::SigQuit => "SIGQUIT",
+            Self::SigHup => "SIGHUP",
+            Self::SigAbrt => "SIGABRT",
+            Self::SigSegv => "SIGSEGV",
+            Self::SigUsr1 => "SIGUSR1",
+            Self::SigUsr2 => "SIGUSR2",
+        }
+    }
+}
+
+impl fmt::Display for Signal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Who sends a signal to the main process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Via {
+    /// The engine: an operator's kill. Restart policies do not act.
+    #[default]
+    Engine,
+    /// The host's kernel: a crash. Restart policies act.
+    Host,
+}
+
+impl fmt::Display for Via {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Engine => "by the engine",
+            Self::Host => "as a crash",
+        })
+    }
+}
+
+/// A command: an argument list, never a shell's line.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Command {
+    /// Program and arguments. `${NAME}` is resolved only where the command runs, so that journals hold no secret.
+    pub run: Vec<String>,
+    /// Where it runs.
+    pub place: Place,
+    /// After this it is killed and counts as failed.
+    #[serde(with = "humantime_text")]
+    pub timeout: Duration,
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}`", self.run.join(" "))?;
+        match self.place {
+            Place::Target => f.write_str(" in it"),
+            Place::Here => f.write_str(" here"),
+        }
+    }
+}
+
+/// Where a command runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Place {
+    /// Inside the instance.
+    #[default]
+    Target,
+    /// On the machine where Squall runs, with `SQUALL_INSTANCE`, `SQUALL_NAME`, `SQUALL_SERVICE` and
+    /// `SQUALL_ZONE` in its environment.
+    Here,
+}
+
+/// One change of a run: one setting of one instance, with its way back.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Change {
+    /// Its place in the plan, from 0. Together with the run's id it names everything that the change creates.
+    pub n: usize,
+    /// Whom it changes.
+    pub instance: InstanceId,
+    /// The instance's name, for people.
+    pub name: String,
+    /// The life of the instance that it was planned for.
+    pub epoch: Epoch,
+    /// The value observed before, where the aspect can be observed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub before: Option<Setting>,
+    /// The value it shall have.
+    pub to: Setting,
+    /// The way back.
+    pub back: Back,
+}
+
+/// The way back from a change.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Back {
+    /// Set this value.
+    To(Setting),
+    /// There is nothing to set back.
+    Nothing,
+}
+
+impl fmt::Display for Change {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.name, self.to)
+    }
+}
+
+/// Durations in stored data are written as people write them (`200ms`).
+pub mod humantime_text {
+    use std::time::Duration;
+
+    use serde::{Deserialize as _, Deserializer, Serializer};
+
+    /// Writes `200ms`.
+    pub fn serialize<S: Serializer>(d: &Duration, s: S) -> Result<S::Ok, S::Error> {
+        s.collect_str(&humantime::format_duration(*d))
+    }
+
+    /// Reads `200ms`.
+    ///
+    /// # Errors
+    /// Where the text is no duration.
+    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
+        let text = String::deserialize(d)?;
+        humantime::parse_duration(&text).map_err(serde::de::Error::custom)
+    }
+}

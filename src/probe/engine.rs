@@ -1,0 +1,26 @@
+//! What the engine knows about a service: how many instances run, are healthy, or were restarted.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// Ask the engine about a service; the number is the probe's value.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct EngineProbe {
+    /// The service.
+    pub service: String,
+    /// Which number.
+    pub count: Count,
+}
+
+/// A number that the engine knows about a service.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Count {
+    /// Instances whose main process runs and is not paused.
+    Running,
+    /// Running instances whose health check, if they have one, passes.
+    Healthy,
+    /// Restarts by the engine, over all instances.
+    Restarts,
+}

@@ -1,0 +1,88 @@
+//! What can be asked: one file per probe, its parameters and how it asks.
+//!
+//! A probe answers one question once; how often it is asked and what is expected of the answers is not its business.
+
+mod engine;
+mod exec;
+mod http;
+mod tcp;
+
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+pub use engine::EngineProbe;
+pub use exec::Exec;
+pub use http::Http;
+pub use tcp::Tcp;
+
+use crate::experiment::{Rate, Span};
+
+/// A probe with its parameters.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Probe {
+    /// Ask over HTTP.
+    Http(Http),
+    /// Connect over TCP.
+    Tcp(Tcp),
+    /// Run a command.
+    Exec(Exec),
+    /// Ask the engine about a service.
+    Engine(EngineProbe),
+}
+
+impl Probe {
+    /// Every probe's name as the file spells it.
+    pub const NAMES: [&'static str; 4] = ["http", "tcp", "exec", "engine"];
+
+    /// Its name as the file spells it.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Http(_) => "http",
+            Self::Tcp(_) => "tcp",
+            Self::Exec(_) => "exec",
+            Self::Engine(_) => "engine",
+        }
+    }
+
+    /// How often it asks unless told otherwise.
+    #[must_use]
+    pub fn default_rate(&self) -> Rate {
+        match self {
+            Self::Http(_) | Self::Tcp(_) => Rate(10.0),
+            Self::Exec(_) | Self::Engine(_) => Rate(1.0),
+        }
+    }
+
+    /// How long an answer may take unless told otherwise.
+    #[must_use]
+    pub fn default_timeout(&self) -> Span {
+        Span(match self {
+            Self::Http(_) | Self::Tcp(_) => Duration::from_secs(1),
+            Self::Exec(_) | Self::Engine(_) => Duration::from_secs(5),
+        })
+    }
+}
+
+/// What came of asking once.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Answer {
+    /// The answer is what it should be.
+    Good {
+        /// The value in it, for probes that read one.
+        value: Option<String>,
+    },
+    /// The system did not answer, or answered wrongly.
+    Failed(Failure),
+    /// The question could not be asked for a reason of our own: resolver, route, descriptors, sent late.
+    /// It says nothing about the system.
+    CouldNotAsk(String),
+}
+
+/// How the system failed to answer, in a few words that samples can be counted by, such as `connection refused`,
+/// `timeout` or `status 503`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Failure(pub String);

@@ -1,0 +1,287 @@
+//! The state of a run: the fold of its events and nothing else.
+//!
+//! Used live, for recovery and for every report alike, so that none of them can disagree. Knows no file and no channel.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use indexmap::IndexMap;
+use jiff::Timestamp;
+
+use crate::engine::Outcome;
+use crate::event::{Actor, Event, GuardKind, Judged, Phase, Reason, Spared, Stamped, Standing, Started, Window};
+use crate::exit::Verdict;
+use crate::instance::{Back, Change, Instance};
+
+/// What is known of a run.
+#[derive(Debug, Clone, Default)]
+pub struct RunState {
+    /// How many events are folded in.
+    pub seq: u64,
+    /// The first event's time.
+    pub began: Option<Timestamp>,
+    /// The last event's time.
+    pub last: Option<Timestamp>,
+    /// How it began.
+    pub started: Option<Box<Started>>,
+    /// What people should know.
+    pub warnings: Vec<String>,
+    /// The phases so far, each with its begin; one ends where the next begins.
+    pub phases: Vec<(Phase, Timestamp)>,
+    /// How long the running phase is planned to take (ms).
+    pub planned_ms: Option<u64>,
+    /// What the probes saw, in the order of the file.
+    pub checks: IndexMap<String, CheckState>,
+    /// The first breach of each check and phase.
+    pub breaches: Vec<Breach>,
+    /// Who is hit.
+    pub hit: Vec<Instance>,
+    /// Who is not.
+    pub spared: Vec<Spared>,
+    /// The guards, newest last.
+    pub guards: Vec<(GuardKind, String)>,
+    /// All changes, by number.
+    pub changes: Vec<ChangeState>,
+    /// When the guard acts, whatever the runner does.
+    pub deadline: Option<Timestamp>,
+    /// What happened to instances that this run did not do.
+    pub noticed: Vec<(Timestamp, String, String)>,
+    /// Why it stopped before its planned end: the first reason given.
+    pub stopping: Option<(Timestamp, Reason, String)>,
+    /// The instances after the way back: name, and what differs.
+    pub restored: Vec<(String, Vec<String>)>,
+    /// The recovery, once it is known.
+    pub recovery: Option<RecoveryState>,
+    /// The end, once it is reached.
+    pub finished: Option<(Timestamp, Verdict, Reason, String)>,
+}
+
+/// What is known of a check.
+#[derive(Debug, Clone, Default)]
+pub struct CheckState {
+    /// Whether it is one of `safety`.
+    pub safety: bool,
+    /// The points of its chart.
+    pub windows: Vec<Window>,
+    /// What it came to, by phase.
+    pub judged: BTreeMap<Phase, Judged>,
+}
+
+/// An expectation beyond its budget.
+#[derive(Debug, Clone, PartialEq)]
+#[expect(missing_docs, reason = "as in Event::Breached")]
+pub struct Breach {
+    pub at: Timestamp,
+    pub phase: Phase,
+    pub check: String,
+    pub safety: bool,
+    pub standing: Standing,
+}
+
+/// What is known of a change.
+#[derive(Debug, Clone)]
+pub struct ChangeState {
+    /// The change.
+    pub change: Change,
+    /// When it was about to be made.
+    pub injecting: Option<Timestamp>,
+    /// When it was made, what came of it, and how long that took.
+    pub injected: Option<(Timestamp, Outcome, Duration)>,
+    /// Why it could not be made.
+    pub inject_error: Option<String>,
+    /// Whether its effect is proven, and how.
+    pub bite: Option<(Timestamp, bool, String)>,
+    /// When it was about to be taken back.
+    pub reverting: Option<Timestamp>,
+    /// When it was taken back, what came of it, by whom, and how long that took.
+    pub reverted: Option<(Timestamp, Outcome, Actor, Duration)>,
+    /// Why attempts to take it back failed.
+    pub revert_errors: Vec<String>,
+    /// The command to take it back by hand, where all attempts failed.
+    pub stuck: Option<String>,
+}
+
+/// What is known of the recovery.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RecoveryState {
+    /// Time to recover; nothing where it did not, in time.
+    pub rto: Option<Duration>,
+    /// The same for each check.
+    pub checks: BTreeMap<String, Option<Duration>>,
+}
+
+/// An event that cannot follow the ones before it: the journal is damaged, or this is a bug.
+#[derive(Debug, thiserror::Error)]
+#[error("event {seq} of the journal cannot be: {why}")]
+pub struct Illegal {
+    /// Which event.
+    pub seq: u64,
+    /// Why not.
+    pub why: String,
+}
+
+impl RunState {
+    /// Folds one event in.
+    ///
+    /// # Errors
+    /// Where it cannot follow the events before it.
+    pub fn apply(&mut self, stamped: &Stamped) -> Result<(), Illegal> {
+        let at = stamped.at;
+        let illegal = |why: &str| Illegal { seq: stamped.seq, why: why.to_owned() };
+        if stamped.seq != self.seq {
+            return Err(illegal(&format!("expected number {}", self.seq)));
+        }
+        if self.started.is_none() && !matches!(stamped.event, Event::Started(_)) {
+            return Err(illegal("it comes before the start"));
+        }
+        match &stamped.event {
+            Event::Started(started) => {
+                if self.started.is_some() {
+                    return Err(illegal("a second start"));
+                }
+                self.began = Some(at);
+                let x = &started.experiment;
+                for (names, safety) in [(&x.steady_state, false), (&x.safety, true)] {
+                    for name in names.keys() {
+                        self.checks.insert(name.clone(), CheckState { safety, ..CheckState::default() });
+                    }
+                }
+                self.started = Some(started.clone());
+            }
+            Event::Warned { text } => self.warnings.push(text.clone()),
+            Event::PhaseBegan { phase, planned_ms } => {
+                self.phases.push((*phase, at));
+                self.planned_ms = *planned_ms;
+            }
+            Event::Sampled(window) => self.checks.entry(window.check.clone()).or_default().windows.push(window.clone()),
+            Event::Judged(judged) => {
+                self.checks.entry(judged.check.clone()).or_default().judged.insert(judged.phase, judged.clone());
+            }
+            Event::Breached { phase, check, safety, standing } => self.breaches.push(Breach {
+                at,
+                phase: *phase,
+                check: check.clone(),
+                safety: *safety,
+                standing: standing.clone(),
+            }),
+            Event::Targeted { hit, spared } => {
+                self.hit.clone_from(hit);
+                self.spared.clone_from(spared);
+            }
+            Event::Guarded { kind, id } => self.guards.push((*kind, id.clone())),
+            Event::Planned { changes, deadline } => {
+                if !self.changes.is_empty() {
+                    return Err(illegal("a second plan"));
+                }
+                self.deadline = Some(*deadline);
+                self.extend(changes).map_err(|why| illegal(&why))?;
+            }
+            Event::Amended { changes } => {
+                if self.changes.iter().any(|c| c.reverting.is_some()) {
+                    return Err(illegal("an amendment after the way back has begun"));
+                }
+                self.extend(changes).map_err(|why| illegal(&why))?;
+            }
+            Event::Injecting { n } => self.change(*n).map_err(|w| illegal(&w))?.injecting = Some(at),
+            Event::Injected { n, outcome, took_us } => {
+                self.change(*n).map_err(|w| illegal(&w))?.injected =
+                    Some((at, *outcome, Duration::from_micros(*took_us)));
+            }
+            Event::InjectFailed { n, error } => {
+                self.change(*n).map_err(|w| illegal(&w))?.inject_error = Some(error.clone());
+            }
+            Event::Bite { n, proven, proof } => {
+                self.change(*n).map_err(|w| illegal(&w))?.bite = Some((at, *proven, proof.clone()));
+            }
+            Event::Noticed { instance, what } => self.noticed.push((at, instance.clone(), what.clone())),
+            Event::Stopping { why, text } => {
+                self.stopping.get_or_insert((at, *why, text.clone()));
+            }
+            Event::Reverting { n } => {
+                self.change(*n).map_err(|w| illegal(&w))?.reverting.get_or_insert(at);
+            }
+            Event::Reverted { n, outcome, by, took_us } => {
+                let change = self.change(*n).map_err(|w| illegal(&w))?;
+                change.reverted = Some((at, *outcome, *by, Duration::from_micros(*took_us)));
+                change.stuck = None;
+            }
+            Event::RevertFailed { n, error, .. } => {
+                self.change(*n).map_err(|w| illegal(&w))?.revert_errors.push(error.clone());
+            }
+            Event::Stuck { n, by_hand } => self.change(*n).map_err(|w| illegal(&w))?.stuck = Some(by_hand.clone()),
+            Event::Restored { instance, differences } => {
+                self.restored.retain(|(name, _)| name != instance);
+                self.restored.push((instance.clone(), differences.clone()));
+            }
+            Event::Recovery { rto_ms, checks } => {
+                self.recovery = Some(RecoveryState {
+                    rto: rto_ms.map(Duration::from_millis),
+                    checks: checks.iter().map(|(k, v)| (k.clone(), v.map(Duration::from_millis))).collect(),
+                });
+            }
+            Event::Finished { verdict, reason, text } => self.finished = Some((at, *verdict, *reason, text.clone())),
+        }
+        self.seq += 1;
+        self.last = Some(self.last.map_or(at, |last| last.max(at)));
+        Ok(())
+    }
+
+    fn extend(&mut self, changes: &[Change]) -> Result<(), String> {
+        for change in changes {
+            if change.n != self.changes.len() {
+                return Err(format!("change {} where {} was expected", change.n, self.changes.len()));
+            }
+            self.changes.push(ChangeState {
+                change: change.clone(),
+                injecting: None,
+                injected: None,
+                inject_error: None,
+                bite: None,
+                reverting: None,
+                reverted: None,
+                revert_errors: Vec::new(),
+                stuck: None,
+            });
+        }
+        Ok(())
+    }
+
+    fn change(&mut self, n: usize) -> Result<&mut ChangeState, String> {
+        self.changes.get_mut(n).ok_or_else(|| format!("there is no change {n}"))
+    }
+
+    /// The changes that are planned and not taken back, newest first. A change whose injection is not recorded counts:
+    /// the record may be lost, and taking back is safe to repeat.
+    #[must_use]
+    pub fn outstanding(&self) -> Vec<&ChangeState> {
+        self.changes.iter().rev().filter(|c| c.reverted.is_none() && c.change.back != Back::Nothing).collect()
+    }
+
+    /// Whether a phase has been reached.
+    #[must_use]
+    pub fn reached(&self, phase: Phase) -> bool {
+        self.phases.iter().any(|(p, _)| *p == phase)
+    }
+
+    /// From when to when a phase was on; the last one ends with the run.
+    #[must_use]
+    pub fn span_of(&self, phase: Phase) -> Option<(Timestamp, Timestamp)> {
+        let i = self.phases.iter().position(|(p, _)| *p == phase)?;
+        let end = self.phases.get(i + 1).map(|(_, at)| *at).or(self.finished.as_ref().map(|f| f.0)).or(self.last)?;
+        Some((self.phases[i].1, end))
+    }
+
+    /// The breach that decided the run, if one did: the first while the fault was on.
+    #[must_use]
+    pub fn breach(&self) -> Option<&Breach> {
+        self.breaches.iter().find(|b| b.phase == Phase::During && !b.safety)
+    }
+
+    /// From the breach to the last change taken back.
+    #[must_use]
+    pub fn abort_latency(&self) -> Option<Duration> {
+        let breach = self.breaches.iter().find(|b| b.phase == Phase::During)?.at;
+        let last = self.changes.iter().filter_map(|c| c.reverted.as_ref().map(|r| r.0)).max()?;
+        Duration::try_from(last.duration_since(breach)).ok()
+    }
+}

@@ -35,6 +35,12 @@ pub struct Stamped {
 pub enum Event {
     /// A run has begun; nothing has been touched.
     Started(Box<Started>),
+    /// The markers of these services are about to be taken on the engine. On disk before that, so that whoever takes
+    /// over knows which to let go.
+    Claiming {
+        /// Every service that could be hit.
+        services: Vec<String>,
+    },
     /// Something that people should know and that stops nothing.
     Warned {
         /// In a sentence.
@@ -213,9 +219,6 @@ pub struct Started {
     pub engine: Description,
     /// Who runs it: user and host.
     pub owner: String,
-    /// The zone label, services that could be hit, and other facts that recovery needs.
-    #[serde(default)]
-    pub services: Vec<String>,
 }
 
 /// The phases of a run, in their order.

@@ -24,6 +24,8 @@ pub struct RunState {
     pub last: Option<Timestamp>,
     /// How it began.
     pub started: Option<Box<Started>>,
+    /// The services whose markers are taken, or about to be.
+    pub claimed: Vec<String>,
     /// What people should know.
     pub warnings: Vec<String>,
     /// The phases so far, each with its begin; one ends where the next begins.
@@ -148,6 +150,7 @@ impl RunState {
                 }
                 self.started = Some(started.clone());
             }
+            Event::Claiming { services } => self.claimed.clone_from(services),
             Event::Warned { text } => self.warnings.push(text.clone()),
             Event::PhaseBegan { phase, planned_ms } => {
                 self.phases.push((*phase, at));

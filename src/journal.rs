@@ -138,17 +138,17 @@ impl Recorder {
     pub fn commit(&self, event: Event) -> Result<(), JournalError> {
         let mut inner = self.lock();
         let (stamped, line) = self.stamp(&inner, event);
+        let failed = |source| Err(JournalError::Io { attempt: "write to", path: self.path.clone(), source });
         let before = inner.unwritten.len();
         inner.unwritten.extend_from_slice(&line);
-        let written = inner.flush().and_then(|()| inner.storage.sync());
-        if let Err(source) = written {
-            if inner.unwritten.len() >= before + line.len() {
-                inner.unwritten.truncate(before);
-            }
-            return Err(JournalError::Io { attempt: "write to", path: self.path.clone(), source });
+        if let Err(source) = inner.flush() {
+            inner.unwritten.truncate(before);
+            return failed(source);
         }
+        // From here on it is in the file, and a recovery may read it: it counts, even where it may not be durable.
+        let synced = inner.storage.sync();
         inner.tell(stamped);
-        Ok(())
+        synced.or_else(failed)
     }
 
     /// Records a fact. It happened, whether or not it can be written.

@@ -1,1 +1,105 @@
-//! (in work)
+//! All changes of a run, each with its way back: computed and checked as a whole before anything is touched. Pure.
+
+use std::collections::BTreeSet;
+
+use crate::engine::Ability;
+use crate::event::Reason;
+use crate::experiment::Experiment;
+use crate::fault::{Fault, Heal};
+use crate::instance::{Aspect, Change, Instance, Setting, Trait, Via};
+use crate::target::{Refusal, Targets};
+
+/// All changes of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Plan {
+    /// In the order in which they are made.
+    pub changes: Vec<Change>,
+    /// What people should know before they go ahead.
+    pub warnings: Vec<String>,
+}
+
+/// Plans the fault on every target.
+///
+/// # Errors
+/// Where a target must not be disturbed this way, the engine is not able to, or two changes meet on one aspect.
+pub fn plan(
+    x: &Experiment,
+    targets: &Targets,
+    peers: &[Instance],
+    can: impl Fn(&Setting) -> Ability,
+) -> Result<Plan, Refusal> {
+    let mut changes: Vec<Change> = Vec::new();
+    let mut taken: BTreeSet<(&str, Aspect)> = BTreeSet::new();
+    for instance in &targets.hit {
+        may_be_disturbed(&x.fault, instance)?;
+        for to in x.fault.disturb().settings(instance, peers) {
+            if let Ability::No(why) = can(&to) {
+                return Err(Refusal {
+                    reason: Reason::Refused,
+                    text: format!("{} cannot be {to}: {why}", instance.name),
+                });
+            }
+            if !taken.insert((&instance.id.0, to.aspect())) {
+                return Err(Refusal::limits(format!("two changes would meet on one aspect of {}", instance.name)));
+            }
+            let before = instance.settings.get(&to.aspect()).cloned();
+            if before.as_ref() == Some(&to) {
+                return Err(Refusal::limits(format!("{} is {to} already", instance.name)));
+            }
+            changes.push(Change {
+                n: changes.len(),
+                instance: instance.id.clone(),
+                name: instance.name.clone(),
+                epoch: instance.epoch.clone(),
+                back: x.fault.disturb().back(&to, before.as_ref()),
+                before,
+                to,
+            });
+        }
+    }
+    Ok(Plan { changes, warnings: warnings(x, targets) })
+}
+
+/// Instances that could not be brought back, or that somebody else brings back.
+fn may_be_disturbed(fault: &Fault, i: &Instance) -> Result<(), Refusal> {
+    let ends_it = matches!(fault, Fault::Kill(_) | Fault::Stop(_) | Fault::Restart(_));
+    if ends_it && fault.heal() == Heal::Squall {
+        if i.traits.contains(&Trait::AutoRemove) {
+            return Err(Refusal::limits(format!(
+                "{} is deleted when it ends (`--rm`) and could not be started again; run it without `--rm`, or say `heal: self`",
+                i.name
+            )));
+        }
+        for t in &i.traits {
+            if let Trait::Orchestrated(by) = t {
+                return Err(Refusal::limits(format!(
+                    "{} is replaced by {by} when it ends, so that there is nothing to take back; say `heal: self`",
+                    i.name
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn warnings(x: &Experiment, targets: &Targets) -> Vec<String> {
+    let mut warnings = Vec::new();
+    let ends_it = matches!(x.fault, Fault::Kill(_) | Fault::Stop(_) | Fault::Restart(_));
+    for i in &targets.hit {
+        if ends_it && i.traits.contains(&Trait::RandomPorts) {
+            warnings.push(format!("{} publishes random ports: they will be others afterwards", i.name));
+        }
+        if let Fault::Kill(kill) = &x.fault
+            && kill.via == Via::Host
+            && !i.traits.contains(&Trait::Restarts)
+            && kill.heal == Heal::Itself
+        {
+            warnings.push(format!("{} has no restart policy, and `heal: self` waits for somebody to start it", i.name));
+        }
+    }
+    let only_connects = x.steady_state.values().all(|c| matches!(c.probe, crate::probe::Probe::Tcp(_)));
+    if let (true, Some(unseen)) = (only_connects, x.fault.disturb().unseen()) {
+        warnings.push(unseen.to_owned());
+    }
+    warnings
+}

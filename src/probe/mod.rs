@@ -5,15 +5,18 @@
 mod engine;
 mod exec;
 mod http;
+mod live;
 mod tcp;
 
 use std::time::Duration;
 
+use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
 pub use engine::EngineProbe;
 pub use exec::Exec;
 pub use http::Http;
+pub use live::Live;
 pub use tcp::Tcp;
 
 use crate::experiment::{Rate, Span};
@@ -64,6 +67,13 @@ impl Probe {
             Self::Exec(_) | Self::Engine(_) => Duration::from_secs(5),
         })
     }
+}
+
+/// Asks a check's question once, by the check's name.
+#[async_trait]
+pub trait Senses: Send + Sync {
+    /// The answer, at the latest when the check's timeout is over. Dropping the future takes the question back.
+    async fn ask(&self, check: &str) -> Answer;
 }
 
 /// What came of asking once.

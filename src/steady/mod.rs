@@ -1,1 +1,14 @@
-//! (in work)
+//! Steady state is a budget: from samples to a verdict, at the earliest moment the evidence allows.
+//!
+//! Pure: no clock, no I/O, no runtime. Time is a `Duration` since one origin that the caller chooses (the sampler's).
+
+mod judge;
+mod recovery;
+mod window;
+
+pub use judge::Judge;
+pub use recovery::Recovery;
+pub use window::WindowBuilder;
+
+/// Above this share of questions that could not be asked there is no verdict.
+pub const MOST_UNASKED: f64 = 0.01;

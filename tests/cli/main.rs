@@ -1,1 +1,4 @@
-//! (in work)
+//! The binary as people meet it: messages, exit codes, files.
+
+mod harness;
+mod validate;

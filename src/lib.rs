@@ -31,6 +31,8 @@ pub mod store;
 // What people see.
 pub mod follow;
 pub mod report;
+// The demonstration's own services.
+pub mod serve;
 // The command line.
 pub mod cli;
 pub mod command;

@@ -1,0 +1,128 @@
+//! The services of the demonstration's stack: a gateway before some shops before a store.
+//!
+//! Small, but built as such systems should be: bounded waiting everywhere, and a gateway that goes on to the next shop
+//! where one does not answer. They know nothing of experiments.
+
+mod balancer;
+mod http;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use serde_json::{Value, json};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use balancer::Balancer;
+use http::Answer;
+
+/// How long the gateway waits for one shop before it asks the next.
+const PATIENCE_WITH_A_SHOP: Duration = Duration::from_millis(250);
+/// How long a shop waits for the store: less than the gateway waits for the shop, so that the right one is blamed.
+const PATIENCE_WITH_THE_STORE: Duration = Duration::from_millis(200);
+/// How long a client may take to say what it wants.
+const PATIENCE_WITH_A_CLIENT: Duration = Duration::from_secs(5);
+/// How long requests that are being answered may go on once the service is asked to end.
+const LAST_ANSWERS: Duration = Duration::from_millis(500);
+
+/// A service of the stack.
+#[derive(Debug)]
+pub struct Service {
+    name: String,
+    part: Part,
+}
+
+#[derive(Debug)]
+enum Part {
+    Gateway(Balancer),
+    Shop { store: String },
+    Store,
+}
+
+impl Service {
+    /// A gateway over shops, each given as host:port.
+    #[must_use]
+    pub fn gateway(name: String, shops: Vec<String>) -> Self {
+        Self { name, part: Part::Gateway(Balancer::over(shops)) }
+    }
+
+    /// A shop that asks a store, given as host:port.
+    #[must_use]
+    pub fn shop(name: String, store: String) -> Self {
+        Self { name, part: Part::Shop { store } }
+    }
+
+    /// A store.
+    #[must_use]
+    pub fn store(name: String) -> Self {
+        Self { name, part: Part::Store }
+    }
+
+    /// Answers on `listen` (host:port) until SIGTERM or SIGINT; also as PID 1, for which neither has a default action.
+    ///
+    /// # Errors
+    /// Where it cannot listen there.
+    pub async fn run(self, listen: &str) -> anyhow::Result<()> {
+        let mut term = signal(SignalKind::terminate())?;
+        let mut int = signal(SignalKind::interrupt())?;
+        let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
+        let service = Arc::new(self);
+        let mut answering = JoinSet::new();
+        loop {
+            tokio::select! {
+                accepted = listener.accept() => match accepted {
+                    Ok((stream, _)) => { answering.spawn(Arc::clone(&service).serve(stream)); }
+                    Err(_) => sleep(Duration::from_millis(10)).await, // out of descriptors, most likely
+                },
+                Some(_) = answering.join_next() => {}
+                _ = term.recv() => break,
+                _ = int.recv() => break,
+            }
+        }
+        drop(listener);
+        let _ = timeout(LAST_ANSWERS, async { while answering.join_next().await.is_some() {} }).await;
+        Ok(())
+    }
+
+    async fn serve(self: Arc<Self>, mut stream: TcpStream) {
+        let Ok(Ok(request)) = timeout(PATIENCE_WITH_A_CLIENT, http::read_request(&mut stream)).await else { return };
+        let answer = match request {
+            http::Request::Get(path) => self.answer(&path).await,
+            http::Request::Other => Answer::new(405, &json!({ "error": "GET only" })),
+            http::Request::Malformed => Answer::new(400, &json!({ "error": "not HTTP/1.1" })),
+        };
+        let _ = timeout(PATIENCE_WITH_A_CLIENT, http::write_answer(&mut stream, &answer)).await;
+    }
+
+    async fn answer(&self, path: &str) -> Answer {
+        match (&self.part, path) {
+            (_, "/health") => Answer::new(200, &json!({ "name": self.name, "status": "ok" })),
+            (Part::Gateway(shops), "/checkout") => match shops.get("/checkout", PATIENCE_WITH_A_SHOP).await {
+                Some(answer) => answer,
+                None => Answer::new(503, &json!({ "error": "no shop answers" })),
+            },
+            (Part::Shop { store }, "/checkout") => match http::get(store, "/stock", PATIENCE_WITH_THE_STORE).await {
+                Ok(Answer { status: 200, body }) => {
+                    let stock: Value = serde_json::from_str(&body).unwrap_or_default();
+                    Answer::new(200, &json!({ "order": "accepted", "shop": self.name, "store": stock }))
+                }
+                Ok(_) | Err(_) => Answer::new(503, &json!({ "error": "the store does not answer", "shop": self.name })),
+            },
+            (Part::Store, "/stock") => Answer::new(200, &json!({ "store": self.name, "stock": 42 })),
+            _ => Answer::new(404, &json!({ "error": "there is nothing here", "path": path })),
+        }
+    }
+}
+
+/// A port of loopback that was free a moment ago.
+///
+/// # Errors
+/// Where there is none.
+pub fn free_port() -> std::io::Result<u16> {
+    let listener = std::net::TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+    Ok(listener.local_addr()?.port())
+}

@@ -4,6 +4,7 @@
 //! judging belong to others. One suite (`tests/conformance`) says what every engine must do.
 
 pub mod docker;
+pub mod here;
 pub mod local;
 pub mod sim;
 

@@ -1,1 +1,6 @@
-//! (in work)
+//! The kernel of the machine that this process runs on: processes and what they are known by.
+//!
+//! Knows no engine, no instance and no run. The only place where `unsafe` may stand.
+
+pub mod command;
+pub mod process;

@@ -1,0 +1,149 @@
+//! A command of the user's that disturbs an instance from this machine, and the variables of all such commands.
+//!
+//! Shared by the engines of real instances.
+
+use std::time::Duration;
+
+use super::{EngineError, Outcome, Tag, fill_command};
+use crate::host::{command, process};
+use crate::instance::{Command, Instance};
+
+/// The variable by which the processes of a change are found again: its tag.
+pub const MARK: &str = "SQUALL_CHANGE";
+
+/// How long killed processes may take to end.
+const KILLED: Duration = Duration::from_secs(5);
+
+/// The value of `${NAME}`, or of `${file:PATH}` without the line's end.
+#[must_use]
+pub fn variable(name: &str) -> Option<String> {
+    match name.strip_prefix("file:") {
+        Some(path) => std::fs::read_to_string(path).ok().map(|text| text.trim_end_matches(['\r', '\n']).to_owned()),
+        None => std::env::var(name).ok(),
+    }
+}
+
+/// Ends what still runs from an earlier command of the same change, so that nothing goes on under its undo.
+///
+/// # Errors
+/// Where a process cannot be killed.
+pub async fn end_earlier(tag: &Tag) -> Result<(), EngineError> {
+    match process::kill_with_variable(MARK, &tag.to_string(), KILLED).await {
+        Ok(_) => Ok(()),
+        Err(e) => Err(EngineError::Refused {
+            attempt: format!("end the processes of change {tag}"),
+            why: format!("{e}; they carry {MARK}={tag} in their environment"),
+        }),
+    }
+}
+
+/// Runs a command on this machine for an instance. `Done` where its exit status is 0.
+///
+/// # Errors
+/// Where it cannot be started, fails, or takes longer than its timeout; then nothing of it runs any more.
+pub async fn run_here(tag: &Tag, instance: &Instance, command: &Command) -> Result<Outcome, EngineError> {
+    end_earlier(tag).await?;
+    let argv = fill_command(command, variable)?;
+    let env = [
+        (MARK, tag.to_string()),
+        ("SQUALL_INSTANCE", instance.id.to_string()),
+        ("SQUALL_NAME", instance.name.clone()),
+        ("SQUALL_SERVICE", instance.service.clone()),
+        ("SQUALL_ZONE", instance.zone.clone().unwrap_or_default()),
+    ];
+    let attempt = || format!("run {command} for {}", instance.name);
+    match command::run(&argv, &env, command.timeout).await {
+        Ok(Some(output)) => judge(attempt(), output.status, &output.stdout, &output.stderr),
+        Ok(None) => {
+            end_earlier(tag).await?;
+            Err(EngineError::TimedOut { attempt: attempt(), after: command.timeout })
+        }
+        Err(e) => Err(EngineError::Refused { attempt: attempt(), why: e.to_string() }),
+    }
+}
+
+/// What the exit status of a command means for the change that it makes.
+///
+/// # Errors
+/// Where it is not 0, with the end of what the command complained about.
+pub fn judge(attempt: String, status: i32, stdout: &str, stderr: &str) -> Result<Outcome, EngineError> {
+    const SHOWN: usize = 400;
+    if status == 0 {
+        return Ok(Outcome::Done);
+    }
+    let said =
+        [stderr, stdout].into_iter().map(str::trim).find(|text| !text.is_empty()).unwrap_or("it printed nothing");
+    let start = said.char_indices().rev().nth(SHOWN).map_or(0, |(at, _)| at);
+    let cut = if start > 0 { "…" } else { "" };
+    Err(EngineError::Refused { attempt, why: format!("exit status {status}: {cut}{}", &said[start..]) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use super::*;
+    use crate::instance::{Epoch, InstanceId, Place};
+
+    fn shop() -> Instance {
+        Instance {
+            id: InstanceId("abc".to_owned()),
+            name: "shop-1".to_owned(),
+            service: "shop".to_owned(),
+            zone: None,
+            image: None,
+            labels: BTreeMap::new(),
+            epoch: Epoch::default(),
+            health: None,
+            restarts: 0,
+            traits: BTreeSet::new(),
+            settings: BTreeMap::new(),
+        }
+    }
+
+    fn sh(script: &str, timeout: Duration) -> Command {
+        Command { run: ["sh", "-c", script].map(str::to_owned).to_vec(), place: Place::Here, timeout }
+    }
+
+    fn tag(change: usize) -> Tag {
+        Tag { run: format!("here-{}", std::process::id()), change }
+    }
+
+    const LONG: Duration = Duration::from_secs(20);
+
+    #[tokio::test]
+    async fn a_command_knows_whom_it_is_for() {
+        let told = sh("test \"$SQUALL_NAME/$SQUALL_SERVICE/$SQUALL_INSTANCE/$SQUALL_ZONE\" = shop-1/shop/abc/", LONG);
+        assert_eq!(run_here(&tag(0), &shop(), &told).await.unwrap(), Outcome::Done);
+    }
+
+    #[tokio::test]
+    async fn a_failure_says_what_the_command_said() {
+        let failing = sh("echo no such valve >&2; exit 3", LONG);
+        let error = run_here(&tag(1), &shop(), &failing).await.unwrap_err().to_string();
+        assert!(error.contains("shop-1") && error.ends_with("exit status 3: no such valve"), "{error}");
+    }
+
+    #[tokio::test]
+    async fn an_undo_first_ends_what_the_command_left_running() {
+        run_here(&tag(2), &shop(), &sh("sleep 63 >/dev/null 2>&1 &", LONG)).await.unwrap();
+        let left = process::with_variable(MARK, &tag(2).to_string());
+        assert_eq!(left.len(), 1);
+        run_here(&tag(2), &shop(), &sh("true", LONG)).await.unwrap();
+        assert!(!left[0].is_alive());
+    }
+
+    #[tokio::test]
+    async fn a_command_that_takes_too_long_is_gone_afterwards() {
+        let slow = sh("setsid sleep 64 & sleep 65", Duration::from_millis(300));
+        let error = run_here(&tag(3), &shop(), &slow).await.unwrap_err();
+        assert!(matches!(error, EngineError::TimedOut { .. }), "{error}");
+        assert!(process::with_variable(MARK, &tag(3).to_string()).is_empty());
+    }
+
+    #[test]
+    fn long_complaints_are_cut_in_front() {
+        let error = judge("x".to_owned(), 1, "", &format!("{}ende", "ä".repeat(9000))).unwrap_err().to_string();
+        assert!(error.len() < 1000 && error.ends_with("ende"));
+    }
+}

@@ -81,13 +81,35 @@ impl Process {
     }
 }
 
-/// When a process was started, in clock ticks since the machine's boot: with its number, this tells two lives apart.
-/// `None` where it does not exist (any more).
+/// What the kernel says about a process in one line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stat {
+    /// Its state's letter: `R`, `S`, `D`, `T` (stopped by a signal), `Z` (ended, not yet asked for by its parent) …
+    pub state: char,
+    /// The number of its session's leader.
+    pub session: u32,
+    /// When it was started, in clock ticks since the machine's boot: with its number, this tells two lives apart.
+    pub start_ticks: u64,
+}
+
+/// What the kernel says about a process; `None` where it does not exist (any more).
+#[must_use]
+pub fn stat(pid: u32) -> Option<Stat> {
+    let line = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
+    // The name stands in parentheses and may itself hold spaces and parentheses. The first field after it is number 3.
+    let fields: Vec<&str> = line.rsplit_once(") ")?.1.split(' ').collect();
+    let field = |number: usize| fields.get(number - 3).copied();
+    Some(Stat {
+        state: field(3)?.chars().next()?,
+        session: field(6)?.parse().ok()?,
+        start_ticks: field(22)?.parse().ok()?,
+    })
+}
+
+/// When a process was started; see [`Stat::start_ticks`].
 #[must_use]
 pub fn start_ticks(pid: u32) -> Option<u64> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name stands in parentheses and may itself hold spaces and parentheses. Field 22 of all is the 20th after it.
-    stat.rsplit_once(") ")?.1.split(' ').nth(19)?.parse().ok()
+    stat(pid).map(|stat| stat.start_ticks)
 }
 
 /// Every process whose environment, as it was started, has `name=value`; never this one. Those of other users are

@@ -3,14 +3,22 @@
 //! Knows nothing of expectations. Works in paused time.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
-use tokio::time::Instant;
+use tokio::time::{Instant, sleep_until};
 
 use crate::experiment::Rate;
 use crate::probe::{Answer, Senses};
+
+/// A question that goes out later than this says more about us than about the system. An idle machine is 1 to 2 ms
+/// late (the timer's granularity); 50 ms is a machine that is overloaded or was suspended.
+pub const LATEST: Duration = Duration::from_millis(50);
+
+/// No check has more questions in flight than this: each may hold a descriptor and a port.
+const MOST_IN_FLIGHT: usize = 20_000;
 
 /// What is asked, and how often.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,10 +32,10 @@ pub struct Series {
 }
 
 /// What happened to a question. Times are since [`Sampler::origin`].
-/// Every `Answered` has its `Asked` before it, and those of a check are in the order of `seq`.
+/// Every `Answered` has its `Asked` before it, and the `Asked` of a check are in the order of `seq`.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Sample {
-    /// It went out.
+    /// It went out, or should have.
     Asked {
         /// The check's place in the list that the sampler was started with.
         check: usize,
@@ -59,12 +67,14 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Begins to ask. The samples end when the sampler is stopped.
+    /// Begins to ask. The channel ends after the sampler was stopped or dropped.
     #[must_use]
     pub fn start(series: Vec<Series>, senses: Arc<dyn Senses>) -> (Self, UnboundedReceiver<Sample>) {
-        let _ = (series, senses);
-        let (_send, receive) = unbounded_channel();
-        (Self { origin: Instant::now(), driver: JoinSet::new() }, receive)
+        let (out, samples) = unbounded_channel();
+        let origin = Instant::now();
+        let mut driver = JoinSet::new();
+        driver.spawn(drive(origin, series, senses, out));
+        (Self { origin, driver }, samples)
     }
 
     /// The moment that all times of its samples are counted from.
@@ -76,5 +86,215 @@ impl Sampler {
     /// Stops at once: questions in flight are dropped, and their answers with them.
     pub async fn stop(mut self) {
         self.driver.shutdown().await;
+    }
+}
+
+/// When a check's questions are due.
+struct Timetable {
+    check: Arc<str>,
+    rate: f64,
+    offset: Duration,
+    next: u64,
+    in_flight: Arc<AtomicUsize>,
+    most_in_flight: usize,
+}
+
+impl Timetable {
+    /// The checks begin one after the other within the first interval, so that they do not all ask at once.
+    fn new(series: &Series, place: usize, of: usize) -> Self {
+        let rate = series.rate.0;
+        Self {
+            check: series.check.as_str().into(),
+            rate,
+            offset: Duration::from_secs_f64(place as f64 / of as f64 / rate.max(10.0)),
+            next: 0,
+            in_flight: Arc::default(),
+            most_in_flight: most_in_flight(rate, series.timeout),
+        }
+    }
+
+    /// Counted from the origin each time: no drift.
+    fn due(&self) -> Duration {
+        self.offset + Duration::from_secs_f64(self.next as f64 / self.rate)
+    }
+}
+
+/// Twice what a timeout of every question needs.
+fn most_in_flight(rate: f64, timeout: Duration) -> usize {
+    let needed = (rate * timeout.as_secs_f64() * 2.0).ceil() as usize;
+    needed.saturating_add(16).min(MOST_IN_FLIGHT)
+}
+
+/// Sends what is due, sleeps until the next is. Owns every question in flight: they end with it.
+async fn drive(origin: Instant, series: Vec<Series>, senses: Arc<dyn Senses>, out: UnboundedSender<Sample>) {
+    let mut tables: Vec<Timetable> =
+        series.iter().enumerate().map(|(i, s)| Timetable::new(s, i, series.len())).collect();
+    let mut questions = JoinSet::new();
+    loop {
+        let now = origin.elapsed();
+        for (check, table) in tables.iter_mut().enumerate() {
+            // Timers are 1 ms apart, so at high rates several questions are due at once.
+            while table.due() <= now {
+                let question = Question { check, seq: table.next, due: table.due(), origin };
+                table.next += 1;
+                let asked = Sample::Asked { check, seq: question.seq, due: question.due };
+                if out.send(asked).is_err() {
+                    return; // Nobody listens any more.
+                }
+                let in_flight = Arc::clone(&table.in_flight);
+                if now - question.due > LATEST {
+                    question.settle(Answer::CouldNotAsk("sent late".to_owned()), &out);
+                } else if in_flight.load(Ordering::Relaxed) >= table.most_in_flight {
+                    question.settle(Answer::CouldNotAsk("too many in flight".to_owned()), &out);
+                } else {
+                    in_flight.fetch_add(1, Ordering::Relaxed);
+                    let (senses, name, out) = (Arc::clone(&senses), Arc::clone(&table.check), out.clone());
+                    questions.spawn(async move {
+                        let answer = senses.ask(&name).await;
+                        in_flight.fetch_sub(1, Ordering::Relaxed);
+                        question.settle(answer, &out);
+                    });
+                }
+            }
+        }
+        while let Some(ended) = questions.try_join_next() {
+            if let Err(bug) = ended
+                && bug.is_panic()
+            {
+                // A question that panicked has no answer. The channel ends early: loud, instead of waiting for ever.
+                std::panic::resume_unwind(bug.into_panic());
+            }
+        }
+        let Some(next) = tables.iter().map(Timetable::due).min() else { return };
+        sleep_until(origin + next).await;
+    }
+}
+
+/// One question on its way.
+struct Question {
+    check: usize,
+    seq: u64,
+    due: Duration,
+    origin: Instant,
+}
+
+impl Question {
+    fn settle(self, answer: Answer, out: &UnboundedSender<Sample>) {
+        let Self { check, seq, due, origin } = self;
+        // Where nobody listens any more the driver ends, too.
+        out.send(Sample::Answered { check, seq, due, end: origin.elapsed(), answer }).ok();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use async_trait::async_trait;
+
+    use super::*;
+
+    /// Answers after a delay, or never.
+    struct Slow(Option<Duration>);
+
+    #[async_trait]
+    impl Senses for Slow {
+        async fn ask(&self, _: &str) -> Answer {
+            match self.0 {
+                Some(delay) => tokio::time::sleep(delay).await,
+                None => std::future::pending().await,
+            }
+            Answer::Good { value: None }
+        }
+    }
+
+    fn series(check: &str, rate: f64, timeout: u64) -> Series {
+        Series { check: check.to_owned(), rate: Rate(rate), timeout: Duration::from_millis(timeout) }
+    }
+
+    async fn samples(series: Vec<Series>, delay: Option<Duration>, length: Duration) -> Vec<Sample> {
+        let (sampler, mut receive) = Sampler::start(series, Arc::new(Slow(delay)));
+        tokio::time::sleep_until(sampler.origin() + length).await;
+        sampler.stop().await;
+        let mut all = Vec::new();
+        while let Some(sample) = receive.recv().await {
+            all.push(sample);
+        }
+        all
+    }
+
+    fn dues(samples: &[Sample], of: usize) -> Vec<Duration> {
+        let due = |s: &Sample| match s {
+            Sample::Asked { check, due, .. } if *check == of => Some(*due),
+            _ => None,
+        };
+        samples.iter().filter_map(due).collect()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_late_answer_does_not_delay_the_next_question() {
+        let all =
+            samples(vec![series("a", 10.0, 1000)], Some(Duration::from_millis(730)), Duration::from_millis(1990)).await;
+        let expected: Vec<Duration> = (0..20).map(|i| Duration::from_millis(i * 100)).collect();
+        assert_eq!(dues(&all, 0), expected);
+        for sample in &all {
+            if let Sample::Answered { due, end, answer, .. } = sample {
+                assert_eq!(answer, &Answer::Good { value: None });
+                // Paused time still has timers of 1 ms.
+                assert!(
+                    (*end - *due).abs_diff(Duration::from_millis(730)) <= Duration::from_millis(2),
+                    "{due:?} {end:?}"
+                );
+            }
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn high_rates_do_not_drift() {
+        let all = samples(vec![series("a", 3000.0, 10)], Some(Duration::ZERO), Duration::from_millis(9_999)).await;
+        let dues = dues(&all, 0);
+        assert!((29_990..=29_998).contains(&dues.len()), "{}", dues.len());
+        assert_eq!(dues[15_000], Duration::from_secs(5));
+        assert!(all.iter().all(|s| !matches!(s, Sample::Answered { answer: Answer::CouldNotAsk(_), .. })));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn checks_begin_one_after_the_other() {
+        let all = samples(
+            vec![series("a", 10.0, 100), series("b", 10.0, 100)],
+            Some(Duration::ZERO),
+            Duration::from_millis(500),
+        )
+        .await;
+        assert_eq!(dues(&all, 1)[0] - dues(&all, 0)[0], Duration::from_millis(50));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_in_flight_is_bounded() {
+        let all = samples(vec![series("a", 100.0, 100)], None, Duration::from_secs(1)).await;
+        let refused = all.iter().filter(
+            |s| matches!(s, Sample::Answered { answer: Answer::CouldNotAsk(why), .. } if why == "too many in flight"),
+        );
+        // 100/s for 100 ms is 10 in flight at most in good order; twice that and 16 are allowed.
+        assert_eq!(refused.count(), dues(&all, 0).len() - 36);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_machine_that_slept_does_not_blame_the_system() {
+        let (sampler, mut receive) =
+            Sampler::start(vec![series("a", 100.0, 100)], Arc::new(Slow(Some(Duration::ZERO))));
+        tokio::task::yield_now().await;
+        tokio::time::advance(Duration::from_secs(1)).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+        sampler.stop().await;
+        let mut late = 0;
+        let mut good = 0;
+        while let Some(sample) = receive.recv().await {
+            match sample {
+                Sample::Answered { answer: Answer::CouldNotAsk(why), .. } if why == "sent late" => late += 1,
+                Sample::Answered { answer: Answer::Good { .. }, .. } => good += 1,
+                _ => {}
+            }
+        }
+        assert!((90..=100).contains(&late), "{late}");
+        assert!(good >= 6, "{good}");
     }
 }

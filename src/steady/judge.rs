@@ -1,9 +1,15 @@
 //! One check in one phase: what of each expectation's budget is spent, and the moment at which one is beyond it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
-use crate::event::{Judged, Phase, Standing};
-use crate::experiment::{Expect, Rate};
+use super::budget::{self, Bound, Budget};
+use super::latency::Latencies;
+use super::show;
+use super::streak::Streak;
+use super::value::Gauge;
+use crate::event::{Judged, Phase, Standing, millis};
+use crate::experiment::{Expect, Rate, Span};
 use crate::probe::Answer;
 
 /// Judges one check in one phase. Samples that were due outside the phase are ignored, so that a caller may show every
@@ -13,10 +19,64 @@ pub struct Judge {
     check: String,
     safety: bool,
     phase: Phase,
+    from: Duration,
+    end: Duration,
+    /// The latest moment that was heard of.
+    now: Duration,
+    in_flight: BTreeMap<u64, Duration>,
+    tally: Tally,
+    latencies: Latencies,
+    budgets: Vec<Budget>,
+    max_outage: Option<Span>,
+    outage: Streak,
+    rate: Option<Rate>,
+    too_few: bool,
+    gauge: Option<Gauge>,
+    /// The expectations that were reported as broken.
+    reported: Vec<String>,
+    finished: bool,
+}
+
+/// What was counted.
+#[derive(Debug, Default)]
+pub(super) struct Tally {
+    pub(super) samples: u64,
+    pub(super) failed: u64,
+    pub(super) unasked: u64,
+    pub(super) failures: BTreeMap<String, u64>,
+    pub(super) unasked_why: BTreeMap<String, u64>,
+}
+
+impl Tally {
+    pub(super) fn add(&mut self, answer: &Answer) {
+        self.samples += 1;
+        match answer {
+            Answer::Good { .. } => {}
+            Answer::Failed(failure) => {
+                self.failed += 1;
+                count(&mut self.failures, &failure.0);
+            }
+            Answer::CouldNotAsk(why) => {
+                self.unasked += 1;
+                count(&mut self.unasked_why, why);
+            }
+        }
+    }
+
+    pub(super) fn good(&self) -> u64 {
+        self.samples - self.failed - self.unasked
+    }
+}
+
+/// Counts by kind; a flood of kinds becomes `other`, so that no journal line grows without bound.
+fn count(kinds: &mut BTreeMap<String, u64>, kind: &str) {
+    const KINDS: usize = 20;
+    let kind = if kinds.len() < KINDS || kinds.contains_key(kind) { kind } else { "other" };
+    *kinds.entry(kind.to_owned()).or_default() += 1;
 }
 
 impl Judge {
-    /// For a phase that begins at `from` and is planned to take `length`.
+    /// For a phase that begins at `from` and is planned to take `length`: every budget is known from the start.
     #[must_use]
     pub fn new(
         check: &str,
@@ -27,71 +87,197 @@ impl Judge {
         from: Duration,
         length: Duration,
     ) -> Self {
-        let _ = (expect, rate, from, length);
-        Self { check: check.to_owned(), safety, phase }
+        let n = budget::samples(rate, length);
+        let end = from + length;
+        let success = expect.success.map(|share| Budget::new("success", Bound::Success(share), n));
+        let latencies = expect
+            .latencies()
+            .into_iter()
+            .map(|(quantile, key, bound)| Budget::new(key, Bound::Latency(quantile, bound), n));
+        Self {
+            check: check.to_owned(),
+            safety,
+            phase,
+            from,
+            end,
+            now: from,
+            in_flight: BTreeMap::new(),
+            tally: Tally::default(),
+            latencies: Latencies::new(),
+            budgets: success.into_iter().chain(latencies).collect(),
+            max_outage: expect.max_outage,
+            outage: Streak::new(end),
+            rate: expect.rate,
+            too_few: false,
+            gauge: expect.value.clone().map(|bound| Gauge::new(bound, end)),
+            reported: Vec::new(),
+            finished: false,
+        }
     }
 
     /// A question is out.
     pub fn asked(&mut self, seq: u64, due: Duration) {
-        let _ = (seq, due);
+        if due < self.from || due >= self.end {
+            return;
+        }
+        self.now = self.now.max(due);
+        self.in_flight.insert(seq, due);
+        self.outage.asked(seq, due, &self.in_flight);
+        if let Some(gauge) = &mut self.gauge {
+            gauge.streak.asked(seq, due, &self.in_flight);
+        }
     }
 
     /// An answer is there. The expectation that this put beyond its budget, if it is the first time.
     pub fn answered(&mut self, seq: u64, due: Duration, end: Duration, answer: &Answer) -> Option<Standing> {
-        let _ = (seq, due, end, answer);
-        None
+        self.in_flight.remove(&seq)?;
+        self.now = self.now.max(end);
+        self.tally.add(answer);
+        let latency = end.saturating_sub(due);
+        let good = match answer {
+            Answer::Good { .. } => {
+                self.latencies.record(latency);
+                Some(true)
+            }
+            Answer::Failed(_) => Some(false),
+            Answer::CouldNotAsk(_) => None,
+        };
+        for budget in &mut self.budgets {
+            match good {
+                Some(good) => budget.settle(seq, good.then_some(latency)),
+                None => budget.forget(seq),
+            }
+            // Time has passed for the others, too.
+            budget.tick(self.now, &self.in_flight);
+        }
+        self.outage.settle(seq, due, good, self.now, &self.in_flight);
+        if let Some(gauge) = &mut self.gauge {
+            let inside = match answer {
+                Answer::Good { value } => Some(gauge.read(value.as_deref())),
+                Answer::Failed(_) => Some(gauge.read(None)),
+                Answer::CouldNotAsk(_) => None,
+            };
+            gauge.streak.settle(seq, due, inside, self.now, &self.in_flight);
+        }
+        self.broken()
     }
 
-    /// Time has passed: a question in flight past its bound counts, and an outage goes on.
+    /// Time has passed: a question in flight past its bound counts, and an outage goes on. Show first every answer that
+    /// is there by now, or one that was in time counts as late until it is shown.
     pub fn tick(&mut self, now: Duration) -> Option<Standing> {
-        let _ = now;
-        None
+        self.now = self.now.max(now);
+        for budget in &mut self.budgets {
+            budget.tick(self.now, &self.in_flight);
+        }
+        self.outage.tick(self.now, &self.in_flight);
+        if let Some(gauge) = &mut self.gauge {
+            gauge.streak.tick(self.now, &self.in_flight);
+        }
+        self.broken()
     }
 
     /// When `tick` could next break something.
     #[must_use]
     pub fn next_deadline(&self) -> Option<Duration> {
-        None
+        let budgets = self.budgets.iter().filter_map(|budget| budget.deadline(&self.in_flight));
+        let outage = self
+            .max_outage
+            .filter(|limit| self.outage.longest() <= limit.0)
+            .and_then(|limit| self.outage.deadline(limit.0, &self.in_flight));
+        let gauge = self
+            .gauge
+            .as_ref()
+            .filter(|gauge| !gauge.is_beyond())
+            .and_then(|gauge| gauge.streak.deadline(gauge.bound.r#for?.0, &self.in_flight));
+        budgets.chain(outage).chain(gauge).min()
     }
 
     /// Whether every question of this phase that is out has been answered.
     #[must_use]
     pub fn is_settled(&self) -> bool {
-        true
+        self.in_flight.is_empty()
     }
 
     /// How every expectation stands.
     #[must_use]
     pub fn standings(&self, now: Duration) -> Vec<Standing> {
-        let _ = now;
-        Vec::new()
+        let mut standings: Vec<Standing> = self
+            .budgets
+            .iter()
+            .map(|budget| show::budget(budget, &self.tally, &self.latencies, budget.late(&self.in_flight)))
+            .collect();
+        if let Some(limit) = self.max_outage {
+            standings.push(show::outage(limit, self.outage.longest()));
+        }
+        if let Some(rate) = self.rate {
+            let elapsed = now.min(self.end).saturating_sub(self.from);
+            standings.push(show::rate(rate, self.tally.good(), elapsed, !self.too_few));
+        }
+        if let Some(gauge) = &self.gauge {
+            standings.push(show::value(gauge));
+        }
+        for standing in &mut standings {
+            // What was broken once stays broken, even where it turned out that a question could not be asked.
+            standing.held &= !self.reported.contains(&standing.expectation);
+        }
+        standings
     }
 
     /// The phase is over (`now` is its end, or earlier where it was cut short): rates are judged. Questions still in
     /// flight and not past a bound count for nothing, so wait for `is_settled` where there is time.
     pub fn finish(&mut self, now: Duration) -> (Judged, Option<Standing>) {
-        let _ = now;
+        let broken = self.tick(now);
+        self.finished = true;
+        if let Some(rate) = self.rate {
+            let elapsed = now.min(self.end).saturating_sub(self.from);
+            self.too_few = self.tally.good() < budget::samples(rate, elapsed);
+        }
+        let broken = broken.or_else(|| self.broken());
         let judged = Judged {
             check: self.check.clone(),
             safety: self.safety,
             phase: self.phase,
-            samples: 0,
-            failed: 0,
-            unasked: 0,
-            unasked_why: std::collections::BTreeMap::new(),
-            failures: std::collections::BTreeMap::new(),
-            longest_outage_ms: 0,
-            latency: None,
-            distribution: Vec::new(),
-            standings: Vec::new(),
+            samples: self.tally.samples,
+            failed: self.tally.failed,
+            unasked: self.tally.unasked,
+            unasked_why: self.tally.unasked_why.clone(),
+            failures: self.tally.failures.clone(),
+            longest_outage_ms: millis(self.outage.longest()),
+            latency: self.latencies.summary(),
+            distribution: self.latencies.distribution(),
+            standings: self.standings(now),
         };
-        (judged, None)
+        (judged, broken)
     }
 
     /// The share (0 to 1) of this phase's questions that could not be asked; 1 where a finished phase had none at all.
     /// Above [`MOST_UNASKED`](super::MOST_UNASKED) there is no verdict.
     #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "fewer samples than a float can count")]
     pub fn unasked_share(&self) -> f64 {
-        0.0
+        match self.tally.samples {
+            0 if self.finished => 1.0,
+            0 => 0.0,
+            samples => self.tally.unasked as f64 / samples as f64,
+        }
+    }
+
+    /// The first expectation that is beyond its budget and was not reported yet.
+    fn broken(&mut self) -> Option<Standing> {
+        // The cheap question first: this is asked for every sample.
+        let budgets = self.budgets.iter().filter(|budget| budget.is_beyond()).map(|budget| budget.key);
+        let outage = self.max_outage.filter(|limit| self.outage.longest() > limit.0).map(|_| "max-outage");
+        let rate = self.too_few.then_some("rate");
+        let gauge = self.gauge.as_ref().filter(|gauge| gauge.is_beyond()).map(|_| "value");
+        let fresh: Vec<String> = budgets
+            .chain(outage)
+            .chain(rate)
+            .chain(gauge)
+            .filter(|key| !self.reported.iter().any(|known| known == key))
+            .map(str::to_owned)
+            .collect();
+        let first = fresh.first()?.clone();
+        self.reported.extend(fresh);
+        self.standings(self.now).into_iter().find(|standing| standing.expectation == first)
     }
 }

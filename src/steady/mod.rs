@@ -2,10 +2,18 @@
 //!
 //! Pure: no clock, no I/O, no runtime. Time is a `Duration` since one origin that the caller chooses (the sampler's).
 
+mod budget;
 mod judge;
+mod latency;
 mod recovery;
+mod show;
+mod streak;
+#[cfg(test)]
+mod truth;
+mod value;
 mod window;
 
+pub use budget::{allowed, samples};
 pub use judge::Judge;
 pub use recovery::Recovery;
 pub use window::WindowBuilder;

@@ -119,6 +119,9 @@ pub struct Run {
     /// Print only the end
     #[arg(short, long)]
     pub quiet: bool,
+    /// How much longer than planned the fault may be on before the guard takes it back
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
+    pub grace: std::time::Duration,
     /// Which kind of guard [default: a container where Squall itself runs in one]
     #[arg(long, value_enum, default_value_t)]
     pub guard: GuardChoice,
@@ -270,6 +273,9 @@ pub struct Guard {
     /// The run's journal
     #[arg(long)]
     pub journal: PathBuf,
+    /// When it takes everything back, whatever the runner does (RFC 3339)
+    #[arg(long)]
+    pub deadline: jiff::Timestamp,
     /// The runner's PID, where it is in the same PID namespace
     #[arg(long)]
     pub runner: Option<u32>,

@@ -1,3 +1,448 @@
-//! (in work)
+//! The whole run, top to bottom. It knows the engine, the senses and the guard only as traits.
 
+pub mod abort;
+pub mod guard;
+mod inject;
+pub mod recover;
+mod revert;
 pub mod sample;
+mod verdict;
+mod watch;
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use jiff::SignedDuration;
+use tokio::time::{Instant, sleep, sleep_until};
+
+use abort::{Abort, Level};
+use guard::{Post, Sentry};
+use inject::{NotOn, inject, prove, vanished};
+use revert::{leftover, look_once, revert};
+use sample::Sampler;
+use verdict::{Facts, Recovered};
+use watch::{Broken, Watch};
+
+use crate::engine::{Claim, Engine};
+use crate::event::{Actor, Event, FORMAT, Phase, Reason, Started, millis};
+use crate::exit::Verdict;
+use crate::experiment::Experiment;
+use crate::fault::Heal;
+use crate::instance::{Change, Instance};
+use crate::journal::{JournalError, Recorder};
+use crate::plan::{Plan, plan};
+use crate::probe::Senses;
+use crate::target::{self, Refusal};
+
+/// What a run needs of the world.
+pub struct World {
+    /// Holds the instances.
+    pub engine: Arc<dyn Engine>,
+    /// Asks the probes' questions.
+    pub senses: Arc<dyn Senses>,
+    /// Posts guards.
+    pub sentry: Arc<dyn Sentry>,
+    /// Who runs it: user and host.
+    pub owner: String,
+    /// How much longer than planned the run may hold its fault before its guard ends it.
+    pub grace: Duration,
+}
+
+/// What a run is about.
+pub struct Task<'a> {
+    /// Its id.
+    pub run: &'a str,
+    /// The experiment.
+    pub experiment: &'a Experiment,
+    /// The file it came from.
+    pub file: &'a str,
+    /// The seed of every random choice.
+    pub seed: u64,
+}
+
+/// Why a run stops before its planned end.
+#[derive(Debug, Clone)]
+struct Ended {
+    why: Reason,
+    text: String,
+}
+
+/// Runs an experiment. Whatever happens in it, it ends with everything taken back, or with the journal saying what is not.
+///
+/// # Errors
+/// Where the journal cannot even be begun; nothing has been touched then.
+pub async fn run(task: &Task<'_>, world: &World, rec: &Recorder, abort: &Abort) -> Result<Verdict, JournalError> {
+    let (x, engine) = (task.experiment, world.engine.as_ref());
+    rec.commit(Event::Started(Box::new(Started {
+        format: FORMAT,
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        run: task.run.to_owned(),
+        experiment: x.clone(),
+        file: task.file.to_owned(),
+        seed: task.seed,
+        engine: engine.describe(),
+        owner: world.owner.clone(),
+    })))?;
+
+    rec.note(Event::PhaseBegan { phase: Phase::Preflight, planned_ms: None });
+    if let Err(ended) = stoppable(abort, Level::TakeBack, preflight(task, world, rec)).await {
+        rec.note(Event::Stopping { why: ended.why, text: ended.text });
+        return Ok(conclude(task, world, rec, Facts::default()).await);
+    }
+
+    let (sampler, answers) = Sampler::start(watch::series(x), world.senses.clone());
+    let mut watch = Watch::new(x, rec, sampler.origin(), answers);
+    let mut post = None;
+    let mut facts = Facts::default();
+
+    let disturbed =
+        stoppable(abort, Level::TakeBack, disturb(task, world, rec, &mut watch, &mut post, &mut facts)).await;
+    if let Err(ended) = disturbed {
+        rec.note(Event::Stopping { why: ended.why, text: ended.text });
+    }
+
+    if !rec.read(|s| s.changes.is_empty()) {
+        let whole = rec.read(|s| s.stopping.is_none());
+        watch.cut(Phase::During);
+        // With `heal: self` the wait for recovery is over by now; else it begins with the way back.
+        if x.fault.heal() == Heal::Squall {
+            watch.await_recovery(Instant::now());
+        }
+        watch.begin(Phase::Revert, None);
+        // Nothing can cancel this: it takes no Abort, and it stands outside of every phase that does.
+        watch.alongside(revert(engine, rec, Actor::Runner)).await;
+        look_once(engine, rec).await;
+        watch.settle(Phase::During).await;
+        facts.unasked.extend(watch.judge(Phase::During, whole));
+        facts.broken = watch.broken(Phase::During).cloned();
+        if x.fault.heal() == Heal::Squall {
+            facts.recovered =
+                stoppable(abort, Level::Hurry, async { Ok(recovery(x, rec, &mut watch).await) }).await.ok();
+        }
+    }
+    watch.flush();
+    sampler.stop().await;
+    let verdict = conclude(task, world, rec, facts).await;
+    if let Some(post) = post {
+        post.dismiss().await;
+    }
+    Ok(verdict)
+}
+
+/// Looks before anything costs time: is there a target, do the limits allow it, can the engine do it, is it free?
+async fn preflight(task: &Task<'_>, world: &World, rec: &Recorder) -> Result<(), Ended> {
+    let x = task.experiment;
+    let fleet = observe(world).await?;
+    let (_, plan) = aim(task, world, &fleet)?;
+    for text in plan.warnings {
+        rec.note(Event::Warned { text });
+    }
+    let services = target::services(x, &fleet);
+    rec.commit(Event::Claiming { services: services.clone() })?;
+    for service in services {
+        let claim =
+            Claim { service, run: task.run.to_owned(), owner: world.owner.clone(), at: rec.clock().now().to_string() };
+        world.engine.claim(&claim).await?;
+    }
+    Ok(())
+}
+
+/// Everything that may be stopped: from the baseline to the end of the fault.
+async fn disturb(
+    task: &Task<'_>,
+    world: &World,
+    rec: &Recorder,
+    watch: &mut Watch<'_>,
+    post: &mut Option<Box<dyn Post>>,
+    facts: &mut Facts,
+) -> Result<(), Ended> {
+    let (x, engine) = (task.experiment, world.engine.as_ref());
+    baseline(x, watch).await?;
+
+    let fleet = watch.alongside(observe(world)).await?;
+    let (targets, Plan { changes, .. }) = aim(task, world, &fleet)?;
+    rec.note(Event::Targeted { hit: targets.hit.clone(), spared: targets.spared });
+
+    let deadline =
+        rec.clock().now() + SignedDuration::try_from(time_limit(x, &changes) + world.grace).unwrap_or_default();
+    *post = Some(watch.alongside(stand_guard(world, rec, deadline)).await?);
+    // The one durable write: from here on, whoever comes after us knows what to take back.
+    rec.commit(Event::Planned { changes: changes.clone(), deadline })?;
+
+    let begin = Instant::now();
+    watch.begin(Phase::During, Some(x.timing.duration.0));
+    if x.fault.heal() == Heal::Itself {
+        watch.await_recovery(begin);
+    }
+    watch.guarded(inject(engine, rec, task.run, &x.blast_radius, &changes)).await??;
+    let hold = async {
+        tokio::select! {
+            ended = lasting(engine, rec, &changes, &targets.hit) => Err(ended),
+            ended = guarded_by(world, rec, deadline, post) => Err(ended),
+            proven = async {
+                prove(engine, rec, &changes).await?;
+                sleep_until(begin + x.timing.duration.0).await;
+                Ok(())
+            } => proven,
+        }
+    };
+    watch.guarded(hold).await??;
+    watch.alongside(still_on(engine, rec, &changes, &targets.hit)).await?;
+    if x.fault.heal() == Heal::Itself {
+        watch.cut(Phase::During);
+        facts.recovered = Some(by_itself(x, engine, rec, watch, begin, &targets.hit).await);
+    }
+    Ok(())
+}
+
+/// Proves steady state before anything is touched.
+async fn baseline(x: &Experiment, watch: &mut Watch<'_>) -> Result<(), Ended> {
+    let t = &x.timing;
+    if !t.warm_up.0.is_zero() {
+        watch.begin(Phase::WarmUp, Some(t.warm_up.0));
+        watch.alongside(sleep(t.warm_up.0)).await;
+    }
+    watch.begin(Phase::Baseline, Some(t.baseline.0));
+    let met = watch.guarded(sleep(t.baseline.0)).await;
+    if met.is_ok() {
+        watch.settle(Phase::Baseline).await;
+    }
+    let unasked = watch.judge(Phase::Baseline, met.is_ok());
+    if let Some(b) = watch.broken(Phase::Baseline) {
+        return Err(Ended {
+            why: Reason::BaselineNotMet,
+            text: format!("steady state was not met before anything was touched: {}", verdict::sentence(b)),
+        });
+    }
+    match unasked.first() {
+        Some(text) => Err(Ended { why: Reason::CouldNotAsk, text: text.clone() }),
+        None => Ok(()),
+    }
+}
+
+/// Waits for steady state to come back.
+async fn recovery(x: &Experiment, rec: &Recorder, watch: &mut Watch<'_>) -> Recovered {
+    watch.begin(Phase::Recovery, Some(x.timing.recovery.0));
+    let end = Instant::now() + x.timing.recovery.0;
+    watched_back(watch, end).await;
+    tell_recovery(rec, watch)
+}
+
+/// With `heal: self`: waits for steady state, and for the instances themselves, with no helping hand.
+async fn by_itself(
+    x: &Experiment,
+    engine: &dyn Engine,
+    rec: &Recorder,
+    watch: &mut Watch<'_>,
+    begin: Instant,
+    hit: &[Instance],
+) -> Recovered {
+    let end = begin + x.timing.recovery.0.max(x.timing.duration.0);
+    watch.begin(Phase::Recovery, Some(end.saturating_duration_since(Instant::now())));
+    watched_back(watch, end).await;
+    let mut missing = Vec::new();
+    for before in hit {
+        let now = watch.alongside(engine.look(&before.id)).await;
+        if !matches!(&now, Ok(Some(now)) if now.is_up()) {
+            missing.push(before.name.clone());
+        }
+    }
+    let recovered = tell_recovery(rec, watch);
+    if missing.is_empty() { recovered } else { Recovered::No(format!("nobody brought {} back", missing.join(", "))) }
+}
+
+async fn watched_back(watch: &mut Watch<'_>, end: Instant) {
+    tokio::select! {
+        () = watch.back() => {}
+        () = sleep_until(end) => {}
+    }
+}
+
+fn tell_recovery(rec: &Recorder, watch: &Watch<'_>) -> Recovered {
+    let checks = watch.recovery();
+    let rto = checks
+        .values()
+        .copied()
+        .collect::<Option<Vec<Duration>>>()
+        .map(|all| all.into_iter().max().unwrap_or_default());
+    rec.note(Event::Recovery {
+        rto_ms: rto.map(millis),
+        checks: checks.iter().map(|(k, v)| (k.clone(), v.map(millis))).collect(),
+    });
+    if rto.is_some() {
+        return Recovered::Yes;
+    }
+    if let Some(text) = watch.recovery_unasked() {
+        return Recovered::Unknown(text);
+    }
+    let late: Vec<String> =
+        checks.iter().filter(|(_, rto)| rto.is_none()).map(|(name, _)| format!("`{name}`")).collect();
+    Recovered::No(format!("{} was not back to steady state in time", late.join(", ")))
+}
+
+/// The end: the markers go, and the verdict is spoken.
+async fn conclude(task: &Task<'_>, world: &World, rec: &Recorder, mut facts: Facts) -> Verdict {
+    for service in rec.read(|s| s.claimed.clone()) {
+        if let Err(e) = world.engine.release(&service, task.run).await {
+            rec.note(Event::Warned {
+                text: format!("the marker of service `{service}` could not be removed ({e}); `squall recover` does it"),
+            });
+        }
+    }
+    facts.leftover = leftover(rec);
+    let (reason, text) = rec.read(|s| verdict::decide(s, &facts));
+    rec.note(Event::Finished { verdict: reason.verdict(), reason, text });
+    reason.verdict()
+}
+
+async fn observe(world: &World) -> Result<Vec<Instance>, Ended> {
+    Ok(world.engine.observe().await?)
+}
+
+fn aim(task: &Task<'_>, world: &World, fleet: &[Instance]) -> Result<(target::Targets, Plan), Ended> {
+    let targets = target::choose(task.experiment, fleet, task.seed)?;
+    let peers: Vec<Instance> = fleet.iter().filter(|i| !targets.hit.contains(i)).cloned().collect();
+    let plan = plan(task.experiment, &targets, &peers, |to| world.engine.can(to))?;
+    Ok((targets, plan))
+}
+
+/// How long the fault may be on by plan: the longest change, the hold, and the wait for self-healing.
+fn time_limit(x: &Experiment, changes: &[Change]) -> Duration {
+    let longest = changes.iter().map(|c| c.to.longest()).max().unwrap_or_default();
+    let hold = x.timing.duration.0;
+    longest + if x.fault.heal() == Heal::Itself { hold.max(x.timing.recovery.0) } else { hold }
+}
+
+async fn stand_guard(world: &World, rec: &Recorder, deadline: jiff::Timestamp) -> Result<Box<dyn Post>, Ended> {
+    let post = world.sentry.post(rec.path(), deadline).await.map_err(|e| Ended {
+        why: Reason::GuardMissing,
+        text: format!("no guard could be had, so nothing was touched: {e:#}"),
+    })?;
+    rec.note(Event::Guarded { kind: post.kind(), id: post.id() });
+    Ok(post)
+}
+
+/// Never returns as long as there is a guard: one that falls is replaced.
+async fn guarded_by(
+    world: &World,
+    rec: &Recorder,
+    deadline: jiff::Timestamp,
+    post: &mut Option<Box<dyn Post>>,
+) -> Ended {
+    loop {
+        if let Some(guard) = post {
+            guard.fallen().await;
+            rec.note(Event::Warned { text: format!("guard {} has fallen; another one is posted", guard.id()) });
+        }
+        match stand_guard(world, rec, deadline).await {
+            Ok(guard) => *post = Some(guard),
+            Err(ended) => return Ended { text: format!("the guard has fallen, and {}", ended.text), ..ended },
+        }
+    }
+}
+
+/// How often the fault is looked at while it is on.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How long an engine may be out of reach while the fault is on.
+const OUT_OF_REACH: Duration = Duration::from_secs(10);
+
+/// Never returns as long as the fault is on.
+async fn lasting(engine: &dyn Engine, rec: &Recorder, changes: &[Change], hit: &[Instance]) -> Ended {
+    let mut out_of_reach: Option<Instant> = None;
+    loop {
+        sleep(LOOK).await;
+        match gone(engine, changes, hit).await {
+            Ok(None) => out_of_reach = None,
+            Ok(Some((name, what))) => {
+                rec.note(Event::Noticed { instance: name.clone(), what: what.clone() });
+                return Ended { why: Reason::FaultVanished, text: format!("{name} {what}") };
+            }
+            Err(e) => {
+                let since = *out_of_reach.get_or_insert_with(Instant::now);
+                if since.elapsed() >= OUT_OF_REACH {
+                    return Ended { why: Reason::EngineFailed, text: e.to_string() };
+                }
+            }
+        }
+    }
+}
+
+/// The last look before the way back.
+async fn still_on(engine: &dyn Engine, rec: &Recorder, changes: &[Change], hit: &[Instance]) -> Result<(), Ended> {
+    match gone(engine, changes, hit).await {
+        Ok(None) => Ok(()),
+        Ok(Some((name, what))) => {
+            rec.note(Event::Noticed { instance: name.clone(), what: what.clone() });
+            Err(Ended { why: Reason::FaultVanished, text: format!("{name} {what}") })
+        }
+        Err(e) => Err(Ended { why: Reason::EngineFailed, text: e.to_string() }),
+    }
+}
+
+/// The first change that is no longer in effect, though it should last.
+async fn gone(
+    engine: &dyn Engine,
+    changes: &[Change],
+    hit: &[Instance],
+) -> Result<Option<(String, String)>, crate::engine::EngineError> {
+    for change in changes {
+        // Only from its recorded end on is a change expected to be in effect.
+        let Some(before) = hit.iter().find(|i| i.id == change.instance) else { continue };
+        let now = engine.look(&change.instance).await?;
+        if let Some(what) = vanished(change, &before.traits, now.as_ref()) {
+            return Ok(Some((change.name.clone(), what)));
+        }
+    }
+    Ok(None)
+}
+
+/// A phase that a stop ends, and that may panic: both are reasons to take everything back, not to leave.
+async fn stoppable<T>(abort: &Abort, level: Level, phase: impl Future<Output = Result<T, Ended>>) -> Result<T, Ended> {
+    match abort.or(level, AssertUnwindSafe(phase).catch_unwind()).await {
+        Ok(Ok(done)) => done,
+        Ok(Err(panic)) => {
+            let what =
+                panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
+            Err(Ended { why: Reason::Panicked, text: format!("a bug in Squall: {}", what.unwrap_or("panic")) })
+        }
+        Err(stop) => Err(Ended { why: stop.why, text: stop.text }),
+    }
+}
+
+impl From<Refusal> for Ended {
+    fn from(r: Refusal) -> Self {
+        Self { why: r.reason, text: r.text }
+    }
+}
+
+impl From<NotOn> for Ended {
+    fn from(n: NotOn) -> Self {
+        Self { why: n.why, text: n.text }
+    }
+}
+
+impl From<Broken> for Ended {
+    fn from(b: Broken) -> Self {
+        let why = if b.safety { Reason::SafetyBreached } else { Reason::HypothesisBroken };
+        Self { why, text: verdict::sentence(&b) }
+    }
+}
+
+impl From<JournalError> for Ended {
+    fn from(e: JournalError) -> Self {
+        Self { why: Reason::JournalFailed, text: format!("{e}; nothing was touched") }
+    }
+}
+
+impl From<crate::engine::EngineError> for Ended {
+    fn from(e: crate::engine::EngineError) -> Self {
+        let why =
+            if matches!(e, crate::engine::EngineError::Claimed(_)) { Reason::Claimed } else { Reason::EngineFailed };
+        let next =
+            if why == Reason::Claimed { "; wait for it, or `squall recover --unlock` where it is dead" } else { "" };
+        Self { why, text: format!("{e}{next}") }
+    }
+}

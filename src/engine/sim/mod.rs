@@ -1,0 +1,225 @@
+//! A world in a map: for rehearsing an experiment, and for tests in paused time.
+//!
+//! It is unkind where Docker is unkind: an effect may come long after the process that asked for it has died, a
+//! restarted instance has lost its pause, a killed one may start by itself, a target may vanish. It follows tokio's
+//! clock, and it is gone with its process: nothing real is ever touched.
+
+mod senses;
+mod world;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+pub use senses::SimSenses;
+use world::World;
+
+use super::{Ability, Claim, Description, Engine, EngineError, Kind, Outcome, Ran, Tag};
+use crate::experiment::Experiment;
+use crate::instance::{Change, Instance, InstanceId, Setting};
+use crate::stack::Stack;
+
+/// How long the sim takes for a change, and when within that time its effect comes.
+const CHANGE: Duration = Duration::from_millis(10);
+
+/// Decides what goes wrong at each call: from its number, and from what is asked.
+type Plague = Box<dyn FnMut(usize, &str) -> Trouble + Send>;
+
+/// A simulated engine.
+pub struct Sim {
+    world: Mutex<World>,
+    trouble: Mutex<Plague>,
+    calls: Mutex<usize>,
+    crashed: Notify,
+}
+
+/// What goes wrong at a call.
+#[derive(Debug, Clone)]
+pub enum Trouble {
+    /// Nothing.
+    None,
+    /// The caller dies before the call has any effect.
+    CrashBefore,
+    /// The caller dies when the effect is there, before it hears of it.
+    CrashAfter,
+    /// The caller dies, and the effect comes so much later.
+    CrashDelayed(Duration),
+    /// The engine answers with an error and does nothing.
+    Fail,
+    /// Something happens to an instance just before the call.
+    Meanwhile(InstanceId, Meddling),
+}
+
+/// What others do to an instance.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Meddling {
+    /// It is removed.
+    Remove,
+    /// It is restarted.
+    Restart,
+    /// It is killed.
+    Kill,
+    /// It is thawed.
+    Unpause,
+}
+
+impl Sim {
+    /// The world of a stack file.
+    #[must_use]
+    pub fn of_stack(stack: &Stack) -> Arc<Self> {
+        Arc::new(Self {
+            world: Mutex::new(World::of_stack(stack)),
+            trouble: Mutex::new(Box::new(|_, _| Trouble::None)),
+            calls: Mutex::new(0),
+            crashed: Notify::new(),
+        })
+    }
+
+    /// A plausible world for an experiment without a stack: three instances of the target's service in three zones.
+    #[must_use]
+    pub fn of_experiment(x: &Experiment) -> Arc<Self> {
+        Self::of_stack(&world::stack_for(x))
+    }
+
+    /// From now on, `trouble` decides what goes wrong at each call; calls are numbered from 0.
+    pub fn plague(&self, trouble: impl FnMut(usize, &str) -> Trouble + Send + 'static) {
+        *hold(&self.calls) = 0;
+        *hold(&self.trouble) = Box::new(trouble);
+    }
+
+    /// How many calls there were since the last [`Sim::plague`].
+    #[must_use]
+    pub fn calls(&self) -> usize {
+        *hold(&self.calls)
+    }
+
+    /// Returns when a caller has died.
+    pub async fn crashed(&self) {
+        self.crashed.notified().await;
+    }
+
+    /// Every instance as it is now, without a call being counted.
+    #[must_use]
+    pub fn peek(&self) -> Vec<Instance> {
+        self.world().fleet()
+    }
+
+    /// The marks that commands have left on instances (`touch X` sets one, `rm X` removes it).
+    #[must_use]
+    pub fn marks(&self) -> Vec<String> {
+        self.world().marks()
+    }
+
+    /// Lets others do something to an instance.
+    pub fn meddle(&self, id: &InstanceId, what: Meddling) {
+        self.world().meddle(id, what);
+    }
+
+    fn world(&self) -> MutexGuard<'_, World> {
+        let mut world = hold(&self.world);
+        world.settle(Instant::now());
+        world
+    }
+
+    /// Counts a call and lets its trouble happen; a caller that dies never comes back from this.
+    async fn call(
+        &self,
+        what: &str,
+        effect: impl FnOnce(&mut World),
+        late: Option<(&InstanceId, &Setting)>,
+    ) -> Result<(), EngineError> {
+        let trouble = {
+            let mut calls = hold(&self.calls);
+            *calls += 1;
+            (hold(&self.trouble))(*calls - 1, what)
+        };
+        match trouble {
+            Trouble::None => effect(&mut self.world()),
+            Trouble::Meanwhile(id, meddling) => {
+                self.meddle(&id, meddling);
+                effect(&mut self.world());
+            }
+            Trouble::Fail => {
+                return Err(EngineError::Refused {
+                    attempt: what.to_owned(),
+                    why: "the sim was told to refuse".to_owned(),
+                });
+            }
+            Trouble::CrashBefore => return self.die().await,
+            Trouble::CrashAfter => {
+                effect(&mut self.world());
+                return self.die().await;
+            }
+            Trouble::CrashDelayed(after) => {
+                if let Some((id, setting)) = late {
+                    self.world().later(Instant::now() + after, id.clone(), setting.clone());
+                }
+                return self.die().await;
+            }
+        }
+        Ok(())
+    }
+
+    async fn die(&self) -> Result<(), EngineError> {
+        self.crashed.notify_one();
+        std::future::pending().await
+    }
+}
+
+#[async_trait]
+impl Engine for Sim {
+    fn describe(&self) -> Description {
+        Description { kind: Kind::Sim, address: "memory".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
+    }
+
+    async fn observe(&self) -> Result<Vec<Instance>, EngineError> {
+        self.call("observe", |_| {}, None).await?;
+        Ok(self.world().fleet())
+    }
+
+    async fn look(&self, id: &InstanceId) -> Result<Option<Instance>, EngineError> {
+        self.call("look", |_| {}, None).await?;
+        Ok(self.world().get(id).cloned())
+    }
+
+    async fn set(&self, _: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
+        tokio::time::sleep(CHANGE / 2).await;
+        let mut outcome = Ok(Outcome::Gone);
+        self.call(&format!("set {id} {to}"), |world| outcome = world.set(id, to), Some((id, to))).await?;
+        tokio::time::sleep(CHANGE / 2).await;
+        outcome.map_err(|why| EngineError::Refused { attempt: format!("set {id} {to}"), why })
+    }
+
+    fn can(&self, _: &Setting) -> Ability {
+        Ability::Yes
+    }
+
+    async fn exec(&self, _: &str, _: &[String], _: Duration) -> Result<Ran, EngineError> {
+        Ok(Ran { status: 0, stdout: String::new(), stderr: String::new() })
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<(), EngineError> {
+        let mut taken = None;
+        self.call("claim", |world| taken = world.claim(claim), None).await?;
+        taken.map_or(Ok(()), |other| Err(EngineError::Claimed(other)))
+    }
+
+    async fn release(&self, service: &str, run: &str) -> Result<(), EngineError> {
+        self.call("release", |world| world.release(service, run), None).await
+    }
+
+    async fn claims(&self) -> Result<Vec<Claim>, EngineError> {
+        Ok(self.world().claims())
+    }
+
+    fn by_hand(&self, change: &Change, to: &Setting) -> String {
+        format!("# nothing to do: {} would be set to `{to}` in a simulated world", change.name)
+    }
+}
+
+fn hold<T: ?Sized>(m: &Mutex<T>) -> MutexGuard<'_, T> {
+    m.lock().unwrap_or_else(PoisonError::into_inner)
+}

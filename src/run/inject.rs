@@ -1,0 +1,177 @@
+//! Makes the planned changes, and proves that they had their effect.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep};
+
+use crate::engine::{Engine, Outcome, Tag};
+use crate::event::{Event, Reason, micros};
+use crate::experiment::BlastRadius;
+use crate::instance::{Change, Instance, Setting, Trait, Via};
+use crate::journal::Recorder;
+use crate::target;
+
+/// How long the proof of a bite is awaited beyond the change's own time.
+const PROOF: Duration = Duration::from_secs(2);
+
+/// Why the fault is not on.
+#[derive(Debug)]
+pub(super) struct NotOn {
+    pub(super) why: Reason,
+    pub(super) text: String,
+}
+
+/// Makes all changes at once, each after a last look at its target.
+///
+/// # Errors
+/// Where the blast radius does not allow it any more, a target is another one than planned, or a change fails. What was
+/// done until then is in the journal.
+pub(super) async fn inject(
+    engine: &dyn Engine,
+    rec: &Recorder,
+    run: &str,
+    radius: &BlastRadius,
+    changes: &[Change],
+) -> Result<(), NotOn> {
+    let fleet = engine.observe().await.map_err(|e| NotOn { why: Reason::EngineFailed, text: e.to_string() })?;
+    for change in changes {
+        still_as_planned(&fleet, change)?;
+    }
+    let hit: Vec<&Instance> = fleet.iter().filter(|i| changes.iter().any(|c| c.instance == i.id)).collect();
+    target::within(radius, &fleet, &hit)
+        .map_err(|r| NotOn { why: r.reason, text: format!("just before the injection: {r}") })?;
+    let results = join_all(changes.iter().map(|change| make(engine, rec, run, change))).await;
+    results.into_iter().collect()
+}
+
+fn still_as_planned(fleet: &[Instance], change: &Change) -> Result<(), NotOn> {
+    let changed =
+        |what: &str| NotOn { why: Reason::TargetChanged, text: format!("{} {what} before it was hit", change.name) };
+    let now = fleet.iter().find(|i| i.id == change.instance).ok_or_else(|| changed("was removed"))?;
+    if now.epoch != change.epoch {
+        return Err(changed("was restarted by somebody else"));
+    }
+    if !now.is_up() {
+        return Err(changed("went down by itself"));
+    }
+    Ok(())
+}
+
+async fn make(engine: &dyn Engine, rec: &Recorder, run: &str, change: &Change) -> Result<(), NotOn> {
+    let n = change.n;
+    let tag = Tag { run: run.to_owned(), change: n };
+    rec.note(Event::Injecting { n });
+    let begin = Instant::now();
+    match engine.set(&tag, &change.instance, &change.to).await {
+        Ok(outcome) => {
+            rec.note(Event::Injected { n, outcome, took_us: micros(begin.elapsed()) });
+            match outcome {
+                Outcome::Done => Ok(()),
+                Outcome::Already => Err(NotOn {
+                    why: Reason::NotInjected,
+                    text: format!("{} was {} already: nothing was injected", change.name, change.to),
+                }),
+                Outcome::Gone => Err(NotOn {
+                    why: Reason::TargetChanged,
+                    text: format!("{} was removed before it was hit", change.name),
+                }),
+            }
+        }
+        Err(e) => {
+            rec.note(Event::InjectFailed { n, error: e.to_string() });
+            Err(NotOn { why: Reason::NotInjected, text: e.to_string() })
+        }
+    }
+}
+
+/// Proves that every change had its effect, by what can be observed of the instances themselves.
+///
+/// # Errors
+/// Where a change shows none in time.
+pub(super) async fn prove(engine: &dyn Engine, rec: &Recorder, changes: &[Change]) -> Result<(), NotOn> {
+    join_all(changes.iter().map(|change| prove_one(engine, rec, change))).await.into_iter().collect()
+}
+
+async fn prove_one(engine: &dyn Engine, rec: &Recorder, change: &Change) -> Result<(), NotOn> {
+    let end = Instant::now() + PROOF;
+    loop {
+        let seen = match engine.look(&change.instance).await {
+            Ok(now) => bitten(change, now.as_ref()),
+            Err(e) => Err(e.to_string()),
+        };
+        match seen {
+            Ok(proof) => {
+                rec.note(Event::Bite { n: change.n, proven: true, proof });
+                return Ok(());
+            }
+            Err(why) if Instant::now() >= end => {
+                rec.note(Event::Bite { n: change.n, proven: false, proof: why.clone() });
+                return Err(NotOn {
+                    why: Reason::NoBite,
+                    text: format!("the fault did not bite: {}: {why}", change.name),
+                });
+            }
+            Err(_) => sleep(Duration::from_millis(20)).await,
+        }
+    }
+}
+
+/// Whether a change had its effect, judged by its instance as it is now: the proof, or what was seen instead. Pure.
+///
+/// # Errors
+/// What was seen instead.
+pub(super) fn bitten(change: &Change, now: Option<&Instance>) -> Result<String, String> {
+    let Some(now) = now else {
+        return match change.to {
+            Setting::Killed(_) | Setting::Stopped { .. } => Ok("it does not exist any more".to_owned()),
+            _ => Err("it does not exist any more".to_owned()),
+        };
+    };
+    let new_life = (now.epoch != change.epoch).then(|| format!("it has a new life, since {}", now.epoch.0));
+    match &change.to {
+        Setting::Killed(_) | Setting::Stopped { .. } if !now.is_running() => Ok("its main process is gone".to_owned()),
+        Setting::Killed(_) | Setting::Stopped { .. } => new_life.ok_or_else(|| "its main process runs on".to_owned()),
+        Setting::Restarted { .. } => new_life.ok_or_else(|| "its main process is the same as before".to_owned()),
+        Setting::Paused(_) | Setting::Running(_) => {
+            let have = now.settings.get(&change.to.aspect());
+            if have == Some(&change.to) {
+                Ok(format!("it is {}", change.to))
+            } else {
+                Err(format!("it is not {}", change.to))
+            }
+        }
+        Setting::Ran(_) => Ok("the command ended with exit status 0".to_owned()),
+    }
+}
+
+/// Whether a change stays in effect until it is taken back; momentary ones do not, nor does a crash that a restart policy
+/// makes good. Pure.
+pub(super) fn lasts(change: &Change, traits: &BTreeSet<Trait>) -> bool {
+    match &change.to {
+        Setting::Paused(_) | Setting::Running(_) | Setting::Stopped { .. } => true,
+        Setting::Killed(kill) => !(kill.via == Via::Host && traits.contains(&Trait::Restarts)),
+        Setting::Restarted { .. } | Setting::Ran(_) => false,
+    }
+}
+
+/// What is wrong with a change that should still be in effect, if anything is. Pure.
+pub(super) fn vanished(change: &Change, traits: &BTreeSet<Trait>, now: Option<&Instance>) -> Option<String> {
+    if !lasts(change, traits) {
+        return None;
+    }
+    let Some(now) = now else { return Some("was removed by somebody else".to_owned()) };
+    match &change.to {
+        Setting::Killed(_) | Setting::Stopped { .. } => {
+            now.is_running().then(|| "runs again although nobody here started it".to_owned())
+        }
+        Setting::Paused(true) if now.epoch != change.epoch => {
+            Some("was restarted by somebody else, which ended its pause".to_owned())
+        }
+        Setting::Paused(true) if !now.is_running() => Some("went down while it was paused".to_owned()),
+        to => {
+            (now.settings.get(&to.aspect()) != Some(to)).then(|| format!("is no longer {to}: somebody else changed it"))
+        }
+    }
+}

@@ -1,0 +1,226 @@
+//! Takes everything back: sets the old values, newest first, and proves it.
+//!
+//! It takes no `Abort`, so that nothing can cancel it, and no experiment: all it needs is in the journal. The runner, its
+//! guard and `squall recover` all call it, perhaps one after the other; it is safe to repeat.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::inject::bitten;
+use crate::engine::{Engine, EngineError, Outcome, Tag};
+use crate::event::{Actor, Event, micros};
+use crate::fault::Heal;
+use crate::instance::{Aspect, Back, Change, Instance, InstanceId, Setting};
+use crate::journal::Recorder;
+
+/// How long one change is tried to be taken back: longer than an engine takes to restart.
+const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The most that is waited between two attempts.
+const PAUSE: Duration = Duration::from_secs(2);
+
+/// How long the instances are watched for being as they were.
+const PROOF: Duration = Duration::from_secs(10);
+
+/// Takes back what is outstanding; what could not be, is in the journal as stuck.
+pub(super) async fn revert(engine: &dyn Engine, rec: &Recorder, by: Actor) {
+    let run = rec.read(|s| s.started.as_ref().map(|s| s.run.clone()).unwrap_or_default());
+    let mut per_instance: BTreeMap<InstanceId, Vec<Outstanding>> = BTreeMap::new();
+    for change in outstanding(rec) {
+        per_instance.entry(change.change.instance.clone()).or_default().push(change);
+    }
+    if !rec.read(|s| s.changes.is_empty()) {
+        // Instances are independent of each other; the changes of one are taken back newest first.
+        join_all(per_instance.into_values().map(|changes| async {
+            for change in changes {
+                take_back(engine, rec, &run, by, change).await;
+            }
+        }))
+        .await;
+        prove(engine, rec, &run).await;
+    }
+}
+
+struct Outstanding {
+    change: Change,
+    to: Setting,
+    /// Until when the engine may still be busy with the injection, if its end is not known.
+    unsettled: Option<Duration>,
+    /// Whether the effect is yet to be proven.
+    unproven: bool,
+}
+
+fn outstanding(rec: &Recorder) -> Vec<Outstanding> {
+    let now = rec.clock().now();
+    rec.read(|s| {
+        s.outstanding()
+            .into_iter()
+            .filter_map(|c| {
+                let Back::To(to) = &c.change.back else { return None };
+                let known = c.injected.is_some();
+                let unsettled = (!known).then(|| {
+                    let since = c
+                        .injecting
+                        .map_or(Duration::ZERO, |at| Duration::try_from(now.duration_since(at)).unwrap_or_default());
+                    c.change.to.longest().saturating_sub(since)
+                });
+                Some(Outstanding {
+                    change: c.change.clone(),
+                    to: to.clone(),
+                    unsettled,
+                    unproven: known && c.bite.is_none(),
+                })
+            })
+            .collect()
+    })
+}
+
+async fn take_back(engine: &dyn Engine, rec: &Recorder, run: &str, by: Actor, o: Outstanding) {
+    let n = o.change.n;
+    let tag = Tag { run: run.to_owned(), change: n };
+    rec.note(Event::Reverting { n });
+    let begin = Instant::now();
+    let Some(mut outcome) = persist(engine, rec, &tag, &o.change, &o.to, PATIENCE).await else { return };
+    if let Some(rest) = o.unsettled.filter(|rest| !rest.is_zero()) {
+        // The engine may still be executing an injection whose end nobody saw: only after its longest time is the way
+        // back proven.
+        sleep(rest).await;
+        match persist(engine, rec, &tag, &o.change, &o.to, PATIENCE).await {
+            Some(Outcome::Already) => {}
+            Some(later) => outcome = later,
+            None => return,
+        }
+    }
+    if o.unproven && outcome == Outcome::Done && !matches!(o.to, Setting::Ran(_)) {
+        // That there was something to set back is a proof of the bite, and the only one where a breach came first.
+        rec.note(Event::Bite { n, proven: true, proof: format!("it had to be set back to {}", o.to) });
+    }
+    rec.note(Event::Reverted { n, outcome, by, took_us: micros(begin.elapsed()) });
+}
+
+/// Tries until it works or patience ends.
+async fn persist(
+    engine: &dyn Engine,
+    rec: &Recorder,
+    tag: &Tag,
+    change: &Change,
+    to: &Setting,
+    patience: Duration,
+) -> Option<Outcome> {
+    let end = Instant::now() + patience;
+    let mut pause = Duration::from_millis(50);
+    for attempt in 1.. {
+        // An engine call has its own time limit; this one is for an engine that forgets it.
+        let limit = to.longest() + Duration::from_secs(20);
+        let result = timeout(limit, engine.set(tag, &change.instance, to)).await.unwrap_or_else(|_| {
+            Err(EngineError::TimedOut { attempt: format!("set {} back to {to}", change.name), after: limit })
+        });
+        match result {
+            Ok(outcome) => return Some(outcome),
+            Err(e) => rec.note(Event::RevertFailed { n: change.n, attempt, error: e.to_string() }),
+        }
+        if Instant::now() + pause >= end {
+            break;
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(PAUSE);
+    }
+    rec.note(Event::Stuck { n: change.n, by_hand: engine.by_hand(change, to) });
+    None
+}
+
+/// Compares every instance that was hit with what it was before, and sets back what differs: a target may have died as a
+/// consequence of the fault.
+async fn prove(engine: &dyn Engine, rec: &Recorder, run: &str) {
+    let (hit, heal) = rec.read(|s| (s.hit.clone(), s.started.as_ref().map(|s| s.experiment.fault.heal())));
+    let planned: Vec<Change> = rec.read(|s| s.changes.iter().map(|c| c.change.clone()).collect());
+    join_all(hit.iter().map(|before| async {
+        let change = planned.iter().find(|c| c.instance == before.id);
+        let differences = as_before(engine, rec, run, before, change, heal == Some(Heal::Itself)).await;
+        rec.note(Event::Restored { instance: before.name.clone(), differences });
+    }))
+    .await;
+}
+
+async fn as_before(
+    engine: &dyn Engine,
+    rec: &Recorder,
+    run: &str,
+    before: &Instance,
+    change: Option<&Change>,
+    itself: bool,
+) -> Vec<String> {
+    let end = Instant::now() + PROOF;
+    let mut told = false;
+    loop {
+        let differing = match timeout(PROOF, engine.look(&before.id)).await {
+            Ok(Ok(Some(now))) => differences(before, &now),
+            // Whoever removed it, it was not this run: there is nothing to set back.
+            Ok(Ok(None)) => {
+                rec.note(Event::Noticed {
+                    instance: before.name.clone(),
+                    what: "it was removed by somebody else".to_owned(),
+                });
+                return Vec::new();
+            }
+            Ok(Err(e)) => vec![(Aspect::Running, e.to_string())],
+            Err(_) => vec![(Aspect::Running, "the engine does not answer".to_owned())],
+        };
+        if differing.is_empty() {
+            return Vec::new();
+        }
+        if Instant::now() >= end {
+            return differing.into_iter().map(|(_, text)| text).collect();
+        }
+        for (aspect, text) in &differing {
+            let Some(value) = before.settings.get(aspect) else { continue };
+            if !told && !itself {
+                rec.note(Event::Noticed {
+                    instance: before.name.clone(),
+                    what: format!("after the way back: {text}; set back"),
+                });
+                told = true;
+            }
+            let n = change.map_or(0, |c| c.n);
+            let _ = timeout(PROOF, engine.set(&Tag { run: run.to_owned(), change: n }, &before.id, value)).await;
+        }
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// What differs from before, by aspect. Identity, address and epoch may: they are not settings. Pure.
+fn differences(before: &Instance, now: &Instance) -> Vec<(Aspect, String)> {
+    before
+        .settings
+        .iter()
+        .filter(|(aspect, value)| now.settings.get(*aspect) != Some(*value))
+        .map(|(aspect, value)| {
+            let have = now.settings.get(aspect).map_or_else(|| "unknown".to_owned(), ToString::to_string);
+            (*aspect, format!("it was {value}, and is {have}"))
+        })
+        .collect()
+}
+
+/// How many changes or instances are not as they were.
+#[must_use]
+pub(super) fn leftover(rec: &Recorder) -> usize {
+    rec.read(|s| s.outstanding().len() + s.restored.iter().filter(|(_, differences)| !differences.is_empty()).count())
+}
+
+/// A last look at changes whose effect is not proven yet, where taking back could not tell. Without waiting.
+pub(super) async fn look_once(engine: &dyn Engine, rec: &Recorder) {
+    let unproven: Vec<Change> = rec.read(|s| {
+        s.changes.iter().filter(|c| c.injected.is_some() && c.bite.is_none()).map(|c| c.change.clone()).collect()
+    });
+    for change in unproven {
+        if matches!(change.to, Setting::Ran(_) | Setting::Restarted { .. } | Setting::Killed(_))
+            && let Ok(Ok(now)) = timeout(Duration::from_secs(1), engine.look(&change.instance)).await
+        {
+            let (proven, proof) = bitten(&change, now.as_ref()).map_or_else(|why| (false, why), |proof| (true, proof));
+            rec.note(Event::Bite { n: change.n, proven, proof });
+        }
+    }
+}

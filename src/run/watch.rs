@@ -1,0 +1,336 @@
+//! Watches the samples while a run goes on: gives each to the phase in which it was due, and tells of the first
+//! expectation beyond its budget.
+//!
+//! It wraps whatever the run is doing (`alongside`, `guarded`), so that samples are looked at the moment they come in.
+
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::pin::pin;
+use std::time::Duration;
+
+use tokio::sync::mpsc::UnboundedReceiver;
+use tokio::time::{Instant, sleep_until};
+
+use super::sample::{Sample, Series};
+use crate::event::{Event, Phase, Standing, millis};
+use crate::experiment::{Check, Experiment, OnBreach};
+use crate::journal::Recorder;
+use crate::probe::Answer;
+use crate::steady::{Judge, MOST_UNASKED, Recovery, WindowBuilder};
+
+/// An expectation beyond its budget.
+#[derive(Debug, Clone)]
+pub(super) struct Broken {
+    pub(super) phase: Phase,
+    pub(super) check: String,
+    pub(super) safety: bool,
+    pub(super) standing: Standing,
+}
+
+/// All checks of an experiment, as far as they have come.
+pub(super) struct Watch<'a> {
+    rec: &'a Recorder,
+    on_breach: OnBreach,
+    origin: Instant,
+    samples: UnboundedReceiver<Sample>,
+    checks: Vec<Watched>,
+    pulse: Duration,
+    /// The window of recovery, as long as the baseline.
+    window: Duration,
+    broken: Vec<Broken>,
+}
+
+struct Watched {
+    name: String,
+    check: Check,
+    safety: bool,
+    judges: Vec<Bench>,
+    recovery: Option<Recovery>,
+    /// Answers since recovery is measured, and how many of them were questions that could not be asked.
+    answers: (u64, u64),
+    windows: WindowBuilder,
+}
+
+/// A judge, and the end of its phase: earlier than planned where the phase was cut short.
+struct Bench {
+    phase: Phase,
+    judge: Judge,
+    until: Duration,
+}
+
+/// The series that a sampler asks for an experiment, in the order that [`Watch`] expects.
+#[must_use]
+pub(super) fn series(x: &Experiment) -> Vec<Series> {
+    checks(x)
+        .map(|(name, check, _)| Series { check: name.clone(), rate: check.rate, timeout: check.timeout.0 })
+        .collect()
+}
+
+fn checks(x: &Experiment) -> impl Iterator<Item = (&String, &Check, bool)> {
+    let of = |safety| move |(name, check)| (name, check, safety);
+    x.steady_state.iter().map(of(false)).chain(x.safety.iter().map(of(true)))
+}
+
+impl<'a> Watch<'a> {
+    /// Watches the samples of a sampler that was started with [`series`].
+    #[must_use]
+    pub(super) fn new(x: &Experiment, rec: &'a Recorder, origin: Instant, samples: UnboundedReceiver<Sample>) -> Self {
+        let t = &x.timing;
+        let total = t.warm_up.0 + t.baseline.0 + t.duration.0 + t.recovery.0;
+        // Some four hundred points a chart: enough to see, little enough to store.
+        let pulse = (total / 400).max(Duration::from_millis(250));
+        let wall = rec.clock().wall(origin);
+        let checks = checks(x)
+            .map(|(name, check, safety)| Watched {
+                name: name.clone(),
+                check: check.clone(),
+                safety,
+                judges: Vec::new(),
+                recovery: None,
+                answers: (0, 0),
+                windows: WindowBuilder::new(name, wall, pulse),
+            })
+            .collect();
+        Self { rec, on_breach: x.on_breach, origin, samples, checks, pulse, window: t.baseline.0, broken: Vec::new() }
+    }
+
+    /// A phase begins now; it is judged where it is one that is.
+    pub(super) fn begin(&mut self, phase: Phase, planned: Option<Duration>) {
+        let now = self.now();
+        self.rec.note(Event::PhaseBegan { phase, planned_ms: planned.map(millis) });
+        for c in &mut self.checks {
+            c.windows.begin(phase, now);
+            let length = planned.unwrap_or_default();
+            let expect = match phase {
+                Phase::Baseline => c.check.expect.clone(),
+                Phase::During => c.check.expect_during(),
+                _ => continue,
+            };
+            let judge = Judge::new(&c.name, c.safety, phase, &expect, c.check.rate, now, length);
+            c.judges.push(Bench { phase, judge, until: now + length });
+        }
+    }
+
+    /// From now on recovery is measured, from `origin` on.
+    pub(super) fn await_recovery(&mut self, origin: Instant) {
+        let origin = origin.saturating_duration_since(self.origin);
+        for c in self.checks.iter_mut().filter(|c| !c.safety) {
+            c.recovery = Some(Recovery::new(&c.check.expect, c.check.rate, self.window, origin));
+        }
+    }
+
+    /// The recovery time of every check, as far as it is back.
+    #[must_use]
+    pub(super) fn recovery(&self) -> BTreeMap<String, Option<Duration>> {
+        self.checks.iter().filter_map(|c| Some((c.name.clone(), c.recovery.as_ref()?.rto()))).collect()
+    }
+
+    /// The first check that is not back and could not ask often enough to know, in a sentence.
+    #[must_use]
+    pub(super) fn recovery_unasked(&self) -> Option<String> {
+        let c = self.checks.iter().find(|c| {
+            let (all, unasked) = c.answers;
+            c.recovery.as_ref().is_some_and(|r| !r.is_back()) && unasked as f64 > all as f64 * MOST_UNASKED
+        })?;
+        Some(format!(
+            "`{}` could not ask {} of {} times while its recovery was awaited",
+            c.name, c.answers.1, c.answers.0
+        ))
+    }
+
+    /// Returns when steady state is back.
+    pub(super) async fn back(&mut self) {
+        while !self.checks.iter().all(|c| c.recovery.as_ref().is_none_or(Recovery::is_back)) {
+            self.turn().await;
+        }
+    }
+
+    /// The result of a future, with the samples looked at meanwhile.
+    pub(super) async fn alongside<T>(&mut self, doing: impl Future<Output = T>) -> T {
+        let mut doing = pin!(doing);
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut doing => return done,
+                () = self.turn() => {}
+            }
+        }
+    }
+
+    /// The result of a future, unless an expectation goes beyond its budget first; then the future is dropped.
+    ///
+    /// # Errors
+    /// The expectation that went beyond its budget and is to abort the run.
+    pub(super) async fn guarded<T>(&mut self, doing: impl Future<Output = T>) -> Result<T, Broken> {
+        let mut doing = pin!(doing);
+        loop {
+            if let Some(broken) = self.aborts() {
+                return Err(broken);
+            }
+            tokio::select! {
+                biased;
+                done = &mut doing => return self.aborts().map_or(Ok(done), Err),
+                () = self.turn() => {}
+            }
+        }
+    }
+
+    /// A phase is over now, perhaps earlier than planned: what is due later does not belong to it.
+    pub(super) fn cut(&mut self, phase: Phase) {
+        let now = self.now();
+        for bench in self.checks.iter_mut().flat_map(|c| &mut c.judges).filter(|b| b.phase == phase) {
+            bench.until = bench.until.min(now);
+        }
+    }
+
+    /// Waits until every question of a phase is answered, or past its time.
+    pub(super) async fn settle(&mut self, phase: Phase) {
+        let longest = self.checks.iter().map(|c| c.check.timeout.0).max().unwrap_or_default();
+        let end = Instant::now() + longest + Duration::from_millis(200);
+        while Instant::now() < end
+            && self.checks.iter().flat_map(|c| &c.judges).any(|b| b.phase == phase && !b.judge.is_settled())
+        {
+            tokio::select! {
+                biased;
+                () = sleep_until(end) => {}
+                () = self.turn() => {}
+            }
+        }
+    }
+
+    /// The judgement of a phase goes into the journal. `whole`: it was not cut short, so that means and rates count.
+    pub(super) fn judge(&mut self, phase: Phase, whole: bool) -> Vec<String> {
+        let mut unasked = Vec::new();
+        let mut late = Vec::new();
+        for c in &mut self.checks {
+            for bench in c.judges.iter_mut().filter(|b| b.phase == phase) {
+                let end = bench.until;
+                let (judged, broken) = bench.judge.finish(end);
+                // A phase that was cut short at once has no samples, which says nothing; a whole one should have some.
+                if bench.judge.unasked_share() > MOST_UNASKED && (whole || judged.unasked > 0) {
+                    let why =
+                        judged.unasked_why.iter().max_by_key(|(_, n)| **n).map_or("no sample at all", |(why, _)| why);
+                    unasked.push(format!(
+                        "`{}` could not ask {} of {} times ({why})",
+                        c.name, judged.unasked, judged.samples
+                    ));
+                }
+                self.rec.note(Event::Judged(judged));
+                if let Some(standing) = broken.filter(|_| whole) {
+                    late.push(Broken { phase, check: c.name.clone(), safety: c.safety, standing });
+                }
+            }
+        }
+        for broken in late {
+            self.break_with(broken);
+        }
+        unasked
+    }
+
+    /// The first expectation of a phase that went beyond its budget; `safety` apart.
+    #[must_use]
+    pub(super) fn broken(&self, phase: Phase) -> Option<&Broken> {
+        self.broken
+            .iter()
+            .find(|b| b.phase == phase && !b.safety)
+            .or_else(|| self.broken.iter().find(|b| b.phase == phase))
+    }
+
+    /// What is left of the charts goes into the journal.
+    pub(super) fn flush(&mut self) {
+        for c in &mut self.checks {
+            for window in c.windows.flush() {
+                self.rec.note(Event::Sampled(window));
+            }
+        }
+    }
+
+    fn aborts(&self) -> Option<Broken> {
+        self.broken
+            .iter()
+            .find(|b| b.phase == Phase::Baseline || b.safety || self.on_breach == OnBreach::Abort)
+            .cloned()
+    }
+
+    fn now(&self) -> Duration {
+        self.origin.elapsed()
+    }
+
+    /// Waits for the next sample or the next moment that matters, and deals with it. Nothing is lost when it is dropped.
+    async fn turn(&mut self) {
+        let pulse = self.now() + self.pulse;
+        let next = self.checks.iter().flat_map(|c| &c.judges).filter_map(|b| b.judge.next_deadline()).min();
+        let wake = self.origin + next.map_or(pulse, |n| n.min(pulse)).max(self.now() + Duration::from_micros(200));
+        tokio::select! {
+            biased;
+            sample = self.samples.recv() => match sample {
+                Some(sample) => self.take(&sample),
+                // The sampler has ended; time still passes.
+                None => sleep_until(wake).await,
+            },
+            () = sleep_until(wake) => {}
+        }
+        self.tick();
+    }
+
+    fn take(&mut self, sample: &Sample) {
+        let mut broken = Vec::new();
+        match sample {
+            Sample::Asked { check, seq, due } => {
+                let c = &mut self.checks[*check];
+                c.windows.asked(*due);
+                c.judges.iter_mut().filter(|b| *due < b.until).for_each(|b| b.judge.asked(*seq, *due));
+                c.recovery.iter_mut().for_each(|r| r.asked(*seq, *due));
+            }
+            Sample::Answered { check, seq, due, end, answer } => {
+                let c = &mut self.checks[*check];
+                c.windows.answered(*due, *end, answer);
+                for b in c.judges.iter_mut().filter(|b| *due < b.until) {
+                    if let Some(standing) = b.judge.answered(*seq, *due, *end, answer) {
+                        broken.push(Broken { phase: b.phase, check: c.name.clone(), safety: c.safety, standing });
+                    }
+                }
+                if let Some(recovery) = &mut c.recovery {
+                    recovery.answered(*seq, *due, *end, answer);
+                    c.answers.0 += 1;
+                    c.answers.1 += u64::from(matches!(answer, Answer::CouldNotAsk(_)));
+                }
+            }
+        }
+        for b in broken {
+            self.break_with(b);
+        }
+    }
+
+    fn tick(&mut self) {
+        let now = self.now();
+        let mut broken = Vec::new();
+        for c in &mut self.checks {
+            for b in &mut c.judges {
+                // A phase that is over is not made worse by time.
+                if let Some(standing) = (now < b.until).then(|| b.judge.tick(now)).flatten() {
+                    broken.push(Broken { phase: b.phase, check: c.name.clone(), safety: c.safety, standing });
+                }
+            }
+            while let Some(mut window) = c.windows.closed(now) {
+                if let Some(b) = c.judges.iter().rev().find(|b| b.phase == window.phase) {
+                    window.standings = b.judge.standings(now.min(b.until));
+                }
+                self.rec.note(Event::Sampled(window));
+            }
+        }
+        for b in broken {
+            self.break_with(b);
+        }
+    }
+
+    fn break_with(&mut self, b: Broken) {
+        self.rec.note(Event::Breached {
+            phase: b.phase,
+            check: b.check.clone(),
+            safety: b.safety,
+            standing: b.standing.clone(),
+        });
+        self.broken.push(b);
+    }
+}

@@ -1,0 +1,277 @@
+//! The live block under the lines: the running phase, each probe's numbers against its budget, the faults that are on.
+//! Pure: the state and the time, to rows that fit.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use ::console::measure_text_width;
+use jiff::Timestamp;
+
+use super::narrate::since;
+use super::paint::{Paint, Tone};
+use super::words::{budget, column, count, cut, kinds, running, standing};
+use crate::event::{Phase, Standing, Window};
+use crate::state::{CheckState, RunState};
+
+/// What is shown live.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Block {
+    /// The running phase.
+    pub(super) phase: Phase,
+    /// How long it has been on.
+    pub(super) elapsed: Duration,
+    /// How long it shall be.
+    pub(super) planned: Option<Duration>,
+    /// The rows under the progress bar.
+    pub(super) rows: Vec<String>,
+}
+
+/// The block at a moment; none before the first phase and after the end.
+pub(super) fn block(state: &RunState, now: Timestamp, width: usize, height: usize, paint: Paint) -> Option<Block> {
+    let (phase, began) = *state.phases.last()?;
+    if state.finished.is_some() {
+        return None;
+    }
+    // The terminal's height, less the bar, the empty line above it and a few lines of what happened.
+    let room = height.saturating_sub(6).max(2);
+    let mut checks: Vec<(&String, &CheckState, Pulse)> =
+        state.checks.iter().filter_map(|(name, check)| Some((name, check, Pulse::of(check, phase)?))).collect();
+    let faults = faults(state, now, width, paint);
+    let room_for_checks = room.saturating_sub(faults.len()).max(1);
+    let hidden = checks.len().saturating_sub(room_for_checks);
+    if hidden > 0 {
+        // What is worst must be seen.
+        checks.sort_by_key(|(_, _, pulse)| (pulse.held(), pulse.failed == 0));
+        checks.truncate(room_for_checks.saturating_sub(1));
+    }
+    let name_width = checks.iter().map(|(name, ..)| measure_text_width(name)).max().unwrap_or(0).clamp(4, 20);
+    let mut rows: Vec<String> =
+        checks.iter().map(|(name, _, pulse)| pulse.row(&column(name, name_width), width, paint)).collect();
+    if hidden > 0 {
+        rows.push(paint.on(Tone::Dim, &format!("  … and {} that look no worse", count(hidden + 1, "probe"))));
+    }
+    rows.extend(faults);
+    Some(Block { phase, elapsed: since(began, now), planned: state.planned_ms.map(Duration::from_millis), rows })
+}
+
+/// The faults that are on: made, and not taken back.
+fn faults(state: &RunState, now: Timestamp, width: usize, paint: Paint) -> Vec<String> {
+    const MOST: usize = 4;
+    let on: Vec<_> = state
+        .changes
+        .iter()
+        .filter(|c| c.reverted.is_none())
+        .filter_map(|c| c.injected.as_ref().map(|(at, ..)| (c, *at)))
+        .collect();
+    let mut rows: Vec<String> = on
+        .iter()
+        .take(MOST)
+        .map(|(c, at)| {
+            let text = format!("  ▼ {}, for {}", c.change, running(since(*at, now)));
+            paint.on(Tone::Fault, &cut(&text, width))
+        })
+        .collect();
+    if on.len() > MOST {
+        rows.push(paint.on(Tone::Fault, &format!("  ▼ and {} more", on.len() - MOST)));
+    }
+    rows
+}
+
+/// How a probe does in the running phase.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Pulse {
+    /// Samples that were settled per second, of late.
+    rate: f64,
+    /// The last value that was read.
+    value: Option<String>,
+    failed: u64,
+    unasked: u64,
+    failures: BTreeMap<String, u64>,
+    standings: Vec<Standing>,
+}
+
+impl Pulse {
+    /// Nothing where the probe has not been asked in this phase.
+    pub(super) fn of(check: &CheckState, phase: Phase) -> Option<Self> {
+        let windows: Vec<&Window> = check.windows.iter().rev().take_while(|w| w.phase == phase).collect();
+        let newest = *windows.first()?;
+        let second: Vec<&&Window> =
+            windows.iter().take_while(|w| since(w.from, newest.from) < Duration::from_secs(1)).collect();
+        let ms: u64 = second.iter().map(|w| w.length_ms).sum();
+        let samples: u64 = second.iter().map(|w| w.samples).sum();
+        let mut failures = BTreeMap::new();
+        for (kind, n) in windows.iter().flat_map(|w| &w.failures) {
+            *failures.entry(kind.clone()).or_insert(0) += n;
+        }
+        #[expect(clippy::cast_precision_loss, reason = "a rate for the eye")]
+        Some(Self {
+            rate: samples as f64 * 1000.0 / ms.max(1) as f64,
+            value: newest.value.clone(),
+            failed: windows.iter().map(|w| w.failed).sum(),
+            unasked: windows.iter().map(|w| w.unasked).sum(),
+            failures,
+            standings: newest.standings.clone(),
+        })
+    }
+
+    fn held(&self) -> bool {
+        self.standings.iter().all(|s| s.held)
+    }
+
+    fn tone(&self) -> (Tone, &'static str) {
+        match (self.held(), self.failed + self.unasked) {
+            (false, _) => (Tone::Bad, "✗"),
+            (true, 0) => (Tone::Good, "✓"),
+            (true, _) => (Tone::Warn, "!"),
+        }
+    }
+
+    /// What there is to say, the most important first.
+    fn parts(&self) -> Vec<(Tone, String)> {
+        let mut standings: Vec<&Standing> = self.standings.iter().collect();
+        standings.sort_by_key(|s| s.held);
+        let mut parts: Vec<(Tone, String)> = standings.iter().map(|s| (standing_tone(s), short(s))).collect();
+        // Why something fails is worth more than a second number that is fine.
+        let at = parts.iter().take_while(|(tone, _)| *tone == Tone::Bad).count().max(1).min(parts.len());
+        if self.unasked > 0 {
+            parts.insert(at, (Tone::Warn, format!("not asked {}", self.unasked)));
+        }
+        if self.failed > 0 {
+            parts.insert(at, (Tone::Warn, kinds(&self.failures)));
+        }
+        if let Some(value) = &self.value
+            && !self.standings.iter().any(|s| s.expectation == "value")
+        {
+            parts.push((Tone::Plain, format!("value {value}")));
+        }
+        parts
+    }
+
+    fn row(&self, name: &str, width: usize, paint: Paint) -> String {
+        let (tone, mark) = self.tone();
+        let rate = if self.rate < 10.0 { format!("{:.1}/s", self.rate) } else { format!("{:.0}/s", self.rate) };
+        let head = format!("  {mark} {name} {rate:>6}");
+        let mut used = measure_text_width(&head);
+        let mut row = format!("  {} {name} {}", paint.on(tone, mark), paint.on(Tone::Dim, &format!("{rate:>6}")));
+        let parts = self.parts();
+        for (i, (tone, text)) in parts.iter().enumerate() {
+            let last = i + 1 == parts.len();
+            // Room for the gap, and for the sign that something is missing.
+            let room = width.saturating_sub(used + 2 + if last { 0 } else { 2 });
+            let text: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
+            let wanted = measure_text_width(&text);
+            if wanted > room {
+                if room >= 12 {
+                    row.push_str("  ");
+                    row.push_str(&paint.on(*tone, &cut(&text, room)));
+                } else if used + 2 <= width {
+                    row.push_str(" …");
+                }
+                break;
+            }
+            row.push_str("  ");
+            row.push_str(&paint.on(*tone, &text));
+            used += 2 + wanted;
+        }
+        row
+    }
+
+    /// The same for a pipe.
+    pub(super) fn plain(&self, name: &str) -> String {
+        let parts: Vec<String> = self.parts().into_iter().map(|(_, text)| text).collect();
+        format!("{name}: {:.1}/s, {}", self.rate, parts.join(", "))
+    }
+}
+
+fn standing_tone(s: &Standing) -> Tone {
+    match (s.held, s.budget, s.spent.unwrap_or(0)) {
+        (false, ..) => Tone::Bad,
+        (true, Some(budget), spent) if spent * 2 > budget => Tone::Warn,
+        _ => Tone::Good,
+    }
+}
+
+/// `success 6/10` where a budget says it all, else measured against bound.
+fn short(s: &Standing) -> String {
+    match budget(s) {
+        Some(budget) if s.expectation == "success" => format!("success {} {budget}", s.measured),
+        _ => standing(s),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+    use crate::event::{Event, Stamped};
+
+    /// The block right after the last event of a kind, without colours.
+    fn block_after(run: &[Stamped], is: impl Fn(&Event) -> bool, width: usize, height: usize) -> Block {
+        let last = run.iter().rposition(|s| is(&s.event)).unwrap();
+        let state = fixture::fold(&run[..=last]);
+        block(&state, state.last.unwrap(), width, height, Paint(false)).unwrap()
+    }
+
+    fn sampled_in(phase: Phase) -> impl Fn(&Event) -> bool {
+        move |event| matches!(event, Event::Sampled(w) if w.phase == phase)
+    }
+
+    #[test]
+    fn probes_and_faults_are_shown_against_their_budgets() {
+        let held = block_after(&fixture::held(), sampled_in(Phase::Baseline), 79, 24);
+        assert_eq!((held.phase, held.planned), (Phase::Baseline, Some(Duration::from_secs(5))));
+        assert_eq!(held.elapsed, Duration::from_secs(5));
+        let broken = block_after(&fixture::broken(), sampled_in(Phase::During), 79, 24);
+        let narrow = block_after(&fixture::broken(), sampled_in(Phase::During), 48, 24);
+        let all: Vec<String> = [held, broken, narrow].into_iter().flat_map(|b| b.rows).collect();
+        insta::assert_snapshot!(all.join("\n"), @r"
+          ✓ checkout   50/s  success 100% 0/2  p95 12.1ms ≤ 300ms (0/12)
+          ✗ checkout   50/s  success 50% 30/25  connection refused 30  p95 12.1ms ≤ …
+          ▼ shop-2: paused, for 1.2s
+          ✗ checkout   50/s  success 50% 30/25 …
+          ▼ shop-2: paused, for 1.2s
+        ");
+    }
+
+    #[test]
+    fn no_row_is_wider_than_the_terminal() {
+        for run in [fixture::held(), fixture::broken(), fixture::left_behind()] {
+            for end in 1..run.len() {
+                let state = fixture::fold(&run[..end]);
+                for width in 20..100 {
+                    for row in
+                        block(&state, state.last.unwrap(), width, 24, Paint(true)).into_iter().flat_map(|b| b.rows)
+                    {
+                        assert!(measure_text_width(&row) <= width, "{width}: {row:?}");
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_small_terminal_shows_the_worst_probe() {
+        let mut run = fixture::broken();
+        run.truncate(run.iter().rposition(|s| sampled_in(Phase::During)(&s.event)).unwrap() + 1);
+        let mut state = fixture::fold(&run);
+        let fine = fixture::fold(&fixture::held()).checks["checkout"].clone();
+        for i in 0..40 {
+            state.checks.insert_before(0, format!("fine-{i}"), fine.clone());
+        }
+        for check in state.checks.values_mut().filter(|c| c.windows.iter().all(|w| w.failed == 0)) {
+            check.windows.retain(|w| w.phase == Phase::During);
+        }
+        let rows = block(&state, state.last.unwrap(), 79, 16, Paint(false)).unwrap().rows;
+        assert!(rows.len() <= 10, "{rows:#?}");
+        assert!(rows[0].starts_with("  ✗ checkout"), "{rows:#?}");
+    }
+
+    #[test]
+    fn nothing_is_shown_before_the_first_phase_and_after_the_end() {
+        let run = fixture::held();
+        for events in [&run[..1], &run[..]] {
+            let state = fixture::fold(events);
+            assert_eq!(block(&state, state.last.unwrap(), 79, 24, Paint(false)), None);
+        }
+    }
+}

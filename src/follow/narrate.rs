@@ -1,0 +1,264 @@
+//! What is said of each event, as it happens. Pure: the state after the event and the event, to lines.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::paint::{Paint, Tone};
+use super::words::{count, few, instance, kinds, span, standing, wrap};
+use crate::engine::Outcome;
+use crate::event::{Actor, Event, GuardKind, Judged, Phase, Stamped, Started};
+use crate::exit::Verdict;
+use crate::instance::{Back, Change, Setting};
+use crate::state::{ChangeState, RunState};
+
+/// One happening.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Line {
+    tone: Tone,
+    mark: &'static str,
+    topic: String,
+    text: String,
+    /// Whether the live display shows the same.
+    live: bool,
+}
+
+const TOPIC: usize = 11;
+
+impl Line {
+    fn new(tone: Tone, mark: &'static str, topic: impl Into<String>, text: impl Into<String>) -> Self {
+        Self { tone, mark, topic: topic.into(), text: text.into(), live: false }
+    }
+
+    fn good(topic: impl Into<String>, text: impl Into<String>) -> Self {
+        Self::new(Tone::Good, "✓", topic, text)
+    }
+
+    fn bad(topic: impl Into<String>, text: impl Into<String>) -> Self {
+        Self::new(Tone::Bad, "✗", topic, text)
+    }
+
+    fn warn(topic: impl Into<String>, text: impl Into<String>) -> Self {
+        Self::new(Tone::Warn, "!", topic, text)
+    }
+
+    fn info(topic: impl Into<String>, text: impl Into<String>) -> Self {
+        Self::new(Tone::Dim, "·", topic, text)
+    }
+
+    fn fault(mark: &'static str, topic: impl Into<String>, text: impl Into<String>) -> Self {
+        Self::new(Tone::Fault, mark, topic, text)
+    }
+
+    fn judged(held: bool, topic: impl Into<String>, text: impl Into<String>) -> Self {
+        if held { Self::good(topic, text) } else { Self::bad(topic, text) }
+    }
+
+    /// How a probe does, for those who have no live display.
+    pub(super) fn pulse(phase: Phase, text: String) -> Self {
+        Self { live: true, ..Self::info(phase.to_string(), text) }
+    }
+
+    /// Whether the live display shows the same.
+    pub(super) fn shown_live(&self) -> bool {
+        self.live
+    }
+
+    /// For pipes and files: one line, however long, without a control character.
+    pub(super) fn plain(&self, since: Duration) -> String {
+        let stamp = format!("+{:.3}s", since.as_secs_f64());
+        format!("{stamp:<9} {} {:<TOPIC$} {}", self.mark, self.topic, clean(&self.text))
+    }
+
+    /// For a terminal: as many lines as it takes at that width.
+    pub(super) fn on_terminal(&self, since: Duration, width: usize, paint: Paint) -> Vec<String> {
+        let stamp = format!("{:>7}", super::words::running(since));
+        let topic = format!("{:<TOPIC$}", self.topic);
+        // What went well reads calmly; what did not is seen from afar.
+        let text = |line: &str| if self.tone == Tone::Bad { paint.on(Tone::Bad, line) } else { line.to_owned() };
+        let indent = 7 + 1 + 1 + 1 + TOPIC + 1;
+        wrap(&clean(&self.text), width.saturating_sub(indent + 1))
+            .iter()
+            .enumerate()
+            .map(|(i, line)| match i {
+                0 => format!(
+                    "{} {} {} {}",
+                    paint.on(Tone::Dim, &stamp),
+                    paint.on(self.tone, self.mark),
+                    paint.on(Tone::Dim, &topic),
+                    text(line)
+                ),
+                _ => format!("{:indent$}{}", "", text(line)),
+            })
+            .collect()
+    }
+}
+
+/// Texts come from engines, commands and labels: nothing in them may steer a terminal.
+fn clean(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+/// What is said of an event; `state` is that after it. The end itself is the summary's business.
+pub(super) fn narrate(state: &RunState, stamped: &Stamped) -> Vec<Line> {
+    let change = |n: &usize| state.changes.get(*n);
+    let about = |n: &usize, what: &dyn Fn(&ChangeState) -> Line| change(n).map(what).into_iter().collect();
+    match &stamped.event {
+        Event::Started(started) => header(started),
+        Event::Warned { text } => vec![Line::warn("warning", text)],
+        Event::PhaseBegan { phase, planned_ms } => phase_began(state, *phase, *planned_ms),
+        Event::Judged(judged) => vec![phase_judged(judged)],
+        Event::Breached { phase, check, safety, standing: s } => {
+            let what = if *safety { "safety probe " } else { "" };
+            let text = format!("{what}{check} is beyond its budget ({phase}): {}", standing(s));
+            vec![Line::bad("breach", text)]
+        }
+        Event::Targeted { hit, spared } => {
+            let hit: Vec<String> = hit.iter().map(instance).collect();
+            let spared: Vec<String> = spared.iter().map(|s| s.name.clone()).collect();
+            let beside = if spared.is_empty() { String::new() } else { format!("; spares {}", few(&spared, 6)) };
+            vec![Line::info("target", format!("hits {}{beside}", few(&hit, 6)))]
+        }
+        Event::Guarded { kind: GuardKind::None, .. } => vec![Line::info("guard", "none: nothing real is touched")],
+        Event::Guarded { kind, id } => {
+            let id: String = id.chars().take(12).collect();
+            vec![Line::good("guard", format!("{kind} {id} takes everything back if this one dies"))]
+        }
+        Event::Planned { changes, deadline } => vec![Line::info("plan", planned(state, changes, *deadline))],
+        Event::Amended { changes } => {
+            let names: Vec<String> = changes.iter().map(Change::to_string).collect();
+            vec![Line::warn("amended", format!("{} more: {}", count(changes.len(), "change"), few(&names, 4)))]
+        }
+        Event::Injected { n, outcome, .. } => about(n, &|c| injected(c, *outcome)),
+        Event::InjectFailed { n, error } => about(n, &|c| Line::bad("fault in", format!("{}: {error}", c.change))),
+        Event::Bite { n, proven, proof } => about(n, &|c| {
+            let what = if *proven { "" } else { "no effect: " };
+            Line::judged(*proven, "bite", format!("{}: {what}{proof}", c.change.name))
+        }),
+        Event::Noticed { instance, what } => vec![Line::warn("noticed", format!("{instance}: {what}"))],
+        Event::Stopping { text, .. } => vec![Line::warn("stopping", text)],
+        Event::Reverted { n, outcome, by, .. } => about(n, &|c| reverted(c, *outcome, *by)),
+        Event::RevertFailed { n, attempt, error } => {
+            about(n, &|c| Line::warn("fault out", format!("{}: attempt {attempt} failed: {error}", c.change.name)))
+        }
+        Event::Stuck { n, by_hand } => {
+            about(n, &|c| Line::bad("LEFT BEHIND", format!("{} could not be taken back; by hand: {by_hand}", c.change)))
+        }
+        Event::Restored { instance, differences } if differences.is_empty() => {
+            vec![Line::good("restored", format!("{instance} is as it was before"))]
+        }
+        Event::Restored { instance, differences } => {
+            vec![Line::bad("restored", format!("{instance} is not as it was before: {}", differences.join("; ")))]
+        }
+        Event::Recovery { rto_ms, .. } => vec![recovery(state, *rto_ms)],
+        // Each of these is followed within milliseconds by what came of it, or shows elsewhere.
+        Event::Sampled(_)
+        | Event::Claiming { .. }
+        | Event::Injecting { .. }
+        | Event::Reverting { .. }
+        | Event::Finished { .. } => Vec::new(),
+    }
+}
+
+fn header(started: &Started) -> Vec<Line> {
+    let line = |topic: &str, text: String| Line::new(Tone::Strong, "▪", topic, text);
+    let engine = &started.engine;
+    vec![
+        line("experiment", format!("{} ({})", started.experiment.name, started.file)),
+        line("hypothesis", started.experiment.hypothesis.clone()),
+        line("engine", format!("{} {} at {}", engine.kind, engine.version, engine.address)),
+        line("run", format!("{} with seed {}", started.run, started.seed)),
+    ]
+}
+
+/// A phase in which nothing is judged ends in silence, but for its time.
+fn phase_began(state: &RunState, phase: Phase, planned_ms: Option<u64>) -> Vec<Line> {
+    let mut lines = Vec::new();
+    if let Some((before, _)) = state.phases.iter().rev().nth(1)
+        && matches!(before, Phase::Preflight | Phase::WarmUp | Phase::Revert)
+        && let Some((from, to)) = state.span_of(*before)
+    {
+        let left = state.outstanding().len();
+        let clean = *before != Phase::Revert || left == 0;
+        let text = if clean {
+            format!("done in {}", span(since(from, to)))
+        } else {
+            format!("{} not taken back after {}", count(left, "change"), span(since(from, to)))
+        };
+        lines.push(Line::judged(clean, before.to_string(), text));
+    }
+    let planned =
+        planned_ms.map(|ms| format!(", {}", super::words::planned(Duration::from_millis(ms)))).unwrap_or_default();
+    let at_most = if phase == Phase::Recovery && planned_ms.is_some() { " at most" } else { "" };
+    lines.push(Line::pulse(phase, format!("begins{planned}{at_most}")));
+    lines
+}
+
+fn phase_judged(j: &Judged) -> Line {
+    let mut parts: Vec<String> = j.standings.iter().map(standing).collect();
+    parts.push(format!("{} asked", j.samples));
+    if j.failed > 0 {
+        parts.push(format!("{} failed ({})", j.failed, kinds(&j.failures)));
+    }
+    if j.unasked > 0 {
+        parts.push(format!("{} could not be asked ({})", j.unasked, kinds(&j.unasked_why)));
+    }
+    let held = j.standings.iter().all(|s| s.held);
+    let text = format!("{}: {}", j.check, parts.join(", "));
+    Line::judged(held, j.phase.to_string(), text)
+}
+
+fn planned(state: &RunState, changes: &[Change], deadline: Timestamp) -> String {
+    let left = state.last.map(|now| span(since(now, deadline))).unwrap_or_default();
+    let momentary = changes.iter().filter(|c| c.back == Back::Nothing).count();
+    let momentary = if momentary > 0 { format!(", {momentary} of them momentary") } else { String::new() };
+    format!("{}{momentary}; everything is taken back within {left}", count(changes.len(), "change"))
+}
+
+fn injected(c: &ChangeState, outcome: Outcome) -> Line {
+    let took = c.injected.as_ref().map(|(_, _, took)| span(*took)).unwrap_or_default();
+    match outcome {
+        Outcome::Done => Line::fault("▼", "fault in", format!("{} in {took}", c.change)),
+        Outcome::Already => Line::warn("fault in", format!("{}: was so already", c.change)),
+        Outcome::Gone => Line::bad("fault in", format!("{}: it does not exist any more", c.change)),
+    }
+}
+
+fn reverted(c: &ChangeState, outcome: Outcome, by: Actor) -> Line {
+    let took = c.reverted.as_ref().map(|(_, _, _, took)| span(*took)).unwrap_or_default();
+    let by = if by == Actor::Runner { String::new() } else { format!(" (by the {by})") };
+    let name = &c.change.name;
+    let back = match &c.change.back {
+        Back::To(Setting::Running(true)) => "running again".to_owned(),
+        Back::To(Setting::Paused(false)) => "resumed".to_owned(),
+        Back::To(setting) => setting.to_string(),
+        Back::Nothing => "nothing to set back".to_owned(),
+    };
+    match outcome {
+        Outcome::Done => Line::fault("▲", "fault out", format!("{name}: {back} in {took}{by}")),
+        Outcome::Already => Line::fault("▲", "fault out", format!("{name}: {back} already{by}")),
+        Outcome::Gone => Line::warn("fault out", format!("{name}: it does not exist any more{by}")),
+    }
+}
+
+fn recovery(state: &RunState, rto_ms: Option<u64>) -> Line {
+    if let Some(ms) = rto_ms {
+        return Line::good("recovery", format!("steady state is back after {}", span(Duration::from_millis(ms))));
+    }
+    let limit = state.started.as_ref().map(|s| s.experiment.timing.recovery.to_string());
+    Line::bad("recovery", format!("steady state is not back within {}", limit.unwrap_or_default()))
+}
+
+/// How a verdict looks, wherever it stands.
+pub(super) fn verdict_tone(verdict: Verdict) -> (Tone, &'static str) {
+    match verdict {
+        Verdict::Held => (Tone::Good, "✓"),
+        Verdict::Broken | Verdict::LeftBehind => (Tone::Bad, "✗"),
+        Verdict::NoVerdict => (Tone::Warn, "!"),
+    }
+}
+
+/// From one time stamp to another; nothing where the clock ran backwards.
+pub(super) fn since(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::try_from(to.duration_since(from)).unwrap_or_default()
+}

@@ -1,1 +1,224 @@
-//! (in work)
+//! Containers of a Docker Engine, through its API.
+//!
+//! Tried against Docker Engine 20.10 (API 1.41, cgroup v1) and no other so far. What it knows of that engine:
+//! - A start or stop of what is so already answers like a success, so the state is read first; every other refusal is
+//!   judged by looking again, because its status differs by version.
+//! - The engine kills, stops and restarts a paused container by itself thawing it. A signal from the host waits until
+//!   the container is thawed (cgroup v1), so it is thawed after the signal.
+//! - A kill through the API disarms the restart policy until the next start, even if the process traps the signal.
+//! - Requests carry no API version: the engine uses its own.
+
+mod claim;
+mod crash;
+mod exec;
+mod failure;
+mod guard;
+mod image;
+mod lifecycle;
+mod manual;
+mod observe;
+mod own;
+
+pub use image::PROGRAM;
+
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Ability, Claim, Description, Engine, EngineError, Kind, Outcome, Ran, Tag};
+use crate::instance::{Change, Instance, InstanceId, Kill, Setting, Via};
+
+/// Where the engine is unless somebody says otherwise.
+pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
+
+/// The label that names an instance's zone unless the experiment names another.
+pub const ZONE_LABEL: &str = "squall.zone";
+
+/// How long the engine may take to answer at all when it is first asked.
+const REACH: Duration = Duration::from_secs(2);
+
+/// How long a call may take that needs no waiting for the container.
+const QUICK: Duration = Duration::from_secs(15);
+
+/// The client's own bound, above every bound that is set here for a call (a stop may be given hours).
+const NO_BOUND: Duration = Duration::from_hours(7 * 24);
+
+/// A Docker Engine.
+#[derive(Debug, Clone)]
+pub struct Docker {
+    api: bollard::Docker,
+    address: String,
+    version: String,
+    zone_label: String,
+    /// The container that this process runs in, where it runs in one of this engine's.
+    own: Option<String>,
+    sight: Arc<Sight>,
+}
+
+/// Whether the main processes of containers can be seen from here, as far as that is known.
+#[derive(Debug, Default)]
+struct Sight {
+    /// A running container was looked at.
+    looked: AtomicBool,
+    /// Its main process was found here, under the PID that the engine told.
+    found: AtomicBool,
+}
+
+impl Docker {
+    /// Finds the engine at `host` (`unix://…`, `tcp://…`; by default the usual socket), and asks it whether it is
+    /// there.
+    ///
+    /// # Errors
+    /// Where no engine answers there within two seconds, with what to do about it.
+    pub async fn connect(host: Option<&str>) -> Result<Self, EngineError> {
+        let address = host.filter(|h| !h.is_empty()).unwrap_or(DEFAULT_HOST).to_owned();
+        let unreachable = |why: String| EngineError::Unreachable { address: address.clone(), why };
+        let api = client(&address).map_err(unreachable)?;
+        let version = tokio::time::timeout(REACH, api.version())
+            .await
+            .map_err(|_| unreachable(format!("no answer within {}", humantime::format_duration(REACH))))?
+            .map_err(|e| unreachable(failure::unreachable(&e)))?;
+        let version = format!(
+            "{} (API {})",
+            version.version.as_deref().unwrap_or("unknown"),
+            version.api_version.as_deref().unwrap_or("unknown")
+        );
+        let own = own::find(&api).await;
+        let zone_label = ZONE_LABEL.to_owned();
+        Ok(Self { api, address, version, zone_label, own, sight: Arc::default() })
+    }
+
+    /// Finds the engine that another process has described.
+    ///
+    /// # Errors
+    /// As for [`Docker::connect`].
+    pub async fn from_description(description: &Description) -> Result<Self, EngineError> {
+        Self::connect(Some(&description.address)).await
+    }
+
+    /// Reads zones from this label instead of `squall.zone`.
+    #[must_use]
+    pub fn with_zone_label(mut self, label: Option<String>) -> Self {
+        self.zone_label = label.unwrap_or_else(|| ZONE_LABEL.to_owned());
+        self
+    }
+
+    /// The id of the container that this process runs in, where it runs in one of this engine's.
+    #[must_use]
+    pub fn own_container(&self) -> Option<&str> {
+        self.own.as_deref()
+    }
+}
+
+/// The client for an address. Nothing is sent yet.
+fn client(address: &str) -> Result<bollard::Docker, String> {
+    let (bound, version) = (NO_BOUND.as_secs(), bollard::API_DEFAULT_VERSION);
+    let made = if address.starts_with("unix://") || address.starts_with('/') {
+        bollard::Docker::connect_with_unix(address, bound, version)
+    } else if address.starts_with("tcp://") || address.starts_with("http://") {
+        if std::env::var_os("DOCKER_TLS_VERIFY").is_some_and(|v| !v.is_empty()) {
+            return Err("DOCKER_TLS_VERIFY is set, and TLS to an engine is not supported; forward its socket \
+                        (`ssh -L ./docker.sock:/var/run/docker.sock HOST`) and name it as unix://"
+                .to_owned());
+        }
+        bollard::Docker::connect_with_http(address, bound, version)
+    } else {
+        return Err("only unix:// and tcp:// are supported; for an engine behind ssh:// forward its socket \
+                    (`ssh -L ./docker.sock:/var/run/docker.sock HOST`) and name it as unix://"
+            .to_owned());
+    };
+    made.map_err(|e| failure::unreachable(&e))
+}
+
+/// A hash that stays the same over versions and machines (64-bit FNV-1a), to tell names and contents apart.
+fn hash(bytes: &[u8]) -> u64 {
+    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
+}
+
+#[async_trait]
+impl Engine for Docker {
+    fn describe(&self) -> Description {
+        Description { kind: Kind::Docker, address: self.address.clone(), version: self.version.clone() }
+    }
+
+    async fn observe(&self) -> Result<Vec<Instance>, EngineError> {
+        self.observe_all().await
+    }
+
+    async fn look(&self, id: &InstanceId) -> Result<Option<Instance>, EngineError> {
+        let found = self.inspect(&id.0).await.map_err(|f| f.error(&self.address, || format!("inspect {id}")))?;
+        Ok(found.and_then(|c| self.instance(c)))
+    }
+
+    async fn set(&self, tag: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
+        match to {
+            Setting::Running(true) => self.start(id, to).await,
+            Setting::Stopped { timeout } => self.stop(id, to, *timeout).await,
+            Setting::Restarted { timeout } => self.restart(id, to, *timeout).await,
+            Setting::Killed(Kill { signal, via: Via::Host }) => self.crash(id, to, *signal).await,
+            Setting::Killed(Kill { signal, via: Via::Engine }) => self.kill(id, to, *signal).await,
+            Setting::Running(false) => self.kill(id, to, crate::instance::Signal::SigKill).await,
+            Setting::Paused(true) => self.attempt(id, to, QUICK, self.api.pause_container(&id.0)).await,
+            Setting::Paused(false) => self.attempt(id, to, QUICK, self.api.unpause_container(&id.0)).await,
+            Setting::Ran(command) => self.run_command(tag, id, command).await,
+        }
+    }
+
+    fn can(&self, to: &Setting) -> Ability {
+        match to {
+            Setting::Killed(Kill { via: Via::Host, .. }) => self.can_crash(),
+            _ => Ability::Yes,
+        }
+    }
+
+    async fn exec(&self, instance: &str, command: &[String], timeout: Duration) -> Result<Ran, EngineError> {
+        self.run_in(instance, command, Vec::new(), timeout).await
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<(), EngineError> {
+        self.take_claim(claim).await
+    }
+
+    async fn release(&self, service: &str, run: &str) -> Result<(), EngineError> {
+        self.release_claim(service, run).await
+    }
+
+    async fn claims(&self) -> Result<Vec<Claim>, EngineError> {
+        self.all_claims().await
+    }
+
+    fn by_hand(&self, change: &Change, to: &Setting) -> String {
+        manual::command(&self.address, change, to)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn an_engine_that_is_not_there_is_said_to_be_so_with_what_to_do() {
+        for (host, says) in [
+            ("ssh://somewhere", "forward its socket"),
+            ("npipe:////./pipe/docker", "only unix:// and tcp://"),
+            ("unix:///no/such/socket", "is the Docker Engine running?"),
+            ("tcp://127.0.0.1:1", "is the Docker Engine running?"),
+        ] {
+            let error = Docker::connect(Some(host)).await.unwrap_err();
+            assert!(matches!(error, EngineError::Unreachable { .. }), "{host}: {error}");
+            assert!(error.to_string().contains(host) && error.to_string().contains(says), "{host}: {error}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_socket_where_nobody_answers_is_given_up_soon() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("mute.sock");
+        let _mute = std::os::unix::net::UnixListener::bind(&path).unwrap();
+        let began = std::time::Instant::now();
+        let error = Docker::connect(Some(&format!("unix://{}", path.display()))).await.unwrap_err().to_string();
+        assert!(error.contains("no answer within 2s") && began.elapsed() < Duration::from_secs(8), "{error}");
+    }
+}

@@ -1,0 +1,104 @@
+//! Markers of services on the engine: named volumes with labels.
+//!
+//! Creating a volume whose name is taken returns the one that is there, so the labels that come back say whose it is:
+//! compare and set in one call.
+
+use std::collections::HashMap;
+
+use bollard::models::{Volume, VolumeCreateRequest};
+use bollard::query_parameters::{ListVolumesOptionsBuilder, RemoveVolumeOptions};
+
+use super::failure::{Failure, within};
+use super::{Docker, QUICK};
+use crate::engine::{Claim, EngineError};
+
+const SERVICE: &str = "squall.claim";
+const RUN: &str = "squall.run";
+const OWNER: &str = "squall.owner";
+const AT: &str = "squall.at";
+
+impl Docker {
+    pub(super) async fn take_claim(&self, claim: &Claim) -> Result<(), EngineError> {
+        let labels = [(SERVICE, &claim.service), (RUN, &claim.run), (OWNER, &claim.owner), (AT, &claim.at)];
+        let request = VolumeCreateRequest {
+            name: Some(volume(&claim.service)),
+            labels: Some(labels.into_iter().map(|(key, value)| (key.to_owned(), value.clone())).collect()),
+            ..VolumeCreateRequest::default()
+        };
+        let attempt = || format!("mark service `{}` on the engine", claim.service);
+        let found =
+            within(QUICK, self.api.create_volume(request)).await.map_err(|f| f.error(&self.address, attempt))?;
+        match read(&found) {
+            Some(taken) if taken.run == claim.run => Ok(()),
+            Some(taken) => Err(EngineError::Claimed(taken)),
+            None => Err(EngineError::Refused {
+                attempt: attempt(),
+                why: format!(
+                    "a volume `{0}` is there that is no marker; `docker volume rm {0}` if nobody needs it",
+                    found.name
+                ),
+            }),
+        }
+    }
+
+    pub(super) async fn release_claim(&self, service: &str, run: &str) -> Result<(), EngineError> {
+        let name = volume(service);
+        let error = |f: Failure| f.error(&self.address, || format!("remove the marker of service `{service}`"));
+        match within(QUICK, self.api.inspect_volume(&name)).await {
+            Ok(found) if read(&found).is_some_and(|claim| claim.run == run) => {}
+            Ok(_) | Err(Failure::Missing(_)) => return Ok(()),
+            Err(failure) => return Err(error(failure)),
+        }
+        match within(QUICK, self.api.remove_volume(&name, None::<RemoveVolumeOptions>)).await {
+            Ok(()) | Err(Failure::Missing(_)) => Ok(()),
+            Err(failure) => Err(error(failure)),
+        }
+    }
+
+    pub(super) async fn all_claims(&self) -> Result<Vec<Claim>, EngineError> {
+        let filters = HashMap::from([("label", vec![SERVICE])]);
+        let options = ListVolumesOptionsBuilder::new().filters(&filters).build();
+        let listed = within(QUICK, self.api.list_volumes(Some(options)))
+            .await
+            .map_err(|f| f.error(&self.address, || "list the markers of services".to_owned()))?;
+        let mut claims: Vec<Claim> = listed.volumes.unwrap_or_default().iter().filter_map(read).collect();
+        claims.sort_by(|a, b| a.service.cmp(&b.service));
+        Ok(claims)
+    }
+}
+
+fn read(volume: &Volume) -> Option<Claim> {
+    let label = |key: &str| volume.labels.get(key).cloned();
+    Some(Claim {
+        service: label(SERVICE)?,
+        run: label(RUN)?,
+        owner: label(OWNER).unwrap_or_default(),
+        at: label(AT).unwrap_or_default(),
+    })
+}
+
+/// The name of a service's marker. The hash keeps names apart that look alike once they are made fit for a volume.
+fn volume(service: &str) -> String {
+    let fit: String =
+        service.chars().map(|c| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '-' }).collect();
+    let fit: String = fit.chars().take(64).collect();
+    format!("squall-claim-{fit}-{:08x}", super::hash(service.as_bytes()) & 0xffff_ffff)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::volume;
+
+    #[test]
+    fn names_are_fit_for_a_volume_and_stay_apart() {
+        assert_ne!(volume("a/b"), volume("a:b"));
+        assert_eq!(volume("shop"), volume("shop"));
+        for service in ["shop", "a/b", "ü", "", &"x".repeat(300)] {
+            let name = volume(service);
+            assert!(
+                name.len() < 100 && name.bytes().all(|b| b.is_ascii_alphanumeric() || b".-_".contains(&b)),
+                "{name}"
+            );
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! A crash: a signal to a container's main process from the host's kernel, past the engine.
+//!
+//! The process is held by a descriptor first, and only then shown to be the container's: a PID that went to somebody
+//! else meanwhile is never hit.
+
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use rustix::process::Signal as Native;
+use tokio::time::Instant;
+
+use super::lifecycle::{attempting, name_of};
+use super::observe::{is_running, main_pid};
+use super::{Docker, QUICK};
+use crate::engine::{Ability, EngineError, Outcome};
+use crate::host::process::Process;
+use crate::instance::{InstanceId, Setting, Signal};
+
+/// How often to look whether the engine has noticed.
+const AGAIN: Duration = Duration::from_millis(5);
+
+const NOT_SEEN: &str = "its process cannot be seen from here; run Squall on the engine's own host, or in a container with \
+                        `--pid=host`, or use `via: engine`";
+
+impl Docker {
+    /// Whether this process could send such signals at all.
+    pub(super) fn can_crash(&self) -> Ability {
+        if !rustix::process::geteuid().is_root() {
+            return Ability::No(
+                "a crash (`via: host`) is a signal from the host's kernel: run as root, or use `via: engine`"
+                    .to_owned(),
+            );
+        }
+        if self.sight.looked.load(Ordering::Relaxed) && !self.sight.found.load(Ordering::Relaxed) {
+            return Ability::No(format!("a crash (`via: host`) is a signal to the container's process: {NOT_SEEN}"));
+        }
+        Ability::Yes
+    }
+
+    /// Sends the signal, and after SIGKILL waits until the engine has noticed the end.
+    pub(super) async fn crash(&self, id: &InstanceId, to: &Setting, signal: Signal) -> Result<Outcome, EngineError> {
+        let deadline = Instant::now() + QUICK;
+        loop {
+            let Some(before) = self.now(id, to).await? else { return Ok(Outcome::Gone) };
+            let attempt = || attempting(&name_of(&before, id), to);
+            if Instant::now() >= deadline {
+                return Err(EngineError::TimedOut { attempt: attempt(), after: QUICK });
+            }
+            let refused = |why: String| EngineError::Refused { attempt: attempt(), why };
+            let state = before.state.clone().unwrap_or_default();
+            let Some(pid) = main_pid(&state).filter(|_| is_running(&state)) else { return Ok(Outcome::Already) };
+            let held = Process::open(pid).map_err(|e| refused(e.to_string()))?;
+            let is_its = held.as_ref().is_some_and(|p| p.is_in_cgroup_of(&id.0));
+
+            // Now that it is held: is it still the container's main process, of the same life?
+            let Some(after) = self.now(id, to).await? else { return Ok(Outcome::Gone) };
+            let same = after.state.as_ref().is_some_and(|s| s.pid == state.pid && s.started_at == state.started_at);
+            match held {
+                Some(process) if is_its && same => {
+                    process.signal(native(signal)).map_err(|e| refused(e.to_string()))?;
+                    if state.paused == Some(true) {
+                        // A frozen process of cgroup v1 receives its signals when it is thawed.
+                        let thawed = Setting::Paused(false);
+                        self.attempt(id, &thawed, QUICK, self.api.unpause_container(&id.0)).await?;
+                    }
+                    if signal == Signal::SigKill {
+                        process.ended_within(QUICK).await.map_err(|e| refused(e.to_string()))?;
+                        self.notices(id, to, &state).await?;
+                    }
+                    return Ok(Outcome::Done);
+                }
+                _ if same => return Err(refused(NOT_SEEN.to_owned())),
+                // It ended or was restarted while it was looked at.
+                _ => tokio::time::sleep(AGAIN).await,
+            }
+        }
+    }
+
+    /// Waits until the engine no longer tells the life that has ended.
+    async fn notices(
+        &self,
+        id: &InstanceId,
+        to: &Setting,
+        ended: &bollard::models::ContainerState,
+    ) -> Result<(), EngineError> {
+        let deadline = Instant::now() + QUICK;
+        while let Some(now) = self.now(id, to).await? {
+            let state = now.state.clone().unwrap_or_default();
+            if !is_running(&state) || state.pid != ended.pid || state.started_at != ended.started_at {
+                break;
+            }
+            if Instant::now() >= deadline {
+                let attempt = format!("see the end of {}, which was killed", name_of(&now, id));
+                return Err(EngineError::TimedOut { attempt, after: QUICK });
+            }
+            tokio::time::sleep(AGAIN).await;
+        }
+        Ok(())
+    }
+}
+
+fn native(signal: Signal) -> Native {
+    match signal {
+        Signal::SigKill => Native::KILL,
+        Signal::SigTerm => Native::TERM,
+        Signal::SigInt => Native::INT,
+        Signal::SigQuit => Native::QUIT,
+        Signal::SigHup => Native::HUP,
+        Signal::SigAbrt => Native::ABORT,
+        Signal::SigSegv => Native::SEGV,
+        Signal::SigUsr1 => Native::USR1,
+        Signal::SigUsr2 => Native::USR2,
+    }
+}

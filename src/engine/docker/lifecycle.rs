@@ -1,0 +1,165 @@
+//! Starting, stopping, killing, restarting and pausing containers. Every one of them may be repeated at will.
+
+use std::time::Duration;
+
+use bollard::models::ContainerInspectResponse;
+use bollard::query_parameters::{
+    KillContainerOptionsBuilder, RestartContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
+};
+use tokio::time::Instant;
+
+use super::failure::{Failure, within};
+use super::observe::is_running;
+use super::{Docker, QUICK};
+use crate::engine::{EngineError, Outcome};
+use crate::instance::{InstanceId, Setting, Signal};
+
+/// How long a stop or restart may take beyond the time that the container has for it.
+const MARGIN: Duration = Duration::from_secs(10);
+
+/// How often to look again while the engine is about to restart a container.
+const AGAIN: Duration = Duration::from_millis(20);
+
+impl Docker {
+    /// Makes a call that sets `to`. Where the engine refuses, what counts is how the container is now.
+    pub(super) async fn attempt(
+        &self,
+        id: &InstanceId,
+        to: &Setting,
+        limit: Duration,
+        call: impl Future<Output = Result<(), bollard::errors::Error>>,
+    ) -> Result<Outcome, EngineError> {
+        let failure = match within(limit, call).await {
+            Ok(()) => return Ok(Outcome::Done),
+            Err(failure) => failure,
+        };
+        let mut name = short(id);
+        if let Failure::Missing(_) | Failure::Refused(_) = failure {
+            match self.inspect(&id.0).await {
+                Ok(None) => return Ok(Outcome::Gone),
+                Ok(Some(now)) if is_so(to, &now) => return Ok(Outcome::Already),
+                Ok(Some(now)) => name = name_of(&now, id),
+                // The first failure is the one to tell.
+                Err(_) => {}
+            }
+        }
+        Err(failure.error(&self.address, || attempting(&name, to)))
+    }
+
+    /// Starts it, thaws it, or waits for the engine that is about to restart it.
+    pub(super) async fn start(&self, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
+        let deadline = Instant::now() + QUICK;
+        let mut outcome = Outcome::Already;
+        loop {
+            let Some(now) = self.now(id, to).await? else { return Ok(Outcome::Gone) };
+            let state = now.state.clone().unwrap_or_default();
+            if Instant::now() >= deadline {
+                return Err(EngineError::TimedOut { attempt: attempting(&name_of(&now, id), to), after: QUICK });
+            }
+            if state.paused == Some(true) {
+                let thawed = Setting::Paused(false);
+                outcome = self.attempt(id, &thawed, QUICK, self.api.unpause_container(&id.0)).await?;
+            } else if is_running(&state) {
+                return Ok(outcome);
+            } else if state.restarting == Some(true) {
+                tokio::time::sleep(AGAIN).await;
+            } else {
+                let call = self.api.start_container(&id.0, None::<StartContainerOptions>);
+                return self.attempt(id, to, QUICK, call).await;
+            }
+        }
+    }
+
+    pub(super) async fn stop(&self, id: &InstanceId, to: &Setting, t: Duration) -> Result<Outcome, EngineError> {
+        match self.now(id, to).await? {
+            None => Ok(Outcome::Gone),
+            Some(now) if is_so(to, &now) => Ok(Outcome::Already),
+            Some(_) => {
+                let options = StopContainerOptionsBuilder::new().t(whole_seconds(t)).build();
+                self.attempt(id, to, t.saturating_add(MARGIN), self.api.stop_container(&id.0, Some(options))).await
+            }
+        }
+    }
+
+    pub(super) async fn restart(&self, id: &InstanceId, to: &Setting, t: Duration) -> Result<Outcome, EngineError> {
+        let options = RestartContainerOptionsBuilder::new().t(whole_seconds(t)).build();
+        self.attempt(id, to, t.saturating_add(MARGIN), self.api.restart_container(&id.0, Some(options))).await
+    }
+
+    /// Sends a signal as an operator does. After SIGKILL the engine answers when the process has ended.
+    pub(super) async fn kill(&self, id: &InstanceId, to: &Setting, signal: Signal) -> Result<Outcome, EngineError> {
+        let options = KillContainerOptionsBuilder::new().signal(signal.name()).build();
+        self.attempt(id, to, QUICK, self.api.kill_container(&id.0, Some(options))).await
+    }
+
+    /// How the container is, before `to` is set.
+    pub(super) async fn now(
+        &self,
+        id: &InstanceId,
+        to: &Setting,
+    ) -> Result<Option<ContainerInspectResponse>, EngineError> {
+        self.inspect(&id.0).await.map_err(|f| f.error(&self.address, || attempting(&short(id), to)))
+    }
+}
+
+/// Whether a container is as `to` wants it. What is momentary never is: it can only happen again.
+fn is_so(to: &Setting, now: &ContainerInspectResponse) -> bool {
+    let Some(state) = &now.state else { return false };
+    match to {
+        Setting::Running(true) => is_running(state),
+        // One that the engine is about to restart is not down for good.
+        Setting::Running(false) | Setting::Killed(_) | Setting::Stopped { .. } => state.running != Some(true),
+        Setting::Paused(paused) => state.paused.unwrap_or(false) == *paused,
+        Setting::Restarted { .. } | Setting::Ran(_) => false,
+    }
+}
+
+/// The engine counts in seconds; a part of one is given as a whole one.
+fn whole_seconds(t: Duration) -> i32 {
+    let seconds = t.as_secs().saturating_add(u64::from(t.subsec_nanos() > 0));
+    i32::try_from(seconds).unwrap_or(i32::MAX)
+}
+
+/// What is attempted, on what, for errors.
+pub(super) fn attempting(name: &str, to: &Setting) -> String {
+    match to {
+        Setting::Running(true) => format!("start {name}"),
+        Setting::Running(false) => format!("kill {name}"),
+        Setting::Killed(kill) => format!("kill {name} with {} ({})", kill.signal, kill.via),
+        Setting::Stopped { .. } => format!("stop {name}"),
+        Setting::Restarted { .. } => format!("restart {name}"),
+        Setting::Paused(true) => format!("pause {name}"),
+        Setting::Paused(false) => format!("unpause {name}"),
+        Setting::Ran(command) => format!("run {command} for {name}"),
+    }
+}
+
+/// The container's name for people.
+pub(super) fn name_of(now: &ContainerInspectResponse, id: &InstanceId) -> String {
+    now.name.as_deref().map_or_else(|| short(id), |name| name.trim_start_matches('/').to_owned())
+}
+
+fn short(id: &InstanceId) -> String {
+    format!("container {}", id.0.get(..12).unwrap_or(&id.0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_part_of_a_second_is_given_as_a_whole_one() {
+        assert_eq!(whole_seconds(Duration::ZERO), 0);
+        assert_eq!(whole_seconds(Duration::from_millis(1)), 1);
+        assert_eq!(whole_seconds(Duration::from_secs(10)), 10);
+        assert_eq!(whole_seconds(Duration::MAX), i32::MAX);
+    }
+
+    #[test]
+    fn about_to_restart_is_neither_running_nor_down() {
+        let now: ContainerInspectResponse =
+            serde_json::from_value(serde_json::json!({ "State": { "Running": true, "Restarting": true } })).unwrap();
+        assert!(!is_so(&Setting::Running(true), &now));
+        assert!(!is_so(&Setting::Running(false), &now));
+    }
+}

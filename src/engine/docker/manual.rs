@@ -1,0 +1,123 @@
+//! The command that a person would type to set something by hand.
+
+use super::DEFAULT_HOST;
+use crate::experiment::quantity::{Piece, pieces};
+use crate::instance::{Change, Command, Place, Setting, Via};
+
+/// The command for `to`, on the engine at `address`.
+pub(super) fn command(address: &str, change: &Change, to: &Setting) -> String {
+    let mut docker = "docker".to_owned();
+    if address != DEFAULT_HOST {
+        docker = format!("docker --host {}", quote(address));
+    }
+    let name = quote(&change.name);
+    match to {
+        Setting::Running(true) => format!("{docker} start {name}"),
+        Setting::Running(false) => format!("{docker} kill {name}"),
+        Setting::Killed(kill) if kill.via == Via::Host => {
+            format!("kill -s {} \"$({docker} inspect -f '{{{{.State.Pid}}}}' {name})\"", &kill.signal.name()[3..])
+        }
+        Setting::Killed(kill) => format!("{docker} kill --signal {} {name}", kill.signal),
+        Setting::Stopped { timeout } => format!("{docker} stop --time {} {name}", timeout.as_secs_f64().ceil()),
+        Setting::Restarted { timeout } => format!("{docker} restart --time {} {name}", timeout.as_secs_f64().ceil()),
+        Setting::Paused(true) => format!("{docker} pause {name}"),
+        Setting::Paused(false) => format!("{docker} unpause {name}"),
+        Setting::Ran(Command { run, place, .. }) => {
+            let line = run.iter().map(|part| template(part)).collect::<Vec<_>>().join(" ");
+            match place {
+                Place::Target => format!("{docker} exec {name} {line}"),
+                Place::Here => format!("SQUALL_NAME={name} SQUALL_INSTANCE={} {line}", quote(&change.instance.0)),
+            }
+        }
+    }
+}
+
+/// A word that a shell takes as it stands.
+fn quote(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./-_".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
+/// A word in which the shell fills in the variables, as Squall would.
+fn template(word: &str) -> String {
+    let pieces = pieces(word);
+    if pieces.is_empty() {
+        return quote("");
+    }
+    pieces
+        .into_iter()
+        .map(|piece| match piece {
+            Piece::Literal(text) => quote(text),
+            Piece::Variable(name) => match name.strip_prefix("file:") {
+                Some(path) => format!("\"$(cat {})\"", quote(path)),
+                None => format!("\"${{{name}}}\""),
+            },
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::instance::{Back, Epoch, InstanceId, Kill, Signal};
+
+    fn by_hand(name: &str, to: &Setting) -> String {
+        let change = Change {
+            n: 0,
+            instance: InstanceId("abc".to_owned()),
+            name: name.to_owned(),
+            epoch: Epoch::default(),
+            before: None,
+            to: to.clone(),
+            back: Back::Nothing,
+        };
+        command(DEFAULT_HOST, &change, to)
+    }
+
+    #[test]
+    fn every_setting_has_its_command() {
+        let host = Setting::Killed(Kill { signal: Signal::SigTerm, via: Via::Host });
+        for (to, want) in [
+            (Setting::Running(true), "docker start shop-1"),
+            (Setting::Paused(false), "docker unpause shop-1"),
+            (Setting::Stopped { timeout: Duration::from_millis(1500) }, "docker stop --time 2 shop-1"),
+            (host, "kill -s TERM \"$(docker inspect -f '{{.State.Pid}}' shop-1)\""),
+        ] {
+            assert_eq!(by_hand("shop-1", &to), want);
+        }
+    }
+
+    #[test]
+    fn a_shell_reads_the_words_that_were_meant() {
+        let words = ["it's", "${GREETING} you", "$${HOME} $(true) `true`", "", "a*b"];
+        let ran = Setting::Ran(Command {
+            run: ["printf", "<%s>"].into_iter().chain(words).map(str::to_owned).collect(),
+            place: Place::Here,
+            timeout: Duration::from_secs(1),
+        });
+        let line = by_hand("a b", &ran);
+        let shell = std::process::Command::new("sh").arg("-c").arg(&line).env("GREETING", "hello").output().unwrap();
+        let printed = String::from_utf8(shell.stdout).unwrap();
+        assert_eq!(printed, "<it's><hello you><${HOME} $(true) `true`><><a*b>", "{line}");
+    }
+
+    #[test]
+    fn another_engine_is_named() {
+        let change = Change {
+            n: 0,
+            instance: InstanceId("abc".to_owned()),
+            name: "x".to_owned(),
+            epoch: Epoch::default(),
+            before: None,
+            to: Setting::Paused(true),
+            back: Back::Nothing,
+        };
+        let line = command("tcp://10.0.0.1:2375", &change, &Setting::Paused(false));
+        assert_eq!(line, "docker --host tcp://10.0.0.1:2375 unpause x");
+    }
+}

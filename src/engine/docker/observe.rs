@@ -1,0 +1,211 @@
+//! Containers as instances.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::atomic::Ordering;
+
+use bollard::models::{ContainerInspectResponse, ContainerState, HealthStatusEnum, HostConfig, RestartPolicyNameEnum};
+use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder};
+use futures_util::StreamExt as _;
+
+use super::failure::{Failure, within};
+use super::{Docker, QUICK};
+use crate::engine::EngineError;
+use crate::host::process::Process;
+use crate::instance::{Aspect, Epoch, Health, Instance, InstanceId, Setting, Trait};
+
+/// How many containers are inspected at once.
+const AT_ONCE: usize = 16;
+
+/// Every state that the client understands. The engine filters, because one unknown state would spoil the whole list.
+const STATES: [&str; 7] = ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
+
+impl Docker {
+    pub(super) async fn observe_all(&self) -> Result<Vec<Instance>, EngineError> {
+        let error = |f: Failure| f.error(&self.address, || "list the containers".to_owned());
+        let filters = HashMap::from([("status", STATES.to_vec())]);
+        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+        let listed = within(QUICK, self.api.list_containers(Some(options))).await.map_err(error)?;
+        let ids: Vec<String> = listed.into_iter().filter_map(|c| c.id).collect();
+        let found: Vec<_> = futures_util::stream::iter(ids)
+            .map(|id| async move { self.inspect(&id).await })
+            .buffer_unordered(AT_ONCE)
+            .collect()
+            .await;
+        let mut instances = Vec::new();
+        for container in found {
+            match container {
+                Ok(container) => instances.extend(container.and_then(|c| self.instance(c))),
+                // One that is not understood is none that could be disturbed.
+                Err(Failure::Refused(why)) => tracing::warn!(%why, "a container is left out"),
+                Err(failure) => return Err(error(failure)),
+            }
+        }
+        instances.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+        Ok(instances)
+    }
+
+    /// A container as the engine tells it, by id or name; `None` where it does not exist.
+    pub(super) async fn inspect(&self, id: &str) -> Result<Option<ContainerInspectResponse>, Failure> {
+        match within(QUICK, self.api.inspect_container(id, None::<InspectContainerOptions>)).await {
+            Ok(container) => {
+                self.learn_sight(&container);
+                Ok(Some(container))
+            }
+            Err(Failure::Missing(_)) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Learns from a running container whether its main process can be seen from here. Once seen, it stays so.
+    fn learn_sight(&self, container: &ContainerInspectResponse) {
+        if !self.sight.found.load(Ordering::Relaxed)
+            && let (Some(id), Some(pid)) = (&container.id, container.state.as_ref().and_then(main_pid))
+        {
+            self.sight.looked.store(true, Ordering::Relaxed);
+            if Process::open(pid).ok().flatten().is_some_and(|p| p.is_in_cgroup_of(id)) {
+                self.sight.found.store(true, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// The container as an instance; `None` where the engine left out what makes it one.
+    pub(super) fn instance(&self, container: ContainerInspectResponse) -> Option<Instance> {
+        instance(container, &self.zone_label, self.own.as_deref())
+    }
+}
+
+/// The host's PID of a container's main process, where it has one.
+pub(super) fn main_pid(state: &ContainerState) -> Option<u32> {
+    state.pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0)
+}
+
+/// Whether the main process exists, paused or not. While the engine waits to restart it, it does not.
+pub(super) fn is_running(state: &ContainerState) -> bool {
+    state.running == Some(true) && state.restarting != Some(true)
+}
+
+fn instance(container: ContainerInspectResponse, zone_label: &str, own: Option<&str>) -> Option<Instance> {
+    let id = container.id?;
+    let state = container.state?;
+    let config = container.config.unwrap_or_default();
+    let labels: BTreeMap<String, String> = config.labels.unwrap_or_default().into_iter().collect();
+    let name = container.name.unwrap_or_default().trim_start_matches('/').to_owned();
+    let service = ["com.docker.compose.service", "squall.service"].iter().find_map(|key| labels.get(*key));
+    let host = container.host_config.unwrap_or_default();
+    let health = state.health.as_ref().and_then(|h| match h.status? {
+        HealthStatusEnum::HEALTHY => Some(Health::Healthy),
+        HealthStatusEnum::UNHEALTHY => Some(Health::Unhealthy),
+        HealthStatusEnum::STARTING => Some(Health::Starting),
+        HealthStatusEnum::EMPTY | HealthStatusEnum::NONE => None,
+    });
+    let settings = [Setting::Running(is_running(&state)), Setting::Paused(state.paused == Some(true))];
+    Some(Instance {
+        service: service.unwrap_or(&name).clone(),
+        zone: labels.get(zone_label).cloned(),
+        image: config.image,
+        traits: traits(&host, &labels, own == Some(id.as_str())),
+        epoch: Epoch(state.started_at.unwrap_or_default()),
+        health,
+        restarts: container.restart_count.and_then(|n| u64::try_from(n).ok()).unwrap_or_default(),
+        settings: settings.into_iter().map(|s| (s.aspect(), s)).collect::<BTreeMap<Aspect, Setting>>(),
+        labels,
+        name,
+        id: InstanceId(id),
+    })
+}
+
+fn traits(host: &HostConfig, labels: &BTreeMap<String, String>, own: bool) -> BTreeSet<Trait> {
+    let mut traits = BTreeSet::new();
+    if host.auto_remove == Some(true) {
+        traits.insert(Trait::AutoRemove);
+    }
+    let policy = host.restart_policy.as_ref().and_then(|p| p.name);
+    if !matches!(policy, None | Some(RestartPolicyNameEnum::EMPTY | RestartPolicyNameEnum::NO)) {
+        traits.insert(Trait::Restarts);
+    }
+    for (label, who) in [
+        ("com.docker.swarm.service.name", "Docker Swarm"),
+        ("io.kubernetes.pod.name", "Kubernetes"),
+        ("com.hashicorp.nomad.alloc_id", "Nomad"),
+        ("com.amazonaws.ecs.task-arn", "Amazon ECS"),
+    ] {
+        if let Some(what) = labels.get(label) {
+            traits.insert(Trait::Orchestrated(format!("{who} ({what})")));
+        }
+    }
+    if host.network_mode.as_deref() == Some("host") {
+        traits.insert(Trait::HostNetwork);
+    }
+    let ports = host.port_bindings.iter().flatten().filter_map(|(_, bindings)| bindings.as_ref()).flatten();
+    let random = |port: Option<&str>| matches!(port, None | Some("" | "0"));
+    if host.publish_all_ports == Some(true) || ports.into_iter().any(|p| random(p.host_port.as_deref())) {
+        traits.insert(Trait::RandomPorts);
+    }
+    if own || labels.contains_key("squall.run") {
+        traits.insert(Trait::Ours);
+    }
+    traits
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn container(json: serde_json::Value) -> ContainerInspectResponse {
+        serde_json::from_value(json).unwrap()
+    }
+
+    #[test]
+    fn a_container_is_an_instance() {
+        let found = container(serde_json::json!({
+            "Id": "abc", "Name": "/shop-1", "RestartCount": 3,
+            "State": { "Status": "paused", "Running": true, "Paused": true, "StartedAt": "t1",
+                       "Health": { "Status": "healthy" } },
+            "Config": { "Image": "shop:1", "Labels": { "com.docker.compose.service": "shop", "rack": "r1", "squall.zone": "a" } },
+            "HostConfig": { "NetworkMode": "default", "RestartPolicy": { "Name": "no" } },
+        }));
+        let i = instance(found, ZONE, None).unwrap();
+        assert_eq!((i.name.as_str(), i.service.as_str(), i.zone.as_deref()), ("shop-1", "shop", Some("a")));
+        assert_eq!((i.epoch.0.as_str(), i.health, i.restarts), ("t1", Some(Health::Healthy), 3));
+        assert!(i.is_running() && !i.is_up());
+        assert!(i.traits.is_empty(), "{:?}", i.traits);
+    }
+
+    const ZONE: &str = super::super::ZONE_LABEL;
+
+    #[test]
+    fn between_two_lives_it_does_not_run() {
+        let found = container(serde_json::json!({
+            "Id": "abc", "Name": "/loop", "State": { "Status": "restarting", "Running": true, "Restarting": true },
+        }));
+        let i = instance(found, ZONE, None).unwrap();
+        assert!(!i.is_running());
+        assert_eq!(i.service, "loop", "without a label the name says it");
+    }
+
+    #[test]
+    fn what_makes_it_special_is_seen() {
+        let found = container(serde_json::json!({
+            "Id": "abc", "Name": "/x", "State": {},
+            "Config": { "Labels": { "com.docker.swarm.service.name": "web", "rack": "r1" } },
+            "HostConfig": {
+                "AutoRemove": true, "NetworkMode": "host", "RestartPolicy": { "Name": "unless-stopped" },
+                "PortBindings": { "80/tcp": [{ "HostIp": "", "HostPort": "0" }] },
+            },
+        }));
+        let i = instance(found, "rack", Some("abc")).unwrap();
+        let who = Trait::Orchestrated("Docker Swarm (web)".to_owned());
+        let want = [Trait::AutoRemove, who, Trait::Restarts, Trait::HostNetwork, Trait::RandomPorts, Trait::Ours];
+        assert_eq!(i.traits, BTreeSet::from(want));
+        assert_eq!(i.zone.as_deref(), Some("r1"));
+    }
+
+    #[test]
+    fn fixed_ports_are_not_random() {
+        let host: HostConfig = serde_json::from_value(serde_json::json!({
+            "PortBindings": { "80/tcp": [{ "HostIp": "127.0.0.1", "HostPort": "8080" }], "81/tcp": null },
+        }))
+        .unwrap();
+        assert!(traits(&host, &BTreeMap::new(), false).is_empty());
+    }
+}

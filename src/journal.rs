@@ -253,7 +253,10 @@ pub fn replay(path: &Path) -> Result<RunState, JournalError> {
 }
 
 /// Folds a journal's bytes; also tells how many of them are whole lines.
-fn fold(bytes: &[u8], path: &Path) -> Result<(RunState, u64), JournalError> {
+///
+/// # Errors
+/// Where they are damaged anywhere but in a torn last line.
+pub fn fold(bytes: &[u8], path: &Path) -> Result<(RunState, u64), JournalError> {
     let mut state = RunState::default();
     let mut good = 0;
     for (i, line) in bytes.split_inclusive(|b| *b == b'\n').enumerate() {

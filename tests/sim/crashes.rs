@@ -1,0 +1,121 @@
+//! The runner dies at every engine call, before and after its effect and with the effect coming late; crossed with a disk
+//! that is full, with a hypothesis that breaks, and with a recovery that dies, too. The world is always as it was.
+
+use std::time::Duration;
+
+use squall::engine::sim::Trouble;
+
+use crate::harness::{Scenario, experiment};
+
+const FAULTS: [&str; 6] = [
+    "{ kill: {} }",
+    "{ kill: { via: host } }",
+    "{ stop: { timeout: 1s } }",
+    "{ pause: {} }",
+    "{ restart: { timeout: 1s } }",
+    "{ exec: { run: [touch, x], undo: [rm, x], timeout: 2s } }",
+];
+
+/// Two shops (the hypothesis holds), or the store (it breaks).
+const TARGETS: [&str; 2] = ["{ service: shop, pick: 2 }", "{ service: store }"];
+
+fn troubles() -> [Trouble; 3] {
+    // Within the margin that an engine may still be busy for: a request on the wire of a dead process.
+    [Trouble::CrashBefore, Trouble::CrashAfter, Trouble::CrashDelayed(Duration::from_millis(300))]
+}
+
+async fn calls_of(fault: &str, target: &str) -> usize {
+    let s = Scenario::new(experiment(fault, target));
+    s.sim.plague(|_, _| Trouble::None);
+    assert!(s.run().await.is_some());
+    s.sim.calls()
+}
+
+#[tokio::test(start_paused = true)]
+async fn dying_at_any_engine_call_leaves_nothing() {
+    let mut died = 0;
+    for fault in FAULTS {
+        for target in TARGETS {
+            for n in 0..calls_of(fault, target).await {
+                for trouble in troubles() {
+                    let what = format!("{fault} on {target}, {trouble:?} at call {n}");
+                    let s = Scenario::new(experiment(fault, target));
+                    s.sim.plague(move |call, _| if call == n { trouble.clone() } else { Trouble::None });
+                    if s.run().await.is_none() {
+                        died += 1;
+                        s.sim.plague(|_, _| Trouble::None);
+                        assert!(s.recover().await, "{what}");
+                    }
+                    s.assert_restored(&what).await;
+                }
+            }
+        }
+    }
+    assert!(died > 300, "only {died} crash points: the storm does not blow");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_recovery_that_dies_is_repeated() {
+    let mut died = 0;
+    for fault in FAULTS {
+        let target = TARGETS[0];
+        for n in 0..calls_of(fault, target).await {
+            for m in 0..8 {
+                let what = format!("{fault}, crash at call {n}, and in the recovery at call {m}");
+                let s = Scenario::new(experiment(fault, target));
+                s.sim.plague(move |call, _| if call == n { Trouble::CrashAfter } else { Trouble::None });
+                if s.run().await.is_none() {
+                    s.sim.plague(move |call, _| {
+                        if call == m { Trouble::CrashDelayed(Duration::from_millis(200)) } else { Trouble::None }
+                    });
+                    if !s.recover().await {
+                        died += 1;
+                        s.sim.plague(|_, _| Trouble::None);
+                        assert!(s.recover().await, "{what}");
+                    }
+                }
+                s.assert_restored(&what).await;
+            }
+        }
+    }
+    assert!(died > 100, "only {died} double crashes");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_disk_leaves_nothing() {
+    for fault in FAULTS {
+        for target in TARGETS {
+            for writes in 0..40 {
+                let what = format!("{fault} on {target}, disk full after {writes} writes");
+                let s = Scenario::new(experiment(fault, target));
+                *s.disk.room.lock().unwrap() = Some(writes);
+                let came = s.run().await.expect("nobody died");
+                if writes < 2 {
+                    assert!(came.state.changes.is_empty(), "{what}: nothing is touched without a journal");
+                }
+                s.assert_restored(&what).await;
+            }
+        }
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn dying_with_a_full_disk_leaves_nothing() {
+    for fault in FAULTS {
+        let target = TARGETS[1];
+        for n in 0..calls_of(fault, target).await {
+            for writes in (0..60).step_by(3) {
+                let what = format!("{fault}, disk full after {writes} writes, crash at call {n}");
+                let s = Scenario::new(experiment(fault, target));
+                *s.disk.room.lock().unwrap() = Some(writes);
+                s.sim.plague(move |call, _| if call == n { Trouble::CrashAfter } else { Trouble::None });
+                if s.run().await.is_none() {
+                    s.sim.plague(|_, _| Trouble::None);
+                    *s.disk.room.lock().unwrap() = None;
+                    assert!(s.recover().await, "{what}");
+                }
+                s.assert_restored(&what).await;
+            }
+        }
+    }
+}

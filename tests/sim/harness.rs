@@ -1,0 +1,183 @@
+//! A scenario: a simulated world, an experiment, a disk that may be full; and what came of it.
+
+use std::io;
+use std::path::Path;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use squall::clock::Clock;
+use squall::engine::Engine;
+use squall::engine::sim::{Sim, SimSenses, Trouble};
+use squall::event::Actor;
+use squall::experiment::Experiment;
+use squall::instance::{Aspect, InstanceId, Setting};
+use squall::journal::{self, Recorder, Storage};
+use squall::run::abort::{Abort, AbortHandle, abort};
+use squall::run::guard::NoSentry;
+use squall::run::{Task, World, recover, run};
+use squall::state::RunState;
+
+/// A gateway, three shops in three zones, a store.
+pub(crate) const STACK: &str = "
+version: 1
+name: shop
+services:
+  gateway: { command: [x], port: 8080, needs: [shop] }
+  shop: { command: [x], replicas: 3, zones: [a, b, c], port: 8081, needs: [store] }
+  store: { command: [x], port: 8090 }
+";
+
+/// An experiment on the stack; `fault` and `target` as they stand in a file.
+pub(crate) fn experiment(fault: &str, target: &str) -> Experiment {
+    let text = format!(
+        "
+version: 1
+name: test
+hypothesis: it holds
+steady-state:
+  checkout:
+    http: {{ url: 'http://127.0.0.1:8080/checkout' }}
+    rate: 20/s
+    timeout: 1s
+    expect: {{ success: 99%, p95: 300ms }}
+    during: {{ success: 95% }}
+target: {target}
+fault: {fault}
+blast-radius: {{ max-instances: 2 }}
+timing: {{ baseline: 2s, duration: 3s, recovery: 5s }}
+"
+    );
+    let value: serde_json::Value = serde_yaml::from_str(&text).expect("it is YAML");
+    serde_json::from_value(value).expect("it is an experiment")
+}
+
+/// A disk in memory that takes so many writes.
+#[derive(Clone, Default)]
+pub(crate) struct Disk {
+    pub(crate) bytes: Arc<Mutex<Vec<u8>>>,
+    pub(crate) room: Arc<Mutex<Option<usize>>>,
+}
+
+impl Storage for Disk {
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        let mut room = self.room.lock().unwrap();
+        if let Some(writes) = room.as_mut() {
+            let Some(left) = writes.checked_sub(1) else { return Err(io::ErrorKind::StorageFull.into()) };
+            *writes = left;
+        }
+        let offset = usize::try_from(offset).unwrap();
+        let mut file = self.bytes.lock().unwrap();
+        let end = (offset + bytes.len()).max(file.len());
+        file.resize(end, 0);
+        file[offset..offset + bytes.len()].copy_from_slice(bytes);
+        Ok(())
+    }
+    fn sync(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A world and what happens in it.
+pub(crate) struct Scenario {
+    pub(crate) sim: Arc<Sim>,
+    pub(crate) experiment: Experiment,
+    pub(crate) disk: Disk,
+    pub(crate) handle: AbortHandle,
+    pub(crate) abort: Abort,
+    before: Vec<(InstanceId, Vec<(Aspect, Setting)>)>,
+}
+
+/// What a run came to, as its journal tells.
+pub(crate) struct Came {
+    pub(crate) state: RunState,
+}
+
+impl Came {
+    /// The exact reason, in a word.
+    pub(crate) fn reason(&self) -> String {
+        self.state.finished.as_ref().map_or_else(|| "unfinished".to_owned(), |(_, _, reason, _)| reason.word())
+    }
+    pub(crate) fn code(&self) -> u8 {
+        self.state.finished.as_ref().map_or(255, |f| f.1.code())
+    }
+    pub(crate) fn text(&self) -> &str {
+        self.state.finished.as_ref().map_or("", |f| &f.3)
+    }
+}
+
+impl Scenario {
+    pub(crate) fn new(experiment: Experiment) -> Self {
+        Self::on(STACK, experiment)
+    }
+
+    pub(crate) fn on(stack: &str, experiment: Experiment) -> Self {
+        let sim = Sim::of_stack(&serde_yaml::from_str(stack).expect("the stack reads"));
+        let (handle, abort) = abort();
+        let mut scenario = Self { sim, experiment, disk: Disk::default(), handle, abort, before: Vec::new() };
+        scenario.before = scenario.settings();
+        scenario
+    }
+
+    fn recorder(&self) -> Recorder {
+        let state = RunState::default();
+        Recorder::over(Box::new(self.disk.clone()), 0, state, Clock::start(None), Path::new("journal"))
+    }
+
+    /// Runs the experiment; nothing, where the runner died at an engine call.
+    pub(crate) async fn run(&self) -> Option<Came> {
+        let rec = self.recorder();
+        let x = &self.experiment;
+        let senses = Arc::new(SimSenses::new(self.sim.clone(), x.steady_state.iter().chain(&x.safety)));
+        self.run_with(&rec, senses).await
+    }
+
+    pub(crate) async fn run_with(&self, rec: &Recorder, senses: Arc<dyn squall::probe::Senses>) -> Option<Came> {
+        let world = World {
+            engine: self.sim.clone(),
+            senses,
+            sentry: Arc::new(NoSentry),
+            owner: "test".to_owned(),
+            grace: Duration::from_secs(10),
+        };
+        let task = Task { run: "r1", experiment: &self.experiment, file: "test.yaml", seed: 1 };
+        tokio::select! {
+            biased;
+            () = self.sim.crashed() => None,
+            result = run(&task, &world, rec, &self.abort) => {
+                if let Err(e) = result {
+                    assert!(rec.read(|s| s.changes.is_empty()), "nothing is planned without a journal: {e}");
+                }
+                Some(Came { state: rec.read(Clone::clone) })
+            }
+        }
+    }
+
+    /// Recovers from what is on the disk, as `squall recover` would; false where that died, too.
+    pub(crate) async fn recover(&self) -> bool {
+        let bytes = self.disk.bytes.lock().unwrap().clone();
+        let (state, good) = journal::fold(&bytes, Path::new("journal")).expect("the journal of a dead run can be read");
+        if state.started.is_none() {
+            return true;
+        }
+        let clock = Clock::start(state.last);
+        let rec = Recorder::over(Box::new(self.disk.clone()), good, state, clock, Path::new("journal"));
+        tokio::select! {
+            biased;
+            () = self.sim.crashed() => false,
+            () = recover::finish(&rec, self.sim.as_ref(), Actor::Recover) => true,
+        }
+    }
+
+    pub(crate) fn settings(&self) -> Vec<(InstanceId, Vec<(Aspect, Setting)>)> {
+        self.sim.peek().into_iter().map(|i| (i.id, i.settings.into_iter().collect())).collect()
+    }
+
+    /// Asserts that the world is as it was, also after whatever may still be on its way.
+    pub(crate) async fn assert_restored(&self, what: &str) {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        self.sim.plague(|_, _| Trouble::None);
+        assert_eq!(self.settings(), self.before, "{what}: the settings are not as before");
+        assert_eq!(self.sim.marks(), Vec::<String>::new(), "{what}: a mark was left");
+        assert_eq!(self.sim.claims().await.unwrap(), Vec::new(), "{what}: a marker was left");
+    }
+}

@@ -1,10 +1,111 @@
-//! `squall stack`.
+//! `squall stack`: local processes from a stack file, for experiments without an engine.
+#![expect(clippy::print_stdout, reason = "what people asked to see")]
 
-use std::process::ExitCode;
+use std::fs::File;
+use std::os::fd::AsFd as _;
+use std::path::Path;
+use std::process::{Command, ExitCode, Stdio};
+
+use anyhow::Context as _;
+use tabled::builder::Builder;
+use tabled::settings::Style;
+use tokio::net::unix::pipe;
+use tokio::signal::unix::{SignalKind, signal};
 
 use crate::cli;
+use crate::engine::local::{Local, Status};
 use crate::store::StateDir;
 
-pub(super) async fn run(_args: cli::Stack, _state: StateDir) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("in work")
+pub(super) async fn run(args: cli::Stack, state: StateDir) -> anyhow::Result<ExitCode> {
+    match args {
+        cli::Stack::Up { file } => up(&Local::open(&state, &file)?).await,
+        cli::Stack::Down { file } => {
+            let ended = Local::open(&state, &file)?.down().await?;
+            println!("{ended} processes ended; nothing of the stack is left");
+            Ok(ExitCode::SUCCESS)
+        }
+        cli::Stack::Status { file } => status(&Local::open(&state, &file)?),
+        cli::Stack::Spawn { log, command } => spawn(&log, &command),
+        cli::Stack::Keep { file } => keep(&Local::open(&state, &file)?).await,
+    }
+}
+
+async fn up(stack: &Local) -> anyhow::Result<ExitCode> {
+    let mut interrupt = signal(SignalKind::interrupt())?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut hangup = signal(SignalKind::hangup())?;
+    let started = tokio::select! {
+        started = stack.up() => started?,
+        _ = interrupt.recv() => return interrupted(stack).await,
+        _ = terminate.recv() => return interrupted(stack).await,
+        _ = hangup.recv() => return interrupted(stack).await,
+    };
+    println!("{} processes started", started.len());
+    status(stack)
+}
+
+async fn interrupted(stack: &Local) -> anyhow::Result<ExitCode> {
+    stack.down().await?;
+    anyhow::bail!("interrupted; the stack is taken down again");
+}
+
+fn status(stack: &Local) -> anyhow::Result<ExitCode> {
+    let all = stack.status()?;
+    if all.is_empty() {
+        println!("the stack is not up");
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut table = Builder::default();
+    table.push_record(["INSTANCE", "ZONE", "STATE", "PORT", "PID", "LOG"]);
+    for Status { instance, pid, port, log } in all {
+        let state = match (instance.is_running(), instance.is_up()) {
+            (true, true) => "running",
+            (true, false) => "paused",
+            (false, _) => "not running",
+        };
+        table.push_record([
+            instance.name,
+            instance.zone.unwrap_or_default(),
+            state.to_owned(),
+            port.map(|p| p.to_string()).unwrap_or_default(),
+            pid.map(|p| p.to_string()).unwrap_or_default(),
+            log.display().to_string(),
+        ]);
+    }
+    println!("{}", table.build().with(Style::blank()));
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Starts one process in a session of its own and ends: so the process is nobody's child but the machine's.
+fn spawn(log: &Path, command: &[String]) -> anyhow::Result<ExitCode> {
+    use std::os::unix::process::CommandExt as _;
+    rustix::process::setsid().context("cannot begin a session")?;
+    let open = || File::options().create(true).append(true).open(log);
+    let log = open().with_context(|| format!("cannot write {}", log.display()))?;
+    let (program, arguments) = command.split_first().context("the command is empty")?;
+    let child = Command::new(program)
+        .args(arguments)
+        .process_group(0)
+        .stdin(Stdio::null())
+        .stdout(log.try_clone()?)
+        .stderr(log)
+        .spawn()
+        .with_context(|| format!("cannot run {program}"))?;
+    println!("{}", child.id());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Waits until whoever holds the other end of standard input is gone, however he went, and takes the stack away.
+async fn keep(stack: &Local) -> anyhow::Result<ExitCode> {
+    rustix::process::setsid().context("cannot begin a session")?;
+    let mut terminate = signal(SignalKind::terminate())?;
+    let mut pipe = pipe::Receiver::from_owned_fd(std::io::stdin().as_fd().try_clone_to_owned()?)
+        .context("standard input is no pipe")?;
+    let mut nowhere = tokio::io::sink();
+    tokio::select! {
+        _ = tokio::io::copy(&mut pipe, &mut nowhere) => {}
+        _ = terminate.recv() => {}
+    }
+    stack.down().await?;
+    Ok(ExitCode::SUCCESS)
 }

@@ -1,4 +1,5 @@
 //! The binary as people meet it: messages, exit codes, files.
 
 mod harness;
+mod stack;
 mod validate;

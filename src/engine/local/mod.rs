@@ -1,1 +1,207 @@
-//! (in work)
+//! Plain processes on this machine, started from a stack file; no root needed.
+//!
+//! There is no daemon: a state file per stack says which processes there are, and /proc says how they are. So any
+//! process can observe and set, and what one of them started outlives it.
+
+mod claims;
+mod process;
+mod records;
+mod set;
+mod up;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::{Ability, Claim, Description, Engine, EngineError, Kind, Outcome, Ran, Tag, here};
+use crate::host::command;
+use crate::instance::{Aspect, Change, Epoch, Instance, InstanceId, Kill, Place as Where, Setting};
+use process::Place;
+use records::{Record, Records};
+
+/// A stack of plain processes.
+#[derive(Debug, Clone)]
+pub struct Local {
+    /// The stack's directory.
+    dir: PathBuf,
+    /// The state file: the engine's address.
+    address: PathBuf,
+    /// Our own program, which starts processes; `squall` in a command means it too.
+    squall: PathBuf,
+    /// What shall be up, where the stack file is known.
+    wanted: Option<up::Wanted>,
+}
+
+/// A process of the stack, for people.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Status {
+    /// The instance as it is.
+    pub instance: Instance,
+    /// Its main process, where it runs.
+    pub pid: Option<u32>,
+    /// Its port, where it has one.
+    pub port: Option<u16>,
+    /// The file of its output.
+    pub log: PathBuf,
+}
+
+impl Local {
+    /// The stack that an engine's description in a journal means.
+    ///
+    /// # Errors
+    /// Where our own program cannot be found.
+    pub fn from_description(description: &Description) -> Result<Self, EngineError> {
+        Self::at(PathBuf::from(&description.address))
+    }
+
+    /// The stack with a state file.
+    fn at(address: PathBuf) -> Result<Self, EngineError> {
+        let squall = std::env::current_exe().map_err(|e| EngineError::Refused {
+            attempt: "find this program's own file".to_owned(),
+            why: e.to_string(),
+        })?;
+        let dir = address.parent().unwrap_or(Path::new("/")).to_owned();
+        Ok(Self { dir, address, squall, wanted: None })
+    }
+
+    /// The same, with another program as `squall`. For tests, whose own file is not `squall`.
+    #[must_use]
+    pub fn using(self, squall: PathBuf) -> Self {
+        Self { squall, ..self }
+    }
+
+    /// How every process of the stack is, in the order of the stack file; none where it is not up.
+    ///
+    /// # Errors
+    /// Where the state cannot be read.
+    pub fn status(&self) -> Result<Vec<Status>, EngineError> {
+        let Some(records) = records::read(&self.dir)? else { return Ok(Vec::new()) };
+        Ok(records.processes.iter().map(|(name, record)| self.observe_one(&records, name, record)).collect())
+    }
+
+    fn place<'a>(&'a self, records: &'a Records, name: &'a str) -> Place<'a> {
+        Place { address: &self.address, stack: &records.stack, name }
+    }
+
+    fn observe_one(&self, records: &Records, name: &str, record: &Record) -> Status {
+        let main = self.place(records, name).main(record).map(|(_, life)| life);
+        let stopped = main.and_then(|life| crate::host::process::stat(life.pid)).is_some_and(|stat| stat.state == 'T');
+        let epoch = main.or(record.life).map(|life| format!("{}+{}", life.pid, life.started)).unwrap_or_default();
+        let recipe = &record.recipe;
+        let instance = Instance {
+            id: InstanceId(name.to_owned()),
+            name: name.to_owned(),
+            service: recipe.service.clone(),
+            zone: recipe.zone.clone(),
+            image: None,
+            labels: recipe.labels.clone(),
+            epoch: Epoch(epoch),
+            health: None,
+            restarts: 0,
+            traits: BTreeSet::new(),
+            settings: BTreeMap::from([
+                (Aspect::Running, Setting::Running(main.is_some())),
+                (Aspect::Paused, Setting::Paused(stopped)),
+            ]),
+        };
+        Status { instance, pid: main.map(|life| life.pid), port: recipe.port, log: recipe.log.clone() }
+    }
+}
+
+#[async_trait]
+impl Engine for Local {
+    fn describe(&self) -> Description {
+        Description {
+            kind: Kind::Local,
+            address: self.address.display().to_string(),
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+        }
+    }
+
+    async fn observe(&self) -> Result<Vec<Instance>, EngineError> {
+        let mut instances: Vec<Instance> = self.status()?.into_iter().map(|status| status.instance).collect();
+        instances.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(instances)
+    }
+
+    async fn look(&self, id: &InstanceId) -> Result<Option<Instance>, EngineError> {
+        let Some(records) = records::read(&self.dir)? else { return Ok(None) };
+        Ok(records.processes.get(&id.0).map(|record| self.observe_one(&records, &id.0, record).instance))
+    }
+
+    async fn set(&self, tag: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
+        self.make_so(tag, id, to).await
+    }
+
+    fn can(&self, _: &Setting) -> Ability {
+        Ability::Yes
+    }
+
+    async fn exec(&self, instance: &str, argv: &[String], timeout: Duration) -> Result<Ran, EngineError> {
+        let refused =
+            |why: String| EngineError::Refused { attempt: format!("run `{}` in {instance}", argv.join(" ")), why };
+        let records = records::read(&self.dir)?;
+        let known = records.as_ref().and_then(|r| Some((r, r.processes.get(instance)?)));
+        let Some((records, record)) = known else { return Err(refused("there is no such instance".to_owned())) };
+        let status = self.observe_one(records, instance, record);
+        if !status.instance.is_up() {
+            return Err(refused("it is not running, or paused".to_owned()));
+        }
+        let port = record.recipe.port.map(|port| ("PORT", port.to_string()));
+        let own = record.recipe.environment.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        let env: Vec<(&str, String)> = own.chain(port).chain([("SQUALL_INSTANCE", instance.to_owned())]).collect();
+        match command::run(argv, &env, timeout).await {
+            Ok(Some(command::Output { status, stdout, stderr })) => Ok(Ran { status, stdout, stderr }),
+            Ok(None) => Err(EngineError::TimedOut {
+                attempt: format!("run `{}` in {instance}", argv.join(" ")),
+                after: timeout,
+            }),
+            Err(e) => Err(refused(e.to_string())),
+        }
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<(), EngineError> {
+        claims::take(&self.dir, claim)
+    }
+
+    async fn release(&self, service: &str, run: &str) -> Result<(), EngineError> {
+        claims::release(&self.dir, service, run)
+    }
+
+    async fn claims(&self) -> Result<Vec<Claim>, EngineError> {
+        claims::list(&self.dir)
+    }
+
+    fn by_hand(&self, change: &Change, to: &Setting) -> String {
+        let Ok(Some(records)) = records::read(&self.dir) else {
+            return format!("nothing: {} is not there any more", self.address.display());
+        };
+        let Some(record) = records.processes.get(&change.instance.0) else {
+            return format!("nothing: {} does not exist any more", change.name);
+        };
+        let place = self.place(&records, &change.instance.0);
+        let mut pids: Vec<String> = place.members().iter().map(|held| held.pid().to_string()).collect();
+        if pids.is_empty() {
+            pids.extend(record.life.map(|life| life.pid.to_string()));
+        }
+        let pids = pids.join(" ");
+        match to {
+            Setting::Running(true) | Setting::Restarted { .. } => {
+                // The address is STATE/stacks/NAME/state.json.
+                let state = self.dir.ancestors().nth(2).unwrap_or(Path::new("/"));
+                format!("squall --state {} stack up {}", state.display(), records.file.display())
+            }
+            Setting::Running(false) => format!("kill -KILL {pids}"),
+            Setting::Killed(Kill { signal, .. }) => format!("kill -{} {pids}", signal.name().trim_start_matches("SIG")),
+            Setting::Stopped { .. } => format!("kill -TERM {pids}"),
+            Setting::Paused(true) => format!("kill -STOP {pids}"),
+            Setting::Paused(false) => format!("kill -CONT {pids}"),
+            Setting::Ran(command) => {
+                let place = if command.place == Where::Here { "" } else { "(in place of a container) " };
+                format!("{place}env SQUALL_NAME={} {}", change.name, command.run.join(" "))
+            }
+        }
+    }
+}

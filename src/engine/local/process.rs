@@ -1,0 +1,175 @@
+//! One process of a stack: started in a session of its own, found again, ended with all its children.
+
+use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, sleep, timeout};
+
+use super::records::{Life, Recipe, Record};
+use crate::engine::EngineError;
+use crate::host::process::{self, Process};
+
+/// The variable by which the processes of an instance, children included, are found: the stack's address and the name.
+const MARK: &str = "SQUALL_PROCESS";
+/// How long a killed process may take to end.
+const KILLED: Duration = Duration::from_secs(5);
+/// How long a process may take until its port answers.
+const READY: Duration = Duration::from_secs(10);
+/// How long a process without a port is watched before it counts as started.
+const SETTLED: Duration = Duration::from_millis(150);
+/// So much of its output is shown when it does not start (bytes).
+const TAIL: usize = 600;
+
+/// Where a process belongs.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Place<'a> {
+    /// The stack's state file.
+    pub(super) address: &'a Path,
+    /// The stack's name.
+    pub(super) stack: &'a str,
+    /// The instance's name.
+    pub(super) name: &'a str,
+}
+
+impl Place<'_> {
+    fn mark(&self) -> String {
+        format!("{}#{}", self.address.display(), self.name)
+    }
+
+    /// The instance's main process, if it is alive.
+    pub(super) fn main(&self, record: &Record) -> Option<(Process, Life)> {
+        if let Some(life) = record.life
+            && let Some(held) = hold(life)
+        {
+            return Some((held, life));
+        }
+        if !record.starting {
+            return None;
+        }
+        // Whoever started it died before he could write down which one it is. The one that starts it leads its session.
+        self.members()
+            .into_iter()
+            .filter_map(|held| {
+                let stat = process::stat(held.pid())?;
+                (stat.session != held.pid() && held.is_alive())
+                    .then_some((Life { pid: held.pid(), started: stat.start_ticks }, held))
+            })
+            .min_by_key(|(life, _)| life.started)
+            .map(|(life, held)| (held, life))
+    }
+
+    /// The instance's processes: the main one and its children, or what it left behind.
+    pub(super) fn members(&self) -> Vec<Process> {
+        process::with_variable(MARK, &self.mark())
+    }
+
+    /// Kills what is left of the instance.
+    pub(super) async fn sweep(&self) -> Result<(), EngineError> {
+        process::kill_with_variable(MARK, &self.mark(), KILLED)
+            .await
+            .map(drop)
+            .map_err(|e| self.refused("end what is left of", &e))
+    }
+
+    /// Starts it. `squall` is the program that does, by `squall stack spawn`: so it is nobody's child and outlives us.
+    pub(super) async fn spawn(&self, squall: &Path, recipe: &Recipe) -> Result<Life, EngineError> {
+        if let Some(port) = recipe.port
+            && answers(port).await
+        {
+            return Err(self.refused("start", &format!("something else listens on port {port} already")));
+        }
+        let output = tokio::process::Command::new(squall)
+            .args(["stack", "spawn", "--log"])
+            .arg(&recipe.log)
+            .arg("--")
+            .args(&recipe.command)
+            .envs(&recipe.environment)
+            .envs(recipe.port.map(|port| ("PORT", port.to_string())))
+            .env("SQUALL_STACK", self.stack)
+            .env("SQUALL_INSTANCE", self.name)
+            .env(MARK, self.mark())
+            .env_remove(crate::engine::here::MARK)
+            .current_dir(&recipe.directory)
+            .stdin(Stdio::null())
+            .output()
+            .await
+            .map_err(|e| self.refused("start", &format!("{}: {e}", squall.display())))?;
+        let said = String::from_utf8_lossy(&output.stdout);
+        let Some(pid) = said.trim().parse::<u32>().ok().filter(|_| output.status.success()) else {
+            let why = String::from_utf8_lossy(&output.stderr);
+            return Err(self.refused("start", &why.trim().trim_start_matches("error: ")));
+        };
+        match process::start_ticks(pid) {
+            Some(started) => Ok(Life { pid, started }),
+            None => Err(self.refused("start", &ended_at_once(&recipe.log))),
+        }
+    }
+
+    /// Waits until its port answers, or for a moment where it has none.
+    pub(super) async fn ready(&self, recipe: &Recipe, life: Life) -> Result<(), EngineError> {
+        let deadline = Instant::now() + if recipe.port.is_some() { READY } else { SETTLED };
+        loop {
+            if hold(life).is_none() {
+                return Err(self.refused("start", &ended_at_once(&recipe.log)));
+            }
+            match recipe.port {
+                Some(port) if answers(port).await => return Ok(()),
+                None if Instant::now() > deadline => return Ok(()),
+                Some(port) if Instant::now() > deadline => {
+                    let patience = humantime::format_duration(READY);
+                    let why = format!("port {port} does not answer after {patience}; {}", tail(&recipe.log));
+                    return Err(self.refused("start", &why));
+                }
+                _ => sleep(Duration::from_millis(10)).await,
+            }
+        }
+    }
+
+    /// Signals the main process, waits for its end, and ends what is left of the instance then. Whether it has ended.
+    pub(super) async fn end(&self, main: &Process, signal: Signal, patience: Duration) -> Result<bool, EngineError> {
+        main.signal(signal).map_err(|e| self.refused("signal", &e))?;
+        let patience = if signal == Signal::KILL { KILLED } else { patience };
+        if !main.ended_within(patience).await.map_err(|e| self.refused("watch", &e))? {
+            return Ok(false);
+        }
+        self.sweep().await?;
+        Ok(true)
+    }
+
+    pub(super) fn refused(&self, verb: &str, why: &dyn std::fmt::Display) -> EngineError {
+        EngineError::Refused { attempt: format!("{verb} {}", self.name), why: why.to_string() }
+    }
+}
+
+/// The process of a life; nothing where that life is over.
+fn hold(life: Life) -> Option<Process> {
+    let held = Process::open(life.pid).ok()??;
+    // The number's owner is known only now that the descriptor is held.
+    (process::start_ticks(life.pid) == Some(life.started) && held.is_alive()).then_some(held)
+}
+
+/// Whether something listens on a port of loopback.
+async fn answers(port: u16) -> bool {
+    let connects = |address: SocketAddr| async move {
+        matches!(timeout(Duration::from_millis(200), TcpStream::connect(address)).await, Ok(Ok(_)))
+    };
+    connects((Ipv4Addr::LOCALHOST, port).into()).await || connects((Ipv6Addr::LOCALHOST, port).into()).await
+}
+
+fn ended_at_once(log: &Path) -> String {
+    format!("it ended at once; {}", tail(log))
+}
+
+/// The end of a log, as the end of a sentence.
+fn tail(log: &Path) -> String {
+    let text = std::fs::read(log).unwrap_or_default();
+    let text = String::from_utf8_lossy(&text[text.len().saturating_sub(TAIL)..]);
+    match text.trim() {
+        "" => "it printed nothing".to_owned(),
+        text => format!("its output ends:\n  {}", text.replace('\n', "\n  ")),
+    }
+}

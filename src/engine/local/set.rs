@@ -1,0 +1,143 @@
+//! Making a setting of an instance so. Every way first looks, so that what is already so is left alone.
+
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::time::{Instant, sleep};
+
+use super::Local;
+use super::process::Place;
+use super::records::{self, Life, Locked, Record, Records};
+use crate::engine::{EngineError, Outcome, Tag, here};
+use crate::host::process::{Process, stat};
+use crate::instance::{self, InstanceId, Kill, Setting};
+
+/// How long the kernel may take to stop or continue all processes of an instance.
+const FROZEN: Duration = Duration::from_secs(3);
+/// How long a signal that may be trapped is given before it counts as trapped.
+const MAYBE_TRAPPED: Duration = Duration::from_millis(200);
+
+impl Local {
+    pub(super) async fn make_so(&self, tag: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
+        let Some(records) = records::read(&self.dir)? else { return Ok(Outcome::Gone) };
+        let Some(record) = records.processes.get(&id.0) else { return Ok(Outcome::Gone) };
+        let place = self.place(&records, &id.0);
+        match to {
+            Setting::Running(true) => self.start(&id.0).await,
+            Setting::Running(false) => end(place, record, Signal::KILL, MAYBE_TRAPPED).await,
+            Setting::Killed(Kill { signal, .. }) => end(place, record, number(*signal), MAYBE_TRAPPED).await,
+            Setting::Stopped { timeout } => stop(place, record, *timeout).await,
+            Setting::Restarted { timeout } => {
+                stop(place, record, *timeout).await?;
+                // Somebody else may have been quicker: it is another process than before all the same.
+                self.start(&id.0).await.map(|o| if o == Outcome::Gone { o } else { Outcome::Done })
+            }
+            Setting::Paused(on) => freeze(place, record, *on).await,
+            Setting::Ran(command) => {
+                here::run_here(tag, &self.observe_one(&records, &id.0, record).instance, command).await
+            }
+        }
+    }
+
+    /// Starts an instance's process where it does not run, and waits until it answers.
+    pub(super) async fn start(&self, name: &str) -> Result<Outcome, EngineError> {
+        let Some(started) = self.launch(name).await? else { return Ok(Outcome::Gone) };
+        let (records, life, outcome) = started;
+        self.place(&records, name).ready(&records.processes[name].recipe, life).await?;
+        Ok(outcome)
+    }
+
+    /// Starts an instance's process where it does not run. The lock is held from looking to having written it down, so
+    /// that two who do this at once start one process.
+    pub(super) async fn launch(&self, name: &str) -> Result<Option<(Records, Life, Outcome)>, EngineError> {
+        let Some(locked) = Locked::take(&self.dir).await? else { return Ok(None) };
+        let Some(mut records) = locked.read()? else { return Ok(None) };
+        let Some(record) = records.processes.get(name) else { return Ok(None) };
+        let recipe = record.recipe.clone();
+        let place = self.place(&records, name);
+        let (life, outcome) = if let Some((_, life)) = place.main(record) {
+            if record.life == Some(life) {
+                return Ok(Some((records, life, Outcome::Already)));
+            }
+            (life, Outcome::Already)
+        } else {
+            place.sweep().await?;
+            // Written down before it is done: whoever finds this looks for a process that nobody has recorded.
+            records.processes[name].starting = true;
+            locked.write(&records)?;
+            let started = self.place(&records, name).spawn(&self.squall, &recipe).await;
+            if started.is_err() {
+                records.processes[name].starting = false;
+                locked.write(&records)?;
+            }
+            (started?, Outcome::Done)
+        };
+        records.processes[name].life = Some(life);
+        records.processes[name].starting = false;
+        locked.write(&records)?;
+        Ok(Some((records, life, outcome)))
+    }
+}
+
+async fn end(place: Place<'_>, record: &Record, signal: Signal, patience: Duration) -> Result<Outcome, EngineError> {
+    let Some((main, _)) = place.main(record) else { return Ok(Outcome::Already) };
+    let ended = place.end(&main, signal, patience).await?;
+    if !ended && signal == Signal::KILL {
+        return Err(place.refused("end", &format!("process {} was killed and does not end", main.pid())));
+    }
+    Ok(Outcome::Done)
+}
+
+async fn stop(place: Place<'_>, record: &Record, patience: Duration) -> Result<Outcome, EngineError> {
+    let Some((main, _)) = place.main(record) else { return Ok(Outcome::Already) };
+    if place.end(&main, Signal::TERM, patience).await? {
+        return Ok(Outcome::Done);
+    }
+    end(place, record, Signal::KILL, patience).await
+}
+
+/// Stops or continues every process of an instance, and sees that it is so: children may be born meanwhile.
+async fn freeze(place: Place<'_>, record: &Record, on: bool) -> Result<Outcome, EngineError> {
+    let verb = if on { "pause" } else { "continue" };
+    let Some((main, _)) = place.main(record) else {
+        return if on { Err(place.refused(verb, &"it is not running")) } else { Ok(Outcome::Already) };
+    };
+    let signal = if on { Signal::STOP } else { Signal::CONT };
+    let deadline = Instant::now() + FROZEN;
+    let mut outcome = Outcome::Already;
+    loop {
+        let mut members = place.members();
+        if members.iter().all(|held| held.pid() != main.pid()) {
+            members.extend(Process::open(main.pid()).ok().flatten()); // it has cleared its environment
+        }
+        let differs = |held: &Process| stat(held.pid()).is_some_and(|s| (s.state == 'T') != on) && held.is_alive();
+        let others: Vec<Process> = members.into_iter().filter(differs).collect();
+        if others.is_empty() {
+            return Ok(outcome);
+        }
+        outcome = Outcome::Done;
+        if Instant::now() > deadline {
+            let pids: Vec<String> = others.iter().map(|held| held.pid().to_string()).collect();
+            let why = format!("the kernel does not do it to process {}", pids.join(", "));
+            return Err(place.refused(verb, &why));
+        }
+        for held in others {
+            held.signal(signal).map_err(|e| place.refused(verb, &e))?;
+        }
+        sleep(Duration::from_millis(1)).await;
+    }
+}
+
+fn number(signal: instance::Signal) -> Signal {
+    match signal {
+        instance::Signal::SigKill => Signal::KILL,
+        instance::Signal::SigTerm => Signal::TERM,
+        instance::Signal::SigInt => Signal::INT,
+        instance::Signal::SigQuit => Signal::QUIT,
+        instance::Signal::SigHup => Signal::HUP,
+        instance::Signal::SigAbrt => Signal::ABORT,
+        instance::Signal::SigSegv => Signal::SEGV,
+        instance::Signal::SigUsr1 => Signal::USR1,
+        instance::Signal::SigUsr2 => Signal::USR2,
+    }
+}

@@ -1,0 +1,175 @@
+//! Bringing a whole stack up and taking it down.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context as _, anyhow};
+use futures_util::future::try_join_all;
+use indexmap::IndexMap;
+use rustix::process::Signal;
+use tokio::time::Instant;
+
+use super::records::{FILE, Locked, Recipe, Record, Records};
+use super::{Local, here};
+use crate::engine::{EngineError, Outcome};
+use crate::experiment::quantity;
+use crate::stack::{Replica, Stack};
+use crate::store::StateDir;
+
+/// How long processes have to end by themselves before they are killed.
+const PATIENCE: Duration = Duration::from_secs(3);
+
+/// What shall be up.
+#[derive(Debug, Clone)]
+pub(super) struct Wanted {
+    name: String,
+    file: PathBuf,
+    replicas: Vec<Replica>,
+}
+
+impl Local {
+    /// The stack of a stack file, up or not.
+    ///
+    /// # Errors
+    /// Where the file cannot be read or is wrong.
+    pub fn open(state: &StateDir, file: &Path) -> anyhow::Result<Self> {
+        let file = std::path::absolute(file).with_context(|| format!("cannot find {}", file.display()))?;
+        let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
+        let stack: Stack = serde_yaml::from_str(&text).with_context(|| format!("{} is wrong", file.display()))?;
+        let replicas = stack.replicas().map_err(|why| anyhow!("{} is wrong: {why}", file.display()))?;
+        let address = state.root().join("stacks").join(&stack.name).join(FILE);
+        Ok(Self { wanted: Some(Wanted { name: stack.name, file, replicas }), ..Self::at(address)? })
+    }
+
+    /// Starts what is missing, ends what the file does not know (any more), and waits until every port answers.
+    /// Says who was started. Where that fails, what it started is taken down again.
+    ///
+    /// # Errors
+    /// Where a process cannot be started or does not answer, with the end of its output.
+    pub async fn up(&self) -> anyhow::Result<Vec<String>> {
+        let wanted =
+            self.wanted.as_ref().context("this stack was opened without its file; nothing says what to start")?;
+        self.write_down(wanted).await?;
+        let mut started = Vec::new();
+        let result = self.start_all(wanted, &mut started).await;
+        if let Err(e) = result {
+            self.undo(wanted, &started).await?;
+            return Err(e.into());
+        }
+        Ok(started)
+    }
+
+    /// Makes the state say what the file says; processes that it says nothing about, or something else, are ended.
+    async fn write_down(&self, wanted: &Wanted) -> anyhow::Result<()> {
+        let mut processes = IndexMap::new();
+        for replica in &wanted.replicas {
+            let recipe = self.recipe(wanted, replica).with_context(|| format!("cannot start {}", replica.name))?;
+            processes.insert(replica.name.clone(), Record { recipe, life: None, starting: false });
+        }
+        let locked = Locked::make(&self.dir).await?;
+        let before = locked.read()?.map(|records| records.processes).unwrap_or_default();
+        let records = Records { stack: wanted.name.clone(), file: wanted.file.clone(), processes: IndexMap::new() };
+        for (name, old) in before {
+            match processes.get_mut(&name) {
+                Some(new) if new.recipe == old.recipe => *new = old,
+                _ => self.place(&records, &name).sweep().await?,
+            }
+        }
+        locked.write(&Records { processes, ..records })?;
+        Ok(())
+    }
+
+    async fn start_all(&self, wanted: &Wanted, started: &mut Vec<String>) -> Result<(), EngineError> {
+        let mut waiting = Vec::new();
+        for replica in &wanted.replicas {
+            let Some((records, life, outcome)) = self.launch(&replica.name).await? else {
+                return Err(EngineError::Refused {
+                    attempt: format!("start {}", replica.name),
+                    why: "somebody took the stack away meanwhile".to_owned(),
+                });
+            };
+            if outcome == Outcome::Done {
+                started.push(replica.name.clone());
+            }
+            waiting.push((records, replica.name.as_str(), life));
+        }
+        try_join_all(waiting.iter().map(|(records, name, life)| async move {
+            self.place(records, name).ready(&records.processes[*name].recipe, *life).await
+        }))
+        .await
+        .map(drop)
+    }
+
+    /// Ends what was started; the whole stack where that is all there is.
+    async fn undo(&self, wanted: &Wanted, started: &[String]) -> Result<(), EngineError> {
+        let others = self.status()?.iter().any(|s| s.instance.is_running() && !started.contains(&s.instance.name));
+        if !others {
+            return self.down().await.map(drop);
+        }
+        let records = Records { stack: wanted.name.clone(), file: wanted.file.clone(), processes: IndexMap::new() };
+        for name in started {
+            self.place(&records, name).sweep().await?;
+        }
+        Ok(())
+    }
+
+    fn recipe(&self, wanted: &Wanted, replica: &Replica) -> anyhow::Result<Recipe> {
+        let directory = wanted.file.parent().unwrap_or(Path::new("/")).to_owned();
+        let fill = |text: &String| {
+            quantity::fill(text, here::variable).map_err(|name| anyhow!("${{{name}}} is not set in this environment"))
+        };
+        let mut command = replica.command.iter().map(fill).collect::<Result<Vec<String>, _>>()?;
+        if let Some(program) = command.first_mut() {
+            if program == "squall" {
+                *program = self.squall.display().to_string();
+            } else if program.contains('/') {
+                *program = directory.join(&*program).display().to_string();
+            }
+        }
+        let environment = replica.environment.iter().map(|(name, value)| Ok((name.clone(), fill(value)?)));
+        Ok(Recipe {
+            service: replica.service.clone(),
+            zone: replica.zone.clone(),
+            labels: replica.labels.clone().into_iter().collect(),
+            port: replica.port,
+            command,
+            environment: environment.collect::<anyhow::Result<_>>()?,
+            log: self.dir.join(format!("{}.log", replica.name)),
+            directory,
+        })
+    }
+
+    /// Ends every process of the stack and waits until they are gone, then removes its state. Says how many there were.
+    ///
+    /// # Errors
+    /// Where a process does not end, or the state cannot be read.
+    pub async fn down(&self) -> Result<usize, EngineError> {
+        let Some(locked) = Locked::take(&self.dir).await? else { return Ok(0) };
+        let Some(records) = locked.read()? else {
+            locked.remove()?;
+            return Ok(0);
+        };
+        let mut mains = Vec::new();
+        for (name, record) in &records.processes {
+            let place = self.place(&records, name);
+            if let Some((main, _)) = place.main(record) {
+                let signalled = main.signal(Signal::TERM).and_then(|()| main.signal(Signal::CONT));
+                signalled.map_err(|e| place.refused("end", &e))?;
+                mains.push((place, main));
+            }
+        }
+        let deadline = Instant::now() + PATIENCE;
+        for (place, main) in &mains {
+            let left = deadline.saturating_duration_since(Instant::now());
+            if !main.ended_within(left).await.map_err(|e| place.refused("watch", &e))? {
+                place.end(main, Signal::KILL, left).await?;
+            }
+        }
+        for name in records.processes.keys() {
+            self.place(&records, name).sweep().await?;
+        }
+        let ended = mains.len();
+        locked.remove()?;
+        Ok(ended)
+    }
+}

@@ -1,7 +1,17 @@
 //! What the engine knows about a service: how many instances run, are healthy, or were restarted.
 
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+use super::Answer;
+use super::live::{Ask, Ground};
+use crate::engine::Engine;
+use crate::instance::Instance;
 
 use crate::instance::Instance;
 
@@ -38,4 +48,42 @@ pub enum Count {
     Healthy,
     /// Restarts by the engine, over all instances.
     Restarts,
+}
+
+impl Count {
+    fn of<'a>(self, instances: impl Iterator<Item = &'a Instance>) -> u64 {
+        let each = |i: &Instance| match self {
+            Self::Running => u64::from(i.is_up()),
+            Self::Healthy => u64::from(i.is_healthy()),
+            Self::Restarts => i.restarts,
+        };
+        instances.map(each).sum()
+    }
+}
+
+impl EngineProbe {
+    pub(super) fn prepare(&self, ground: &Ground) -> Box<dyn Ask> {
+        Box::new(Ready { probe: self.clone(), engine: Arc::clone(&ground.engine), timeout: ground.timeout })
+    }
+}
+
+struct Ready {
+    probe: EngineProbe,
+    engine: Arc<dyn Engine>,
+    timeout: Duration,
+}
+
+#[async_trait]
+impl Ask for Ready {
+    /// The engine is not the system: where it does not answer, the question could not be asked.
+    async fn ask(&self) -> Answer {
+        match timeout(self.timeout, self.engine.observe()).await {
+            Ok(Ok(instances)) => {
+                let count = self.probe.count.of(instances.iter().filter(|i| i.service == self.probe.service));
+                Answer::Good { value: Some(count.to_string()) }
+            }
+            Ok(Err(error)) => Answer::CouldNotAsk(super::failure::short(&error.to_string())),
+            Err(_) => Answer::CouldNotAsk("the engine did not answer in time".to_owned()),
+        }
+    }
 }

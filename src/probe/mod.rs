@@ -4,9 +4,12 @@
 
 mod engine;
 mod exec;
+mod failure;
 mod http;
 mod live;
+mod resolve;
 mod tcp;
+mod tls;
 
 use std::time::Duration;
 

@@ -119,7 +119,12 @@ impl Timetable {
     }
 }
 
-/// Twice what a timeout of every question needs.
+/// Twice what is in flight where every question times out.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "a positive number; what is too large is cut"
+)]
 fn most_in_flight(rate: f64, timeout: Duration) -> usize {
     let needed = (rate * timeout.as_secs_f64() * 2.0).ceil() as usize;
     needed.saturating_add(16).min(MOST_IN_FLIGHT)
@@ -142,7 +147,7 @@ async fn drive(origin: Instant, series: Vec<Series>, senses: Arc<dyn Senses>, ou
                     return; // Nobody listens any more.
                 }
                 let in_flight = Arc::clone(&table.in_flight);
-                if now - question.due > LATEST {
+                if now.saturating_sub(question.due) > LATEST {
                     question.settle(Answer::CouldNotAsk("sent late".to_owned()), &out);
                 } else if in_flight.load(Ordering::Relaxed) >= table.most_in_flight {
                     question.settle(Answer::CouldNotAsk("too many in flight".to_owned()), &out);
@@ -240,7 +245,7 @@ mod tests {
                 assert_eq!(answer, &Answer::Good { value: None });
                 // Paused time still has timers of 1 ms.
                 assert!(
-                    (*end - *due).abs_diff(Duration::from_millis(730)) <= Duration::from_millis(2),
+                    end.abs_diff(*due).abs_diff(Duration::from_millis(730)) <= Duration::from_millis(2),
                     "{due:?} {end:?}"
                 );
             }
@@ -264,7 +269,7 @@ mod tests {
             Duration::from_millis(500),
         )
         .await;
-        assert_eq!(dues(&all, 1)[0] - dues(&all, 0)[0], Duration::from_millis(50));
+        assert_eq!(dues(&all, 1)[0].abs_diff(dues(&all, 0)[0]), Duration::from_millis(50));
     }
 
     #[tokio::test(start_paused = true)]

@@ -77,6 +77,7 @@ fn count(kinds: &mut BTreeMap<String, u64>, kind: &str) {
 
 impl Judge {
     /// For a phase that begins at `from` and is planned to take `length`: every budget is known from the start.
+    /// Questions that were out before belong to an earlier phase, so `from` is now, or later.
     #[must_use]
     pub fn new(
         check: &str,
@@ -279,5 +280,114 @@ impl Judge {
         let first = fresh.first()?.clone();
         self.reported.extend(fresh);
         self.standings(self.now).into_iter().find(|standing| standing.expectation == first)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::experiment::{Percent, ValueBound};
+    use crate::probe::Failure;
+
+    fn ms(n: u64) -> Duration {
+        Duration::from_millis(n)
+    }
+
+    fn judge(expect: &Expect) -> Judge {
+        // 20 samples in 2 s.
+        Judge::new("checkout", false, Phase::During, expect, Rate(10.0), ms(1000), ms(2000))
+    }
+
+    fn good(value: &str) -> Answer {
+        Answer::Good { value: Some(value.to_owned()) }
+    }
+
+    fn refused() -> Answer {
+        Answer::Failed(Failure("connection refused".into()))
+    }
+
+    fn show(judge: &mut Judge, n: u64, answer: &Answer) -> Option<Standing> {
+        let due = ms(1000 + n * 100);
+        judge.asked(n, due);
+        judge.answered(n, due, due + ms(10), answer)
+    }
+
+    #[test]
+    fn the_first_failure_beyond_the_budget_breaks_it_once() {
+        let mut judge = judge(&Expect { success: Some(Percent(0.9)), ..Expect::default() });
+        assert_eq!(show(&mut judge, 0, &refused()), None);
+        assert_eq!(show(&mut judge, 1, &refused()), None);
+        let broken = show(&mut judge, 2, &refused()).unwrap();
+        assert_eq!((broken.expectation.as_str(), broken.bound.as_str(), broken.held), ("success", "≥ 90%", false));
+        assert_eq!((broken.budget, broken.spent), (Some(2), Some(3)));
+        assert_eq!(show(&mut judge, 3, &refused()), None, "it is said once");
+        let (judged, again) = judge.finish(ms(3000));
+        assert_eq!((judged.samples, judged.failed, again), (4, 4, None));
+        assert!(!judged.standings[0].held);
+        assert_eq!(judged.longest_outage_ms, 2000);
+    }
+
+    #[test]
+    fn other_phases_samples_are_not_judged() {
+        let mut judge = judge(&Expect { success: Some(Percent(1.0)), ..Expect::default() });
+        for due in [0, 999, 3000, 4000] {
+            judge.asked(due, ms(due));
+            assert_eq!(judge.answered(due, ms(due), ms(due + 1), &refused()), None);
+        }
+        assert_eq!(judge.finish(ms(3000)).0.samples, 0);
+        assert!((judge.unasked_share() - 1.0).abs() < f64::EPSILON, "no sample at all is no evidence");
+    }
+
+    #[test]
+    fn a_question_in_flight_past_its_bound_counts() {
+        let mut judge = judge(&Expect { max: Some(Span(ms(300))), ..Expect::default() });
+        judge.asked(0, ms(1000));
+        let deadline = judge.next_deadline().unwrap();
+        assert_eq!(judge.tick(ms(1300)), None);
+        assert_eq!(judge.tick(deadline).unwrap().measured, "no answer");
+        assert!(deadline.abs_diff(ms(1300)) < ms(1));
+        assert_eq!(judge.next_deadline(), None);
+        assert!(!judge.is_settled());
+    }
+
+    #[test]
+    fn a_rate_is_judged_at_the_end() {
+        let expect = Expect { rate: Some(Rate(9.0)), ..Expect::default() };
+        for (failures, held) in [(2, true), (3, false)] {
+            let mut judge = judge(&expect);
+            for n in 0..20 {
+                assert_eq!(show(&mut judge, n, &if n < failures { refused() } else { good("1") }), None);
+            }
+            let (judged, broken) = judge.finish(ms(3050));
+            assert_eq!((judged.standings[0].held, broken.is_none()), (held, held), "{judged:?}");
+            assert_eq!(judged.standings[0].measured, format!("{}/s", (20 - failures) as f64 / 2.0));
+        }
+    }
+
+    #[test]
+    fn a_value_outside_its_bound_breaks_at_once_and_is_shown() {
+        let mut judge = judge(&Expect {
+            value: Some(ValueBound { at_least: Some(3.0), ..ValueBound::default() }),
+            ..Expect::default()
+        });
+        assert_eq!(show(&mut judge, 0, &good("3")), None);
+        assert_eq!(show(&mut judge, 1, &good("2")).unwrap().measured, "2");
+        show(&mut judge, 2, &good("3"));
+        let standing = &judge.standings(ms(2000))[0];
+        assert_eq!((standing.measured.as_str(), standing.number, standing.held), ("2", Some(2.0), false));
+    }
+
+    #[test]
+    fn what_could_not_be_asked_counts_for_nothing_but_is_told() {
+        let mut judge = judge(&Expect { success: Some(Percent(1.0)), max: Some(Span(ms(1))), ..Expect::default() });
+        assert_eq!(show(&mut judge, 0, &Answer::CouldNotAsk("no route from here".into())), None);
+        let due = ms(1100);
+        judge.asked(1, due);
+        assert_eq!(judge.answered(1, due, due, &good("1")), None);
+        assert!((judge.unasked_share() - 0.5).abs() < 1e-9);
+        let (judged, broken) = judge.finish(ms(3000));
+        assert_eq!((judged.unasked, judged.failed, broken), (1, 0, None));
+        assert_eq!(judged.unasked_why["no route from here"], 1);
+        assert!(judged.standings.iter().all(|s| s.held));
     }
 }

@@ -131,7 +131,7 @@ fn longest(fates: &[Fate], at: Duration, good: impl Fn(&Fate) -> bool) -> Durati
     let mut since: Option<Duration> = None;
     for f in fates.iter().filter(|f| f.due <= at && !matches!(f.answer, Answer::CouldNotAsk(_))) {
         if f.end > at || good(f) {
-            longest = longest.max(since.take().map_or(Duration::ZERO, |since| f.due - since));
+            longest = longest.max(since.take().map_or(Duration::ZERO, |since| f.due.abs_diff(since)));
         } else {
             since.get_or_insert(f.due);
         }

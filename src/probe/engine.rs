@@ -13,8 +13,6 @@ use super::live::{Ask, Ground};
 use crate::engine::Engine;
 use crate::instance::Instance;
 
-use crate::instance::Instance;
-
 /// Ask the engine about a service; the number is the probe's value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -36,6 +34,10 @@ impl EngineProbe {
             Count::Restarts => members.map(|i| i.restarts).sum(),
         }
     }
+
+    pub(super) fn prepare(&self, ground: &Ground) -> Box<dyn Ask> {
+        Box::new(Ready { probe: self.clone(), engine: Arc::clone(&ground.engine), timeout: ground.timeout })
+    }
 }
 
 /// A number that the engine knows about a service.
@@ -50,23 +52,6 @@ pub enum Count {
     Restarts,
 }
 
-impl Count {
-    fn of<'a>(self, instances: impl Iterator<Item = &'a Instance>) -> u64 {
-        let each = |i: &Instance| match self {
-            Self::Running => u64::from(i.is_up()),
-            Self::Healthy => u64::from(i.is_healthy()),
-            Self::Restarts => i.restarts,
-        };
-        instances.map(each).sum()
-    }
-}
-
-impl EngineProbe {
-    pub(super) fn prepare(&self, ground: &Ground) -> Box<dyn Ask> {
-        Box::new(Ready { probe: self.clone(), engine: Arc::clone(&ground.engine), timeout: ground.timeout })
-    }
-}
-
 struct Ready {
     probe: EngineProbe,
     engine: Arc<dyn Engine>,
@@ -78,10 +63,7 @@ impl Ask for Ready {
     /// The engine is not the system: where it does not answer, the question could not be asked.
     async fn ask(&self) -> Answer {
         match timeout(self.timeout, self.engine.observe()).await {
-            Ok(Ok(instances)) => {
-                let count = self.probe.count.of(instances.iter().filter(|i| i.service == self.probe.service));
-                Answer::Good { value: Some(count.to_string()) }
-            }
+            Ok(Ok(instances)) => Answer::Good { value: Some(self.probe.read(&instances).to_string()) },
             Ok(Err(error)) => Answer::CouldNotAsk(super::failure::short(&error.to_string())),
             Err(_) => Answer::CouldNotAsk("the engine did not answer in time".to_owned()),
         }

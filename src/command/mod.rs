@@ -6,6 +6,7 @@ mod doctor;
 mod guard;
 mod halt;
 mod list;
+pub mod load;
 mod plan;
 mod recover;
 mod report;
@@ -29,8 +30,8 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     match cli.command {
         Command::Run(args) => run::run(args, state?).await,
         Command::Plan(args) => plan::run(args, state?).await,
-        Command::Validate(args) => validate::run(&args),
-        Command::Schema { of } => schema::run(of),
+        Command::Validate(args) => Ok(validate::run(&args)),
+        Command::Schema { of } => Ok(schema::run(of)),
         Command::Recover(args) => recover::run(args, state?).await,
         Command::Halt { reason } => halt::halt(&reason, &state?),
         Command::Resume => halt::resume(&state?),

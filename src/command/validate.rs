@@ -1,9 +1,38 @@
 //! `squall validate`.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what people see")]
 
 use std::process::ExitCode;
 
+use super::load;
 use crate::cli;
+use crate::exit;
+use crate::experiment::diagnostic::Severity;
 
-pub(super) fn run(_args: &cli::Validate) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("in work")
+/// Good files are named on standard output, mistakes and warnings go to standard error.
+pub(super) fn run(args: &cli::Validate) -> ExitCode {
+    let mut wrong = 0;
+    for file in &args.files {
+        match load::experiment(file) {
+            Ok(reading) => {
+                if !reading.warnings.is_empty() {
+                    eprintln!("{}\n", reading.warnings.render(load::styled()));
+                }
+                let warnings = match reading.warnings.count(Severity::Warning) {
+                    0 => String::new(),
+                    1 => " (1 warning)".to_owned(),
+                    n => format!(" ({n} warnings)"),
+                };
+                println!("ok     {}{warnings}", file.display());
+            }
+            Err(trouble) => {
+                wrong += 1;
+                match &trouble {
+                    load::Trouble::Unreadable { .. } => eprintln!("error: {trouble}\n"),
+                    load::Trouble::Mistaken(_) => eprintln!("{trouble}\n"),
+                }
+                println!("wrong  {}", file.display());
+            }
+        }
+    }
+    if wrong > 0 { ExitCode::from(exit::INVALID) } else { ExitCode::SUCCESS }
 }

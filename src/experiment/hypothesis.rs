@@ -222,7 +222,7 @@ struct ValueKeys {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     at_most: Option<f64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    equals: Option<super::Text>,
+    equals: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     matches: Option<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -234,7 +234,7 @@ impl Serialize for ValueBound {
         ValueKeys {
             at_least: self.at_least,
             at_most: self.at_most,
-            equals: self.equals.clone().map(super::Text),
+            equals: self.equals.clone(),
             matches: self.matches.clone(),
             r#for: self.r#for,
         }
@@ -267,7 +267,7 @@ impl<'de> Deserialize<'de> for ValueBound {
                 Ok(ValueBound {
                     at_least: keys.at_least,
                     at_most: keys.at_most,
-                    equals: keys.equals.map(|t| t.0),
+                    equals: keys.equals,
                     matches: keys.matches,
                     r#for: keys.r#for,
                 })

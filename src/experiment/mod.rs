@@ -3,10 +3,18 @@
 //! Plain data that can be compared, printed and stored in the journal. No I/O: reading files and variables is the
 //! caller's business. `docs/experiment-format.md` describes every key for users.
 
+mod check;
+pub mod diagnostic;
+pub mod document;
+mod hint;
 pub mod hypothesis;
 pub mod quantity;
 pub mod radius;
+pub mod read;
+pub mod schema;
 pub mod selector;
+pub mod structure;
+pub mod tree;
 
 use std::time::Duration;
 
@@ -74,8 +82,9 @@ pub struct Target {
     /// Image it was made from; `*` stands for any text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
-    /// Labels it carries, each `key` or `key=value`.
+    /// Labels it carries, each `key` or `key=value`; a single one needs no list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-one" = true))]
     pub labels: Vec<String>,
     /// How many of the selected: a number (default 1), a percentage (rounded down), `all`, or `{ zones: 1 }`.
     #[serde(default)]

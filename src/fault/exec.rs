@@ -14,6 +14,7 @@ use crate::instance::{Back, Command, Instance, Place, Setting};
 /// Run a command, and another one to undo it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(rename = "ExecFault")]
 pub struct Exec {
     /// Program and arguments; no shell. Exit status 0 counts as injected.
     pub run: Vec<Text>,

@@ -20,6 +20,7 @@ use crate::host::command;
 /// Run a command. The short form is the argument list alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(rename = "ExecProbe", extend("x-short" = "run"))]
 pub struct Exec {
     /// Program and arguments; no shell.
     pub run: Vec<Text>,

@@ -24,6 +24,7 @@ const MOST_BODY: usize = 1024 * 1024;
 /// Ask over HTTP. The short form is the URL alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("x-short" = "url"))]
 pub struct Http {
     /// `http://` or `https://`.
     pub url: Text,

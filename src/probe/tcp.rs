@@ -18,6 +18,7 @@ use crate::experiment::Text;
 /// Connect over TCP.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("x-short" = "address"))]
 pub struct Tcp {
     /// `host:port`.
     pub address: Text,

@@ -1,0 +1,227 @@
+//! What a file means: mistakes that no single value shows, each at the key it is about.
+//!
+//! Works on the parts that could be read, so that these mistakes come together with all others. A part with a mistake in
+//! it is left alone: what it lacks may be a consequence.
+
+mod expect;
+mod probe;
+mod radius;
+
+use super::diagnostic::{Mistake, and};
+use super::document::Document;
+use super::structure::Lookup;
+use super::{Span, Text, Timing};
+use crate::fault::Fault;
+
+/// The checks of one document, and what they found.
+struct Found<'a> {
+    document: &'a Document,
+    lookup: Lookup<'a>,
+    mistakes: Vec<Mistake>,
+}
+
+impl Found<'_> {
+    fn add(&mut self, mistake: Mistake) {
+        self.mistakes.push(mistake);
+    }
+}
+
+/// The two sections of a file that hold checks.
+const SECTIONS: [&str; 2] = ["steady-state", "safety"];
+
+/// Adds what is wrong with the meaning of an experiment.
+pub(super) fn experiment(document: &mut Document, lookup: Lookup<'_>) {
+    let mut found = Found { document, lookup, mistakes: Vec::new() };
+    header(&mut found);
+    let timing = timing(&mut found);
+    for section in SECTIONS {
+        let names = found.document.entry(&[section]).map(|e| e.value.entries().to_vec()).unwrap_or_default();
+        for entry in names {
+            let path = [section, entry.key.as_str()];
+            probe::check(&mut found, path);
+            expect::check(&mut found, path, timing);
+        }
+    }
+    names(&mut found);
+    radius::check(&mut found);
+    fault(&mut found);
+    let mistakes = found.mistakes;
+    document.mistakes.extend(mistakes);
+}
+
+/// Adds what is wrong with the meaning of a stack file.
+pub(super) fn stack(document: &mut Document) {
+    let mut found = Found { document, lookup: &|_| None, mistakes: Vec::new() };
+    header(&mut found);
+    if let Some(services) = found.document.entry(&["services"]).map(|e| e.value.clone()) {
+        if services.entries().is_empty() && !services.has_mistakes() {
+            let at = found.document.key_at(&["services"]);
+            found.add(Mistake::error(&at, "the stack has no services"));
+        }
+        for entry in services.entries() {
+            service(&mut found, &entry.key, &services);
+        }
+    }
+    let mistakes = found.mistakes;
+    document.mistakes.extend(mistakes);
+}
+
+fn service(found: &mut Found<'_>, name: &str, all: &super::tree::Node) {
+    let path = ["services", name];
+    let Some(service) = found.document.part::<crate::stack::Service>(&path) else { return };
+    command(found, &["services", name, "command"], &service.command);
+    if service.replicas == 0 {
+        let at = found.document.value_at(&["services", name, "replicas"]);
+        found.add(Mistake::error(&at, format!("`{name}` has no replicas")).help("remove the service, or give 1"));
+    }
+    let last = service.port.map(|p| usize::from(p) + service.replicas.saturating_sub(1));
+    if service.port == Some(0) || last.is_some_and(|p| p > 65_535) {
+        let at = found.document.value_at(&["services", name, "port"]);
+        found.add(
+            Mistake::error(&at, format!("`{name}` cannot have these ports")).label("1 to 65535, one for each replica"),
+        );
+    }
+    for need in service.needs {
+        if all.entry(&[&need]).is_none() {
+            let at = found.document.key_at(&["services", name, "needs"]);
+            let known = all.entries().iter().map(|e| e.key.as_str());
+            let label = match super::diagnostic::meant(&need, known) {
+                Some(guess) => format!("did you mean `{guess}`?"),
+                None => String::new(),
+            };
+            found.add(Mistake::error(&at, format!("`{name}` needs `{need}`, which is not in this stack")).label(label));
+        }
+    }
+}
+
+/// Version and name, which both kinds of file have.
+fn header(found: &mut Found<'_>) {
+    if let Some(version) = found.document.part::<u64>(&["version"])
+        && version != 1
+    {
+        let at = found.document.value_at(&["version"]);
+        found.add(Mistake::error(&at, format!("version {version} of the format is not known")).label("write `1`"));
+    }
+    if let Some(name) = found.document.part::<String>(&["name"]) {
+        let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+        if name.is_empty()
+            || name.len() > 80
+            || !name.chars().all(good)
+            || !name.starts_with(|c: char| c.is_ascii_alphanumeric())
+        {
+            let at = found.document.value_at(&["name"]);
+            found.add(
+                Mistake::error(&at, "`name` cannot be the name of a file")
+                    .label("up to 80 letters, digits, `-`, `_` and `.`"),
+            );
+        }
+    }
+    for key in ["hypothesis", "zone-label"] {
+        if found.document.part::<String>(&[key]).is_some_and(|text| text.trim().is_empty()) {
+            let at = found.document.value_at(&[key]);
+            found.add(Mistake::error(&at, format!("`{key}` is empty")));
+        }
+    }
+}
+
+/// The phases; the defaults where none are given.
+fn timing(found: &mut Found<'_>) -> Option<Timing> {
+    let timing = match found.document.entry(&["timing"]) {
+        Some(_) => found.document.part::<Timing>(&["timing"])?,
+        None => Timing::default(),
+    };
+    for (key, span) in [("baseline", timing.baseline), ("duration", timing.duration)] {
+        if span.0.is_zero() {
+            let at = found.document.value_at(&["timing", key]);
+            let why = if key == "baseline" {
+                "without a baseline a breach proves nothing"
+            } else {
+                "nothing can be observed in no time"
+            };
+            found.add(Mistake::error(&at, format!("`timing.{key}` is zero")).label(why));
+        }
+    }
+    if timing.recovery < timing.baseline {
+        let at = found.document.value_at(&["timing", "recovery"]);
+        found.add(
+            Mistake::error(
+                &at,
+                format!("`timing.recovery` ({}) is shorter than the baseline ({})", timing.recovery, timing.baseline),
+            )
+            .help("the system has recovered after one good stretch as long as the baseline: allow at least that"),
+        );
+    }
+    Some(timing)
+}
+
+/// A name stands for one check in reports, whichever section it is in.
+fn names(found: &mut Found<'_>) {
+    let document = found.document;
+    let section = |name: &str| document.entry(&[name]);
+    if let Some(steady) = section("steady-state")
+        && steady.value.entries().is_empty()
+        && !steady.value.has_mistakes()
+    {
+        found.add(
+            Mistake::error(&steady.key_at, "`steady-state` has no probes")
+                .help("without a probe nothing can be proven: name at least one"),
+        );
+    }
+    let both = section("safety").into_iter().flat_map(|s| s.value.entries()).filter_map(|second| {
+        let first = section("steady-state")?.value.entry(&[&second.key])?;
+        Some((first, second))
+    });
+    for (first, second) in both.collect::<Vec<_>>() {
+        found.add(
+            Mistake::error(&second.key_at, format!("`{}` is the name of two probes", second.key))
+                .also(&first.key_at, "first given here"),
+        );
+    }
+}
+
+fn fault(found: &mut Found<'_>) {
+    let Some(fault) = found.document.part::<Fault>(&["fault"]) else { return };
+    match &fault {
+        Fault::Exec(exec) => {
+            command(found, &["fault", "exec", "run"], &exec.run);
+            command(found, &["fault", "exec", "undo"], &exec.undo);
+            positive(found, &["fault", "exec", "timeout"], exec.timeout);
+        }
+        Fault::Stop(stop) => whole_seconds(found, &["fault", "stop", "timeout"], stop.timeout),
+        Fault::Restart(restart) => whole_seconds(found, &["fault", "restart", "timeout"], restart.timeout),
+        Fault::Kill(_) | Fault::Pause(_) => {}
+    }
+    let probes = found.document.entry(&["steady-state"]).map(|e| e.value.entries()).unwrap_or_default();
+    let only_tcp = !probes.is_empty() && probes.iter().all(|p| p.value.entry(&["tcp"]).is_some());
+    if only_tcp && let Some(unseen) = fault.disturb().unseen() {
+        let at = found.document.key_at(&["fault"]);
+        found.add(Mistake::warning(&at, format!("no probe may notice `{}`", fault.name())).help(unseen));
+    }
+}
+
+/// An argument list that can be started.
+fn command(found: &mut Found<'_>, path: &[&str], list: &[Text]) {
+    if list.first().is_none_or(|program| program.0.trim().is_empty()) {
+        let at = found.document.key_at(path);
+        found.add(
+            Mistake::error(&at, format!("`{}` names no program", path.join("."))).label("write `[program, argument]`"),
+        );
+    }
+}
+
+fn positive(found: &mut Found<'_>, path: &[&str], span: Span) {
+    if span.0.is_zero() {
+        let at = found.document.value_at(path);
+        found.add(Mistake::error(&at, format!("`{}` is zero", path.join("."))));
+    }
+}
+
+fn whole_seconds(found: &mut Found<'_>, path: &[&str], span: Span) {
+    if span.0.subsec_nanos() != 0 {
+        let at = found.document.value_at(path);
+        found.add(
+            Mistake::error(&at, format!("`{}` must be whole seconds", path.join(".")))
+                .label("engines count in seconds"),
+        );
+    }
+}

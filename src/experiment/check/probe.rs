@@ -1,0 +1,163 @@
+//! Probes: exactly one for each check, and one that can be asked.
+
+use regex::Regex;
+
+use super::{Found, Mistake, command, positive};
+use crate::experiment::diagnostic::or;
+use crate::experiment::quantity::{Piece, fill, pieces};
+use crate::experiment::{Rate, Span, Text};
+use crate::probe::{self, Probe};
+
+/// More questions than these are never waiting for their answers.
+const MOST_IN_FLIGHT: f64 = 10_000.0;
+
+pub(super) fn check(found: &mut Found<'_>, path: [&str; 2]) {
+    let [section, name] = path;
+    let Some(entry) = found.document.entry(&path) else { return };
+    if name.trim().is_empty() {
+        found.add(Mistake::error(&entry.key_at, "a probe needs a name"));
+    }
+    let given: Vec<_> = entry.value.entries().iter().filter(|e| Probe::NAMES.contains(&e.key.as_str())).collect();
+    match given.as_slice() {
+        [] if !entry.value.has_mistakes() => {
+            found.add(
+                Mistake::error(&entry.key_at, format!("`{section}.{name}` asks nothing"))
+                    .help(format!("give one of {}", or(Probe::NAMES))),
+            );
+        }
+        [first, second, ..] => {
+            found.add(
+                Mistake::error(&second.key_at, format!("`{section}.{name}` has two probes"))
+                    .also(&first.key_at, "the first")
+                    .help("give each its own name"),
+            );
+        }
+        _ => {}
+    }
+    if let Some(http) = found.document.part::<probe::Http>(&[section, name, "http"]) {
+        self::http(found, &[section, name, "http"], &http);
+    }
+    if let Some(tcp) = found.document.part::<probe::Tcp>(&[section, name, "tcp"]) {
+        address(found, &[section, name, "tcp", "address"], &tcp.address);
+    }
+    if let Some(exec) = found.document.part::<probe::Exec>(&[section, name, "exec"]) {
+        command(found, &[section, name, "exec", "run"], &exec.run);
+    }
+    if let Some(timeout) = found.document.part::<Span>(&[section, name, "timeout"]) {
+        positive(found, &[section, name, "timeout"], timeout);
+    }
+    in_flight(found, path);
+}
+
+/// How often a check asks and how long it waits, with the defaults of its probe. `None` where that is not known.
+pub(super) fn pace(found: &Found<'_>, path: [&str; 2]) -> Option<(Rate, Span)> {
+    let [section, name] = path;
+    let document = found.document;
+    let http = || document.part(&[section, name, "http"]).map(Probe::Http);
+    let tcp = || document.part(&[section, name, "tcp"]).map(Probe::Tcp);
+    let exec = || document.part(&[section, name, "exec"]).map(Probe::Exec);
+    let engine = || document.part(&[section, name, "engine"]).map(Probe::Engine);
+    let probe = http().or_else(tcp).or_else(exec).or_else(engine)?;
+    let rate = match document.entry(&[section, name, "rate"]) {
+        Some(_) => document.part(&[section, name, "rate"])?,
+        None => probe.default_rate(),
+    };
+    let timeout = match document.entry(&[section, name, "timeout"]) {
+        Some(_) => document.part(&[section, name, "timeout"])?,
+        None => probe.default_timeout(),
+    };
+    Some((rate, timeout))
+}
+
+fn in_flight(found: &mut Found<'_>, path: [&str; 2]) {
+    let Some((rate, timeout)) = pace(found, path) else { return };
+    let waiting = rate.0 * timeout.0.as_secs_f64();
+    if waiting > MOST_IN_FLIGHT {
+        let [section, name] = path;
+        let at = found.document.value_at(&[section, name, "rate"]);
+        found.add(
+            Mistake::error(&at, format!("{rate} for {timeout} is up to {waiting:.0} open questions at once"))
+                .label(format!("at most {MOST_IN_FLIGHT} may be open"))
+                .help("lower `rate` or `timeout`"),
+        );
+    }
+}
+
+/// A template's value, and whether it may be shown: not where a variable went into it.
+fn filled(found: &Found<'_>, text: &Text) -> Option<(String, bool)> {
+    let shown = pieces(&text.0).iter().all(|p| matches!(p, Piece::Literal(_)));
+    fill(&text.0, found.lookup).ok().map(|value| (value, shown))
+}
+
+fn http(found: &mut Found<'_>, path: &[&str; 3], http: &probe::Http) {
+    let [section, name, _] = *path;
+    let key = |key: &'static str| [section, name, "http", key];
+    if let Some((url, shown)) = filled(found, &http.url) {
+        let wrong = match reqwest::Url::parse(&url) {
+            Ok(url) if !["http", "https"].contains(&url.scheme()) => {
+                Some("only `http://` and `https://` can be asked".to_owned())
+            }
+            Ok(_) => None,
+            Err(_) if !url.contains("://") => Some("it must begin with `http://` or `https://`".to_owned()),
+            Err(e) => Some(e.to_string()),
+        };
+        if let Some(why) = wrong {
+            let at = found.document.value_at(&key("url"));
+            let title = if shown {
+                format!("`{}` is not a URL to ask", super::super::diagnostic::short(&url))
+            } else {
+                format!("`{}` is not a URL once its variables are filled in", http.url)
+            };
+            found.add(Mistake::error(&at, title).label(why));
+        }
+    }
+    if http.method.as_ref().is_some_and(|m| reqwest::Method::from_bytes(m.as_bytes()).is_err()) {
+        let at = found.document.value_at(&key("method"));
+        found.add(Mistake::error(&at, "this is not an HTTP method"));
+    }
+    for header in http.headers.keys() {
+        if reqwest::header::HeaderName::from_bytes(header.as_bytes()).is_err() {
+            let at = found.document.key_at(&[section, name, "http", "headers", header]);
+            found.add(Mistake::error(&at, "this cannot be the name of a header"));
+        }
+    }
+    if http.status.is_some_and(|s| !(100..600).contains(&s)) {
+        let at = found.document.value_at(&key("status"));
+        found.add(Mistake::error(&at, "this is not an HTTP status").label("100 to 599"));
+    }
+    if let Some(pattern) = &http.matches {
+        regex(found, &key("matches"), pattern);
+    }
+}
+
+/// A regular expression that compiles.
+pub(super) fn regex(found: &mut Found<'_>, path: &[&str], pattern: &str) -> Option<Regex> {
+    match Regex::new(pattern) {
+        Ok(regex) => Some(regex),
+        Err(e) => {
+            let at = found.document.value_at(path);
+            let text = e.to_string();
+            let why = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
+            found.add(Mistake::error(&at, format!("`{}` is not a regular expression", path.join("."))).label(why));
+            None
+        }
+    }
+}
+
+fn address(found: &mut Found<'_>, path: &[&str], text: &Text) {
+    let Some((address, _)) = filled(found, text) else { return };
+    let good = address.rsplit_once(':').is_some_and(|(host, port)| {
+        let host = host
+            .strip_prefix('[')
+            .and_then(|h| h.strip_suffix(']'))
+            .map_or(!host.is_empty() && !host.contains([':', '/', ' ']), |v6| v6.parse::<std::net::Ipv6Addr>().is_ok());
+        host && port.parse::<u16>().is_ok_and(|p| p > 0)
+    });
+    if !good {
+        let at = found.document.value_at(path);
+        found.add(
+            Mistake::error(&at, format!("`{text}` is not an address to connect to"))
+                .label("write `host:port`, or `[::1]:port`"),
+        );
+    }
+}

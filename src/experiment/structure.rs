@@ -1,0 +1,460 @@
+//! Holds a tree against the JSON Schema of the type it shall become: unknown and missing keys, misspelt names, values of
+//! the wrong kind, all in one pass.
+//!
+//! The schema comes from the Rust types, so there is one description of the format, and a new fault or probe needs
+//! nothing here. A place also decides what a scalar is (a quoted `"3"` is a number where only a number can be), whether
+//! `${NAME}` is filled in or kept, and which short forms it has. What was probably meant is repaired in the tree, so that
+//! the mistakes behind it are found too.
+
+use std::ops::Range;
+
+use serde_json::{Map, Value as Json};
+use serde_yaml::Value;
+
+use super::diagnostic::{self, Mistake, meant, short};
+use super::quantity::{Piece, fill, pieces};
+use super::tree::{Entry, Kind, Node};
+
+/// Knows the value of every variable.
+pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// In a schema: the key that a value stands for where it is not a mapping (`http: URL` is `http: { url: URL }`).
+pub const SHORT: &str = "x-short";
+/// In the schema of a list: one item may stand for a list of one.
+pub const ONE: &str = "x-one";
+
+/// Adds what is wrong to `mistakes` and brings `root` into the long form.
+pub fn check(root: &mut Node, schema: &Json, lookup: Lookup<'_>, mistakes: &mut Vec<Mistake>) {
+    let mut walk = Walk { schema, lookup, mistakes, path: Vec::new() };
+    let shapes = walk.shapes(schema);
+    walk.place(root, &Place { key_at: 0..0, shapes, above: None });
+}
+
+struct Walk<'a> {
+    schema: &'a Json,
+    lookup: Lookup<'a>,
+    mistakes: &'a mut Vec<Mistake>,
+    path: Vec<String>,
+}
+
+/// One alternative of what may stand at a place.
+#[derive(Clone, Copy)]
+struct Shape<'a> {
+    /// The type's name, where it has one.
+    name: &'a str,
+    schema: &'a Json,
+}
+
+/// Where a value stands, and what may stand there.
+struct Place<'a> {
+    key_at: Range<usize>,
+    shapes: Vec<Shape<'a>>,
+    /// The keys of the mapping around it.
+    above: Option<&'a Map<String, Json>>,
+}
+
+impl<'a> Shape<'a> {
+    fn is(self, kind: &str) -> bool {
+        match &self.schema["type"] {
+            Json::String(one) => one == kind,
+            Json::Array(many) => many.iter().any(|k| k == kind),
+            _ => false,
+        }
+    }
+
+    fn properties(self) -> Option<&'a Map<String, Json>> {
+        self.schema["properties"].as_object()
+    }
+
+    fn required(self) -> impl Iterator<Item = &'a str> {
+        self.schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str)
+    }
+
+    /// The words it allows, where it allows only certain words.
+    fn words(self) -> Option<Vec<&'a str>> {
+        if let Some(word) = self.schema["const"].as_str() {
+            return Some(vec![word]);
+        }
+        self.schema["enum"].as_array().map(|words| words.iter().filter_map(Json::as_str).collect())
+    }
+}
+
+impl<'a> Walk<'a> {
+    /// The alternatives of a schema, references followed.
+    fn shapes(&self, schema: &'a Json) -> Vec<Shape<'a>> {
+        let mut shape = Shape { name: "", schema };
+        while let Some(reference) = shape.schema["$ref"].as_str() {
+            let Some(target) = reference.strip_prefix('#').and_then(|pointer| self.schema.pointer(pointer)) else {
+                break;
+            };
+            shape = Shape { name: reference.rsplit('/').next().unwrap_or_default(), schema: target };
+        }
+        for several in ["anyOf", "oneOf"] {
+            if let Some(alternatives) = shape.schema[several].as_array() {
+                return alternatives
+                    .iter()
+                    .flat_map(|a| self.shapes(a))
+                    .filter(|s| s.schema["type"] != "null")
+                    .map(|s| if s.name.is_empty() { Shape { name: shape.name, ..s } } else { s })
+                    .collect();
+            }
+        }
+        vec![shape]
+    }
+
+    fn here(&self) -> String {
+        self.path.join(".")
+    }
+
+    fn report(&mut self, node: &mut Node, mistake: Mistake) {
+        node.flawed = true;
+        self.mistakes.push(mistake);
+    }
+
+    fn drop(&mut self, node: &mut Node, mistake: Mistake) {
+        node.dropped = true;
+        self.report(node, mistake);
+    }
+
+    fn place(&mut self, node: &mut Node, place: &Place<'a>) {
+        let maps: Vec<Shape<'a>> = place.shapes.iter().copied().filter(|s| s.is("object")).collect();
+        lengthen(node, place, &maps);
+        match &mut node.kind {
+            Kind::Map(_) => match maps.as_slice() {
+                [] => self.wrong_kind(node, place),
+                [one] => self.mapping(node, *one, place),
+                several => self.tagged(node, several, place),
+            },
+            Kind::List(items) => match place.shapes.iter().find(|s| s.is("array")) {
+                None => self.wrong_kind(node, place),
+                Some(list) => {
+                    let shapes = self.shapes(&list.schema["items"]);
+                    for item in items {
+                        self.place(item, &Place { key_at: item.at.clone(), shapes: shapes.clone(), above: None });
+                    }
+                }
+            },
+            Kind::Scalar { .. } => self.scalar(node, place),
+            Kind::Value(_) => {}
+        }
+    }
+
+    /// A mapping with keys of its own, or with any keys.
+    fn mapping(&mut self, node: &mut Node, shape: Shape<'a>, place: &Place<'a>) {
+        let whole = node.at.clone();
+        let Kind::Map(entries) = &mut node.kind else { return };
+        let known = shape.properties();
+        let free = shape.schema.get("additionalProperties").filter(|s| s.is_object());
+        let mut flawed = false;
+        for index in 0..entries.len() {
+            let written = entries[index].key.clone();
+            let mut child = known.and_then(|k| k.get(&written)).or(free);
+            if child.is_none() {
+                flawed = true;
+                let vacant = known.into_iter().flat_map(Map::keys).map(String::as_str);
+                let vacant: Vec<&str> = vacant.filter(|k| !entries.iter().any(|e| e.key == *k)).collect();
+                let guess = meant(&written, vacant.iter().copied());
+                let mistake = self.unknown(&entries[index], guess, known, place.above);
+                self.mistakes.push(mistake);
+                if let Some(guess) = guess {
+                    guess.clone_into(&mut entries[index].key);
+                    child = known.and_then(|k| k.get(guess));
+                }
+            }
+            let Entry { key, key_at, value } = &mut entries[index];
+            match child {
+                Some(schema) => {
+                    self.path.push(key.clone());
+                    let place = Place { key_at: key_at.clone(), shapes: self.shapes(schema), above: known };
+                    self.place(value, &place);
+                    self.path.pop();
+                }
+                None => value.dropped = true,
+            }
+        }
+        let missing: Vec<&str> = shape.required().filter(|r| !entries.iter().any(|e| e.key == *r)).collect();
+        node.flawed |= flawed;
+        if missing.is_empty() {
+            return;
+        }
+        let (at, what) = if self.path.is_empty() {
+            (entries.first().map_or(whole, |e| e.key_at.clone()), "the file".to_owned())
+        } else {
+            (place.key_at.clone(), format!("`{}`", self.here()))
+        };
+        let mut mistake = Mistake::error(&at, format!("{what} lacks {}", diagnostic::and(missing.iter().copied())));
+        for key in missing {
+            if let Some(text) = known.and_then(|k| k.get(key)).and_then(|s| self.description(s)) {
+                mistake = mistake.help(format!("`{key}`: {text}"));
+            }
+        }
+        self.report(node, mistake);
+    }
+
+    fn unknown(
+        &self,
+        entry: &Entry,
+        guess: Option<&str>,
+        known: Option<&'a Map<String, Json>>,
+        above: Option<&'a Map<String, Json>>,
+    ) -> Mistake {
+        let key = short(&entry.key);
+        let place = if self.path.is_empty() { String::new() } else { format!(" in `{}`", self.here()) };
+        let mistake = Mistake::error(&entry.key_at, format!("unknown key `{key}`{place}"));
+        if let Some(guess) = guess {
+            return mistake.label(format!("did you mean `{guess}`?"));
+        }
+        if entry.key == "<<" {
+            return mistake.help("merge keys are not read; an alias (`key: *name`) stands for a whole value");
+        }
+        let has_it =
+            |schema| self.shapes(schema).iter().any(|s| s.properties().is_some_and(|p| p.contains_key(&entry.key)));
+        let below: Vec<&str> = known
+            .into_iter()
+            .flatten()
+            .filter(|(_, schema)| has_it(schema))
+            .map(|(parent, _)| parent.as_str())
+            .collect();
+        if !below.is_empty() {
+            return mistake.label(format!("it belongs under {}", diagnostic::or(below)));
+        }
+        if above.is_some_and(|a| a.contains_key(&entry.key)) {
+            return mistake.label("it belongs one level up");
+        }
+        match known {
+            Some(known) if !known.is_empty() => {
+                mistake.help(format!("known here: {}", known.keys().map(String::as_str).collect::<Vec<_>>().join(", ")))
+            }
+            _ => mistake.help("no key is known here"),
+        }
+    }
+
+    /// A mapping whose one key names its kind, such as a fault.
+    fn tagged(&mut self, node: &mut Node, kinds: &[Shape<'a>], place: &Place<'a>) {
+        let names: Vec<&str> =
+            kinds.iter().filter_map(|k| k.properties()).flat_map(Map::keys).map(String::as_str).collect();
+        let Kind::Map(entries) = &mut node.kind else { return };
+        let here = self.path.join(".");
+        if entries.len() != 1 {
+            let found = match entries.len() {
+                0 => "nothing".to_owned(),
+                _ => diagnostic::and(entries.iter().map(|e| e.key.as_str())),
+            };
+            let at = entries.get(1).map_or(&place.key_at, |e| &e.key_at).clone();
+            let mistake = Mistake::error(&at, format!("`{here}` needs exactly one of {}", diagnostic::or(names)))
+                .label(format!("found {}", short(&found)));
+            return self.drop(node, mistake);
+        }
+        let entry = &mut entries[0];
+        let mut guessed = false;
+        if !names.contains(&entry.key.as_str()) {
+            let guess = meant(&entry.key, names.iter().copied());
+            let mistake = unknown_word(&here, &entry.key, &entry.key_at, guess, &names);
+            let Some(guess) = guess else { return self.drop(node, mistake) };
+            self.mistakes.push(mistake);
+            guess.clone_into(&mut entry.key);
+            guessed = true;
+        }
+        if let Some(schema) = kinds.iter().filter_map(|k| k.properties()).find_map(|p| p.get(&entry.key)) {
+            self.path.push(entry.key.clone());
+            let place = Place { key_at: entry.key_at.clone(), shapes: self.shapes(schema), above: None };
+            self.place(&mut entry.value, &place);
+            self.path.pop();
+        }
+        node.flawed |= guessed;
+    }
+
+    fn scalar(&mut self, node: &mut Node, place: &Place<'a>) {
+        let empty = node.is_null();
+        let at = if node.at.is_empty() { place.key_at.clone() } else { node.at.clone() };
+        let Kind::Scalar { text, plain } = &mut node.kind else { return };
+        // Messages show what is written, never what a variable holds.
+        let written = text.clone();
+        if empty {
+            let mistake = Mistake::error(&place.key_at, format!("`{}` has no value", self.here()))
+                .help(format!("give {}, or remove the key", expected(place)));
+            return self.drop(node, mistake);
+        }
+        if text.contains("${") {
+            let unknown = unknown_variables(text, self.lookup);
+            if !unknown.is_empty() {
+                let names = diagnostic::and(unknown.iter().map(String::as_str));
+                let mistake = Mistake::error(&at, format!("{names}: no such variable")).help(
+                    "`${NAME}` is taken from the environment, `${file:/path}` from a file; `$${` stands for `${` itself",
+                );
+                return self.drop(node, mistake);
+            }
+            if !place.shapes.iter().any(|s| s.name == "Text") {
+                *text = fill(text, self.lookup).unwrap_or_default();
+            }
+        }
+        let words: Option<Vec<Vec<&str>>> = place.shapes.iter().map(|s| s.words()).collect();
+        if let Some(words) = words {
+            let words = words.concat();
+            if !words.contains(&text.as_str()) {
+                let guess = meant(text, words.iter().copied());
+                let mistake = unknown_word(&self.path.join("."), &written, &at, guess, &words);
+                let Some(guess) = guess else { return self.drop(node, mistake) };
+                node.kind = Kind::Value(Value::String(guess.to_owned()));
+                self.report(node, mistake);
+            }
+            return;
+        }
+        let may = |kind| place.shapes.iter().any(|s| s.is(kind));
+        let number = || {
+            text.parse::<u64>()
+                .map(Value::from)
+                .or_else(|_| text.parse::<i64>().map(Value::from))
+                .or_else(|_| {
+                    text.parse::<f64>().map_err(|_| ()).and_then(|f| if f.is_finite() { Ok(f.into()) } else { Err(()) })
+                })
+                .ok()
+        };
+        let read = match (may("string"), may("integer"), may("number"), may("boolean")) {
+            (true, false, false, _) => Some(Value::String(text.clone())),
+            (true, ..) if !*plain => Some(Value::String(text.clone())),
+            (true, ..) => Some(number().unwrap_or_else(|| Value::String(text.clone()))),
+            (false, true, false, _) => number().filter(|n| !n.is_f64()),
+            (false, _, true, _) => number(),
+            (false, false, false, true) => text.parse::<bool>().ok().map(Value::Bool),
+            (false, false, false, false) => None,
+        };
+        let Some(value) = read else {
+            *text = written;
+            return self.wrong_kind(node, place);
+        };
+        let least = place.shapes.iter().find_map(|s| s.schema["minimum"].as_f64());
+        let most = place.shapes.iter().find_map(|s| s.schema["maximum"].as_f64());
+        if !may("string") && value.as_f64().is_some_and(|n| least.is_some_and(|l| n < l) || most.is_some_and(|m| n > m))
+        {
+            let range = match (least, most) {
+                (Some(l), Some(m)) if l.total_cmp(&m).is_eq() => format!("{l}"),
+                (Some(l), Some(m)) => format!("from {l} to {m}"),
+                (Some(l), None) => format!("{l} or more"),
+                (None, Some(m)) => format!("{m} or less"),
+                (None, None) => String::new(),
+            };
+            let mistake = Mistake::error(&at, format!("`{}` must be {range}", self.here()));
+            return self.drop(node, mistake);
+        }
+        node.kind = Kind::Value(value);
+    }
+
+    fn wrong_kind(&mut self, node: &mut Node, place: &Place<'a>) {
+        let found = match &node.kind {
+            Kind::Map(_) => "a mapping (`key: value`)".to_owned(),
+            Kind::List(_) => "a list".to_owned(),
+            Kind::Scalar { text, .. } => format!("`{}`", short(text)),
+            Kind::Value(_) => "a value".to_owned(),
+        };
+        let what = if self.path.is_empty() { "the file".to_owned() } else { format!("`{}`", self.here()) };
+        let scalar = matches!(node.kind, Kind::Scalar { .. });
+        let at = if scalar && !node.at.is_empty() { node.at.clone() } else { place.key_at.clone() };
+        let mut mistake =
+            Mistake::error(&at, format!("{what} must be {}", expected(place))).label(format!("found {found}"));
+        if scalar && place.shapes.iter().any(|s| s.is("array")) {
+            mistake = mistake.help("a list is written `[one, two]`");
+        }
+        self.drop(node, mistake);
+    }
+
+    fn description(&self, schema: &'a Json) -> Option<&'a str> {
+        schema["description"].as_str().or_else(|| self.shapes(schema).first()?.schema["description"].as_str())
+    }
+}
+
+/// What may stand at a place, in words.
+fn expected(place: &Place<'_>) -> String {
+    let mut words: Vec<&str> = Vec::new();
+    for shape in &place.shapes {
+        let kinds: Vec<&str> = match &shape.schema["type"] {
+            Json::String(kind) => vec![kind],
+            Json::Array(kinds) => kinds.iter().filter_map(Json::as_str).filter(|k| *k != "null").collect(),
+            _ => Vec::new(),
+        };
+        if ["Span", "Percent", "Rate"].contains(&shape.name) {
+            words.extend(shape.schema["description"].as_str());
+        } else if shape.words().is_some() {
+            words.push("a name");
+        } else {
+            for kind in kinds {
+                words.push(kind_in_words(kind));
+            }
+        }
+    }
+    let mut seen: Vec<&str> = Vec::new();
+    for word in words {
+        if !seen.contains(&word) {
+            seen.push(word);
+        }
+    }
+    seen.join(" or ")
+}
+
+fn kind_in_words(kind: &str) -> &'static str {
+    match kind {
+        "object" => "a mapping (`key: value`)",
+        "array" => "a list",
+        "integer" => "a whole number",
+        "number" => "a number",
+        "boolean" => "`true` or `false`",
+        _ => "a text",
+    }
+}
+
+/// Brings the short forms of a place into the long form.
+fn lengthen(node: &mut Node, place: &Place<'_>, maps: &[Shape<'_>]) {
+    if matches!(node.kind, Kind::Map(_) | Kind::Value(_)) {
+        return;
+    }
+    let wrap = |node: &mut Node, key: &str| {
+        let at = node.at.clone();
+        let value = std::mem::replace(node, Node::new(at.clone(), Kind::Map(Vec::new())));
+        node.kind = Kind::Map(vec![Entry { key: key.to_owned(), key_at: at, value }]);
+    };
+    let null = node.is_null();
+    if null {
+        // A mapping in which nothing is needed may be left empty.
+        if let [one] = maps
+            && one.required().next().is_none()
+        {
+            node.kind = Kind::Map(Vec::new());
+        }
+        return;
+    }
+    if let [one] = maps
+        && let Some(key) = one.schema[SHORT].as_str()
+    {
+        return wrap(node, key);
+    }
+    let Kind::Scalar { text, .. } = &node.kind else { return };
+    if maps.len() > 1 {
+        let key = text.clone();
+        let at = node.at.clone();
+        let value = Node::new(at.start..at.start, Kind::Scalar { text: String::new(), plain: true });
+        node.kind = Kind::Map(vec![Entry { key, key_at: at, value }]);
+        return;
+    }
+    if place.shapes.iter().any(|s| s.schema[ONE] == true) {
+        let item = node.clone();
+        node.kind = Kind::List(vec![item]);
+    }
+}
+
+fn unknown_word(place: &str, written: &str, at: &Range<usize>, guess: Option<&str>, words: &[&str]) -> Mistake {
+    let mistake = Mistake::error(at, format!("`{place}`: `{}` is not known", short(written)));
+    match guess {
+        Some(guess) => mistake.label(format!("did you mean `{guess}`?")),
+        None => mistake.help(format!("known here: {}", words.join(", "))),
+    }
+}
+
+fn unknown_variables(text: &str, lookup: Lookup<'_>) -> Vec<String> {
+    pieces(text)
+        .into_iter()
+        .filter_map(|piece| match piece {
+            Piece::Variable(name) if lookup(name).is_none() => Some(format!("${{{name}}}")),
+            _ => None,
+        })
+        .collect()
+}

@@ -1,1 +1,13 @@
-//! (in work)
+//! Real containers of a real Docker Engine. Needs root and an engine: `cargo test --test docker`.
+//!
+//! Where no engine answers, these tests fail; they are not skipped.
+
+#[path = "../conformance/mod.rs"]
+mod conformance;
+mod harness;
+
+mod conforms;
+mod crash;
+mod guard;
+mod image;
+mod lifecycle;

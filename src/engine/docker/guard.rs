@@ -15,18 +15,23 @@ use crate::engine::EngineError;
 
 impl Docker {
     /// Starts a guard for `run` as a container like `own`, the one that this process runs in: same image, mounts,
-    /// network and rights. Returns its id. It removes itself when it ends.
+    /// network and rights. `program` is Squall's file in it. Returns the guard's id; it removes itself when it ends.
     ///
     /// # Errors
     /// Where the journal is on no mount, so that another container could not read it, or the engine refuses.
-    pub async fn start_guard(&self, own: &str, journal: &Path, run: &str) -> Result<String, EngineError> {
+    pub async fn start_guard(
+        &self,
+        own: &str,
+        program: &Path,
+        journal: &Path,
+        run: &str,
+    ) -> Result<String, EngineError> {
         let attempt = || "start the guard as a container".to_owned();
         let error = |f: Failure| f.error(&self.address, attempt);
         let refused = |why: String| EngineError::Refused { attempt: attempt(), why };
-        let program = std::env::current_exe().map_err(|e| refused(format!("this program's file is not known: {e}")))?;
         let ours = self.inspect(own).await.map_err(error)?;
         let ours = ours.ok_or_else(|| refused(format!("container {own} does not exist")))?;
-        let body = guard_like(&ours, own, &program, journal, run).map_err(refused)?;
+        let body = guard_like(&ours, own, program, journal, run).map_err(refused)?;
         let name = format!("squall-guard-{run}");
         let options = || Some(CreateContainerOptionsBuilder::new().name(&name).build());
         let made = match within(QUICK, self.api.create_container(options(), body.clone())).await {

@@ -1,0 +1,231 @@
+//! What every engine must do, asked of each in the same words.
+//!
+//! A test binary takes it in with `#[path = "../conformance/mod.rs"] mod conformance;`, implements [`World`] for its
+//! engine and calls [`conforms`].
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use squall::engine::{Ability, Claim, Engine, EngineError, Outcome, Tag};
+use squall::instance::{Aspect, Back, Change, Command, Instance, InstanceId, Kill, Place, Setting, Signal, Via};
+
+/// An engine with something in it that may be disturbed.
+#[async_trait]
+pub(crate) trait World: Send {
+    /// The engine.
+    fn engine(&self) -> &dyn Engine;
+
+    /// An instance that is up, called by this name or one like it. Each call gives another one.
+    async fn instance(&mut self, name: &str) -> InstanceId;
+
+    /// Takes an instance away for good, behind the engine's back. Says whether this world can do that.
+    async fn remove(&mut self, id: &InstanceId) -> bool;
+
+    /// Commands to run inside an instance; `None` where the engine runs none.
+    fn commands(&self) -> Option<Commands>;
+
+    /// A service that nobody else marks meanwhile.
+    fn service(&self) -> String;
+}
+
+/// Commands that an instance has.
+pub(crate) struct Commands {
+    /// One that ends well, and what its output contains.
+    pub(crate) succeeds: (Vec<String>, String),
+    /// One that ends with another exit status than 0, and which.
+    pub(crate) fails: (Vec<String>, i32),
+    /// One that takes longer than a minute.
+    pub(crate) lasts: Vec<String>,
+}
+
+const T: Duration = Duration::from_secs(2);
+
+/// Asks everything. Panics where the engine is not as it must be.
+pub(crate) async fn conforms(world: &mut dyn World) {
+    let id = world.instance("victim").await;
+    is_observed(world.engine(), &id).await;
+    for disturbance in [
+        Setting::Paused(true),
+        Setting::Killed(Kill { signal: Signal::SigKill, via: Via::Engine }),
+        Setting::Running(false),
+        Setting::Stopped { timeout: T },
+    ] {
+        is_set_and_set_back(world.engine(), &id, &disturbance).await;
+    }
+    restarts_give_another_life(world.engine(), &id).await;
+    a_freeze_ends_with_the_life(world.engine(), &id).await;
+    what_cannot_be_is_refused(world.engine(), &id).await;
+    if let Some(commands) = world.commands() {
+        commands_run(world.engine(), &id, &commands).await;
+    }
+    services_are_marked_by_one_run(world.engine(), &world.service()).await;
+    a_person_could_do_it(world.engine(), &id).await;
+    if world.remove(&id).await {
+        what_is_gone_is_gone(world.engine(), &id).await;
+    }
+}
+
+fn tag() -> Tag {
+    Tag { run: format!("conformance-{}", std::process::id()), change: 0 }
+}
+
+async fn look(engine: &dyn Engine, id: &InstanceId) -> Instance {
+    engine.look(id).await.expect("the engine answers").expect("the instance exists")
+}
+
+async fn settings(engine: &dyn Engine, id: &InstanceId) -> BTreeMap<Aspect, Setting> {
+    look(engine, id).await.settings
+}
+
+async fn set(engine: &dyn Engine, id: &InstanceId, to: &Setting) -> Outcome {
+    assert_eq!(engine.can(to), Ability::Yes, "{to}");
+    engine.set(&tag(), id, to).await.unwrap_or_else(|e| panic!("{to}: {e}"))
+}
+
+async fn is_observed(engine: &dyn Engine, id: &InstanceId) {
+    let all = engine.observe().await.expect("the engine answers");
+    let names: Vec<&str> = all.iter().map(|i| i.name.as_str()).collect();
+    assert!(names.is_sorted(), "ordered by name: {names:?}");
+    let listed = all.iter().find(|i| i.id == *id).expect("it is observed");
+    let looked = look(engine, id).await;
+    assert_eq!(*listed, looked, "both ways of asking give the same answer");
+    assert!(looked.is_up(), "{looked:?}");
+    assert!(!looked.epoch.0.is_empty() && !looked.service.is_empty());
+    let unknown = InstanceId("no-such-instance".to_owned());
+    assert_eq!(engine.look(&unknown).await.expect("not there is no error"), None);
+}
+
+async fn is_set_and_set_back(engine: &dyn Engine, id: &InstanceId, to: &Setting) {
+    let before = settings(engine, id).await;
+    assert_eq!(set(engine, id, to).await, Outcome::Done, "{to}");
+    let during = look(engine, id).await;
+    assert!(!during.is_up(), "{to}: {during:?}");
+    assert_eq!(set(engine, id, to).await, Outcome::Already, "{to} a second time");
+    assert_eq!(settings(engine, id).await, during.settings, "{to} a second time changes nothing");
+
+    let back = &before[&to.aspect()];
+    assert_eq!(set(engine, id, back).await, Outcome::Done, "back from {to}");
+    assert_eq!(settings(engine, id).await, before, "back from {to}");
+    assert_eq!(set(engine, id, back).await, Outcome::Already, "back from {to} a second time");
+    assert_eq!(settings(engine, id).await, before);
+}
+
+async fn restarts_give_another_life(engine: &dyn Engine, id: &InstanceId) {
+    let before = look(engine, id).await;
+    let restarted = Setting::Restarted { timeout: T };
+    assert_eq!(set(engine, id, &restarted).await, Outcome::Done);
+    let after = look(engine, id).await;
+    assert_ne!(after.epoch, before.epoch);
+    assert_eq!((after.settings, after.id), (before.settings, before.id), "another life of the same instance");
+    assert_eq!(set(engine, id, &restarted).await, Outcome::Done, "what is momentary happens again");
+    assert_ne!(look(engine, id).await.epoch, after.epoch);
+}
+
+async fn a_freeze_ends_with_the_life(engine: &dyn Engine, id: &InstanceId) {
+    let before = look(engine, id).await;
+    assert_eq!(set(engine, id, &Setting::Paused(true)).await, Outcome::Done);
+    assert_eq!(look(engine, id).await.epoch, before.epoch, "a freeze is no new life");
+    assert_eq!(set(engine, id, &Setting::Restarted { timeout: T }).await, Outcome::Done);
+    assert_eq!(settings(engine, id).await, before.settings);
+    assert_eq!(set(engine, id, &Setting::Paused(false)).await, Outcome::Already, "nothing is left to thaw");
+
+    assert_eq!(set(engine, id, &Setting::Paused(true)).await, Outcome::Done);
+    assert_eq!(set(engine, id, &Setting::Running(false)).await, Outcome::Done, "what is frozen can be killed");
+    assert!(!look(engine, id).await.is_running());
+    assert_eq!(set(engine, id, &Setting::Paused(false)).await, Outcome::Already);
+    assert_eq!(set(engine, id, &Setting::Running(true)).await, Outcome::Done);
+    assert_eq!(settings(engine, id).await, before.settings);
+}
+
+async fn what_cannot_be_is_refused(engine: &dyn Engine, id: &InstanceId) {
+    let name = look(engine, id).await.name;
+    set(engine, id, &Setting::Running(false)).await;
+    let error = engine.set(&tag(), id, &Setting::Paused(true)).await.expect_err("what does not run cannot be frozen");
+    assert!(matches!(error, EngineError::Refused { .. }), "{error:?}");
+    assert!(error.to_string().contains(&name), "it says on whom: {error}");
+    set(engine, id, &Setting::Running(true)).await;
+}
+
+async fn commands_run(engine: &dyn Engine, id: &InstanceId, commands: &Commands) {
+    let name = look(engine, id).await.name;
+    let (command, says) = &commands.succeeds;
+    let ran = engine.exec(&name, command, T * 5).await.expect("it runs");
+    assert_eq!(ran.status, 0, "{ran:?}");
+    assert!(ran.stdout.contains(says), "{ran:?}");
+    let (failing, status) = &commands.fails;
+    let ran = engine.exec(&name, failing, T * 5).await.expect("a command that fails has run");
+    assert_eq!(ran.status, *status, "{ran:?}");
+    let error = engine.exec(&name, &commands.lasts, T / 4).await.expect_err("it takes too long");
+    assert!(matches!(error, EngineError::TimedOut { .. }), "{error:?}");
+    let error = engine.exec("no-such-instance", command, T).await.expect_err("there is no such instance");
+    assert!(error.to_string().contains("no-such-instance"), "{error}");
+
+    let ran = |run: &[String], timeout| Setting::Ran(Command { run: run.to_vec(), place: Place::Target, timeout });
+    assert_eq!(set(engine, id, &ran(command, T * 5)).await, Outcome::Done);
+    let error = engine.set(&tag(), id, &ran(failing, T * 5)).await.expect_err("it fails");
+    assert!(error.to_string().contains(&format!("exit status {status}")), "{error}");
+    let error = engine.set(&tag(), id, &ran(&commands.lasts, T / 4)).await.expect_err("it takes too long");
+    assert!(matches!(error, EngineError::TimedOut { .. }), "{error:?}");
+    let unset = ran(&["${SQUALL_NO_SUCH_VARIABLE}".to_owned()], T);
+    let error = engine.set(&tag(), id, &unset).await.expect_err("the variable is not set");
+    assert!(error.to_string().contains("SQUALL_NO_SUCH_VARIABLE"), "{error}");
+}
+
+async fn services_are_marked_by_one_run(engine: &dyn Engine, service: &str) {
+    let claim = |run: &str| Claim {
+        service: service.to_owned(),
+        run: run.to_owned(),
+        owner: format!("{run}@here"),
+        at: "2026-01-01T00:00:00Z".to_owned(),
+    };
+    let taken = || async {
+        let all = engine.claims().await.expect("the engine answers");
+        all.into_iter().filter(|c| c.service == service).collect::<Vec<_>>()
+    };
+    assert_eq!(taken().await, []);
+    engine.claim(&claim("first")).await.expect("it is free");
+    engine.claim(&claim("first")).await.expect("a run may take what it has");
+    match engine.claim(&claim("second")).await {
+        Err(EngineError::Claimed(other)) => assert_eq!(other, claim("first"), "it says who has it"),
+        other => panic!("a second run got {other:?}"),
+    }
+    engine.release(service, "second").await.expect("letting go what one does not have is no error");
+    assert_eq!(taken().await, [claim("first")], "and does nothing");
+    engine.release(service, "first").await.expect("its owner lets it go");
+    engine.release(service, "first").await.expect("once more is no error");
+    engine.claim(&claim("second")).await.expect("it is free again");
+    engine.release(service, "second").await.expect("its owner lets it go");
+    assert_eq!(taken().await, []);
+}
+
+async fn a_person_could_do_it(engine: &dyn Engine, id: &InstanceId) {
+    let now = look(engine, id).await;
+    let (before, to) = (Setting::Paused(false), Setting::Paused(true));
+    let change = Change {
+        n: 0,
+        instance: id.clone(),
+        name: now.name.clone(),
+        epoch: now.epoch,
+        before: Some(before.clone()),
+        back: Back::To(before.clone()),
+        to,
+    };
+    assert!(engine.by_hand(&change, &before).contains(&now.name));
+}
+
+async fn what_is_gone_is_gone(engine: &dyn Engine, id: &InstanceId) {
+    assert_eq!(engine.look(id).await.expect("not there is no error"), None);
+    assert!(engine.observe().await.expect("the engine answers").iter().all(|i| i.id != *id));
+    for to in [
+        Setting::Running(true),
+        Setting::Running(false),
+        Setting::Killed(Kill { signal: Signal::SigKill, via: Via::Engine }),
+        Setting::Stopped { timeout: T },
+        Setting::Restarted { timeout: T },
+        Setting::Paused(true),
+        Setting::Paused(false),
+    ] {
+        assert_eq!(set(engine, id, &to).await, Outcome::Gone, "{to}");
+    }
+}

@@ -1,0 +1,120 @@
+//! A kill by the engine and a crash, under a restart policy; and that no stranger is hit.
+
+use std::time::Duration;
+
+use bollard::models::RestartPolicyNameEnum;
+use squall::engine::{Engine as _, Outcome};
+use squall::host::process::{Process, start_ticks};
+use squall::instance::{Kill, Setting, Signal, Trait, Via};
+
+use crate::harness::{Spec, Yard};
+
+fn killed(via: Via) -> Setting {
+    Setting::Killed(Kill { signal: Signal::SigKill, via })
+}
+
+fn always() -> Spec {
+    Spec { restart: Some(RestartPolicyNameEnum::ALWAYS), ..Spec::default() }
+}
+
+#[tokio::test]
+async fn a_crash_lets_the_restart_policy_act() {
+    let yard = Yard::new().await;
+    let id = yard.start("crash", always()).await;
+    let before = yard.look(&id).await;
+    assert!(before.traits.contains(&Trait::Restarts));
+    assert_eq!(yard.docker.set(&yard.tag(0), &id, &killed(Via::Host)).await.unwrap(), Outcome::Done);
+    let after = yard.until(&id, "running again", |i| i.is_running() && i.epoch != before.epoch).await;
+    assert_eq!((after.restarts, after.settings), (before.restarts + 1, before.settings));
+}
+
+#[tokio::test]
+async fn a_kill_by_the_engine_stays_and_its_undo_arms_the_policy_again() {
+    let yard = Yard::new().await;
+    let id = yard.start("kill", always()).await;
+    let before = yard.look(&id).await;
+    assert_eq!(yard.docker.set(&yard.tag(0), &id, &killed(Via::Engine)).await.unwrap(), Outcome::Done);
+    // A control that is restarted by its policy meanwhile shows that there was time enough.
+    let control = yard.start("control", always()).await;
+    let control_epoch = yard.look(&control).await.epoch;
+    yard.docker.set(&yard.tag(1), &control, &killed(Via::Host)).await.unwrap();
+    yard.until(&control, "running again", |i| i.is_running() && i.epoch != control_epoch).await;
+    let during = yard.look(&id).await;
+    assert!(!during.is_running() && during.restarts == 0, "{during:?}");
+
+    assert_eq!(yard.docker.set(&yard.tag(0), &id, &Setting::Running(true)).await.unwrap(), Outcome::Done);
+    let back = yard.look(&id).await;
+    assert_eq!(back.settings, before.settings);
+    yard.docker.set(&yard.tag(2), &id, &killed(Via::Host)).await.unwrap();
+    yard.until(&id, "restarted by its policy", |i| i.is_running() && i.restarts == 1).await;
+}
+
+#[tokio::test]
+async fn a_crash_without_a_policy_stays_and_happens_once() {
+    let yard = Yard::new().await;
+    let id = yard.start("once", Spec::default()).await;
+    let before = yard.look(&id).await;
+    assert_eq!(yard.docker.set(&yard.tag(0), &id, &killed(Via::Host)).await.unwrap(), Outcome::Done);
+    assert!(!yard.look(&id).await.is_running(), "the engine has noticed when the call returns");
+    assert_eq!(yard.docker.set(&yard.tag(0), &id, &killed(Via::Host)).await.unwrap(), Outcome::Already);
+    assert_eq!(yard.docker.set(&yard.tag(0), &id, &Setting::Running(true)).await.unwrap(), Outcome::Done);
+    assert_eq!(yard.look(&id).await.settings, before.settings);
+    yard.docker.remove_container(&id.0).await.unwrap();
+    assert_eq!(yard.docker.set(&yard.tag(0), &id, &killed(Via::Host)).await.unwrap(), Outcome::Gone);
+}
+
+#[tokio::test]
+async fn what_is_frozen_crashes_too() {
+    let yard = Yard::new().await;
+    let id = yard.start("frozen", Spec::default()).await;
+    yard.docker.set(&yard.tag(0), &id, &Setting::Paused(true)).await.unwrap();
+    assert_eq!(yard.docker.set(&yard.tag(1), &id, &killed(Via::Host)).await.unwrap(), Outcome::Done);
+    let after = yard.look(&id).await;
+    assert!(!after.is_running() && after.settings[&squall::instance::Aspect::Paused] == Setting::Paused(false));
+}
+
+#[tokio::test]
+async fn a_trapped_signal_arrives_and_the_container_stops_by_itself() {
+    let yard = Yard::new().await;
+    let id = yard.start("term", Spec::default()).await;
+    for via in [Via::Engine, Via::Host] {
+        yard.until(&id, "answering to signals", |i| i.is_running()).await;
+        let term = Setting::Killed(Kill { signal: Signal::SigTerm, via });
+        assert_eq!(yard.docker.set(&yard.tag(0), &id, &term).await.unwrap(), Outcome::Done);
+        // PID 1 ignores a signal that it has not asked for yet, so it may need another one.
+        let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
+        while yard.look(&id).await.is_running() {
+            assert!(tokio::time::Instant::now() < deadline, "SIGTERM {via} never arrived");
+            yard.docker.set(&yard.tag(0), &id, &term).await.unwrap();
+        }
+        yard.docker.set(&yard.tag(0), &id, &Setting::Running(true)).await.unwrap();
+    }
+}
+
+/// Containers die and come back at a high rate while they are crashed. Neighbours in the same PID space, which get the
+/// numbers that become free, all live on.
+#[tokio::test]
+async fn no_stranger_is_ever_hit() {
+    let yard = Yard::new().await;
+    let neighbour = yard.start("neighbour", Spec::default()).await;
+    let neighbour_pid = yard.pid(&neighbour).await;
+    let loops = yard.start("looping", Spec { command: vec!["no-such-command"], ..always() }).await;
+    let crashing = yard.start("crashing", always()).await;
+    let mut strangers: Vec<std::process::Child> = Vec::new();
+    for _ in 0..12 {
+        for id in [&loops, &crashing] {
+            // It may be between two lives, which is `Already`; nothing else is an error either.
+            yard.docker.set(&yard.tag(0), id, &killed(Via::Host)).await.unwrap();
+            strangers.push(std::process::Command::new("sleep").arg("300").spawn().unwrap());
+        }
+    }
+    let alive = |pid| Process::open(pid).unwrap().is_some_and(|p| p.is_alive());
+    let living = strangers.iter().filter(|s| alive(s.id())).count();
+    for stranger in &mut strangers {
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+    }
+    assert_eq!(living, strangers.len());
+    assert!(alive(neighbour_pid) && start_ticks(neighbour_pid).is_some());
+    assert_eq!(yard.pid(&neighbour).await, neighbour_pid);
+}

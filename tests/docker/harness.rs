@@ -1,0 +1,155 @@
+//! A yard for the containers of one test: everything in it is taken away with it, also when the test panics.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use bollard::models::{ContainerCreateBody, HostConfig, RestartPolicy, RestartPolicyNameEnum};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
+    RemoveContainerOptionsBuilder, StartContainerOptions,
+};
+use squall::engine::docker::Docker;
+use squall::engine::{Engine as _, Tag};
+use squall::instance::{Instance, InstanceId};
+
+/// Names this process's yards: `squall-test-PID-N`.
+static YARDS: AtomicUsize = AtomicUsize::new(0);
+
+/// The yards that are in use; the last one takes the image away.
+static IN_USE: tokio::sync::Mutex<usize> = tokio::sync::Mutex::const_new(0);
+
+/// The containers of one test.
+pub(crate) struct Yard {
+    /// The engine under test.
+    pub(crate) docker: Docker,
+    /// The engine's API, to do and see things behind the engine's back.
+    pub(crate) api: bollard::Docker,
+    /// The prefix of every name in it.
+    pub(crate) prefix: String,
+    /// The image of our own binary.
+    pub(crate) image: String,
+}
+
+/// What a container is, beside its name. It answers HTTP on port 8080 unless it is told what else to do.
+#[derive(Default)]
+pub(crate) struct Spec {
+    pub(crate) command: Vec<&'static str>,
+    pub(crate) entrypoint: Option<Vec<String>>,
+    pub(crate) labels: Vec<(&'static str, String)>,
+    pub(crate) restart: Option<RestartPolicyNameEnum>,
+    pub(crate) host: HostConfig,
+}
+
+impl Yard {
+    pub(crate) async fn new() -> Self {
+        let docker = Docker::connect(None).await.expect("a Docker Engine is there");
+        let api = bollard::Docker::connect_with_unix_defaults().expect("a Docker Engine is there");
+        let prefix = format!("squall-test-{}-{}", std::process::id(), YARDS.fetch_add(1, Ordering::Relaxed));
+        let mut in_use = IN_USE.lock().await;
+        let program = std::path::Path::new(env!("CARGO_BIN_EXE_squall"));
+        let image = docker.image_of(program, &repository()).await.expect("an image of our own binary");
+        *in_use += 1;
+        Self { docker, api, prefix, image }
+    }
+
+    /// Starts a container that is up when this returns.
+    pub(crate) async fn start(&self, name: &str, spec: Spec) -> InstanceId {
+        let id = self.create(name, spec).await;
+        self.api.start_container(&id.0, None::<StartContainerOptions>).await.expect("it starts");
+        id
+    }
+
+    pub(crate) async fn create(&self, name: &str, spec: Spec) -> InstanceId {
+        let command =
+            if spec.command.is_empty() { vec!["serve", "store", "--listen", "0.0.0.0:8080"] } else { spec.command };
+        let mut labels: HashMap<String, String> = spec.labels.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+        labels.insert("squall.test".to_owned(), self.prefix.clone());
+        let restart_policy = spec.restart.map(|name| RestartPolicy { name: Some(name), maximum_retry_count: None });
+        let body = ContainerCreateBody {
+            image: Some(self.image.clone()),
+            entrypoint: spec.entrypoint,
+            cmd: Some(command.into_iter().map(str::to_owned).collect()),
+            labels: Some(labels),
+            host_config: Some(HostConfig { restart_policy, ..spec.host }),
+            ..ContainerCreateBody::default()
+        };
+        let options = CreateContainerOptionsBuilder::new().name(&self.name(name)).build();
+        let made = self.api.create_container(Some(options), body).await.expect("it is created");
+        InstanceId(made.id)
+    }
+
+    /// The whole name of a container of this yard.
+    pub(crate) fn name(&self, name: &str) -> String {
+        format!("{}-{name}", self.prefix)
+    }
+
+    pub(crate) async fn look(&self, id: &InstanceId) -> Instance {
+        self.docker.look(id).await.expect("the engine answers").expect("it exists")
+    }
+
+    /// The host's PID of a container's main process; 0 where it has none.
+    pub(crate) async fn pid(&self, id: &InstanceId) -> u32 {
+        let found = self.api.inspect_container(&id.0, None::<InspectContainerOptions>).await.expect("it exists");
+        u32::try_from(found.state.expect("a state").pid.unwrap_or(0)).expect("a PID")
+    }
+
+    pub(crate) fn tag(&self, change: usize) -> Tag {
+        Tag { run: self.prefix.clone(), change }
+    }
+
+    /// Looks until it is as it should be; panics after 20 seconds.
+    pub(crate) async fn until(&self, id: &InstanceId, what: &str, is: impl Fn(&Instance) -> bool) -> Instance {
+        let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+        loop {
+            let now = self.look(id).await;
+            if is(&now) {
+                return now;
+            }
+            assert!(tokio::time::Instant::now() < deadline, "never {what}: {now:?}");
+            tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+        }
+    }
+}
+
+fn repository() -> String {
+    format!("squall-test-{}", std::process::id())
+}
+
+/// Takes everything of a test away.
+async fn clear(prefix: &str, image: &str) -> Result<(), Box<dyn std::error::Error>> {
+    let api = bollard::Docker::connect_with_unix_defaults()?;
+    let filters = HashMap::from([("label", vec![format!("squall.test={prefix}")])]);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+    for container in api.list_containers(Some(options)).await? {
+        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+        api.remove_container(&container.id.unwrap_or_default(), Some(options)).await?;
+    }
+    let docker = Docker::connect(None).await?;
+    for claim in docker.claims().await?.into_iter().filter(|c| c.service.starts_with(prefix)) {
+        docker.release(&claim.service, &claim.run).await?;
+    }
+    let mut in_use = IN_USE.lock().await;
+    *in_use -= 1;
+    if *in_use == 0 {
+        docker.remove_image(image).await?;
+    }
+    Ok(())
+}
+
+impl Drop for Yard {
+    fn drop(&mut self) {
+        let (prefix, image) = (self.prefix.clone(), self.image.clone());
+        // A thread of its own, because a runtime's thread may not wait for another runtime.
+        let cleared = std::thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            runtime.block_on(clear(&prefix, &image)).map_err(|e| e.to_string())
+        })
+        .join();
+        if !matches!(cleared, Ok(Ok(()))) {
+            let why = format!("containers of {} may be left: {cleared:?}", self.prefix);
+            assert!(std::thread::panicking(), "{why}");
+            // A second panic would hide the first.
+            let _ = std::io::Write::write_all(&mut std::io::stderr(), why.as_bytes());
+        }
+    }
+}

@@ -78,7 +78,7 @@ async fn a_trapped_signal_arrives_and_the_container_stops_by_itself() {
     let yard = Yard::new().await;
     let id = yard.start("term", Spec::default()).await;
     for via in [Via::Engine, Via::Host] {
-        yard.until(&id, "answering to signals", |i| i.is_running()).await;
+        yard.until(&id, "running", squall::instance::Instance::is_running).await;
         let term = Setting::Killed(Kill { signal: Signal::SigTerm, via });
         assert_eq!(yard.docker.set(&yard.tag(0), &id, &term).await.unwrap(), Outcome::Done);
         // PID 1 ignores a signal that it has not asked for yet, so it may need another one.

@@ -12,7 +12,7 @@ use squall::engine::docker::PROGRAM;
 use crate::harness::{Spec, Yard};
 
 fn now() -> String {
-    SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs_f64().to_string()
+    SystemTime::now().duration_since(UNIX_EPOCH).expect("a time after 1970").as_secs_f64().to_string()
 }
 
 #[tokio::test]

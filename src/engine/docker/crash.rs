@@ -112,3 +112,60 @@ fn native(signal: Signal) -> Native {
         Signal::SigUsr2 => Native::USR2,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::docker::fake::Fake;
+    use crate::engine::{Engine as _, Tag};
+    use crate::instance::{Kill, Via};
+
+    const CRASH: Setting = Setting::Killed(Kill { signal: Signal::SigKill, via: Via::Host });
+
+    fn container(pid: u32, started: &str) -> (u16, String) {
+        let state = serde_json::json!({ "Status": "running", "Running": true, "Pid": pid, "StartedAt": started });
+        (200, serde_json::json!({ "Id": "abc", "Name": "/shop-1", "State": state }).to_string())
+    }
+
+    fn tag() -> Tag {
+        Tag { run: "r".to_owned(), change: 0 }
+    }
+
+    /// The engine tells a PID that belongs to somebody else by now.
+    #[tokio::test]
+    async fn a_stranger_with_the_containers_pid_is_not_hit() {
+        let mut stranger = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = stranger.id();
+        let fake = Fake::new(move |_, _| container(pid, "t1")).await;
+        let error = fake.docker.set(&tag(), &InstanceId("abc".to_owned()), &CRASH).await.unwrap_err();
+        let lives = Process::open(pid).unwrap().is_some_and(|p| p.is_alive());
+        stranger.kill().unwrap();
+        stranger.wait().unwrap();
+        assert!(lives, "a stranger was killed");
+        assert!(error.to_string().contains("shop-1") && error.to_string().contains("via: engine"), "{error}");
+        if rustix::process::geteuid().is_root() {
+            assert!(matches!(fake.docker.can(&CRASH), Ability::No(why) if why.contains("--pid=host")));
+        }
+    }
+
+    /// The container is restarted while its process is being looked at: the old life's process is not hit, even where
+    /// it looks like the container's.
+    #[tokio::test]
+    async fn a_process_of_another_life_is_not_hit() {
+        let mut earlier = std::process::Command::new("sleep").arg("60").spawn().unwrap();
+        let pid = earlier.id();
+        let fake = Fake::new(move |n, _| match n {
+            0 => container(pid, "t1"),
+            1 => container(pid, "t2"),
+            _ => (404, r#"{"message":"no such container"}"#.to_owned()),
+        })
+        .await;
+        // Every control group file contains "/", so this id passes that check.
+        let outcome = fake.docker.set(&tag(), &InstanceId("/".to_owned()), &CRASH).await;
+        let lives = Process::open(pid).unwrap().is_some_and(|p| p.is_alive());
+        earlier.kill().unwrap();
+        earlier.wait().unwrap();
+        assert!(lives, "a process of an earlier life was killed");
+        assert_eq!(outcome.unwrap(), Outcome::Gone);
+    }
+}

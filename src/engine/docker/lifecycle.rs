@@ -146,6 +146,8 @@ fn short(id: &InstanceId) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::docker::fake::Fake;
+    use crate::engine::{Engine as _, Tag};
 
     #[test]
     fn a_part_of_a_second_is_given_as_a_whole_one() {
@@ -153,6 +155,43 @@ mod tests {
         assert_eq!(whole_seconds(Duration::from_millis(1)), 1);
         assert_eq!(whole_seconds(Duration::from_secs(10)), 10);
         assert_eq!(whole_seconds(Duration::MAX), i32::MAX);
+    }
+
+    fn refusing(
+        status: u16,
+        message: &str,
+        state: &serde_json::Value,
+    ) -> impl Fn(usize, &str) -> (u16, String) + use<> {
+        let refusal = (status, serde_json::json!({ "message": message }).to_string());
+        let container = serde_json::json!({ "Id": "abc", "Name": "/shop-1", "State": state }).to_string();
+        move |_, question| {
+            if question.starts_with("GET") { (200, container.clone()) } else { refusal.clone() }
+        }
+    }
+
+    async fn set(fake: &Fake, to: &Setting) -> Result<Outcome, EngineError> {
+        fake.docker.set(&Tag { run: "r".to_owned(), change: 0 }, &InstanceId("abc".to_owned()), to).await
+    }
+
+    #[tokio::test]
+    async fn whatever_the_refusal_what_counts_is_how_it_is() {
+        let paused = serde_json::json!({ "Running": true, "Paused": true });
+        for (status, message) in [(409, "already paused"), (500, "who knows")] {
+            let fake = Fake::new(refusing(status, message, &paused)).await;
+            assert_eq!(set(&fake, &Setting::Paused(true)).await.unwrap(), Outcome::Already);
+            let error = set(&fake, &Setting::Paused(false)).await.unwrap_err();
+            assert_eq!(error.to_string(), format!("cannot unpause shop-1: {message}"));
+        }
+    }
+
+    /// A start answers "not found" too when a network of the container is missing.
+    #[tokio::test]
+    async fn not_found_is_not_always_gone() {
+        let down = serde_json::json!({ "Running": false });
+        let fake = Fake::new(refusing(404, "network front not found", &down)).await;
+        let error = set(&fake, &Setting::Running(true)).await.unwrap_err();
+        assert_eq!(error.to_string(), "cannot start shop-1: network front not found");
+        assert_eq!(fake.asked().last().map(String::as_str), Some("GET /containers/abc/json"));
     }
 
     #[test]

@@ -12,6 +12,8 @@ mod claim;
 mod crash;
 mod exec;
 mod failure;
+#[cfg(test)]
+mod fake;
 mod guard;
 mod image;
 mod lifecycle;

@@ -1,0 +1,64 @@
+//! An engine that answers what a test wants, over a real socket: for answers that a real one gives rarely.
+
+use std::sync::{Arc, Mutex};
+
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::UnixListener;
+use tokio::task::JoinSet;
+
+use super::Docker;
+
+/// A fake engine; it ends with this value.
+pub(super) struct Fake {
+    pub(super) docker: Docker,
+    asked: Arc<Mutex<Vec<String>>>,
+    _serving: JoinSet<()>,
+    _dir: tempfile::TempDir,
+}
+
+impl Fake {
+    /// One that gives `answer(n, "GET /path")` as status and body, where `n` counts the questions from 0.
+    pub(super) async fn new(answer: impl Fn(usize, &str) -> (u16, String) + Send + 'static) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("docker.sock");
+        let listener = UnixListener::bind(&path).unwrap();
+        let asked = Arc::new(Mutex::new(Vec::new()));
+        let mut serving = JoinSet::new();
+        let seen = Arc::clone(&asked);
+        serving.spawn(async move {
+            loop {
+                let (mut socket, _) = listener.accept().await.unwrap();
+                let mut request = Vec::new();
+                while !request.windows(4).any(|w| w == b"\r\n\r\n") {
+                    if socket.read_buf(&mut request).await.unwrap_or(0) == 0 {
+                        break;
+                    }
+                }
+                let text = String::from_utf8_lossy(&request).into_owned();
+                let question = text.split(['?', '\r']).next().unwrap_or_default().replace(" HTTP/1.1", "");
+                let (status, body) = if question == "GET /version" {
+                    (200, r#"{"Version":"0","ApiVersion":"1.41"}"#.to_owned())
+                } else {
+                    let n = {
+                        let mut all = seen.lock().unwrap();
+                        all.push(question.clone());
+                        all.len() - 1
+                    };
+                    answer(n, &question)
+                };
+                let head = format!(
+                    "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",
+                    body.len()
+                );
+                let _ = socket.write_all(format!("{head}{body}").as_bytes()).await;
+            }
+        });
+        let docker = Docker::connect(Some(&format!("unix://{}", path.display()))).await.unwrap();
+        Self { docker, asked, _serving: serving, _dir: dir }
+    }
+
+    /// What was asked so far, beside the version.
+    pub(super) fn asked(&self) -> Vec<String> {
+        self.asked.lock().unwrap().clone()
+    }
+}

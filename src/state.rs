@@ -56,6 +56,23 @@ pub struct RunState {
     pub recovery: Option<RecoveryState>,
     /// The end, once it is reached.
     pub finished: Option<(Timestamp, Verdict, Reason, String)>,
+    /// When the steps came that have no time of their own above.
+    pub times: Times,
+}
+
+/// When certain steps came, for the timeline.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Times {
+    /// The victims were chosen.
+    pub targeted: Option<Timestamp>,
+    /// The newest guard stood by.
+    pub guarded: Option<Timestamp>,
+    /// The plan was on disk.
+    pub planned: Option<Timestamp>,
+    /// The last instance was compared with what it was before.
+    pub restored: Option<Timestamp>,
+    /// It was known whether steady state came back.
+    pub recovery: Option<Timestamp>,
 }
 
 /// What is known of a check.
@@ -170,13 +187,18 @@ impl RunState {
             Event::Targeted { hit, spared } => {
                 self.hit.clone_from(hit);
                 self.spared.clone_from(spared);
+                self.times.targeted = Some(at);
             }
-            Event::Guarded { kind, id } => self.guards.push((*kind, id.clone())),
+            Event::Guarded { kind, id } => {
+                self.guards.push((*kind, id.clone()));
+                self.times.guarded = Some(at);
+            }
             Event::Planned { changes, deadline } => {
                 if !self.changes.is_empty() {
                     return Err(illegal("a second plan"));
                 }
                 self.deadline = Some(*deadline);
+                self.times.planned = Some(at);
                 self.extend(changes).map_err(|why| illegal(&why))?;
             }
             Event::Amended { changes } => {
@@ -215,8 +237,10 @@ impl RunState {
             Event::Restored { instance, differences } => {
                 self.restored.retain(|(name, _)| name != instance);
                 self.restored.push((instance.clone(), differences.clone()));
+                self.times.restored = Some(at);
             }
             Event::Recovery { rto_ms, checks } => {
+                self.times.recovery = Some(at);
                 self.recovery = Some(RecoveryState {
                     rto: rto_ms.map(Duration::from_millis),
                     checks: checks.iter().map(|(k, v)| (k.clone(), v.map(Duration::from_millis))).collect(),

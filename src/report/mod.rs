@@ -1,1 +1,126 @@
-//! (in work)
+//! A run's reports: pure renderings of its state, the same from a fresh run and from an old journal.
+//!
+//! Knows no engine and no clock; the one place that touches the world is [`write_all`].
+
+mod chart;
+mod facts;
+#[cfg(test)]
+mod fixture;
+mod html;
+mod json;
+mod junit;
+mod markdown;
+mod timeline;
+mod words;
+
+use std::io::Write as _;
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::{Path, PathBuf};
+
+use anyhow::Context as _;
+
+use crate::state::RunState;
+
+/// The formats of a report.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Format {
+    /// One page for people: no script, no request to anywhere.
+    Html,
+    /// For a pull request.
+    Markdown,
+    /// For programs; `docs/report-json.md` names every field.
+    Json,
+    /// For pipelines that read `JUnit` XML.
+    Junit,
+}
+
+impl Format {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Html, Self::Markdown, Self::Json, Self::Junit];
+
+    /// The file it goes to, beside the journal.
+    #[must_use]
+    pub fn file(self) -> &'static str {
+        match self {
+            Self::Html => "report.html",
+            Self::Markdown => "report.md",
+            Self::Json => "report.json",
+            Self::Junit => "junit.xml",
+        }
+    }
+}
+
+/// A run in a format. A run that is not over, or that died, has its reports too; they say so.
+#[must_use]
+pub fn render(state: &RunState, format: Format) -> String {
+    match format {
+        Format::Html => html::render(state),
+        Format::Markdown => markdown::render(state),
+        Format::Json => json::render(state),
+        Format::Junit => junit::render(state),
+    }
+}
+
+/// Writes every format into a directory; each file is whole or as it was. Their paths.
+///
+/// # Errors
+/// Where a file cannot be written; the others are still tried.
+pub fn write_all(state: &RunState, dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
+    let written: Vec<anyhow::Result<PathBuf>> = Format::ALL
+        .into_iter()
+        .map(|format| {
+            let path = dir.join(format.file());
+            write(&path, &render(state, format))
+                .with_context(|| format!("cannot write the report {}", path.display()))?;
+            Ok(path)
+        })
+        .collect();
+    written.into_iter().collect()
+}
+
+fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    let dir = path.parent().unwrap_or(Path::new("."));
+    let mut file = tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o644)).tempfile_in(dir)?;
+    file.write_all(text.as_bytes())?;
+    file.persist(path)?;
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    use super::*;
+
+    #[test]
+    fn every_format_is_written_whole_and_readable() {
+        let dir = tempfile::tempdir().unwrap();
+        std::fs::write(dir.path().join("report.md"), "an older one").unwrap();
+        let paths = write_all(&fixture::held(), dir.path()).unwrap();
+        assert_eq!(paths.len(), 4);
+        for path in &paths {
+            let text = std::fs::read_to_string(path).unwrap();
+            assert!(text.contains("kill-one-replica"), "{}", path.display());
+            let mode = std::fs::metadata(path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o777, 0o644, "{}", path.display());
+        }
+        assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 4, "nothing else is left there");
+    }
+
+    #[test]
+    fn a_directory_that_is_gone_is_an_error_that_names_the_file() {
+        let e = write_all(&fixture::held(), Path::new("/nonexistent/here")).unwrap_err();
+        assert!(format!("{e:#}").contains("/nonexistent/here/report.html"), "{e:#}");
+    }
+
+    /// Puts the fixtures where a browser can show them: `cargo test --lib paints_the_fixtures -- --ignored`.
+    #[test]
+    #[ignore = "for the eye: writes target/report-fixtures"]
+    fn paints_the_fixtures() {
+        for (name, state) in fixture::all() {
+            let dir = Path::new(env!("CARGO_MANIFEST_DIR")).join("target/report-fixtures").join(name);
+            std::fs::create_dir_all(&dir).unwrap();
+            write_all(&state, &dir).unwrap();
+        }
+    }
+}

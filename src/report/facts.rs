@@ -1,0 +1,168 @@
+//! The figures of a run that every format shows, computed once. Pure.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::words;
+use crate::event::{Phase, Standing};
+use crate::exit::Verdict;
+use crate::experiment::{Check, Experiment};
+use crate::fault::Heal;
+use crate::state::{CheckState, RunState};
+
+/// The phases in which samples are judged, in their order.
+pub(super) const JUDGED: [Phase; 3] = [Phase::Baseline, Phase::During, Phase::Recovery];
+
+/// Samples over a whole run.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Samples {
+    pub(super) asked: u64,
+    pub(super) failed: u64,
+    pub(super) unasked: u64,
+}
+
+/// A budget and what was spent of it.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Budget {
+    pub(super) check: String,
+    pub(super) standing: Standing,
+    pub(super) spent: u64,
+    pub(super) allowed: u64,
+}
+
+/// The verdict, where there is one.
+pub(super) fn verdict(state: &RunState) -> Option<Verdict> {
+    state.finished.as_ref().map(|f| f.1)
+}
+
+/// The experiment, where the run got so far.
+pub(super) fn experiment(state: &RunState) -> Option<&Experiment> {
+    state.started.as_ref().map(|s| &s.experiment)
+}
+
+/// The experiment's name, or a stand-in.
+pub(super) fn name(state: &RunState) -> &str {
+    experiment(state).map_or("unknown experiment", |x| &x.name)
+}
+
+/// Why it ended as it did, in a sentence; why it is stopping, where it has not ended.
+pub(super) fn why(state: &RunState) -> Option<&str> {
+    let stopping = state.stopping.as_ref().map(|(_, _, text)| text.as_str());
+    state.finished.as_ref().map(|f| f.3.as_str()).or(stopping)
+}
+
+/// The check of that name as the file has it.
+pub(super) fn check<'a>(state: &'a RunState, name: &str) -> Option<&'a Check> {
+    let x = experiment(state)?;
+    x.steady_state.get(name).or_else(|| x.safety.get(name))
+}
+
+/// From the breach that stopped the run to the last change taken back. Nothing where no breach stopped it.
+pub(super) fn abort_latency(state: &RunState) -> Option<Duration> {
+    let (_, why, _) = state.stopping.as_ref()?;
+    let by_breach = matches!(why, crate::event::Reason::HypothesisBroken | crate::event::Reason::SafetyBreached);
+    if by_breach && state.outstanding().is_empty() { state.abort_latency() } else { None }
+}
+
+/// All samples of a check, or of every check.
+pub(super) fn samples<'a>(checks: impl IntoIterator<Item = &'a CheckState>) -> Samples {
+    checks.into_iter().flat_map(|c| &c.windows).fold(Samples::default(), |sum, w| Samples {
+        asked: sum.asked + w.samples,
+        failed: sum.failed + w.failed,
+        unasked: sum.unasked + w.unasked,
+    })
+}
+
+/// How the expectations of a check stand in a phase: as judged, else as last seen, else as breached.
+pub(super) fn standings(state: &RunState, name: &str, phase: Phase) -> Vec<Standing> {
+    let Some(check) = state.checks.get(name) else { return Vec::new() };
+    if let Some(judged) = check.judged.get(&phase) {
+        return judged.standings.clone();
+    }
+    let last = check.windows.iter().rev().find(|w| w.phase == phase && !w.standings.is_empty());
+    let mut standings = last.map(|w| w.standings.clone()).unwrap_or_default();
+    for breach in state.breaches.iter().filter(|b| b.check == name && b.phase == phase) {
+        standings.retain(|s| s.expectation != breach.standing.expectation);
+        standings.push(breach.standing.clone());
+    }
+    standings
+}
+
+/// The budget of the hypothesis that decided the run while the fault was on, else the one that was spent furthest.
+pub(super) fn tightest(state: &RunState) -> Option<Budget> {
+    if let Some(breach) = state.breach()
+        && let (Some(spent), Some(allowed)) = (breach.standing.spent, breach.standing.budget)
+    {
+        return Some(Budget { check: breach.check.clone(), standing: breach.standing.clone(), spent, allowed });
+    }
+    let share = |s: &Budget| share(s.spent, s.allowed);
+    let names = state.checks.iter().filter(|(_, c)| !c.safety).map(|(name, _)| name);
+    names
+        .flat_map(|name| standings(state, name, Phase::During).into_iter().map(move |s| (name, s)))
+        .filter_map(|(name, standing)| {
+            let (spent, allowed) = (standing.spent?, standing.budget?);
+            Some(Budget { check: name.clone(), standing, spent, allowed })
+        })
+        .max_by(|a, b| share(a).total_cmp(&share(b)))
+}
+
+/// What part of a budget is spent; a budget of nothing is overspent by the first.
+#[expect(clippy::cast_precision_loss, reason = "only compared and drawn")]
+pub(super) fn share(spent: u64, budget: u64) -> f64 {
+    match (spent, budget) {
+        (0, _) => 0.0,
+        (_, 0) => f64::INFINITY,
+        (spent, budget) => spent as f64 / budget as f64,
+    }
+}
+
+/// From which moment recovery is measured: the last change taken back, or with `heal: self` the first injection.
+pub(super) fn recovery_from(state: &RunState) -> Option<Timestamp> {
+    match experiment(state)?.fault.heal() {
+        Heal::Squall => taken_back(state),
+        Heal::Itself => state.changes.iter().filter_map(|c| c.injected.as_ref().map(|i| i.0)).min(),
+    }
+}
+
+/// When the system had recovered.
+pub(super) fn recovered(state: &RunState) -> Option<Timestamp> {
+    Some(words::later(recovery_from(state)?, state.recovery.as_ref()?.rto?))
+}
+
+/// When the first change was made.
+pub(super) fn injected(state: &RunState) -> Option<Timestamp> {
+    state.changes.iter().filter_map(|c| c.injected.as_ref().map(|i| i.0)).min()
+}
+
+/// When the last change was taken back.
+pub(super) fn taken_back(state: &RunState) -> Option<Timestamp> {
+    state.changes.iter().filter_map(|c| c.reverted.as_ref().map(|r| r.0)).max()
+}
+
+/// What is still in place: the change's number, and the command to take it back by hand, where it is known.
+pub(super) fn left_behind(state: &RunState) -> Vec<(usize, Option<&str>)> {
+    let mut left: Vec<_> = state
+        .outstanding()
+        .into_iter()
+        .filter(|c| c.stuck.is_some() || (c.injecting.is_some() && state.finished.is_some()))
+        .map(|c| (c.change.n, c.stuck.as_deref()))
+        .collect();
+    left.sort_unstable();
+    left
+}
+
+/// The command that makes the same choices again.
+pub(super) fn repeat(state: &RunState) -> Option<String> {
+    let started = state.started.as_ref()?;
+    let file = if started.file.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@".contains(c)) {
+        started.file.clone()
+    } else {
+        format!("'{}'", started.file.replace('\'', r"'\''"))
+    };
+    let engine = match started.engine.kind {
+        crate::engine::Kind::Docker => String::new(),
+        kind => format!(" --engine {kind}"),
+    };
+    Some(format!("squall run {file} --seed {}{engine}", started.seed))
+}

@@ -1,0 +1,177 @@
+//! Steady state on the page: for each check its chart and how every expectation stood in every phase.
+
+use std::time::Duration;
+
+use maud::{Markup, html};
+
+use super::super::chart::Chart;
+use super::super::{facts, words};
+use crate::event::Standing;
+use crate::experiment::Check;
+use crate::probe::Probe;
+use crate::state::{CheckState, RunState};
+
+pub(super) fn section(state: &RunState) -> Markup {
+    html! {
+        @if !state.checks.is_empty() {
+            section {
+                h2 { "Steady state" }
+                @for (i, (name, check)) in state.checks.iter().enumerate() {
+                    (one(state, name, check, i))
+                }
+            }
+        }
+    }
+}
+
+fn one(state: &RunState, name: &str, check: &CheckState, id: usize) -> Markup {
+    html! {
+        article.card.check {
+            header {
+                h3 { (name) }
+                @if check.safety { span.tag { "safety" } }
+                @if let Some(check) = facts::check(state, name) { p.asks { (asks(check)) } }
+            }
+            @match Chart::of(state, name, id) {
+                Some(chart) => (figure(&chart)),
+                None => p.muted { "Nothing was asked." },
+            }
+            (standings(state, name))
+            (failures(check))
+        }
+    }
+}
+
+/// What the probe asks, in a line.
+fn asks(check: &Check) -> Markup {
+    let what = match &check.probe {
+        Probe::Http(p) => format!("{} {}", p.method.as_deref().unwrap_or("GET"), p.url),
+        Probe::Tcp(p) => format!("connect to {}", p.address),
+        Probe::Exec(p) => p.run.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
+        Probe::Engine(p) => format!("{:?} instances of {}", p.count, p.service).to_lowercase(),
+    };
+    html! { code { (what) } " at " (check.rate) ", timeout " (check.timeout) }
+}
+
+fn figure(chart: &Chart<'_>) -> Markup {
+    html! {
+        figure {
+            (chart.draw())
+            figcaption {
+                @if !chart.markers().is_empty() {
+                    ol.markers {
+                        @for marker in chart.markers() { li class=(marker.class) { (marker.label) } }
+                    }
+                }
+                ul.legend {
+                    @if chart.has_latency() {
+                        li { (key("p50", "M1 6h22")) "median" }
+                        li { (key("p95", "M1 6h22")) "95th percentile" }
+                        li { (key("max", "M12 6h0")) "largest" }
+                        li { (key("bound", "M1 6h22")) "bound" }
+                    }
+                    li { (key("asked", "M4 12V2h16v10Z")) "asked" }
+                    li { (key("failed", "M4 12V2h16v10Z")) "failed" }
+                    li { (key("unasked", "M4 12V2h16v10Z")) "could not be asked" }
+                }
+            }
+        }
+    }
+}
+
+fn key(class: &str, path: &str) -> Markup {
+    html! { svg.key viewBox="0 0 24 12" width="24" height="12" aria-hidden="true" { path class=(class) d=(path) {} } }
+}
+
+fn standings(state: &RunState, name: &str) -> Markup {
+    let phases: Vec<_> = facts::JUDGED
+        .into_iter()
+        .map(|phase| (phase, facts::standings(state, name, phase)))
+        .filter(|(_, standings)| !standings.is_empty())
+        .collect();
+    html! {
+        @if !phases.is_empty() {
+            div.scroll tabindex="0" role="region" aria-label=(format!("Expectations of {name}")) {
+                table.standings {
+                    thead { tr {
+                        th scope="col" { "Expectation" }
+                        th scope="col" { "Bound" }
+                        th scope="col" { "Measured" }
+                        th scope="col" { "Budget spent" }
+                        th scope="col" { "Result" }
+                    } }
+                    @for (phase, standings) in phases {
+                        tbody {
+                            tr { th.phase scope="rowgroup" colspan="5" { (phase) } }
+                            @for standing in standings { (row(&standing)) }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn row(standing: &Standing) -> Markup {
+    let budget = standing.spent.zip(standing.budget);
+    html! {
+        tr {
+            th scope="row" { (standing.expectation) }
+            td { (standing.bound) }
+            td { (standing.measured) }
+            td {
+                @match budget {
+                    Some((spent, budget)) => {
+                        span.budget {
+                            (words::thousands(spent)) " of " (words::thousands(budget))
+                            (gauge(facts::share(spent, budget)))
+                        }
+                    }
+                    None => span.muted { "–" },
+                }
+            }
+            td { @if standing.held { span.ok { "✓ held" } } @else { span.no { "✗ broken" } } }
+        }
+    }
+}
+
+/// How far a budget is spent, as a small bar.
+fn gauge(share: f64) -> Markup {
+    let width = (share.min(1.0) * 48.0).max(if share > 0.0 { 2.0 } else { 0.0 });
+    html! {
+        svg.gauge viewBox="0 0 48 6" width="48" height="6" aria-hidden="true" {
+            rect class="rail" width="48" height="6" rx="3" {}
+            rect class=(if share > 1.0 { "over" } else { "spent" }) width=(format!("{width:.1}")) height="6" rx="3" {}
+        }
+    }
+}
+
+/// What went wrong, by kind and phase.
+fn failures(check: &CheckState) -> Markup {
+    let rows: Vec<_> = facts::JUDGED
+        .into_iter()
+        .filter_map(|phase| check.judged.get(&phase))
+        .filter(|j| !j.failures.is_empty() || !j.unasked_why.is_empty())
+        .collect();
+    html! {
+        @if !rows.is_empty() {
+            ul.failures {
+                @for judged in rows {
+                    li {
+                        b { (judged.phase) ": " }
+                        (words::thousands(judged.failed)) " of " (words::count(judged.samples, "sample")) " failed ("
+                        @for (i, (kind, n)) in judged.failures.iter().enumerate() {
+                            @if i > 0 { ", " }
+                            (kind) " ×" (n)
+                        }
+                        ")"
+                        @if judged.longest_outage_ms > 0 {
+                            ", longest outage " (words::span(Duration::from_millis(judged.longest_outage_ms)))
+                        }
+                        @for (kind, n) in &judged.unasked_why { "; could not ask: " (kind) " ×" (n) }
+                    }
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,222 @@
+//! The instances on the page: who was hit and who was spared, and each change with its proofs.
+
+use maud::{Markup, html};
+
+use super::super::{facts, words};
+use crate::engine::Outcome;
+use crate::event::Spared;
+use crate::instance::Back;
+use crate::state::{ChangeState, RunState};
+
+/// From how many rows on the rest is folded away.
+const SHOWN: usize = 12;
+
+/// What a person must do now, before anything else on the page.
+pub(super) fn by_hand(state: &RunState) -> Markup {
+    let left = facts::left_behind(state);
+    html! {
+        @if !left.is_empty() {
+            section.alarm {
+                h2 { "Still in place" }
+                p { "Squall tried and could not take this back. " code { "squall recover" } " tries again; by hand:" }
+                ul {
+                    @for (n, command) in left {
+                        @if let Some(change) = state.changes.get(n) {
+                            li {
+                                (change.change.to_string())
+                                @if let Some(command) = command { pre { code { (command) } } }
+                            }
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+pub(super) fn radius(state: &RunState) -> Markup {
+    let (first, rest) = state.spared.split_at(state.spared.len().min(SHOWN));
+    let (hit, more) = state.hit.split_at(state.hit.len().min(SHOWN));
+    let hit_row = |i: &crate::instance::Instance| {
+        html! {
+            tr.hit {
+                th scope="row" { (i.name) }
+                td { (i.service) }
+                td { (i.zone.as_deref().unwrap_or("–")) }
+                td { span.no { "● hit" } }
+            }
+        }
+    };
+    html! {
+        @if state.times.targeted.is_some() {
+            section {
+                h2 { "Blast radius" }
+                p.muted {
+                    (words::count(state.hit.len() as u64, "instance")) " hit, "
+                    (words::thousands(state.spared.len() as u64)) " spared"
+                    @if let Some(x) = facts::experiment(state) { ". " (limits(&x.blast_radius)) }
+                }
+                div.card {
+                    (table(&html! {
+                        @for instance in hit { (hit_row(instance)) }
+                        @for spared in first { (spared_row(spared)) }
+                    }))
+                    @if more.len() + rest.len() > 0 {
+                        details {
+                            summary { (more.len() + rest.len()) " more" }
+                            (table(&html! {
+                                @for instance in more { (hit_row(instance)) }
+                                @for spared in rest { (spared_row(spared)) }
+                            }))
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn table(rows: &Markup) -> Markup {
+    html! {
+        div.scroll tabindex="0" role="region" aria-label="Instances" {
+            table {
+                thead { tr {
+                    th scope="col" { "Instance" }
+                    th scope="col" { "Service" }
+                    th scope="col" { "Zone" }
+                    th scope="col" { "Hit or spared, and why" }
+                } }
+                tbody { (rows) }
+            }
+        }
+    }
+}
+
+fn spared_row(spared: &Spared) -> Markup {
+    html! {
+        tr {
+            th scope="row" { (spared.name) }
+            td { (spared.service) }
+            td { (spared.zone.as_deref().unwrap_or("–")) }
+            td { span.muted { "○ spared: " (spared.why) } }
+        }
+    }
+}
+
+/// The limits of the file in a sentence.
+fn limits(radius: &crate::experiment::BlastRadius) -> String {
+    let mut parts = Vec::new();
+    parts.extend(radius.max_instances.map(|n| format!("at most {}", words::count(n as u64, "instance"))));
+    parts.extend(radius.max_percent.map(|p| format!("at most {p} of a service")));
+    parts.extend(radius.max_zones.map(|n| format!("at most {}", words::count(n as u64, "zone"))));
+    parts.extend(radius.min_healthy.map(|n| format!("{n} healthy left alone")));
+    parts.extend((!radius.protect.is_empty()).then(|| format!("never {}", radius.protect.join(", "))));
+    if parts.is_empty() { String::new() } else { format!("Limits: {}.", parts.join("; ")) }
+}
+
+pub(super) fn changes(state: &RunState) -> Markup {
+    let (first, rest) = state.changes.split_at(state.changes.len().min(SHOWN));
+    html! {
+        @if !state.changes.is_empty() {
+            section {
+                h2 { "Changes, and their way back" }
+                div.changes { @for change in first { (one(state, change)) } }
+                @if !rest.is_empty() {
+                    details.more {
+                        summary { (rest.len()) " more" }
+                        div.changes { @for change in rest { (one(state, change)) } }
+                    }
+                }
+            }
+        }
+    }
+}
+
+fn one(state: &RunState, change: &ChangeState) -> Markup {
+    let (before, to, back) = words::values(&change.change);
+    html! {
+        article.card.change {
+            h3 { (change.change.name) }
+            ol.flow aria-label="Before, while the fault was on, after" {
+                li { span.label { "before" } (before) }
+                li.on { span.label { "set to" } (to) }
+                li { span.label { "back to" } (back) }
+            }
+            dl.proofs {
+                (injection(state, change))
+                (bite(state, change))
+                (way_back(state, change))
+                (undo(state, change))
+            }
+        }
+    }
+}
+
+fn injection(state: &RunState, change: &ChangeState) -> Markup {
+    html! {
+        div {
+            dt { "Injected" }
+            @match (&change.injected, &change.inject_error) {
+                (Some((at, Outcome::Done, took)), _) => {
+                    dd { (words::relative(state, *at)) ", took " (words::span(*took)) }
+                }
+                (Some((_, Outcome::Already, _)), _) => dd { span.no { "✗ it was so already" } },
+                (Some((_, Outcome::Gone, _)), _) => dd { span.no { "✗ the instance was gone" } },
+                (None, Some(error)) => dd { span.no { "✗ " (error) } },
+                (None, None) if change.injecting.is_some() => dd { span.no { "begun, end not recorded" } },
+                (None, None) => dd { span.muted { "never begun" } },
+            }
+        }
+    }
+}
+
+fn bite(state: &RunState, change: &ChangeState) -> Markup {
+    html! {
+        div {
+            dt { "Bite" }
+            @match &change.bite {
+                Some((at, true, proof)) => dd { span.ok { "✓ proven" } " " (words::relative(state, *at)) ": " (proof) },
+                Some((at, false, proof)) => dd { span.no { "✗ none" } " " (words::relative(state, *at)) ": " (proof) },
+                None => dd { span.muted { "not proven" } },
+            }
+        }
+    }
+}
+
+fn way_back(state: &RunState, change: &ChangeState) -> Markup {
+    html! {
+        div {
+            dt { "Taken back" }
+            @match &change.reverted {
+                Some((at, outcome, by, took)) => dd {
+                    (words::relative(state, *at)) " by the " b { (by) } ", took " (words::span(*took))
+                    @match outcome {
+                        Outcome::Done => {},
+                        Outcome::Already => " (it was so already)",
+                        Outcome::Gone => " (the instance is gone)",
+                    }
+                },
+                None if change.change.back == Back::Nothing => dd { span.muted { "momentary: nothing to set back" } },
+                None if change.stuck.is_some() => dd { span.no { "✗ no: still in place" } },
+                None => dd { span.muted { "not yet" } },
+            }
+            @for error in &change.revert_errors { dd.error { (error) } }
+        }
+    }
+}
+
+fn undo(state: &RunState, change: &ChangeState) -> Markup {
+    let restored = state.restored.iter().find(|(name, _)| *name == change.change.name);
+    html! {
+        div {
+            dt { "Undo" }
+            @match restored {
+                Some((_, differences)) if differences.is_empty() => {
+                    dd { span.ok { "✓ proven" } ": observed again, no differences" }
+                }
+                Some((_, differences)) => dd { span.no { "✗ differs" } ": " (differences.join("; ")) },
+                None => dd { span.muted { "not compared" } },
+            }
+        }
+    }
+}

@@ -1,0 +1,422 @@
+//! The report for programs. Every field is always there, `null` where there is nothing; `docs/report-json.md` names them
+//! all, and a test holds the two together. Fields may be added, never renamed or given another meaning.
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+use serde::Serialize;
+
+use super::{facts, words};
+use crate::engine::{Description, Outcome};
+use crate::event::{Actor, GuardKind, Judged, Latency, Phase, Spared, Standing, micros, millis};
+use crate::exit::Verdict;
+use crate::experiment::Experiment;
+use crate::fault::Heal;
+use crate::instance::{Health, Instance};
+use crate::state::{Breach, ChangeState, CheckState, RunState};
+
+/// The format of the report.
+const FORMAT: u32 = 1;
+
+/// The text.
+pub(super) fn render(state: &RunState) -> String {
+    let mut text = serde_json::to_string_pretty(&Report::of(state)).unwrap_or_else(|e| {
+        // Plain data with text keys always serialises.
+        tracing::error!("the report cannot be written as JSON: {e}");
+        String::new()
+    });
+    text.push('\n');
+    text
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct Report<'a> {
+    format: u32,
+    squall: Option<&'a str>,
+    run: Option<&'a str>,
+    verdict: Option<Verdict>,
+    reason: Option<String>,
+    exit_code: Option<u8>,
+    text: Option<&'a str>,
+    began: Option<Timestamp>,
+    ended: Option<Timestamp>,
+    duration_ms: Option<u64>,
+    owner: Option<&'a str>,
+    file: Option<&'a str>,
+    seed: Option<u64>,
+    repeat: Option<String>,
+    engine: Option<&'a Description>,
+    experiment: Option<&'a Experiment>,
+    phases: Vec<PhaseOut>,
+    samples: u64,
+    failed: u64,
+    unasked: u64,
+    checks: Vec<CheckOut<'a>>,
+    breaches: Vec<BreachOut<'a>>,
+    stopping: Option<StoppingOut<'a>>,
+    abort_latency_ms: Option<f64>,
+    recovery: Option<RecoveryOut>,
+    hit: Vec<HitOut<'a>>,
+    spared: Vec<SparedOut<'a>>,
+    guards: Vec<GuardOut<'a>>,
+    deadline: Option<Timestamp>,
+    changes: Vec<ChangeOut<'a>>,
+    left_behind: Vec<LeftOut<'a>>,
+    restored: Vec<RestoredOut<'a>>,
+    noticed: Vec<NoticedOut<'a>>,
+    warnings: &'a [String],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct PhaseOut {
+    phase: Phase,
+    began: Timestamp,
+    duration_ms: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct CheckOut<'a> {
+    name: &'a str,
+    safety: bool,
+    probe: Option<&'static str>,
+    samples: u64,
+    failed: u64,
+    unasked: u64,
+    recovery_ms: Option<u64>,
+    phases: Vec<JudgedOut<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct JudgedOut<'a> {
+    phase: Phase,
+    samples: u64,
+    failed: u64,
+    unasked: u64,
+    failures: &'a BTreeMap<String, u64>,
+    unasked_why: &'a BTreeMap<String, u64>,
+    longest_outage_ms: u64,
+    latency_ms: Option<Latency>,
+    distribution_us: &'a [(u64, u64)],
+    expectations: Vec<StandingOut<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct StandingOut<'a> {
+    expectation: &'a str,
+    bound: &'a str,
+    measured: &'a str,
+    number: Option<f64>,
+    budget: Option<u64>,
+    spent: Option<u64>,
+    held: bool,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct BreachOut<'a> {
+    at: Timestamp,
+    phase: Phase,
+    check: &'a str,
+    safety: bool,
+    #[serde(flatten)]
+    standing: StandingOut<'a>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct StoppingOut<'a> {
+    at: Timestamp,
+    reason: String,
+    text: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct RecoveryOut {
+    rto_ms: Option<u64>,
+    from: &'static str,
+    allowed_ms: Option<u64>,
+    recovered: Option<Timestamp>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct HitOut<'a> {
+    name: &'a str,
+    id: &'a str,
+    service: &'a str,
+    zone: Option<&'a str>,
+    image: Option<&'a str>,
+    health: Option<Health>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct SparedOut<'a> {
+    name: &'a str,
+    service: &'a str,
+    zone: Option<&'a str>,
+    why: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct GuardOut<'a> {
+    kind: GuardKind,
+    id: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct ChangeOut<'a> {
+    n: usize,
+    instance: &'a str,
+    id: &'a str,
+    before: String,
+    to: String,
+    back: String,
+    injected: Option<DoneOut>,
+    inject_error: Option<&'a str>,
+    bite: Option<BiteOut<'a>>,
+    reverted: Option<RevertedOut>,
+    revert_errors: &'a [String],
+    by_hand: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct DoneOut {
+    at: Timestamp,
+    outcome: Outcome,
+    took_us: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct BiteOut<'a> {
+    at: Timestamp,
+    proven: bool,
+    proof: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct RevertedOut {
+    at: Timestamp,
+    outcome: Outcome,
+    by: Actor,
+    took_us: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct LeftOut<'a> {
+    n: usize,
+    instance: &'a str,
+    to: String,
+    by_hand: Option<&'a str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct RestoredOut<'a> {
+    instance: &'a str,
+    differences: &'a [String],
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct NoticedOut<'a> {
+    at: Timestamp,
+    instance: &'a str,
+    what: &'a str,
+}
+
+impl<'a> Report<'a> {
+    fn of(state: &'a RunState) -> Self {
+        let started = state.started.as_deref();
+        let ended = state.finished.as_ref().map(|f| f.0);
+        let sum = facts::samples(state.checks.values());
+        Self {
+            format: FORMAT,
+            squall: started.map(|s| s.version.as_str()),
+            run: started.map(|s| s.run.as_str()),
+            verdict: facts::verdict(state),
+            reason: state.finished.as_ref().map(|f| f.2.word()),
+            exit_code: facts::verdict(state).map(Verdict::code),
+            text: facts::why(state),
+            began: state.began,
+            ended,
+            duration_ms: state.began.zip(ended).map(|(from, to)| millis(words::between(from, to))),
+            owner: started.map(|s| s.owner.as_str()),
+            file: started.map(|s| s.file.as_str()),
+            seed: started.map(|s| s.seed),
+            repeat: facts::repeat(state),
+            engine: started.map(|s| &s.engine),
+            experiment: facts::experiment(state),
+            phases: phases(state),
+            samples: sum.asked,
+            failed: sum.failed,
+            unasked: sum.unasked,
+            checks: state.checks.iter().map(|(name, check)| CheckOut::of(state, name, check)).collect(),
+            breaches: state.breaches.iter().map(BreachOut::of).collect(),
+            stopping: state.stopping.as_ref().map(|(at, why, text)| StoppingOut { at: *at, reason: why.word(), text }),
+            abort_latency_ms: facts::abort_latency(state).map(|d| d.as_secs_f64() * 1000.0),
+            recovery: RecoveryOut::of(state),
+            hit: state.hit.iter().map(HitOut::of).collect(),
+            spared: state.spared.iter().map(SparedOut::of).collect(),
+            guards: state.guards.iter().map(|(kind, id)| GuardOut { kind: *kind, id }).collect(),
+            deadline: state.deadline,
+            changes: state.changes.iter().map(ChangeOut::of).collect(),
+            left_behind: facts::left_behind(state)
+                .into_iter()
+                .filter_map(|(n, by_hand)| {
+                    let change = &state.changes.get(n)?.change;
+                    Some(LeftOut { n, instance: &change.name, to: change.to.to_string(), by_hand })
+                })
+                .collect(),
+            restored: state
+                .restored
+                .iter()
+                .map(|(instance, differences)| RestoredOut { instance, differences })
+                .collect(),
+            noticed: state.noticed.iter().map(|(at, instance, what)| NoticedOut { at: *at, instance, what }).collect(),
+            warnings: &state.warnings,
+        }
+    }
+}
+
+fn phases(state: &RunState) -> Vec<PhaseOut> {
+    let spans = state.phases.iter().filter_map(|(phase, _)| Some((*phase, state.span_of(*phase)?)));
+    spans
+        .map(|(phase, (began, to))| PhaseOut { phase, began, duration_ms: millis(words::between(began, to)) })
+        .collect()
+}
+
+impl<'a> CheckOut<'a> {
+    fn of(state: &'a RunState, name: &'a str, check: &'a CheckState) -> Self {
+        let sum = facts::samples([check]);
+        let recovered = state.recovery.as_ref().and_then(|r| r.checks.get(name).copied().flatten());
+        Self {
+            name,
+            safety: check.safety,
+            probe: facts::check(state, name).map(|c| c.probe.name()),
+            samples: sum.asked,
+            failed: sum.failed,
+            unasked: sum.unasked,
+            recovery_ms: recovered.map(millis),
+            phases: check.judged.values().map(JudgedOut::of).collect(),
+        }
+    }
+}
+
+impl<'a> JudgedOut<'a> {
+    fn of(judged: &'a Judged) -> Self {
+        Self {
+            phase: judged.phase,
+            samples: judged.samples,
+            failed: judged.failed,
+            unasked: judged.unasked,
+            failures: &judged.failures,
+            unasked_why: &judged.unasked_why,
+            longest_outage_ms: judged.longest_outage_ms,
+            latency_ms: judged.latency,
+            distribution_us: &judged.distribution,
+            expectations: judged.standings.iter().map(StandingOut::of).collect(),
+        }
+    }
+}
+
+impl<'a> StandingOut<'a> {
+    fn of(standing: &'a Standing) -> Self {
+        Self {
+            expectation: &standing.expectation,
+            bound: &standing.bound,
+            measured: &standing.measured,
+            number: standing.number,
+            budget: standing.budget,
+            spent: standing.spent,
+            held: standing.held,
+        }
+    }
+}
+
+impl<'a> BreachOut<'a> {
+    fn of(breach: &'a Breach) -> Self {
+        Self {
+            at: breach.at,
+            phase: breach.phase,
+            check: &breach.check,
+            safety: breach.safety,
+            standing: StandingOut::of(&breach.standing),
+        }
+    }
+}
+
+impl RecoveryOut {
+    fn of(state: &RunState) -> Option<Self> {
+        let recovery = state.recovery.as_ref()?;
+        let x = facts::experiment(state);
+        Some(Self {
+            rto_ms: recovery.rto.map(millis),
+            from: match x.map(|x| x.fault.heal()) {
+                Some(Heal::Itself) => "injection",
+                _ => "revert",
+            },
+            allowed_ms: x.map(|x| millis(x.timing.recovery.0)),
+            recovered: facts::recovered(state),
+        })
+    }
+}
+
+impl<'a> HitOut<'a> {
+    fn of(instance: &'a Instance) -> Self {
+        Self {
+            name: &instance.name,
+            id: &instance.id.0,
+            service: &instance.service,
+            zone: instance.zone.as_deref(),
+            image: instance.image.as_deref(),
+            health: instance.health,
+        }
+    }
+}
+
+impl<'a> SparedOut<'a> {
+    fn of(spared: &'a Spared) -> Self {
+        Self { name: &spared.name, service: &spared.service, zone: spared.zone.as_deref(), why: &spared.why }
+    }
+}
+
+impl<'a> ChangeOut<'a> {
+    fn of(state: &'a ChangeState) -> Self {
+        let (before, to, back) = words::values(&state.change);
+        Self {
+            n: state.change.n,
+            instance: &state.change.name,
+            id: &state.change.instance.0,
+            before,
+            to,
+            back,
+            injected: state.injected.map(|(at, outcome, took)| DoneOut { at, outcome, took_us: micros(took) }),
+            inject_error: state.inject_error.as_deref(),
+            bite: state.bite.as_ref().map(|(at, proven, proof)| BiteOut { at: *at, proven: *proven, proof }),
+            reverted: state.reverted.map(|(at, outcome, by, took)| RevertedOut {
+                at,
+                outcome,
+                by,
+                took_us: micros(took),
+            }),
+            revert_errors: &state.revert_errors,
+            by_hand: state.stuck.as_deref(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,93 @@
+//! The report for programs is what its documentation says, field by field.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use serde_json::Value;
+
+use super::super::fixture;
+use super::*;
+
+/// Documented elsewhere, or keyed by what users name.
+const OPAQUE: [&str; 1] = ["experiment"];
+const KEYED: [&str; 2] = ["checks[].phases[].failures", "checks[].phases[].unasked-why"];
+
+fn paths(value: &Value, at: &str, into: &mut BTreeSet<String>) {
+    match value {
+        Value::Object(map) if !OPAQUE.contains(&at) => {
+            for (key, value) in map {
+                let key = if KEYED.contains(&at) { "*" } else { key };
+                let path = if at.is_empty() { key.to_owned() } else { format!("{at}.{key}") };
+                into.insert(path.clone());
+                paths(value, &path, into);
+            }
+        }
+        Value::Array(items) => items.iter().for_each(|item| paths(item, &format!("{at}[]"), into)),
+        _ => {}
+    }
+}
+
+#[test]
+fn every_field_is_documented_and_every_documented_field_is_there() {
+    let mut produced = BTreeSet::new();
+    for (_, state) in fixture::all() {
+        paths(&serde_json::from_str(&render(&state)).unwrap(), "", &mut produced);
+    }
+    // The fixtures ask everything they want to.
+    produced.insert("checks[].phases[].unasked-why.*".to_owned());
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("docs/report-json.md");
+    let documented: BTreeSet<String> = std::fs::read_to_string(page)
+        .unwrap()
+        .lines()
+        .filter_map(|line| line.strip_prefix("| `")?.split_once('`').map(|(path, _)| path.to_owned()))
+        .collect();
+    let missing: Vec<_> = produced.difference(&documented).collect();
+    let stale: Vec<_> = documented.difference(&produced).collect();
+    assert!(missing.is_empty() && stale.is_empty(), "not documented: {missing:#?}\nnot produced: {stale:#?}");
+}
+
+#[test]
+fn a_field_is_there_even_where_it_has_nothing_to_say() {
+    let keys = |state: &RunState| -> Vec<String> {
+        let value: Value = serde_json::from_str(&render(state)).unwrap();
+        value.as_object().unwrap().keys().cloned().collect()
+    };
+    let empty = keys(&RunState::default());
+    for (name, state) in fixture::all() {
+        assert_eq!(keys(&state), empty, "{name}");
+    }
+}
+
+#[test]
+fn the_fixtures_stay_as_they_are() {
+    for (name, state) in fixture::all().into_iter().filter(|(name, _)| *name != "many") {
+        insta::assert_snapshot!(format!("json-{name}"), render(&state));
+    }
+}
+
+#[test]
+fn verdict_reason_and_exit_code_agree() {
+    for (state, verdict, reason, code) in [
+        (fixture::held(), "held", "hypothesis-held", 0),
+        (fixture::broken(), "broken", "hypothesis-broken", 1),
+        (fixture::no_verdict(), "no-verdict", "baseline-not-met", 3),
+        (fixture::by_guard(), "no-verdict", "runner-died", 3),
+        (fixture::left_behind(), "left-behind", "left-behind", 4),
+    ] {
+        let value: Value = serde_json::from_str(&render(&state)).unwrap();
+        assert_eq!(value["verdict"], verdict);
+        assert_eq!(value["reason"], reason);
+        assert_eq!(value["exit-code"], code);
+    }
+    let value: Value = serde_json::from_str(&render(&fixture::unfinished())).unwrap();
+    assert!(value["verdict"].is_null() && value["exit-code"].is_null());
+}
+
+#[test]
+fn an_abort_is_told_in_milliseconds() {
+    let value: Value = serde_json::from_str(&render(&fixture::broken())).unwrap();
+    assert_eq!(value["abort-latency-ms"], 17.0);
+    let value: Value = serde_json::from_str(&render(&fixture::left_behind())).unwrap();
+    assert!(value["abort-latency-ms"].is_null(), "what is still in place was not aborted");
+    assert_eq!(value["left-behind"][0]["by-hand"], "docker unpause store-1");
+}

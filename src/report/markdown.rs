@@ -1,0 +1,255 @@
+//! The report for a pull request: the verdict in a line, then small tables. No HTML but `<details>`.
+
+use std::fmt::Write as _;
+
+use super::{facts, words};
+use crate::event::Phase;
+use crate::exit::Verdict;
+use crate::state::RunState;
+
+/// From how many rows on a table only counts the rest.
+const SHOWN: usize = 10;
+
+/// The text.
+pub(super) fn render(state: &RunState) -> String {
+    let mut out = String::new();
+    // Writing to a String cannot fail.
+    let _ = write(&mut out, state);
+    out
+}
+
+fn write(out: &mut String, state: &RunState) -> std::fmt::Result {
+    let verdict = facts::verdict(state);
+    writeln!(out, "### {} {}: {}\n", symbol(verdict), words::verdict(verdict), text(facts::name(state)))?;
+    if let Some(x) = facts::experiment(state) {
+        writeln!(out, "> {}\n", text(&x.hypothesis))?;
+    }
+    write!(out, "{}", words::meaning(verdict))?;
+    match (facts::why(state), &state.finished) {
+        (Some(why), Some((_, _, reason, _))) => {
+            writeln!(out, " {} (`{}`)\n", text(&words::sentence(why)), reason.word())?;
+        }
+        (Some(why), None) => writeln!(out, " {}\n", text(&words::sentence(why)))?,
+        (None, _) => writeln!(out, "\n")?,
+    }
+    by_hand(out, state)?;
+    figures(out, state)?;
+    expectations(out, state)?;
+    victims(out, state)?;
+    for warning in &state.warnings {
+        writeln!(out, "- ⚠️ {}", text(warning))?;
+    }
+    if !state.warnings.is_empty() {
+        writeln!(out)?;
+    }
+    if let (Some(command), Some(started)) = (facts::repeat(state), &state.started) {
+        writeln!(out, "<details><summary>Repeat this run</summary>\n")?;
+        writeln!(out, "{}\n", code(&command))?;
+        let engine = &started.engine;
+        writeln!(
+            out,
+            "Run {} on {} {}, squall {}.\n",
+            code(&started.run),
+            engine.kind,
+            text(&engine.version),
+            text(&started.version)
+        )?;
+        writeln!(out, "</details>")?;
+    }
+    Ok(())
+}
+
+fn symbol(verdict: Option<Verdict>) -> &'static str {
+    match verdict {
+        Some(Verdict::Held) => "✅",
+        Some(Verdict::Broken) => "❌",
+        Some(Verdict::NoVerdict) => "⚪",
+        Some(Verdict::LeftBehind) => "🛑",
+        None => "⏳",
+    }
+}
+
+fn by_hand(out: &mut String, state: &RunState) -> std::fmt::Result {
+    let left = facts::left_behind(state);
+    if left.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "**Still in place.** `squall recover` tries again; by hand:\n")?;
+    for (n, command) in left.iter().take(SHOWN) {
+        let Some(change) = state.changes.get(*n) else { continue };
+        let command = command.map(|c| format!(": {}", code(c))).unwrap_or_default();
+        writeln!(out, "- {}{command}", text(&change.change.to_string()))?;
+    }
+    more(out, left.len(), "- ")?;
+    writeln!(out)
+}
+
+fn figures(out: &mut String, state: &RunState) -> std::fmt::Result {
+    let mut cells: Vec<(&str, String)> = Vec::new();
+    if let Some(recovery) = &state.recovery {
+        cells.push(("Recovery", recovery.rto.map_or("not in time".to_owned(), words::span)));
+    }
+    cells.extend(facts::abort_latency(state).map(|d| ("Breach → taken back", words::span(d))));
+    if let Some(spent) = facts::tightest(state) {
+        cells.push((
+            "Tightest budget",
+            format!("{} of {} ({} {})", spent.spent, spent.allowed, spent.check, spent.standing.expectation),
+        ));
+    }
+    let sum = facts::samples(state.checks.values());
+    if sum.asked > 0 {
+        let (asked, failed) = (words::thousands(sum.asked), words::thousands(sum.failed));
+        cells.push(("Samples", format!("{asked}, {failed} failed")));
+    }
+    cells.extend(state.started.as_ref().map(|s| ("Seed", s.seed.to_string())));
+    if cells.is_empty() {
+        return Ok(());
+    }
+    let row = |cells: Vec<String>| format!("| {} |", cells.join(" | "));
+    writeln!(out, "{}", row(cells.iter().map(|c| c.0.to_owned()).collect()))?;
+    writeln!(out, "{}", row(cells.iter().map(|_| "---".to_owned()).collect()))?;
+    writeln!(out, "{}\n", row(cells.iter().map(|c| text(&c.1)).collect()))
+}
+
+/// How every expectation stood: those of the last phase that says something about the hypothesis.
+fn expectations(out: &mut String, state: &RunState) -> std::fmt::Result {
+    let phase = if state.reached(Phase::During) { Phase::During } else { Phase::Baseline };
+    let rows: Vec<_> = state
+        .checks
+        .keys()
+        .flat_map(|name| facts::standings(state, name, phase).into_iter().map(move |s| (name, s)))
+        .collect();
+    if rows.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "| Expectation ({phase}) | Bound | Measured | Budget spent | |\n|---|---|---|---|---|")?;
+    for (name, s) in rows.iter().take(2 * SHOWN) {
+        let budget = s.spent.zip(s.budget).map_or("–".to_owned(), |(spent, budget)| format!("{spent} of {budget}"));
+        let result = if s.held { "✅ held" } else { "❌ broken" };
+        let cells = [format!("{name} {}", s.expectation), s.bound.clone(), s.measured.clone(), budget];
+        writeln!(out, "| {} | {result} |", cells.map(|c| text(&c)).join(" | "))?;
+    }
+    writeln!(out)?;
+    more(out, rows.len().saturating_sub(SHOWN), "")
+}
+
+fn victims(out: &mut String, state: &RunState) -> std::fmt::Result {
+    if state.changes.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "| Hit | Change | Bite | Taken back | Undo |\n|---|---|---|---|---|")?;
+    for change in state.changes.iter().take(SHOWN) {
+        let bite = match &change.bite {
+            Some((_, true, proof)) => format!("proven: {proof}"),
+            Some((_, false, proof)) => format!("none: {proof}"),
+            None => "not proven".to_owned(),
+        };
+        let back = match &change.reverted {
+            Some((at, _, by, _)) => format!("{} by {by}", words::relative(state, *at)),
+            None => "no".to_owned(),
+        };
+        let undo = match state.restored.iter().find(|(name, _)| *name == change.change.name) {
+            Some((_, differences)) if differences.is_empty() => "proven".to_owned(),
+            Some((_, differences)) => format!("differs: {}", differences.join("; ")),
+            None => "not compared".to_owned(),
+        };
+        let (before, to, _) = words::values(&change.change);
+        let cells = [change.change.name.clone(), format!("{before} → {to}"), bite, back, undo];
+        writeln!(out, "| {} |", cells.map(|c| text(&c)).join(" | "))?;
+    }
+    writeln!(out)?;
+    more(out, state.changes.len(), "")?;
+    if !state.spared.is_empty() {
+        let names: Vec<String> = state.spared.iter().take(SHOWN).map(|s| text(&s.name)).collect();
+        let rest = state.spared.len().saturating_sub(SHOWN);
+        let rest = if rest > 0 { format!(" and {rest} more") } else { String::new() };
+        writeln!(out, "Spared: {}{rest}.\n", names.join(", "))?;
+    }
+    Ok(())
+}
+
+fn more(out: &mut String, total: usize, lead: &str) -> std::fmt::Result {
+    match total.saturating_sub(SHOWN) {
+        0 => Ok(()),
+        rest => writeln!(out, "{lead}and {rest} more\n"),
+    }
+}
+
+/// A text that stays one: lines are joined, markup in it is escaped. What stands between backticks stays code.
+fn text(raw: &str) -> String {
+    let parts: Vec<&str> = raw.split('`').collect();
+    if parts.len().is_multiple_of(2) {
+        return escaped(&raw.replace('`', "'"));
+    }
+    // A pipe ends a table's cell even inside code.
+    let part = |(i, part): (usize, &&str)| if i % 2 == 1 { code(part).replace('|', "\\|") } else { escaped(part) };
+    parts.iter().enumerate().map(part).collect()
+}
+
+fn escaped(raw: &str) -> String {
+    let mut out = String::new();
+    for c in raw.chars() {
+        match c {
+            '\n' | '\r' | '\t' => out.push(' '),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '&' => out.push_str("&amp;"),
+            '|' | '\\' | '*' | '_' | '[' | ']' | '#' => {
+                out.push('\\');
+                out.push(c);
+            }
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// A text as code, whatever is in it.
+fn code(raw: &str) -> String {
+    let one_line = raw.replace(['\n', '\r'], " ");
+    if one_line.is_empty() {
+        return one_line;
+    }
+    let longest = one_line.split(|c| c != '`').map(str::len).max().unwrap_or(0);
+    let fence = "`".repeat(longest + 1);
+    let pad = if longest > 0 { " " } else { "" };
+    format!("{fence}{pad}{one_line}{pad}{fence}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    #[test]
+    fn the_fixtures_read_well() {
+        for (name, state) in fixture::all() {
+            insta::assert_snapshot!(format!("markdown-{name}"), render(&state));
+        }
+    }
+
+    #[test]
+    fn it_fits_a_comment() {
+        for (name, state) in fixture::all() {
+            let lines = render(&state).lines().count();
+            assert!(lines < 60, "{name}: {lines} lines");
+        }
+    }
+
+    #[test]
+    fn a_name_cannot_become_markup() {
+        let text = render(&fixture::hostile());
+        let outside_of_code: String = text.split("``").step_by(2).collect();
+        assert!(!outside_of_code.contains("<script"), "{outside_of_code}");
+        // Every row of a table keeps its number of cells.
+        let cells = |l: &str| l.replace("\\|", "").matches('|').count();
+        let mut columns = 0;
+        for line in text.lines() {
+            match line.starts_with('|') {
+                true if columns == 0 => columns = cells(line),
+                true => assert_eq!(cells(line), columns, "{line}"),
+                false => columns = 0,
+            }
+        }
+    }
+}

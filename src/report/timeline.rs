@@ -1,0 +1,154 @@
+//! What happened, in the order in which it happened: the moments of a run, each with a sentence. Pure.
+
+use jiff::Timestamp;
+
+use super::{facts, words};
+use crate::engine::Outcome;
+use crate::state::{ChangeState, RunState};
+
+/// From how many changes on their moments are told together.
+const TOGETHER: usize = 6;
+
+/// What kind of moment it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A phase or a step of the run.
+    Step,
+    /// Something is disturbed.
+    Fault,
+    /// Something is proven.
+    Proof,
+    /// Something is wrong.
+    Alarm,
+    /// Something is taken back or good again.
+    Good,
+}
+
+/// A moment of a run.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Moment {
+    pub(super) at: Timestamp,
+    pub(super) kind: Kind,
+    pub(super) text: String,
+}
+
+/// Every moment, oldest first.
+pub(super) fn moments(state: &RunState) -> Vec<Moment> {
+    let mut out = Vec::new();
+    let mut add = |at: Option<Timestamp>, kind, text: String| {
+        if let Some(at) = at {
+            out.push(Moment { at, kind, text });
+        }
+    };
+    if let Some(started) = &state.started {
+        let engine = &started.engine;
+        add(state.began, Kind::Step, format!("run begins on {} {}", engine.kind, engine.version));
+    }
+    for (phase, at) in &state.phases {
+        add(Some(*at), Kind::Step, format!("phase: {phase}"));
+    }
+    if state.times.targeted.is_some() {
+        let (hit, spared) = (state.hit.len() as u64, state.spared.len() as u64);
+        let text = format!("{} chosen, {} spared", words::count(hit, "instance"), words::thousands(spared));
+        add(state.times.targeted, Kind::Step, text);
+    }
+    if let Some((kind, id)) = state.guards.last() {
+        add(state.times.guarded, Kind::Step, format!("guard stands by: {kind} {id}"));
+    }
+    let changes = words::count(state.changes.len() as u64, "change");
+    add(state.times.planned, Kind::Step, format!("plan is on disk: {changes}"));
+    for breach in &state.breaches {
+        let s = &breach.standing;
+        let which = if breach.safety { "safety breach" } else { "breach" };
+        add(
+            Some(breach.at),
+            Kind::Alarm,
+            format!(
+                "{which} while {}: {} {} {}, measured {}",
+                breach.phase, breach.check, s.expectation, s.bound, s.measured
+            ),
+        );
+    }
+    for (at, instance, what) in &state.noticed {
+        add(Some(*at), Kind::Alarm, format!("{instance}: {what}"));
+    }
+    if let Some((at, why, text)) = &state.stopping {
+        add(Some(*at), Kind::Alarm, format!("stopping ({}): {text}", why.word()));
+    }
+    if let Some(rto) = state.recovery.as_ref().and_then(|r| r.rto) {
+        let text = format!("recovered: steady state is back after {}", words::span(rto));
+        add(facts::recovered(state), Kind::Good, text);
+    } else if state.recovery.is_some() {
+        add(state.times.recovery, Kind::Alarm, "not recovered in time".to_owned());
+    }
+    if state.times.restored.is_some() {
+        let differing = state.restored.iter().filter(|(_, d)| !d.is_empty()).count();
+        let total = words::count(state.restored.len() as u64, "instance");
+        let (kind, text) = match differing {
+            0 => (Kind::Proof, format!("undo proven: {total} as before")),
+            n => (Kind::Alarm, format!("{n} of {total} not as before")),
+        };
+        add(state.times.restored, kind, text);
+    }
+    if let Some((at, verdict, reason, _)) = &state.finished {
+        add(Some(*at), Kind::Step, format!("run ends: {} ({})", verdict.words(), reason.word()));
+    }
+    out.extend(of_changes(&state.changes));
+    out.sort_by_key(|m| m.at);
+    out
+}
+
+fn of_changes(changes: &[ChangeState]) -> Vec<Moment> {
+    let of = |kind, f: &dyn Fn(&ChangeState) -> Option<(Timestamp, String)>, noun: &str| {
+        let all: Vec<(Timestamp, String)> = changes.iter().filter_map(f).collect();
+        if all.len() <= TOGETHER {
+            return all.into_iter().map(|(at, text)| Moment { at, kind, text }).collect::<Vec<_>>();
+        }
+        let (first, last) = (all.iter().map(|m| m.0).min(), all.iter().map(|m| m.0).max());
+        let (Some(first), Some(last)) = (first, last) else { return Vec::new() };
+        let text = format!("{} {noun} within {}", all.len(), words::span(words::between(first, last)));
+        vec![Moment { at: last, kind, text }]
+    };
+    let mut out = of(
+        Kind::Fault,
+        &|c| {
+            let (at, outcome, took) = c.injected.as_ref()?;
+            let how = match outcome {
+                Outcome::Done => format!("took {}", words::span(*took)),
+                Outcome::Already => "was so already".to_owned(),
+                Outcome::Gone => "the instance is gone".to_owned(),
+            };
+            Some((*at, format!("injected: {} ({how})", c.change)))
+        },
+        "changes injected",
+    );
+    out.extend(of(
+        Kind::Alarm,
+        &|c| Some((c.injecting?, format!("{}: not injected: {}", c.change.name, c.inject_error.as_ref()?))),
+        "changes not injected",
+    ));
+    let bite = |want: bool| {
+        move |c: &ChangeState| {
+            let (at, proven, proof) = c.bite.as_ref()?;
+            let word = if *proven { "bite proven" } else { "no bite" };
+            (*proven == want).then(|| (*at, format!("{word}: {} {proof}", c.change.name)))
+        }
+    };
+    out.extend(of(Kind::Proof, &bite(true), "bites proven"));
+    out.extend(of(Kind::Alarm, &bite(false), "changes without a bite"));
+    out.extend(of(
+        Kind::Good,
+        &|c| {
+            let (at, _, by, took) = c.reverted.as_ref()?;
+            let (_, _, back) = words::values(&c.change);
+            Some((*at, format!("taken back by {by}: {} {back} (took {})", c.change.name, words::span(*took))))
+        },
+        "changes taken back",
+    ));
+    out.extend(of(
+        Kind::Alarm,
+        &|c| c.stuck.as_ref().and(c.reverting).map(|at| (at, format!("{}: could not be taken back", c.change.name))),
+        "changes could not be taken back",
+    ));
+    out
+}

@@ -73,7 +73,7 @@ impl Http {
         let contains = self.contains.as_ref().map(|text| ground.text(text)).transpose()?;
         let client = Client::builder()
             .tls_backend_preconfigured(if needs_tls { tls::config(self.ca.as_deref())? } else { tls::unused()? })
-            .dns_resolver(Arc::new(resolve::Resolver))
+            .dns_resolver(Arc::new(resolve::Resolver { timeout: ground.timeout }))
             .redirect(if self.follow { redirect::Policy::limited(10) } else { redirect::Policy::none() })
             .pool_max_idle_per_host(if self.keep_alive { usize::MAX } else { 0 })
             .retry(retry::never())

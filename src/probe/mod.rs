@@ -9,6 +9,8 @@ mod http;
 mod live;
 mod resolve;
 mod tcp;
+#[cfg(test)]
+mod tests;
 mod tls;
 
 use std::time::Duration;

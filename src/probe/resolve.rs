@@ -3,11 +3,13 @@
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, UdpSocket};
+use std::time::Duration;
 
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
-/// The addresses of a host, asked anew each time: a fail-over by name must show.
-pub(super) async fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAddr>> {
+/// The addresses of a host, asked anew each time: a fail-over by name must show. A resolver that is still silent shortly
+/// before the question's `timeout` has failed, so that its silence is not taken for the system's.
+pub(super) async fn addresses(host: &str, port: u16, timeout: Duration) -> io::Result<Vec<SocketAddr>> {
     if let Ok(ip) = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
@@ -15,8 +17,8 @@ pub(super) async fn addresses(host: &str, port: u16) -> io::Result<Vec<SocketAdd
     if host.eq_ignore_ascii_case("localhost") {
         return Ok(vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]);
     }
-    let found: Vec<SocketAddr> = tokio::net::lookup_host((host, port)).await?.collect();
-    Ok(reachable(found))
+    let found = tokio::time::timeout(timeout * 9 / 10, tokio::net::lookup_host((host, port))).await??;
+    Ok(reachable(found.collect()))
 }
 
 /// Leaves out IPv6 where this machine has no route for it and there is another way: "no route from here" to the last
@@ -35,12 +37,15 @@ fn reachable(found: Vec<SocketAddr>) -> Vec<SocketAddr> {
 }
 
 /// The same for the HTTP client.
-pub(super) struct Resolver;
+pub(super) struct Resolver {
+    pub(super) timeout: Duration,
+}
 
 impl Resolve for Resolver {
     fn resolve(&self, name: Name) -> Resolving {
+        let timeout = self.timeout;
         Box::pin(async move {
-            let found = addresses(name.as_str(), 0).await?;
+            let found = addresses(name.as_str(), 0, timeout).await?;
             Ok(Box::new(found.into_iter()) as Addrs)
         })
     }

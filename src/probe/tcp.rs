@@ -49,7 +49,7 @@ impl Ask for Ready {
 
 impl Ready {
     async fn connect(&self) -> Answer {
-        let addresses = match resolve::addresses(&self.host, self.port).await {
+        let addresses = match resolve::addresses(&self.host, self.port, self.timeout).await {
             Ok(addresses) if !addresses.is_empty() => addresses,
             _ => return Answer::CouldNotAsk("cannot resolve the name".to_owned()),
         };

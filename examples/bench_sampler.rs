@@ -1,0 +1,201 @@
+//! Can one process hold 5,000 open-loop HTTP questions a second, and does it see what a stalling server does to people?
+//!
+//! A server on this machine freezes for 100 ms in every second. Whoever asks meanwhile waits for the rest of the freeze,
+//! so the 99th percentile is about 90 ms. The truth is computed from when the questions were due and when the server
+//! really was frozen. A closed-loop client (ten workers, each waits for its answer before it asks again) asks least while
+//! the server is frozen, and so hardly notices.
+//!
+//! `cargo run --release --example bench_sampler [-- RATE SECONDS]` prints one row of a Markdown table.
+#![expect(clippy::print_stdout, reason = "what it measured is its output")]
+#![expect(clippy::cast_precision_loss, reason = "fewer samples than a float can count")]
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use indexmap::IndexMap;
+use squall::engine::sim::Sim;
+use squall::event::Phase;
+use squall::experiment::{Check, Expect, Rate};
+use squall::probe::{Answer, Live, Senses};
+use squall::run::sample::{Sample, Sampler, Series};
+use squall::stack::Stack;
+use squall::steady::Judge;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
+
+const FREEZE: Duration = Duration::from_millis(100);
+const EVERY: Duration = Duration::from_secs(1);
+const WORKERS: usize = 10;
+
+/// When the server was frozen: begin and end.
+type Freezes = Arc<Mutex<Vec<(Instant, Instant)>>>;
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let rate: f64 = arguments.next().map_or(Ok(5000.0), |a| a.parse()).context("RATE is a number per second")?;
+    let length: u64 = arguments.next().map_or(Ok(10), |a| a.parse()).context("SECONDS is a whole number")?;
+    let length = Duration::from_secs(length);
+
+    let freezes = Freezes::default();
+    let port = serve(Arc::clone(&freezes))?;
+    let senses = senses(port)?;
+    let closed = closed_loop(Arc::clone(&senses), length / 3).await;
+    let open = open_loop(senses, Rate(rate), length, &freezes).await?;
+
+    println!(
+        "| wanted/s | sent/s | answered/s | not asked | open-loop p99 | true p99 | off by | closed-loop p99 |\n\
+         |---|---|---|---|---|---|---|---|\n\
+         | {rate} | {:.0} | {:.0} | {:.2} % | {:.1} ms | {:.1} ms | {:.1} % | {closed:.1} ms |",
+        open.sent,
+        open.answered,
+        open.unasked * 100.0,
+        open.p99,
+        open.truth,
+        (open.p99 / open.truth - 1.0).abs() * 100.0,
+    );
+    Ok(())
+}
+
+/// Serves on a thread of its own that freezes as a whole, accepting nothing meanwhile. It ends with the process.
+fn serve(freezes: Freezes) -> anyhow::Result<u16> {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
+    listener.set_nonblocking(true)?;
+    let port = listener.local_addr()?.port();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            let listener = TcpListener::from_std(listener)?;
+            let mut connections = JoinSet::new();
+            let mut freeze = tokio::time::interval_at(tokio::time::Instant::now() + EVERY, EVERY);
+            loop {
+                tokio::select! {
+                    biased;
+                    _ = freeze.tick() => frozen(&freezes),
+                    accepted = listener.accept() => {
+                        connections.spawn(answer(accepted?.0));
+                        while connections.try_join_next().is_some() {}
+                    }
+                }
+            }
+            #[expect(unreachable_code, reason = "names the type of the block's errors")]
+            anyhow::Ok(())
+        })
+    });
+    Ok(port)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a blocked runtime is what is wanted here")]
+fn frozen(freezes: &Freezes) {
+    let begin = Instant::now();
+    std::thread::sleep(FREEZE);
+    freezes.lock().unwrap_or_else(PoisonError::into_inner).push((begin, Instant::now()));
+}
+
+async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
+    let mut request = [0; 1024];
+    while stream.read(&mut request).await? > 0 {
+        stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await?;
+    }
+    Ok(())
+}
+
+fn senses(port: u16) -> anyhow::Result<Arc<dyn Senses>> {
+    let url = format!("http://127.0.0.1:{port}/");
+    let check: Check = serde_json::from_value(serde_json::json!({ "http": { "url": url }, "timeout": "1s" }))?;
+    let nothing = Stack { version: 1, name: "none".to_owned(), services: IndexMap::new() };
+    Ok(Arc::new(Live::new([("it", &check)], Sim::of_stack(&nothing), |_| None)?))
+}
+
+struct Measured {
+    sent: f64,
+    answered: f64,
+    unasked: f64,
+    p99: f64,
+    truth: f64,
+}
+
+async fn open_loop(
+    senses: Arc<dyn Senses>,
+    rate: Rate,
+    length: Duration,
+    freezes: &Freezes,
+) -> anyhow::Result<Measured> {
+    let series = Series { check: "it".to_owned(), rate, timeout: Duration::from_secs(1) };
+    let (sampler, mut arriving) = Sampler::start(vec![series], senses);
+    let origin = sampler.origin().into_std();
+    // A second to warm up, then whole seconds, so that each has one freeze.
+    let from = Duration::from_secs(1);
+    let mut judge = Judge::new("it", false, Phase::Baseline, &Expect::default(), rate, from, length);
+    let (mut dues, mut good) = (Vec::new(), Vec::new());
+    while let Some(sample) = arriving.recv().await {
+        match sample {
+            Sample::Asked { seq, due, .. } => {
+                judge.asked(seq, due);
+                if due >= from && due < from + length {
+                    dues.push(due);
+                } else if due > from + length + Duration::from_secs(2) {
+                    break;
+                }
+            }
+            Sample::Answered { seq, due, end, answer, .. } => {
+                judge.answered(seq, due, end, &answer);
+                if matches!(answer, Answer::Good { .. }) && due >= from && due < from + length {
+                    good.push(end.saturating_sub(due));
+                }
+            }
+        }
+    }
+    sampler.stop().await;
+    let unasked = judge.unasked_share();
+    let judged = judge.finish(from + length).0;
+    let p99 = judged.latency.context("the server never answered")?.p99;
+
+    let freezes = freezes.lock().unwrap_or_else(PoisonError::into_inner);
+    let service = at(&mut good, 0.5);
+    let mut truth: Vec<Duration> = dues
+        .iter()
+        .map(|due| {
+            let at = origin + *due;
+            let frozen = freezes.iter().find(|(begin, end)| *begin <= at && at < *end);
+            frozen.map_or(Duration::ZERO, |(_, end)| *end - at) + service
+        })
+        .collect();
+    Ok(Measured {
+        sent: (judged.samples - judged.unasked) as f64 / length.as_secs_f64(),
+        answered: good.len() as f64 / length.as_secs_f64(),
+        unasked,
+        p99,
+        truth: at(&mut truth, 0.99).as_secs_f64() * 1e3,
+    })
+}
+
+/// The 99th percentile (ms) that clients see who ask again only after the answer.
+async fn closed_loop(senses: Arc<dyn Senses>, length: Duration) -> f64 {
+    let end = Instant::now() + length;
+    let mut workers = JoinSet::new();
+    for _ in 0..WORKERS {
+        let senses = Arc::clone(&senses);
+        workers.spawn(async move {
+            let mut latencies = Vec::new();
+            while Instant::now() < end {
+                let began = Instant::now();
+                senses.ask("it").await;
+                latencies.push(began.elapsed());
+            }
+            latencies
+        });
+    }
+    let mut latencies = workers.join_all().await.concat();
+    at(&mut latencies, 0.99).as_secs_f64() * 1e3
+}
+
+/// The value at a quantile.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a place in the list")]
+fn at(values: &mut [Duration], quantile: f64) -> Duration {
+    values.sort_unstable();
+    let place = (values.len() as f64 * quantile).ceil() as usize;
+    values.get(place.saturating_sub(1)).copied().unwrap_or_default()
+}

@@ -20,17 +20,21 @@ use crate::state::RunState;
 ///
 /// The caller awaits it with a time limit of its own: where the terminal takes nothing, it never comes back.
 pub async fn console(events: Events, out: Output, style: Style) {
+    console_from(RunState::default(), events, out, style).await;
+}
+
+/// The same for a run that somebody takes over: `state` is what is known of it when the events go on.
+pub async fn console_from(state: RunState, events: Events, out: Output, style: Style) {
     on_a_thread(events, move |events| match out {
-        Output::Terminal(term) => live(&events, &term, style),
-        Output::Lines(sink) => plain(&events, &mut Lines::new(sink), style),
+        Output::Terminal(term) => live(state, &events, &term, style),
+        Output::Lines(sink) => plain(state, &events, &mut Lines::new(sink), style),
     })
     .await;
 }
 
 /// One line per happening; every so often how the probes do, by the run's own time.
-fn plain(events: &Receiver<Arc<Stamped>>, lines: &mut Lines, style: Style) {
+fn plain(mut state: RunState, events: &Receiver<Arc<Stamped>>, lines: &mut Lines, style: Style) {
     const HEARTBEAT: Duration = Duration::from_secs(10);
-    let mut state = RunState::default();
     let mut spoke: Option<Timestamp> = None;
     for event in events {
         let Some((happened, elapsed)) = fold(&mut state, &event) else { continue };
@@ -53,9 +57,12 @@ fn plain(events: &Receiver<Arc<Stamped>>, lines: &mut Lines, style: Style) {
     lines.put(&end(&state, 80, style));
 }
 
-/// The lines of an event, and its time since the start. An event that cannot be is the journal's business to refuse.
+/// The lines of an event, and its time since the start.
 fn fold(state: &mut RunState, event: &Stamped) -> Option<(Vec<Line>, Duration)> {
-    state.apply(event).ok()?;
+    if state.apply(event).is_err() {
+        // The journal complains of an event that cannot be; what comes after it must still be seen.
+        state.seq = event.seq + 1;
+    }
     Some((narrate(state, event), since(state.began?, event.at)))
 }
 
@@ -74,10 +81,9 @@ fn end(state: &RunState, width: usize, style: Style) -> String {
 }
 
 /// Lines that stay, and under them a block that is drawn again ten times a second.
-fn live(events: &Receiver<Arc<Stamped>>, term: &Term, style: Style) {
+fn live(mut state: RunState, events: &Receiver<Arc<Stamped>>, term: &Term, style: Style) {
     const FRAME: Duration = Duration::from_millis(100);
     let paint = Paint(style.colour);
-    let mut state = RunState::default();
     let mut screen = Screen::new(term, style);
     let mut newest: Option<(Timestamp, Instant)> = None;
     let mut drawn = Instant::now();
@@ -225,6 +231,44 @@ mod tests {
         let whole = followed(&fixture::held(), usize::MAX, spoken(false)).await;
         let some = followed(&fixture::held(), 400, spoken(false)).await;
         assert!(!some.is_empty() && whole.starts_with(&some) && some.len() <= 400);
+    }
+
+    #[tokio::test]
+    async fn an_output_that_takes_nothing_holds_nobody() {
+        struct Stuck(std::sync::mpsc::Receiver<()>);
+        impl std::io::Write for Stuck {
+            fn write(&mut self, _: &[u8]) -> std::io::Result<usize> {
+                // Until the test lets go.
+                let _ = self.0.recv();
+                Err(std::io::ErrorKind::BrokenPipe.into())
+            }
+            fn flush(&mut self) -> std::io::Result<()> {
+                Ok(())
+            }
+        }
+        let (let_go, stuck) = std::sync::mpsc::channel();
+        let (send, events) = tokio::sync::mpsc::unbounded_channel();
+        for event in fixture::held() {
+            send.send(Arc::new(event)).unwrap();
+        }
+        let show = console(events, Output::Lines(Box::new(Stuck(stuck))), Style::default());
+        tokio::pin!(show);
+        // The run's own thread goes on, and the events are taken all the same.
+        tokio::select! {
+            () = &mut show => panic!("it cannot be done"),
+            () = tokio::time::sleep(Duration::from_millis(20)) => {}
+        }
+        drop(let_go);
+        drop(send);
+        show.await;
+    }
+
+    #[tokio::test]
+    async fn an_event_that_is_missing_hides_none_of_the_others() {
+        let mut run = fixture::held();
+        run.remove(9);
+        let text = followed(&run, usize::MAX, spoken(false)).await;
+        assert!(text.contains("✓ HELD") && text.contains("fault out"), "{text}");
     }
 
     #[tokio::test]

@@ -19,7 +19,7 @@ use std::sync::mpsc;
 
 use ::console::Term;
 
-pub use self::console::console;
+pub use self::console::{console, console_from};
 pub use json::json;
 pub use summary::{summary, verdict};
 

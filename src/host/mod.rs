@@ -3,4 +3,6 @@
 //! Knows no engine, no instance and no run. The only place where `unsafe` may stand.
 
 pub mod command;
+pub mod facts;
+pub mod kernel;
 pub mod process;

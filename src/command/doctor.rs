@@ -1,10 +1,385 @@
-//! `squall doctor`.
+//! `squall doctor`: looks at this machine and says what works, what does not, and what to do about it. Changes nothing.
 
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::cli;
-use crate::store::StateDir;
+use tabled::builder::Builder;
+use tabled::settings::Style as Frame;
 
-pub(super) async fn run(_args: cli::EngineArgs, _state: StateDir) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("in work")
+use crate::cli::EngineArgs;
+use crate::engine::docker::Docker;
+use crate::engine::{Engine as _, EngineError, Kind};
+use crate::exit::Verdict;
+use crate::follow::paint::{Paint, Tone};
+use crate::follow::words::{count, wrap};
+use crate::follow::{Output, Style};
+use crate::host::facts::{CAPABILITIES, Cgroups, Facts, nearest};
+use crate::host::kernel::{Kernel, NETWORK, Presence};
+use crate::journal;
+use crate::run::recover;
+use crate::store::{JOURNAL, StateDir};
+
+/// One thing that was looked at.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Finding {
+    mark: Mark,
+    what: &'static str,
+    found: String,
+    todo: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mark {
+    /// As it should be.
+    Good,
+    /// Something does not work that not everybody needs.
+    Note,
+    /// Experiments cannot run, or something was left behind.
+    Bad,
+}
+
+/// What to do about what no fault of this version uses.
+const LATER: &str = "nothing now: only faults of the network need it";
+
+fn finding(mark: Mark, what: &'static str, found: impl Into<String>, todo: impl Into<String>) -> Finding {
+    Finding { mark, what, found: found.into(), todo: todo.into() }
+}
+
+fn good(what: &'static str, found: impl Into<String>) -> Finding {
+    finding(Mark::Good, what, found, "")
+}
+
+fn note(what: &'static str, found: impl Into<String>, todo: impl Into<String>) -> Finding {
+    finding(Mark::Note, what, found, todo)
+}
+
+fn bad(what: &'static str, found: impl Into<String>, todo: impl Into<String>) -> Finding {
+    finding(Mark::Bad, what, found, todo)
+}
+
+pub(super) async fn run(args: EngineArgs, state: StateDir) -> anyhow::Result<ExitCode> {
+    let facts = Facts::here();
+    let docker = Docker::connect(args.docker_host.as_deref()).await;
+    let mut findings = engines(&docker, args.engine).await;
+    findings.push(user(&facts));
+    findings.push(capabilities(&facts));
+    let listener = listener(&docker).await;
+    findings.push(processes(&facts, listener));
+    findings.push(namespaces(&facts, listener));
+    findings.push(cgroups(&facts));
+    findings.extend(kernel(&Kernel::read(facts.root())));
+    findings.push(state_directory(&facts, state.root()));
+    findings.push(guard(&facts, docker.as_ref().ok()));
+    findings.push(halt(&state));
+    let dead = recover::unfinished(&state);
+    let is_left = dead.as_ref().is_ok_and(|journals| !journals.is_empty());
+    findings.push(leftovers(dead));
+    if let Ok(docker) = &docker {
+        findings.push(markers(docker, &state).await);
+    }
+    let verdict = match findings.iter().any(|f| f.mark == Mark::Bad) {
+        _ if is_left => Verdict::LeftBehind,
+        true => Verdict::NoVerdict,
+        false => Verdict::Held,
+    };
+    let out = Output::stdout();
+    let text = render(&findings, verdict, out.width().min(120), Style::of(&out, false).colour);
+    match writeln!(std::io::stdout(), "{text}") {
+        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.into()),
+        _ => Ok(ExitCode::from(verdict.code())),
+    }
+}
+
+fn render(findings: &[Finding], verdict: Verdict, width: usize, colour: bool) -> String {
+    let paint = Paint(colour);
+    // What the frame, the mark and the names leave.
+    let name = findings.iter().map(|f| f.what.len()).max().unwrap_or(0);
+    let room = width.saturating_sub(name + 11);
+    let mut table = Builder::new();
+    table.push_record(["", "what", "found, and what to do"]);
+    for f in findings {
+        let mark = match f.mark {
+            Mark::Good => paint.on(Tone::Good, "✓"),
+            Mark::Note => paint.on(Tone::Warn, "!"),
+            Mark::Bad => paint.on(Tone::Bad, "✗"),
+        };
+        let mut text: Vec<String> = f.found.lines().flat_map(|line| wrap(line, room)).collect();
+        if !f.todo.is_empty() {
+            let todo = wrap(&f.todo, room.saturating_sub(2));
+            text.extend(todo.iter().enumerate().map(|(i, l)| format!("{} {l}", if i == 0 { "→" } else { " " })));
+        }
+        table.push_record([mark, f.what.to_owned(), text.join("\n")]);
+    }
+    let mut table = table.build();
+    table.with(Frame::rounded());
+    let (tone, last) = match verdict {
+        Verdict::Held => (Tone::Good, "✓ Experiments can run here."),
+        Verdict::LeftBehind => (Tone::Bad, "✗ Something was left behind: `squall recover` takes it back."),
+        Verdict::Broken | Verdict::NoVerdict => (Tone::Bad, "✗ Experiments cannot run here: see the lines with ✗."),
+    };
+    format!("{table}\n{}", paint.on(tone, last))
+}
+
+/// The engines. One that was asked for must work; else it is enough that one does, and the local one always can.
+async fn engines(docker: &Result<Docker, EngineError>, asked: Option<Kind>) -> Vec<Finding> {
+    let mut findings = Vec::new();
+    match docker {
+        Ok(docker) => {
+            let it = docker.describe();
+            findings.push(good("docker engine", format!("yes: {} at {}", it.version, it.address)));
+            findings.push(match docker.details().await {
+                Ok(d) => {
+                    let or = |text: Option<String>| text.unwrap_or_else(|| "unknown".to_owned());
+                    let groups = format!("cgroup v{} by {}", or(d.cgroup_version), or(d.cgroup_driver));
+                    let text = format!("{}; storage {}; {groups}", or(d.system), or(d.storage));
+                    if d.rootless {
+                        note("its host", format!("{text}; rootless"), "`via: host` needs root on its host")
+                    } else {
+                        good("its host", text)
+                    }
+                }
+                Err(e) => note("its host", e.to_string(), ""),
+            });
+        }
+        Err(e) if asked == Some(Kind::Docker) => {
+            findings.push(bad("docker engine", e.to_string(), "or choose `--engine local` or `--engine sim`"));
+        }
+        Err(e) => findings.push(note("docker engine", e.to_string(), "without it: `--stack FILE` or `--engine sim`")),
+    }
+    findings.push(good("local engine", "yes: plain processes from a stack file, no root needed"));
+    findings.push(good("sim engine", "yes: rehearsals, nothing real is touched"));
+    findings
+}
+
+fn user(facts: &Facts) -> Finding {
+    match facts.user() {
+        Some(0) => good("user", "root"),
+        Some(uid) => note("user", format!("user {uid}, not root"), "only `via: host` needs root"),
+        None => note("user", "unknown: /proc cannot be read", "mount /proc"),
+    }
+}
+
+fn capabilities(facts: &Facts) -> Finding {
+    let names = |has: bool| -> Vec<&str> {
+        CAPABILITIES.iter().filter(|c| facts.has(**c).unwrap_or(false) == has).map(|c| c.name).collect()
+    };
+    if facts.has(CAPABILITIES[0]).is_none() {
+        return note("capabilities", "unknown: /proc cannot be read", "mount /proc");
+    }
+    let lacks = names(false);
+    if lacks.is_empty() {
+        return good("capabilities", names(true).join(", "));
+    }
+    let todo = "only `via: host` needs KILL; the others wait for faults of the network. In a container: `--cap-add`";
+    note("capabilities", format!("without {}", lacks.join(", ")), todo)
+}
+
+/// Who listens at an engine's socket, as the kernel tells: 0 where that process is not visible from here. Nothing where
+/// there is no engine, or none on this machine.
+async fn listener(docker: &Result<Docker, EngineError>) -> Option<u32> {
+    let address = docker.as_ref().ok()?.describe().address;
+    let socket = address.strip_prefix("unix://").or_else(|| address.starts_with('/').then_some(&address))?;
+    let peer = tokio::net::UnixStream::connect(socket).await.ok()?.peer_cred().ok()?.pid()?;
+    u32::try_from(peer).ok()
+}
+
+/// Whether the engine's processes are processes here, under the same numbers.
+fn processes(facts: &Facts, listener: Option<u32>) -> Finding {
+    const WHAT: &str = "PID namespace";
+    const TODO: &str = "for `via: host` run on the engine's own host, or in a container with `--pid=host`";
+    let Some(pid) = listener else {
+        return note(WHAT, "unknown: there is no engine's socket on this machine to compare with", TODO);
+    };
+    match facts.shares_pids_with(pid) {
+        Some(true) => good(WHAT, format!("the engine's own (it is process {pid} here)")),
+        Some(false) => note(WHAT, "the engine is in a namespace below this one", TODO),
+        None => note(WHAT, "another one than the engine's", TODO),
+    }
+}
+
+fn namespaces(facts: &Facts, listener: Option<u32>) -> Finding {
+    // The first process may be guarded more closely than any container.
+    let of = listener.filter(|pid| *pid > 0).unwrap_or(1);
+    match facts.opens_network_of(of) {
+        Ok(()) => good("namespaces", format!("can be opened (tried with that of process {of})")),
+        Err(e) => note("namespaces", format!("cannot be opened: {e}"), LATER),
+    }
+}
+
+fn cgroups(facts: &Facts) -> Finding {
+    match facts.cgroups() {
+        Some(Cgroups::V1) => good("cgroups", "version 1"),
+        Some(Cgroups::V2) => good("cgroups", "version 2"),
+        Some(Cgroups::Hybrid) => good("cgroups", "hybrid: version 1 with an empty version 2"),
+        None => note("cgroups", "unknown: /sys/fs/cgroup cannot be seen", "nothing now: only faults of load need it"),
+    }
+}
+
+/// What the kernel has for faults of the network, those with the same answer in one line.
+fn kernel(kernel: &Kernel) -> Vec<Finding> {
+    let release = kernel.release.clone().unwrap_or_else(|| "of unknown release".to_owned());
+    let mut has = Vec::new();
+    let mut others: Vec<(Presence, Vec<&str>)> = Vec::new();
+    for feature in &NETWORK {
+        match kernel.has(feature) {
+            Presence::Yes(_) => has.push(feature.module),
+            presence => match others.iter_mut().find(|(p, _)| *p == presence) {
+                Some((_, modules)) => modules.push(feature.module),
+                None => others.push((presence, vec![feature.module])),
+            },
+        }
+    }
+    let list = if has.is_empty() { String::new() } else { format!("; has {}", has.join(", ")) };
+    let mut findings = vec![good("kernel", release + &list)];
+    findings.extend(others.into_iter().map(|(presence, modules)| {
+        let modules = modules.join(", ");
+        match presence {
+            Presence::No(why) | Presence::Yes(why) => note("kernel lacks", format!("{modules}: {why}"), LATER),
+            Presence::Unknown(why) => note("kernel, unknown", format!("{modules}: {why}"), LATER),
+        }
+    }));
+    findings
+}
+
+/// Whether journals can be kept, so that what was left behind is found again after a reboot.
+fn state_directory(facts: &Facts, root: &Path) -> Finding {
+    const WHAT: &str = "state directory";
+    const ENOUGH: u64 = 64 << 20;
+    let at = nearest(root);
+    let shown = root.display();
+    if at.is_file() {
+        return bad(WHAT, format!("{} is a file", at.display()), "name another one with `--state DIR`");
+    }
+    if let Err(e) = rustix::fs::access(&at, rustix::fs::Access::WRITE_OK | rustix::fs::Access::EXEC_OK) {
+        let what = if at == root { "written to" } else { "made" };
+        return bad(WHAT, format!("{shown} cannot be {what}: {e}"), "name another one with `--state DIR`");
+    }
+    let mount = facts.mount_of(root);
+    let kind = mount.as_ref().map_or("unknown", |m| m.kind.as_str());
+    if facts.goes_with_container(root) {
+        let found = format!("{shown} goes with this container ({kind})");
+        return bad(WHAT, found, format!("mount a volume there: `-v squall:{shown}`"));
+    }
+    let free = rustix::fs::statvfs(&at).ok().map(|s| s.f_bavail.saturating_mul(s.f_frsize));
+    let size = free.map_or_else(|| "unknown".to_owned(), |bytes| format!("{} MiB", bytes >> 20));
+    let exists = if root.is_dir() { "" } else { ", to be made by the first run" };
+    let found = format!("{shown} on {kind}, {size} free{exists}");
+    if matches!(kind, "tmpfs" | "ramfs") {
+        return note(WHAT, found, "it does not survive a reboot: name another one with `--state DIR`");
+    }
+    match free {
+        Some(0) => bad(WHAT, found, "make room: a plan that cannot be written is not carried out"),
+        Some(bytes) if bytes < ENOUGH => note(WHAT, found, "make room: journals and reports go there"),
+        _ => good(WHAT, found),
+    }
+}
+
+/// The kind of guard that a run would get.
+fn guard(facts: &Facts, docker: Option<&Docker>) -> Finding {
+    match (docker.and_then(Docker::own_container), facts.container()) {
+        (Some(own), _) => {
+            let own: String = own.chars().take(12).collect();
+            good("guard", format!("a container: this process lives in container {own}, and a guard must survive that"))
+        }
+        (None, Some(why)) => note(
+            "guard",
+            format!("a process, in a container that no engine here knows ({why})"),
+            "it dies with the container: mount the engine's socket, or run `squall recover` afterwards",
+        ),
+        (None, None) => good("guard", "a process in a session of its own"),
+    }
+}
+
+fn halt(state: &StateDir) -> Finding {
+    match state.halted().first() {
+        Some((note, text)) => {
+            bad("halt note", format!("{}: {text}", note.display()), "`squall resume` when that is over")
+        }
+        None => good("halt note", "none"),
+    }
+}
+
+/// Runs that died and that nobody has taken back.
+fn leftovers(dead: anyhow::Result<Vec<PathBuf>>) -> Finding {
+    const WHAT: &str = "leftovers";
+    let journals = match dead {
+        Ok(journals) => journals,
+        Err(e) => return bad(WHAT, format!("{e:#}"), "make it readable, or name another one with `--state DIR`"),
+    };
+    if journals.is_empty() {
+        return good(WHAT, "none");
+    }
+    let runs: Vec<String> = journals
+        .iter()
+        .map(|path| {
+            let run = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
+            match journal::replay(path) {
+                Ok(state) => format!("{run}: {} not taken back", count(state.outstanding().len(), "change")),
+                Err(e) => format!("{run}: {e}"),
+            }
+        })
+        .collect();
+    bad(WHAT, runs.join("\n"), "`squall recover`")
+}
+
+/// Markers on the engine: of living runs, of dead ones, of runs that are not known here.
+async fn markers(docker: &Docker, state: &StateDir) -> Finding {
+    const WHAT: &str = "markers";
+    let claims = match docker.claims().await {
+        Ok(claims) => claims,
+        Err(e) => return note(WHAT, e.to_string(), ""),
+    };
+    let lives = |run: &str| journal::is_locked(&state.run_dir(run).join(JOURNAL));
+    let (living, others): (Vec<_>, Vec<_>) = claims.iter().partition(|claim| lives(&claim.run));
+    if others.is_empty() {
+        let found = if living.is_empty() { "none".to_owned() } else { format!("{} of living runs", living.len()) };
+        return good(WHAT, found);
+    }
+    let found: Vec<String> =
+        others.iter().map(|c| format!("`{}` by run {} of {} since {}", c.service, c.run, c.owner, c.at)).collect();
+    note(WHAT, found.join("\n"), "where that run is dead: `squall recover --unlock`")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_line_fits_and_says_what_to_do() {
+        let findings = [
+            good(
+                "docker engine",
+                "yes: 20.10.24+dfsg1 (API 1.41) at unix:///run/user/1000/a/very/long/place/of/a.sock",
+            ),
+            note("kernel lacks", "sch_netem", LATER),
+            bad("leftovers", "one\ntwo", "`squall recover`"),
+        ];
+        for width in [60, 80, 120] {
+            let plain = render(&findings, Verdict::LeftBehind, width, false);
+            assert!(plain.lines().all(|l| console::measure_text_width(l) <= width), "{plain}");
+            assert!(plain.contains("→ `squall recover`") && plain.contains("→ nothing now"));
+            let coloured = render(&findings, Verdict::LeftBehind, width, true);
+            assert_eq!(console::strip_ansi_codes(&coloured), plain);
+        }
+    }
+
+    #[test]
+    fn a_directory_that_goes_with_its_container_keeps_no_journal() {
+        let dir = tempfile::tempdir().unwrap();
+        let facts = Facts::under(dir.path());
+        let state = dir.path().join("state");
+        assert_ne!(state_directory(&facts, &state).mark, Mark::Bad);
+        std::fs::write(dir.path().join(".dockerenv"), "").unwrap();
+        let found = state_directory(&facts, &state);
+        assert_eq!(found.mark, Mark::Bad);
+        assert!(found.todo.contains("mount a volume"), "{found:?}");
+    }
+
+    #[test]
+    fn a_kernel_without_netem_is_no_obstacle() {
+        let found = kernel(&Kernel::read(tempfile::tempdir().unwrap().path()));
+        assert!(found.iter().all(|f| f.mark != Mark::Bad));
+        assert!(found.iter().any(|f| f.found.contains("sch_netem") && f.found.contains("can be seen from here")));
+    }
 }

@@ -9,9 +9,9 @@ mod fixture;
 mod json;
 mod live;
 mod narrate;
-mod paint;
+pub(crate) mod paint;
 mod summary;
-mod words;
+pub(crate) mod words;
 
 use std::io::{IsTerminal as _, Write};
 use std::sync::Arc;

@@ -4,7 +4,7 @@ use ::console::Style;
 
 /// What a piece of text means.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Tone {
+pub(crate) enum Tone {
     /// As it should be.
     Good,
     /// Broken, or left behind.
@@ -23,10 +23,10 @@ pub(super) enum Tone {
 
 /// Paints, or does not.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Paint(pub(super) bool);
+pub(crate) struct Paint(pub(crate) bool);
 
 impl Paint {
-    pub(super) fn on(self, tone: Tone, text: &str) -> String {
+    pub(crate) fn on(self, tone: Tone, text: &str) -> String {
         let style = Style::new().force_styling(self.0);
         let style = match tone {
             Tone::Good => style.green(),

@@ -32,7 +32,7 @@ pub(super) fn running(d: Duration) -> String {
 }
 
 /// `1 change`, `3 changes`.
-pub(super) fn count(n: usize, noun: &str) -> String {
+pub(crate) fn count(n: usize, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
@@ -69,7 +69,7 @@ pub(super) fn few(names: &[String], most: usize) -> String {
 }
 
 /// A text in lines of at most `width` columns, broken between words where there are any.
-pub(super) fn wrap(text: &str, width: usize) -> Vec<String> {
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
     let width = width.max(8);
     let mut lines = vec![String::new()];
     for word in text.split_whitespace() {

@@ -39,6 +39,19 @@ pub enum Cgroups {
     Hybrid,
 }
 
+/// Where a file system is mounted.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mount {
+    /// The directory.
+    pub point: PathBuf,
+    /// Which directory of the file system is there.
+    pub of: PathBuf,
+    /// What is mounted: a device, or a word.
+    pub source: String,
+    /// The file system's type: `ext4`, `tmpfs`, `overlay` …
+    pub kind: String,
+}
+
 impl Facts {
     /// This machine.
     #[must_use]
@@ -78,12 +91,12 @@ impl Facts {
         Some(self.status(&pid.to_string(), "NSpid:")?.split_whitespace().count() == 1)
     }
 
-    /// Whether the network namespace of the first process can be opened.
+    /// Whether the network namespace of a process can be opened.
     ///
     /// # Errors
     /// Why it cannot.
-    pub fn opens_network_of_init(&self) -> io::Result<()> {
-        std::fs::File::open(self.root.join("proc/1/ns/net")).map(drop)
+    pub fn opens_network_of(&self, pid: u32) -> io::Result<()> {
+        std::fs::File::open(self.root.join(format!("proc/{pid}/ns/net"))).map(drop)
     }
 
     /// Which control groups there are.
@@ -104,31 +117,32 @@ impl Facts {
     /// What tells that this process lives in a container.
     #[must_use]
     pub fn container(&self) -> Option<&'static str> {
-        let exists = |path: &str| self.root.join(path).exists();
-        let first = self.text("proc/1/environ").unwrap_or_default();
-        if exists(".dockerenv") {
-            Some("/.dockerenv")
-        } else if exists("run/.containerenv") {
-            Some("/run/.containerenv")
-        } else if first.split('\0').any(|v| v.starts_with("container=")) {
-            Some("`container=` in the environment of the first process")
-        } else {
-            None
-        }
+        let marker = ["/.dockerenv", "/run/.containerenv"].into_iter().find(|m| self.root.join(&m[1..]).exists());
+        // A machine that was made from an image has such a file, too; but its root is the root of a disk.
+        let disk = |m: Mount| {
+            m.of == Path::new("/") && m.source.starts_with("/dev/") && !m.source.starts_with("/dev/mapper/docker-")
+        };
+        let machine = self.mount_of(Path::new("/")).is_some_and(disk);
+        marker.filter(|_| !machine)
     }
 
-    /// The type of the file system that a path is on, or would be made on: `ext4`, `tmpfs`, `overlay` …
+    /// Whether what is written to a path is gone with the container that this process lives in.
     #[must_use]
-    pub fn file_system_of(&self, path: &Path) -> Option<String> {
+    pub fn goes_with_container(&self, path: &Path) -> bool {
+        self.container().is_some() && self.mount_of(path).is_none_or(|m| m.point == Path::new("/"))
+    }
+
+    /// The mount that a path is on, or would be made on.
+    #[must_use]
+    pub fn mount_of(&self, path: &Path) -> Option<Mount> {
         let mounts = self.text("proc/self/mountinfo")?;
         let path = nearest(path);
         mounts
             .lines()
             .filter_map(mount)
-            .filter(|(point, _)| path.starts_with(point))
+            .filter(|mount| path.starts_with(&mount.point))
             // Of mounts on the same point, the last one is seen.
-            .max_by_key(|(point, _)| point.as_os_str().as_bytes().len())
-            .map(|(_, kind)| kind)
+            .max_by_key(|mount| mount.point.as_os_str().as_bytes().len())
     }
 
     fn status(&self, pid: &str, key: &str) -> Option<String> {
@@ -147,11 +161,14 @@ pub fn nearest(path: &Path) -> PathBuf {
     path.ancestors().find_map(|p| p.canonicalize().ok()).unwrap_or_else(|| PathBuf::from("/"))
 }
 
-/// Mount point and type of a line of mountinfo: `36 35 98:0 /root /point rw,noatime shared:1 - ext4 /dev/sda rw`.
-fn mount(line: &str) -> Option<(PathBuf, String)> {
+/// Reads a line of mountinfo: `36 35 98:0 /root /point rw,noatime shared:1 - ext4 /dev/sda rw`.
+fn mount(line: &str) -> Option<Mount> {
     let (before, after) = line.split_once(" - ")?;
-    let point = before.split(' ').nth(4)?.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\");
-    Some((PathBuf::from(point), after.split(' ').next()?.to_owned()))
+    let path = |text: &str| PathBuf::from(text.replace("\\040", " ").replace("\\011", "\t").replace("\\134", "\\"));
+    let mut places = before.split(' ').skip(3).map(path);
+    let (of, point) = (places.next()?, places.next()?);
+    let mut what = after.split(' ').map(str::to_owned);
+    Some(Mount { point, of, kind: what.next()?, source: what.next()? })
 }
 
 #[cfg(test)]
@@ -205,9 +222,30 @@ mod tests {
             "1 0 8:1 / / rw - ext4 /dev/sda rw\n2 1 0:5 / /dev rw shared:2 - devtmpfs dev rw\n\
              3 1 0:6 / /dev/null rw - tmpfs t rw\n4 1 0:6 / /de rw - xfs t rw\n",
         )]);
-        let of = |path| facts.file_system_of(Path::new(path));
+        let of = |path| facts.mount_of(Path::new(path)).map(|m| m.kind);
         assert_eq!(of("/dev/not/there"), Some("devtmpfs".to_owned()));
         assert_eq!(of("/not/there"), Some("ext4".to_owned()));
+    }
+
+    #[test]
+    fn a_machine_made_from_an_image_is_no_container() {
+        let of = |mounts: &str| {
+            let (_dir, facts) = machine(&[(".dockerenv", ""), ("proc/self/mountinfo", mounts)]);
+            (facts.container().is_some(), facts.goes_with_container(Path::new("/not/there")))
+        };
+        assert_eq!(of("1 0 254:0 / / rw - ext4 /dev/vda rw\n"), (false, false));
+        assert_eq!(of("1 0 0:30 / / rw - overlay overlay rw\n"), (true, true));
+        assert_eq!(of("1 0 8:1 /var/lib/docker/vfs/dir/1f / rw - ext4 /dev/sda1 rw\n"), (true, true));
+        assert_eq!(of(""), (true, true));
+        let (_dir, plain) = machine(&[("proc/self/mountinfo", "1 0 0:30 / / rw - overlay overlay rw\n")]);
+        assert_eq!(plain.container(), None);
+    }
+
+    #[test]
+    fn a_volume_in_a_container_stays() {
+        let mounts = "1 0 0:30 / / rw - overlay overlay rw\n2 1 8:1 /v/_data /proc rw - ext4 /dev/sda1 rw\n";
+        let (_dir, facts) = machine(&[(".dockerenv", ""), ("proc/self/mountinfo", mounts)]);
+        assert!(!facts.goes_with_container(Path::new("/proc/x")) && facts.goes_with_container(Path::new("/x")));
     }
 
     #[test]
@@ -215,6 +253,6 @@ mod tests {
         let facts = Facts::here();
         assert_eq!(facts.user(), Some(rustix::process::geteuid().as_raw()));
         assert_eq!(facts.shares_pids_with(std::process::id()), Some(true));
-        assert!(facts.file_system_of(Path::new("/proc")).is_some_and(|kind| kind == "proc"));
+        assert!(facts.mount_of(Path::new("/proc")).is_some_and(|m| m.kind == "proc"));
     }
 }

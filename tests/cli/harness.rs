@@ -58,6 +58,12 @@ impl Squall {
         self
     }
 
+    /// More arguments.
+    pub(crate) fn args<I: IntoIterator<Item = S>, S: AsRef<OsStr>>(mut self, args: I) -> Self {
+        self.command.args(args);
+        self
+    }
+
     /// Its directory.
     pub(crate) fn dir(&self) -> &Path {
         self.dir.path()

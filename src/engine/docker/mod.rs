@@ -16,12 +16,14 @@ mod failure;
 mod fake;
 mod guard;
 mod image;
+mod info;
 mod lifecycle;
 mod manual;
 mod observe;
 mod own;
 
 pub use image::PROGRAM;
+pub use info::Details;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

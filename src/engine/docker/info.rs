@@ -1,0 +1,39 @@
+//! What an engine tells of itself, for `squall doctor`.
+
+use super::failure::within;
+use super::{Docker, QUICK};
+use crate::engine::EngineError;
+
+/// What an engine tells of itself, as far as it does.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Details {
+    /// The operating system that it runs on.
+    pub system: Option<String>,
+    /// How images and containers are kept: `overlay2`, `btrfs` …
+    pub storage: Option<String>,
+    /// Who makes control groups: `systemd` or `cgroupfs`.
+    pub cgroup_driver: Option<String>,
+    /// Which version of control groups its containers are in: `1` or `2`.
+    pub cgroup_version: Option<String>,
+    /// Whether it runs without root.
+    pub rootless: bool,
+}
+
+impl Docker {
+    /// Asks the engine about itself.
+    ///
+    /// # Errors
+    /// Where it does not answer.
+    pub async fn details(&self) -> Result<Details, EngineError> {
+        let info = within(QUICK, self.api.info())
+            .await
+            .map_err(|f| f.error(&self.address, || "ask the engine about itself".to_owned()))?;
+        Ok(Details {
+            system: info.operating_system,
+            storage: info.driver,
+            cgroup_driver: info.cgroup_driver.map(|d| d.to_string()),
+            cgroup_version: info.cgroup_version.map(|v| v.to_string()),
+            rootless: info.security_options.is_some_and(|all| all.iter().any(|o| o.contains("rootless"))),
+        })
+    }
+}

@@ -180,7 +180,7 @@ pub fn meant<'a>(written: &str, candidates: impl IntoIterator<Item = &'a str>) -
         .filter_map(|c| {
             let candidate = plain(c);
             let distance = strsim::damerau_levenshtein(&written, &candidate);
-            let part = written.len() >= 3 && candidate.ends_with(&written);
+            let part = written.len() >= 3 && (candidate.starts_with(&written) || candidate.ends_with(&written));
             (distance <= slips || part).then_some((distance, c))
         })
         .min_by_key(|(distance, _)| *distance)

@@ -14,8 +14,16 @@ pub(super) fn syntax(source: &str, at: usize, reason: &str) -> Mistake {
             return Mistake::error(&(from + offset..from + offset + length), title).help(help);
         }
     }
+    // A tab may be noticed one line early.
+    let next = start + line.len() + 1;
+    if let Some(after) = source.get(next..)
+        && let Some((0, length, title, help)) = trap(after.lines().next().unwrap_or_default(), reason)
+        && after.starts_with('\t')
+    {
+        return Mistake::error(&(next..next + length), title).help(help);
+    }
     let end = if at < start + line.len() { at + source[at..].chars().next().map_or(0, char::len_utf8) } else { at };
-    Mistake::error(&(at..end), "this is not YAML").label(short(reason))
+    Mistake::error(&(at..end), "this is not YAML").label(reason)
 }
 
 fn line_at(source: &str, start: usize) -> &str {

@@ -36,7 +36,7 @@ impl Check {
 /// The keys of a check as they stand in the file: one of the probes, and the rest.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
-#[schemars(rename = "Check")]
+#[schemars(rename = "Check", extend("x-exactly-one" = Probe::NAMES))]
 pub(crate) struct CheckKeys {
     /// Ask over HTTP.
     #[serde(default, skip_serializing_if = "Option::is_none")]

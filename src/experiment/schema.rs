@@ -4,7 +4,7 @@
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Map, Value as Json, json};
 
-use super::structure::{ONE, SHORT};
+use super::structure::{EXACTLY_ONE, ONE, SHORT};
 
 /// The long form of a type's files.
 #[must_use]
@@ -37,6 +37,10 @@ fn relax(schema: &mut Json, root: &Json) {
             }
             if object.get("default").is_some_and(|d| d.is_null() || d.is_object() || d.is_array()) {
                 object.remove("default");
+            }
+            if let Some(Json::Array(names)) = object.remove(EXACTLY_ONE) {
+                let each = names.into_iter().map(|name| json!({ "required": [name] })).collect();
+                object.insert("oneOf".to_owned(), Json::Array(each));
             }
             let one = object.remove(ONE).is_some();
             let short = object.remove(SHORT).and_then(|key| key.as_str().map(str::to_owned));

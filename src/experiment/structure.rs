@@ -23,6 +23,9 @@ pub const SHORT: &str = "x-short";
 /// In the schema of a list: one item may stand for a list of one.
 pub const ONE: &str = "x-one";
 
+/// In the schema of a mapping: the keys of which it has exactly one.
+pub const EXACTLY_ONE: &str = "x-exactly-one";
+
 /// Adds what is wrong to `mistakes` and brings `root` into the long form.
 pub fn check(root: &mut Node, schema: &Json, lookup: Lookup<'_>, mistakes: &mut Vec<Mistake>) {
     let mut walk = Walk { schema, lookup, mistakes, path: Vec::new() };
@@ -173,6 +176,9 @@ impl<'a> Walk<'a> {
             }
         }
         let missing: Vec<&str> = shape.required().filter(|r| !entries.iter().any(|e| e.key == *r)).collect();
+        let choice = self.exactly_one(entries, shape, place);
+        flawed |= choice.is_some();
+        self.mistakes.extend(choice);
         node.flawed |= flawed;
         if missing.is_empty() {
             return;
@@ -189,6 +195,20 @@ impl<'a> Walk<'a> {
             }
         }
         self.report(node, mistake);
+    }
+
+    /// What is wrong where a mapping must have exactly one of some keys.
+    fn exactly_one(&self, entries: &[Entry], shape: Shape<'a>, place: &Place<'a>) -> Option<Mistake> {
+        let names: Vec<&str> = shape.schema[EXACTLY_ONE].as_array()?.iter().filter_map(Json::as_str).collect();
+        let mut given = entries.iter().filter(|e| names.contains(&e.key.as_str()));
+        let title = format!("`{}` needs exactly one of {}", self.here(), diagnostic::or(names.iter().copied()));
+        match (given.next(), given.next()) {
+            (None, _) => Some(Mistake::error(&place.key_at, title).label("found none")),
+            (Some(_), None) => None,
+            (Some(first), Some(second)) => {
+                Some(Mistake::error(&second.key_at, title).label("a second one").also(&first.key_at, "the first one"))
+            }
+        }
     }
 
     fn unknown(
@@ -414,10 +434,8 @@ fn lengthen(node: &mut Node, place: &Place<'_>, maps: &[Shape<'_>]) {
     };
     let null = node.is_null();
     if null {
-        // A mapping in which nothing is needed may be left empty.
-        if let [one] = maps
-            && one.required().next().is_none()
-        {
+        // An empty mapping: what it lacks, if anything, is found in it.
+        if maps.len() == 1 {
             node.kind = Kind::Map(Vec::new());
         }
         return;

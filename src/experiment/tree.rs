@@ -143,9 +143,7 @@ pub fn parse(source: &str, mistakes: &mut Vec<Mistake>) -> Result<Node, Mistake>
             hint::syntax(source, at, e.info())
         })?;
         let at = builder.offsets.byte(span.start)..builder.offsets.byte(span.end);
-        if builder.take(event, at)? {
-            break;
-        }
+        builder.take(event, at)?;
     }
     match builder.root {
         Some(root) if !root.is_null() => Ok(root),
@@ -202,17 +200,14 @@ impl<'a> Builder<'a> {
         }
     }
 
-    /// Takes the next event in; true where the rest of the file is not read.
-    fn take(&mut self, event: Event<'_>, at: Range<usize>) -> Result<bool, Mistake> {
+    /// Takes the next event in.
+    fn take(&mut self, event: Event<'_>, at: Range<usize>) -> Result<(), Mistake> {
         match event {
             Event::Nothing | Event::StreamStart | Event::StreamEnd | Event::DocumentEnd => {}
             Event::DocumentStart(_) => {
                 if self.root.is_some() {
-                    self.mistakes.push(
-                        Mistake::error(&at, "a second document begins here")
-                            .help("write one file for each; `---` is not needed"),
-                    );
-                    return Ok(true);
+                    return Err(Mistake::error(&at, "a second document begins here")
+                        .help("write one file for each; `---` is not needed"));
                 }
             }
             Event::Alias(anchor) => {
@@ -240,7 +235,7 @@ impl<'a> Builder<'a> {
                 self.descend(at, anchor, inside)?;
             }
             Event::SequenceEnd | Event::MappingEnd => {
-                let Some(open) = self.open.pop() else { return Ok(false) };
+                let Some(open) = self.open.pop() else { return Ok(()) };
                 let kind = match open.inside {
                     Inside::List(items) => Kind::List(items),
                     Inside::Map { entries, .. } => Kind::Map(entries),
@@ -249,7 +244,7 @@ impl<'a> Builder<'a> {
                 self.close(Node::new(open.at.start..end, kind), open.anchor)?;
             }
         }
-        Ok(false)
+        Ok(())
     }
 
     fn descend(&mut self, at: Range<usize>, anchor: usize, inside: Inside) -> Result<(), Mistake> {

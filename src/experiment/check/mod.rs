@@ -111,8 +111,7 @@ fn header(found: &mut Found<'_>) {
         {
             let at = found.document.value_at(&["name"]);
             found.add(
-                Mistake::error(&at, "`name` cannot be the name of a file")
-                    .label("up to 80 letters, digits, `-`, `_` and `.`"),
+                Mistake::error(&at, "`name` must be a short name").label("up to 80 letters, digits, `-`, `_` and `.`"),
             );
         }
     }

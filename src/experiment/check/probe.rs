@@ -1,9 +1,8 @@
-//! Probes: exactly one for each check, and one that can be asked.
+//! Probes: whether they can be asked.
 
 use regex::Regex;
 
 use super::{Found, Mistake, command, positive};
-use crate::experiment::diagnostic::or;
 use crate::experiment::quantity::{Piece, fill, pieces};
 use crate::experiment::{Rate, Span, Text};
 use crate::probe::{self, Probe};
@@ -16,23 +15,6 @@ pub(super) fn check(found: &mut Found<'_>, path: [&str; 2]) {
     let Some(entry) = found.document.entry(&path) else { return };
     if name.trim().is_empty() {
         found.add(Mistake::error(&entry.key_at, "a probe needs a name"));
-    }
-    let given: Vec<_> = entry.value.entries().iter().filter(|e| Probe::NAMES.contains(&e.key.as_str())).collect();
-    match given.as_slice() {
-        [] if !entry.value.has_mistakes() => {
-            found.add(
-                Mistake::error(&entry.key_at, format!("`{section}.{name}` asks nothing"))
-                    .help(format!("give one of {}", or(Probe::NAMES))),
-            );
-        }
-        [first, second, ..] => {
-            found.add(
-                Mistake::error(&second.key_at, format!("`{section}.{name}` has two probes"))
-                    .also(&first.key_at, "the first")
-                    .help("give each its own name"),
-            );
-        }
-        _ => {}
     }
     if let Some(http) = found.document.part::<probe::Http>(&[section, name, "http"]) {
         self::http(found, &[section, name, "http"], &http);

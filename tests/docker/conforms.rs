@@ -1,8 +1,8 @@
 //! The Docker engine does what every engine must do.
 
 use async_trait::async_trait;
-use squall::engine::Engine;
-use squall::engine::docker::PROGRAM;
+use squall::engine::docker::{Docker, PROGRAM};
+use squall::engine::{Engine, Kind};
 use squall::instance::InstanceId;
 
 use crate::conformance::{Commands, World, conforms};
@@ -35,6 +35,32 @@ impl World for Yard {
     fn service(&self) -> String {
         self.name("shop")
     }
+}
+
+/// Carries every connection on, until it is dropped.
+async fn forward(listener: tokio::net::TcpListener) {
+    let mut connections = tokio::task::JoinSet::new();
+    while let Ok((mut near, _)) = listener.accept().await {
+        connections.spawn(async move {
+            let mut far = tokio::net::UnixStream::connect("/var/run/docker.sock").await.expect("the engine's socket");
+            // How a connection ends is the business of its two ends.
+            let _ = tokio::io::copy_bidirectional(&mut near, &mut far).await;
+        });
+    }
+}
+
+#[tokio::test]
+async fn docker_over_tcp_does_too_and_another_process_finds_it() {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = format!("tcp://{}", listener.local_addr().unwrap());
+    let mut forwarding = tokio::task::JoinSet::new();
+    forwarding.spawn(forward(listener));
+    let mut yard = Yard::new().await;
+    yard.docker = Docker::connect(Some(&address)).await.unwrap();
+    let described = yard.docker.describe();
+    assert_eq!((described.kind, &described.address), (Kind::Docker, &address));
+    yard.docker = Docker::from_description(&described).await.unwrap();
+    conforms(&mut yard).await;
 }
 
 #[tokio::test]

@@ -28,13 +28,17 @@ pub(crate) struct Yard {
     pub(crate) prefix: String,
     /// The image of our own binary.
     pub(crate) image: String,
+    /// Images that are taken away with the yard.
+    pub(crate) extra_images: Vec<String>,
 }
 
 /// What a container is, beside its name. It answers HTTP on port 8080 unless it is told what else to do.
 #[derive(Default)]
 pub(crate) struct Spec {
     pub(crate) command: Vec<&'static str>,
+    pub(crate) image: Option<String>,
     pub(crate) entrypoint: Option<Vec<String>>,
+    pub(crate) env: Vec<String>,
     pub(crate) labels: Vec<(&'static str, String)>,
     pub(crate) restart: Option<RestartPolicyNameEnum>,
     pub(crate) host: HostConfig,
@@ -49,7 +53,7 @@ impl Yard {
         let program = std::path::Path::new(env!("CARGO_BIN_EXE_squall"));
         let image = docker.image_of(program, &repository()).await.expect("an image of our own binary");
         *in_use += 1;
-        Self { docker, api, prefix, image }
+        Self { docker, api, prefix, image, extra_images: Vec::new() }
     }
 
     /// Starts a container that is up when this returns.
@@ -66,7 +70,8 @@ impl Yard {
         labels.insert("squall.test".to_owned(), self.prefix.clone());
         let restart_policy = spec.restart.map(|name| RestartPolicy { name: Some(name), maximum_retry_count: None });
         let body = ContainerCreateBody {
-            image: Some(self.image.clone()),
+            image: Some(spec.image.unwrap_or_else(|| self.image.clone())),
+            env: Some(spec.env),
             entrypoint: spec.entrypoint,
             cmd: Some(command.into_iter().map(str::to_owned).collect()),
             labels: Some(labels),
@@ -116,7 +121,7 @@ fn repository() -> String {
 }
 
 /// Takes everything of a test away.
-async fn clear(prefix: &str, image: &str) -> Result<(), Box<dyn std::error::Error>> {
+async fn clear(prefix: &str, image: &str, extra_images: &[String]) -> Result<(), Box<dyn std::error::Error>> {
     let api = bollard::Docker::connect_with_unix_defaults()?;
     let filters = HashMap::from([("label", vec![format!("squall.test={prefix}")])]);
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
@@ -128,6 +133,9 @@ async fn clear(prefix: &str, image: &str) -> Result<(), Box<dyn std::error::Erro
     for claim in docker.claims().await?.into_iter().filter(|c| c.service.starts_with(prefix)) {
         docker.release(&claim.service, &claim.run).await?;
     }
+    for extra in extra_images {
+        docker.remove_image(extra).await?;
+    }
     let mut in_use = IN_USE.lock().await;
     *in_use -= 1;
     if *in_use == 0 {
@@ -138,11 +146,11 @@ async fn clear(prefix: &str, image: &str) -> Result<(), Box<dyn std::error::Erro
 
 impl Drop for Yard {
     fn drop(&mut self) {
-        let (prefix, image) = (self.prefix.clone(), self.image.clone());
+        let (prefix, image, extra) = (self.prefix.clone(), self.image.clone(), std::mem::take(&mut self.extra_images));
         // A thread of its own, because a runtime's thread may not wait for another runtime.
         let cleared = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(clear(&prefix, &image)).map_err(|e| e.to_string())
+            runtime.block_on(clear(&prefix, &image, &extra)).map_err(|e| e.to_string())
         })
         .join();
         if !matches!(cleared, Ok(Ok(()))) {

@@ -10,4 +10,5 @@ mod conforms;
 mod crash;
 mod guard;
 mod image;
+mod inside;
 mod lifecycle;

@@ -1,0 +1,75 @@
+//! Squall in a container itself: it knows which one it is, and whether it could crash others from there.
+//!
+//! This test program goes into a container as an image of itself, and runs one of its tests there.
+
+use bollard::models::HostConfig;
+use bollard::query_parameters::WaitContainerOptions;
+use futures_util::TryStreamExt as _;
+use squall::engine::docker::Docker;
+use squall::engine::{Ability, Engine as _, EngineError, Outcome, Tag};
+use squall::instance::{InstanceId, Kill, Setting, Signal, Trait, Via};
+
+use crate::harness::{Spec, Yard};
+
+const CRASH: Setting = Setting::Killed(Kill { signal: Signal::SigKill, via: Via::Host });
+
+/// Runs `inside::from_within` in a container of its own; its exit status says whether it passed.
+async fn passes_within(pid_mode: Option<&str>) {
+    let mut yard = Yard::new().await;
+    let image = yard.docker.own_image(&yard.prefix).await.expect("an image of this test program");
+    yard.extra_images.push(image.clone());
+    let victim = yard.start("victim", Spec::default()).await;
+    let spec = Spec {
+        image: Some(image),
+        command: vec!["--ignored", "--exact", "inside::from_within", "--nocapture"],
+        env: vec![format!("VICTIM={victim}"), format!("CAN_CRASH={}", pid_mode.is_some())],
+        host: HostConfig {
+            binds: Some(vec!["/var/run/docker.sock:/var/run/docker.sock".to_owned()]),
+            pid_mode: pid_mode.map(str::to_owned),
+            ..HostConfig::default()
+        },
+        ..Spec::default()
+    };
+    let runner = yard.start("runner", spec).await;
+    let ended = yard.api.wait_container(&runner.0, None::<WaitContainerOptions>).try_collect::<Vec<_>>().await;
+    if let Err(e) = ended {
+        let options = bollard::query_parameters::LogsOptionsBuilder::new().stdout(true).stderr(true).build();
+        let log: Vec<_> = yard.api.logs(&runner.0, Some(options)).try_collect().await.expect("a log");
+        panic!("{e}: {}", log.iter().map(ToString::to_string).collect::<String>());
+    }
+    assert_eq!(yard.look(&victim).await.is_running(), pid_mode.is_none(), "crashed where that is possible, else left");
+}
+
+#[tokio::test]
+async fn in_a_container_of_its_own_it_knows_itself_and_refuses_to_crash_others() {
+    passes_within(None).await;
+}
+
+#[tokio::test]
+async fn in_the_hosts_pid_namespace_it_can_crash_others() {
+    passes_within(Some("host")).await;
+}
+
+#[tokio::test]
+#[ignore = "runs inside a container that another test makes"]
+async fn from_within() {
+    let variable = |name| std::env::var(name).expect("set by the test outside");
+    let victim = InstanceId(variable("VICTIM"));
+    let docker = Docker::connect(None).await.unwrap();
+    let own = docker.own_container().expect("it runs in a container of this engine").to_owned();
+    let hostname = std::fs::read_to_string("/etc/hostname").unwrap();
+    assert!(own.len() == 64 && own.starts_with(hostname.trim()), "{own} {hostname}");
+    let all = docker.observe().await.unwrap();
+    let traits = |id: &str| &all.iter().find(|i| i.id.0 == id).expect("it is observed").traits;
+    assert!(traits(&own).contains(&Trait::Ours));
+    assert!(!traits(&victim.0).contains(&Trait::Ours));
+
+    let crashed = docker.set(&Tag { run: "within".to_owned(), change: 0 }, &victim, &CRASH).await;
+    if variable("CAN_CRASH") == "true" {
+        assert_eq!(docker.can(&CRASH), Ability::Yes);
+        assert_eq!(crashed.unwrap(), Outcome::Done);
+    } else {
+        assert!(matches!(docker.can(&CRASH), Ability::No(why) if why.contains("--pid=host")));
+        assert!(matches!(crashed, Err(EngineError::Refused { .. })));
+    }
+}

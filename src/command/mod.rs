@@ -1,6 +1,7 @@
 //! One file per subcommand: the only place where things are wired together.
 
 mod completions;
+mod connect;
 mod demo;
 mod doctor;
 mod guard;
@@ -11,6 +12,7 @@ mod plan;
 mod recover;
 mod report;
 mod run;
+mod run_stack;
 mod schema;
 mod serve;
 mod stack;

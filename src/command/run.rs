@@ -1,10 +1,202 @@
 //! `squall run`.
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what people see")]
 
+use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
-use crate::cli;
+use anyhow::Context;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinSet;
+use tokio::time::{sleep, timeout};
+
+use super::connect::{Reached, journal_in, reach};
+use super::run_stack::RunStack;
+use super::{halt, load, recover};
+use crate::cli::{self, Format, GuardChoice};
+use crate::event::Reason;
+use crate::exit::Verdict;
+use crate::experiment::Experiment;
+use crate::follow::{self, Output, Style};
+use crate::journal::Recorder;
+use crate::report;
+use crate::run::abort::{Abort, AbortHandle, Level, abort};
+use crate::run::{self, Task, World};
 use crate::store::StateDir;
 
-pub(super) async fn run(_args: cli::Run, _state: StateDir) -> anyhow::Result<ExitCode> {
-    anyhow::bail!("in work")
+pub(super) async fn run(args: cli::Run, state: StateDir) -> anyhow::Result<ExitCode> {
+    let x = match load::experiment(&args.file) {
+        Ok(reading) => {
+            if !args.quiet && args.format == Format::Text && !reading.warnings.is_empty() {
+                eprintln!("{}\n", reading.warnings.render(load::styled()));
+            }
+            reading.value
+        }
+        Err(trouble) => {
+            eprintln!("{trouble}");
+            return Ok(ExitCode::from(crate::exit::INVALID));
+        }
+    };
+    let how = How { seed: args.seed, format: args.format, quiet: args.quiet, guard: args.guard, grace: args.grace };
+    let reached = match reach(&args.engine, Some(&x), &state).await {
+        Ok(reached) => reached,
+        // Not a mistake of the file or the command line: the world is not as it should be.
+        Err(e) => return Ok(no_verdict(&format!("{e:#}"))),
+    };
+    let stack = RunStack::up(&reached, args.engine.stack.as_deref(), &state).await?;
+    let result = experiment(&x, &args.file.display().to_string(), &reached, &state, &how).await;
+    if let Some(stack) = stack {
+        stack.down().await?;
+    }
+    result.map(|(verdict, _)| ExitCode::from(verdict.code()))
+}
+
+/// How an experiment is run and shown.
+#[derive(Debug, Clone)]
+pub(crate) struct How {
+    pub(crate) seed: Option<u64>,
+    pub(crate) format: Format,
+    pub(crate) quiet: bool,
+    pub(crate) guard: GuardChoice,
+    pub(crate) grace: Duration,
+}
+
+impl Default for How {
+    fn default() -> Self {
+        Self { seed: None, format: Format::Text, quiet: false, guard: GuardChoice::Auto, grace: Duration::from_mins(1) }
+    }
+}
+
+/// Runs one experiment on an engine that answers: with its journal, its guard, its followers and its reports. Tells the
+/// verdict and the run's directory.
+///
+/// # Errors
+/// Where it cannot even begin; nothing has been touched then.
+pub(crate) async fn experiment(
+    x: &Experiment,
+    file: &str,
+    reached: &Reached,
+    state: &StateDir,
+    how: &How,
+) -> anyhow::Result<(Verdict, Option<PathBuf>)> {
+    if let Some(note) = halt::note(state) {
+        no_verdict(&format!("runs are halted: {note}; `squall resume` allows them again"));
+        return Ok((Verdict::NoVerdict, None));
+    }
+    match recover::before_run(reached, state).await {
+        Ok(lines) => lines.iter().for_each(|line| eprintln!("{line}")),
+        Err(e) => {
+            no_verdict(&format!("what an earlier run left behind cannot be taken back: {e:#}"));
+            return Ok((Verdict::LeftBehind, None));
+        }
+    }
+    let world = World {
+        engine: reached.engine(),
+        senses: reached.senses(x)?,
+        sentry: reached.sentry(how.guard, state)?,
+        owner: owner(),
+        grace: how.grace,
+    };
+    let (rec, id) = begin(x, state)?;
+    let dir = state.run_dir(&id);
+    let mut followers = JoinSet::new();
+    let (output, style) = match how.format {
+        Format::Text => {
+            let output = Output::stdout();
+            let style = Style::of(&output, how.quiet);
+            (output, style)
+        }
+        Format::Json => (Output::Lines(Box::new(std::io::stdout())), Style::default()),
+    };
+    match how.format {
+        Format::Text => followers.spawn(follow::console(rec.follow(), output, style)),
+        Format::Json => followers.spawn(follow::json(rec.follow(), output)),
+    };
+
+    let (handle, abort) = abort();
+    let mut watchers = JoinSet::new();
+    watchers.spawn(heed_signals(handle.clone())?);
+    watchers.spawn(heed_halt(handle, state.clone()));
+    let seed = how.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let task = Task { run: &id, experiment: x, file, seed };
+    let verdict = tokio::select! {
+        verdict = run::run(&task, &world, &rec, &abort) => verdict?,
+        () = left(&abort) => {
+            eprintln!("left at once: the guard takes everything back; `squall list` tells when it has");
+            return Ok((Verdict::NoVerdict, Some(dir)));
+        }
+    };
+    watchers.shutdown().await;
+
+    let reports = rec.read(|state| report::write_all(state, &dir));
+    rec.dismiss();
+    // A terminal that is stuck does not hold the exit code back.
+    let _ = timeout(Duration::from_secs(3), followers.join_all()).await;
+    match reports {
+        Ok(_) if how.format == Format::Text => {
+            let report = dir.join("report.html");
+            if how.quiet { println!("{}", report.display()) } else { println!("report: {}", report.display()) }
+        }
+        Ok(_) => {}
+        Err(e) => eprintln!("warning: the reports could not be written: {e:#}; `squall report {id}` tries again"),
+    }
+    Ok((verdict, Some(dir)))
+}
+
+/// A journal for a new run. Its id begins with the time, so that the order of the names is that of the runs.
+fn begin(x: &Experiment, state: &StateDir) -> anyhow::Result<(Recorder, String)> {
+    let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
+    let id = format!("{now}-{}-{:04x}", x.name, rand::random::<u16>());
+    let rec = Recorder::create(&journal_in(&state.run_dir(&id)))
+        .context("without a journal nothing may be touched; --state DIR names another place for it")?;
+    Ok((rec, id))
+}
+
+/// The first signal takes everything back, the second does not wait for probes, the third leaves at once.
+fn heed_signals(handle: AbortHandle) -> anyhow::Result<impl Future<Output = ()>> {
+    let mut int = signal(SignalKind::interrupt()).context("cannot heed SIGINT")?;
+    let mut term = signal(SignalKind::terminate()).context("cannot heed SIGTERM")?;
+    let mut hup = signal(SignalKind::hangup()).context("cannot heed SIGHUP")?;
+    Ok(async move {
+        loop {
+            let name = tokio::select! {
+                Some(()) = int.recv() => "SIGINT",
+                Some(()) = term.recv() => "SIGTERM",
+                Some(()) = hup.recv() => "SIGHUP",
+                else => return,
+            };
+            handle.press(Reason::Interrupted, &format!("stopped by {name}"));
+        }
+    })
+}
+
+/// How often the halt note is looked for.
+const HALT: Duration = Duration::from_millis(100);
+
+async fn heed_halt(handle: AbortHandle, state: StateDir) {
+    loop {
+        sleep(HALT).await;
+        if let Some(note) = halt::note(&state) {
+            handle.stop(Level::TakeBack, Reason::Halted, &format!("halted: {note}"));
+            return;
+        }
+    }
+}
+
+async fn left(abort: &Abort) {
+    abort.asked(Level::Leave).await;
+}
+
+/// Who runs it, for others who meet its marker: user and host.
+fn owner() -> String {
+    let user = std::env::var("USER")
+        .or_else(|_| std::env::var("LOGNAME"))
+        .unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw()));
+    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    format!("{user}@{host}")
+}
+
+pub(super) fn no_verdict(text: &str) -> ExitCode {
+    eprintln!("no verdict: {text}");
+    ExitCode::from(Verdict::NoVerdict.code())
 }

@@ -24,6 +24,7 @@ impl Docker {
         own: &str,
         program: &Path,
         journal: &Path,
+        deadline: jiff::Timestamp,
         run: &str,
     ) -> Result<String, EngineError> {
         let attempt = || "start the guard as a container".to_owned();
@@ -31,7 +32,7 @@ impl Docker {
         let refused = |why: String| EngineError::Refused { attempt: attempt(), why };
         let ours = self.inspect(own).await.map_err(error)?;
         let ours = ours.ok_or_else(|| refused(format!("container {own} does not exist")))?;
-        let body = guard_like(&ours, own, program, journal, run).map_err(refused)?;
+        let body = guard_like(&ours, own, program, journal, deadline, run).map_err(refused)?;
         let name = format!("squall-guard-{run}");
         let options = || Some(CreateContainerOptionsBuilder::new().name(&name).build());
         let made = match within(QUICK, self.api.create_container(options(), body.clone())).await {
@@ -99,6 +100,7 @@ fn guard_like(
     own: &str,
     program: &Path,
     journal: &Path,
+    deadline: jiff::Timestamp,
     run: &str,
 ) -> Result<ContainerCreateBody, String> {
     let lasting = |m: &&MountPoint| m.typ.as_deref() != Some("tmpfs");
@@ -112,7 +114,8 @@ fn guard_like(
     }
     let config = ours.config.clone().unwrap_or_default();
     let host = ours.host_config.clone().unwrap_or_default();
-    let command = ["guard", "--journal", &journal.display().to_string(), "--runner-container", own];
+    let (journal, deadline) = (journal.display().to_string(), deadline.to_string());
+    let command = ["guard", "--journal", &journal, "--deadline", &deadline, "--runner-container", own];
     let mut labels = HashMap::from([("squall.run".to_owned(), run.to_owned())]);
     labels.insert("squall.guard".to_owned(), own.to_owned());
     Ok(ContainerCreateBody {
@@ -163,11 +166,15 @@ mod tests {
         let mounts = serde_json::json!([{ "Type": "volume", "Name": "state", "Destination": "/var/lib/squall" }]);
         let program = Path::new("/usr/local/bin/squall");
         let journal = "/var/lib/squall/runs/r/journal.ndjson";
-        let body = guard_like(&runner(&mounts), "own", program, Path::new(journal), "r").unwrap();
+        let body =
+            guard_like(&runner(&mounts), "own", program, Path::new(journal), jiff::Timestamp::UNIX_EPOCH, "r").unwrap();
         let host = body.host_config.unwrap();
         assert_eq!(body.image.as_deref(), Some("sha256:1"), "the very same image, whatever its tag says now");
         assert_eq!(body.entrypoint.unwrap(), ["/usr/local/bin/squall"]);
-        assert_eq!(body.cmd.unwrap(), ["guard", "--journal", journal, "--runner-container", "own"]);
+        assert_eq!(
+            body.cmd.unwrap(),
+            ["guard", "--journal", journal, "--deadline", "1970-01-01T00:00:00Z", "--runner-container", "own"]
+        );
         assert_eq!((host.network_mode.as_deref(), host.pid_mode.as_deref()), (Some("host"), Some("host")));
         assert_eq!(host.volumes_from.unwrap(), ["own"]);
         assert_eq!(host.restart_policy, None);
@@ -182,7 +189,8 @@ mod tests {
             serde_json::json!([{ "Type": "bind", "Destination": "/var/lib/squal" }]),
         ] {
             let (program, journal) = (Path::new("/squall"), Path::new("/var/lib/squall/j"));
-            let why = guard_like(&runner(&mounts), "own", program, journal, "r").unwrap_err();
+            let deadline = jiff::Timestamp::UNIX_EPOCH;
+            let why = guard_like(&runner(&mounts), "own", program, journal, deadline, "r").unwrap_err();
             assert!(why.contains("volume"), "{why}");
         }
     }

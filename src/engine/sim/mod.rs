@@ -78,6 +78,12 @@ impl Sim {
         })
     }
 
+    /// A world with nothing in it.
+    #[must_use]
+    pub fn nowhere() -> Arc<Self> {
+        Self::of_stack(&Stack { version: 1, name: "nowhere".to_owned(), services: indexmap::IndexMap::new() })
+    }
+
     /// A plausible world for an experiment without a stack: three instances of the target's service in three zones.
     #[must_use]
     pub fn of_experiment(x: &Experiment) -> Arc<Self> {

@@ -13,6 +13,7 @@ pub mod radius;
 pub mod read;
 pub mod schema;
 pub mod selector;
+mod shape;
 pub mod structure;
 pub mod tree;
 

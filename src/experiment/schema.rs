@@ -4,7 +4,7 @@
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Map, Value as Json, json};
 
-use super::structure::{EXACTLY_ONE, ONE, SHORT};
+use super::shape::{EXACTLY_ONE, ONE, SHORT};
 
 /// The long form of a type's files.
 #[must_use]

@@ -13,23 +13,16 @@ use serde_yaml::Value;
 
 use super::diagnostic::{self, Mistake, meant, short};
 use super::quantity::{Piece, fill, pieces};
+use super::shape::{EXACTLY_ONE, Shape, in_words, lengthen, shapes};
 use super::tree::{Entry, Kind, Node};
 
 /// Knows the value of every variable.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// In a schema: the key that a value stands for where it is not a mapping (`http: URL` is `http: { url: URL }`).
-pub const SHORT: &str = "x-short";
-/// In the schema of a list: one item may stand for a list of one.
-pub const ONE: &str = "x-one";
-
-/// In the schema of a mapping: the keys of which it has exactly one.
-pub const EXACTLY_ONE: &str = "x-exactly-one";
-
 /// Adds what is wrong to `mistakes` and brings `root` into the long form.
 pub fn check(root: &mut Node, schema: &Json, lookup: Lookup<'_>, mistakes: &mut Vec<Mistake>) {
     let mut walk = Walk { schema, lookup, mistakes, path: Vec::new() };
-    let shapes = walk.shapes(schema);
+    let shapes = shapes(schema, schema);
     walk.place(root, &Place { key_at: 0..0, shapes, above: None });
 }
 
@@ -40,14 +33,6 @@ struct Walk<'a> {
     path: Vec<String>,
 }
 
-/// One alternative of what may stand at a place.
-#[derive(Clone, Copy)]
-struct Shape<'a> {
-    /// The type's name, where it has one.
-    name: &'a str,
-    schema: &'a Json,
-}
-
 /// Where a value stands, and what may stand there.
 struct Place<'a> {
     key_at: Range<usize>,
@@ -56,55 +41,7 @@ struct Place<'a> {
     above: Option<&'a Map<String, Json>>,
 }
 
-impl<'a> Shape<'a> {
-    fn is(self, kind: &str) -> bool {
-        match &self.schema["type"] {
-            Json::String(one) => one == kind,
-            Json::Array(many) => many.iter().any(|k| k == kind),
-            _ => false,
-        }
-    }
-
-    fn properties(self) -> Option<&'a Map<String, Json>> {
-        self.schema["properties"].as_object()
-    }
-
-    fn required(self) -> impl Iterator<Item = &'a str> {
-        self.schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str)
-    }
-
-    /// The words it allows, where it allows only certain words.
-    fn words(self) -> Option<Vec<&'a str>> {
-        if let Some(word) = self.schema["const"].as_str() {
-            return Some(vec![word]);
-        }
-        self.schema["enum"].as_array().map(|words| words.iter().filter_map(Json::as_str).collect())
-    }
-}
-
 impl<'a> Walk<'a> {
-    /// The alternatives of a schema, references followed.
-    fn shapes(&self, schema: &'a Json) -> Vec<Shape<'a>> {
-        let mut shape = Shape { name: "", schema };
-        while let Some(reference) = shape.schema["$ref"].as_str() {
-            let Some(target) = reference.strip_prefix('#').and_then(|pointer| self.schema.pointer(pointer)) else {
-                break;
-            };
-            shape = Shape { name: reference.rsplit('/').next().unwrap_or_default(), schema: target };
-        }
-        for several in ["anyOf", "oneOf"] {
-            if let Some(alternatives) = shape.schema[several].as_array() {
-                return alternatives
-                    .iter()
-                    .flat_map(|a| self.shapes(a))
-                    .filter(|s| s.schema["type"] != "null")
-                    .map(|s| if s.name.is_empty() { Shape { name: shape.name, ..s } } else { s })
-                    .collect();
-            }
-        }
-        vec![shape]
-    }
-
     fn here(&self) -> String {
         self.path.join(".")
     }
@@ -121,7 +58,7 @@ impl<'a> Walk<'a> {
 
     fn place(&mut self, node: &mut Node, place: &Place<'a>) {
         let maps: Vec<Shape<'a>> = place.shapes.iter().copied().filter(|s| s.is("object")).collect();
-        lengthen(node, place, &maps);
+        lengthen(node, &place.shapes);
         match &mut node.kind {
             Kind::Map(_) => match maps.as_slice() {
                 [] => self.wrong_kind(node, place),
@@ -131,7 +68,7 @@ impl<'a> Walk<'a> {
             Kind::List(items) => match place.shapes.iter().find(|s| s.is("array")) {
                 None => self.wrong_kind(node, place),
                 Some(list) => {
-                    let shapes = self.shapes(&list.schema["items"]);
+                    let shapes = shapes(self.schema, &list.schema["items"]);
                     for item in items {
                         self.place(item, &Place { key_at: item.at.clone(), shapes: shapes.clone(), above: None });
                     }
@@ -168,7 +105,7 @@ impl<'a> Walk<'a> {
             match child {
                 Some(schema) => {
                     self.path.push(key.clone());
-                    let place = Place { key_at: key_at.clone(), shapes: self.shapes(schema), above: known };
+                    let place = Place { key_at: key_at.clone(), shapes: shapes(self.schema, schema), above: known };
                     self.place(value, &place);
                     self.path.pop();
                 }
@@ -227,8 +164,9 @@ impl<'a> Walk<'a> {
         if entry.key == "<<" {
             return mistake.help("merge keys are not read; an alias (`key: *name`) stands for a whole value");
         }
-        let has_it =
-            |schema| self.shapes(schema).iter().any(|s| s.properties().is_some_and(|p| p.contains_key(&entry.key)));
+        let has_it = |schema| {
+            shapes(self.schema, schema).iter().any(|s| s.properties().is_some_and(|p| p.contains_key(&entry.key)))
+        };
         let below: Vec<&str> = known
             .into_iter()
             .flatten()
@@ -277,7 +215,7 @@ impl<'a> Walk<'a> {
         }
         if let Some(schema) = kinds.iter().filter_map(|k| k.properties()).find_map(|p| p.get(&entry.key)) {
             self.path.push(entry.key.clone());
-            let place = Place { key_at: entry.key_at.clone(), shapes: self.shapes(schema), above: None };
+            let place = Place { key_at: entry.key_at.clone(), shapes: shapes(self.schema, schema), above: None };
             self.place(&mut entry.value, &place);
             self.path.pop();
         }
@@ -292,7 +230,7 @@ impl<'a> Walk<'a> {
         let written = text.clone();
         if empty {
             let mistake = Mistake::error(&place.key_at, format!("`{}` has no value", self.here()))
-                .help(format!("give {}, or remove the key", expected(place)));
+                .help(format!("give {}, or remove the key", in_words(&place.shapes)));
             return self.drop(node, mistake);
         }
         if text.contains("${") {
@@ -371,7 +309,7 @@ impl<'a> Walk<'a> {
         let scalar = matches!(node.kind, Kind::Scalar { .. });
         let at = if scalar && !node.at.is_empty() { node.at.clone() } else { place.key_at.clone() };
         let mut mistake =
-            Mistake::error(&at, format!("{what} must be {}", expected(place))).label(format!("found {found}"));
+            Mistake::error(&at, format!("{what} must be {}", in_words(&place.shapes))).label(format!("found {found}"));
         if scalar && place.shapes.iter().any(|s| s.is("array")) {
             mistake = mistake.help("a list is written `[one, two]`");
         }
@@ -379,83 +317,7 @@ impl<'a> Walk<'a> {
     }
 
     fn description(&self, schema: &'a Json) -> Option<&'a str> {
-        schema["description"].as_str().or_else(|| self.shapes(schema).first()?.schema["description"].as_str())
-    }
-}
-
-/// What may stand at a place, in words.
-fn expected(place: &Place<'_>) -> String {
-    let mut words: Vec<&str> = Vec::new();
-    for shape in &place.shapes {
-        let kinds: Vec<&str> = match &shape.schema["type"] {
-            Json::String(kind) => vec![kind],
-            Json::Array(kinds) => kinds.iter().filter_map(Json::as_str).filter(|k| *k != "null").collect(),
-            _ => Vec::new(),
-        };
-        if ["Span", "Percent", "Rate"].contains(&shape.name) {
-            words.extend(shape.schema["description"].as_str());
-        } else if shape.words().is_some() {
-            words.push("a name");
-        } else {
-            for kind in kinds {
-                words.push(kind_in_words(kind));
-            }
-        }
-    }
-    let mut seen: Vec<&str> = Vec::new();
-    for word in words {
-        if !seen.contains(&word) {
-            seen.push(word);
-        }
-    }
-    seen.join(" or ")
-}
-
-fn kind_in_words(kind: &str) -> &'static str {
-    match kind {
-        "object" => "a mapping (`key: value`)",
-        "array" => "a list",
-        "integer" => "a whole number",
-        "number" => "a number",
-        "boolean" => "`true` or `false`",
-        _ => "a text",
-    }
-}
-
-/// Brings the short forms of a place into the long form.
-fn lengthen(node: &mut Node, place: &Place<'_>, maps: &[Shape<'_>]) {
-    if matches!(node.kind, Kind::Map(_) | Kind::Value(_)) {
-        return;
-    }
-    let wrap = |node: &mut Node, key: &str| {
-        let at = node.at.clone();
-        let value = std::mem::replace(node, Node::new(at.clone(), Kind::Map(Vec::new())));
-        node.kind = Kind::Map(vec![Entry { key: key.to_owned(), key_at: at, value }]);
-    };
-    let null = node.is_null();
-    if null {
-        // An empty mapping: what it lacks, if anything, is found in it.
-        if maps.len() == 1 {
-            node.kind = Kind::Map(Vec::new());
-        }
-        return;
-    }
-    if let [one] = maps
-        && let Some(key) = one.schema[SHORT].as_str()
-    {
-        return wrap(node, key);
-    }
-    let Kind::Scalar { text, .. } = &node.kind else { return };
-    if maps.len() > 1 {
-        let key = text.clone();
-        let at = node.at.clone();
-        let value = Node::new(at.start..at.start, Kind::Scalar { text: String::new(), plain: true });
-        node.kind = Kind::Map(vec![Entry { key, key_at: at, value }]);
-        return;
-    }
-    if place.shapes.iter().any(|s| s.schema[ONE] == true) {
-        let item = node.clone();
-        node.kind = Kind::List(vec![item]);
+        schema["description"].as_str().or_else(|| shapes(self.schema, schema).first()?.schema["description"].as_str())
     }
 }
 

@@ -370,3 +370,30 @@ fn a_stack_has_a_schema_too() {
     assert!(validator.is_valid(&good));
     assert!(!validator.is_valid(&json("version: 1\nname: a\nservices: { b: { comand: [c] } }").expect("YAML")));
 }
+
+/// The keys of every mapping in a schema.
+fn keys(schema: &Value, found: &mut std::collections::BTreeSet<String>) {
+    match schema {
+        Value::Object(object) => {
+            if let Some(Value::Object(properties)) = object.get("properties") {
+                found.extend(properties.keys().cloned());
+            }
+            object.values().for_each(|value| keys(value, found));
+        }
+        Value::Array(items) => items.iter().for_each(|item| keys(item, found)),
+        _ => {}
+    }
+}
+
+#[test]
+fn the_reference_names_every_key_and_its_example_is_good() {
+    let text = std::fs::read_to_string(repository("docs/experiment-format.md")).expect("the reference");
+    let mut known = std::collections::BTreeSet::new();
+    keys(&schema("experiment"), &mut known);
+    assert!(known.len() > 50);
+    let written = |key: &str| [format!("`{key}`"), format!("`{key}: "), format!("{{ {key}: "), format!("### {key}\n")];
+    let missing: Vec<&String> = known.iter().filter(|k| !written(k).iter().any(|w| text.contains(w))).collect();
+    assert!(missing.is_empty(), "not in the reference: {missing:?}");
+    let example = text.split("```yaml\n").nth(1).and_then(|t| t.split("```").next()).expect("an example");
+    Squall::new(["validate", "a.yaml"]).file("a.yaml", example).run().exits(0).without_complaint();
+}

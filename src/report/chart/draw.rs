@@ -10,7 +10,7 @@ use crate::event::{Latency, Phase};
 
 const RIGHT: f64 = 10.0;
 const TOP: f64 = 44.0;
-const GAP: f64 = 26.0;
+const GAP: f64 = 34.0;
 const SAMPLES: f64 = 52.0;
 const VALUES: f64 = 70.0;
 const AXIS: f64 = 26.0;
@@ -47,8 +47,7 @@ impl Canvas {
     /// Median, 95th percentile and largest, and the bounds.
     pub(super) fn latency(&mut self, points: &[Point], scale: &Scale, bounds: &[Bound]) {
         let height = self.size.latency;
-        let name = if scale.log { "latency, logarithmic" } else { "latency" };
-        let top = self.panel(name, height, scale, scale::ms_label);
+        let top = self.panel("latency", height, scale, scale::ms_label);
         let y = |v: f64| top + height * (1.0 - scale.at(v));
         let of = |f: fn(&Latency) -> f64| series::stretches(points, move |p| p.latency.as_ref().map(f));
         let (p50, p95, max) = (of(|l| l.p50), of(|l| l.p95), of(|l| l.max));
@@ -97,8 +96,8 @@ impl Canvas {
         // A stump at the end of a phase has few samples; its rate is an accident.
         let whole = 0.5 * points.iter().map(Point::length).fold(0.0, f64::max);
         let most = points.iter().filter(|p| p.length() >= whole).map(|p| rate(p.samples, p)).fold(0.0, f64::max);
-        let scale = Scale::linear(most * 0.98, 1.0);
-        let top = self.panel("samples per second, failed in front", SAMPLES, &scale, scale::trim);
+        let scale = Scale::whole(most);
+        let top = self.panel("samples/s", SAMPLES, &scale, scale::rate_label);
         let height = |v: f64| SAMPLES * scale.at(v);
         let mut asked = Path::default();
         let mut bars = Vec::new();
@@ -136,7 +135,7 @@ impl Canvas {
         let top = self.y;
         let (left, right) = (self.size.left, self.size.width - RIGHT);
         let markup = html! {
-            text class="panel" x=(left) y=(top - 7.0) { (name) }
+            text class="panel" x="0" y=(top - 14.0) { (name) }
             @for tick in &scale.ticks {
                 @let y = top + height * (1.0 - scale.at(*tick));
                 path class="grid" d=(format!("M{left} {y:.1}H{right}")) {}

@@ -29,8 +29,8 @@ pub(super) struct Size {
     points: usize,
 }
 
-const WIDE: Size = Size { class: "wide", width: 960.0, left: 58.0, latency: 190.0, ticks: 9.0, points: 320 };
-const NARROW: Size = Size { class: "narrow", width: 340.0, left: 48.0, latency: 150.0, ticks: 4.0, points: 120 };
+const WIDE: Size = Size { class: "wide", width: 960.0, left: 60.0, latency: 190.0, ticks: 9.0, points: 320 };
+const NARROW: Size = Size { class: "narrow", width: 340.0, left: 60.0, latency: 150.0, ticks: 4.0, points: 120 };
 
 /// A decisive moment, numbered in the order of time.
 #[derive(Debug, Clone, PartialEq)]
@@ -139,6 +139,12 @@ impl<'a> Chart<'a> {
     /// Whether there are latencies to be seen.
     pub(super) fn has_latency(&self) -> bool {
         self.check.windows.iter().any(|w| w.latency.is_some())
+    }
+
+    /// Whether the latencies stand on a logarithmic scale.
+    pub(super) fn is_log(&self) -> bool {
+        let (points, _) = series::points(&self.check.windows, self.began, WIDE.points);
+        self.has_latency() && latency_scale(&points, &self.latency_bounds).log
     }
 
     /// Both sizes.

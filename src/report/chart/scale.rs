@@ -21,6 +21,12 @@ impl Scale {
         Self { low: 0.0, high: top, log: false, ticks: every(0.0, top, step) }
     }
 
+    /// From zero to `high` exactly, with no ticks between them.
+    pub(super) fn whole(high: f64) -> Self {
+        let high = if high > 0.0 { high } else { 1.0 };
+        Self { low: 0.0, high, log: false, ticks: vec![0.0, high] }
+    }
+
     /// From `low` to `high` exactly, with about `n` ticks on round values.
     pub(super) fn axis(low: f64, high: f64, n: f64) -> Self {
         let high = if high > low { high } else { low + 1.0 };
@@ -83,6 +89,11 @@ pub(super) fn s_label(s: f64, longest: f64) -> String {
     }
     let (minutes, rest) = ((s / 60.0).floor(), s % 60.0);
     if rest < 0.5 { format!("{} min", trim(minutes)) } else { format!("{minutes:.0}:{rest:02.0}") }
+}
+
+/// A number per second on an axis: two digits are enough.
+pub(super) fn rate_label(rate: f64) -> String {
+    if rate >= 10.0 { format!("{rate:.0}") } else { trim((rate * 10.0).round() / 10.0) }
 }
 
 /// A number without needless zeros.

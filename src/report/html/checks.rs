@@ -69,6 +69,7 @@ fn figure(chart: &Chart<'_>) -> Markup {
                         li { (key("p95", "M1 6h22")) "95th percentile" }
                         li { (key("max", "M12 6h0")) "largest" }
                         li { (key("bound", "M1 6h22")) "bound" }
+                        @if chart.is_log() { li { "(logarithmic scale)" } }
                     }
                     li { (key("asked", "M4 12V2h16v10Z")) "asked" }
                     li { (key("failed", "M4 12V2h16v10Z")) "failed" }
@@ -94,10 +95,10 @@ fn standings(state: &RunState, name: &str) -> Markup {
             div.scroll tabindex="0" role="region" aria-label=(format!("Expectations of {name}")) {
                 table.standings {
                     thead { tr {
-                        th scope="col" { "Expectation" }
+                        th scope="col" { "Expected" }
                         th scope="col" { "Bound" }
                         th scope="col" { "Measured" }
-                        th scope="col" { "Budget spent" }
+                        th scope="col" { "Budget" }
                         th scope="col" { "Result" }
                     } }
                     @for (phase, standings) in phases {

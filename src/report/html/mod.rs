@@ -159,7 +159,9 @@ fn figures(state: &RunState) -> Markup {
     if let Some((from, _)) = state.span_of(Phase::During) {
         let to = facts::taken_back(state).or(state.last).unwrap_or(from);
         let planned = facts::experiment(state).map_or(String::new(), |x| format!("of {} planned", x.timing.duration));
-        cells.push(("Fault on for", words::span(words::between(facts::injected(state).unwrap_or(from), to)), planned));
+        let on = words::span(words::between(facts::injected(state).unwrap_or(from), to));
+        let still = state.finished.is_some() && !facts::left_behind(state).is_empty();
+        cells.push(("Fault on for", if still { "still on".to_owned() } else { on }, planned));
     }
     if let Some(spent) = facts::tightest(state) {
         let what =

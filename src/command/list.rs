@@ -2,11 +2,12 @@
 #![expect(clippy::print_stdout, reason = "prints the list")]
 
 use std::process::ExitCode;
+use std::time::Duration;
 
+use jiff::Timestamp;
 use serde::Serialize;
 use tabled::builder::Builder;
-use tabled::settings::object::Columns;
-use tabled::settings::{Padding, Style, Width};
+use tabled::settings::{Padding, Style};
 
 use crate::exit::Verdict;
 use crate::journal;
@@ -25,10 +26,7 @@ pub(super) fn run(json: bool, state: &StateDir) -> anyhow::Result<ExitCode> {
     } else if rows.is_empty() {
         println!("no runs in {} yet; `squall run FILE` makes the first", state.root().display());
     } else {
-        println!("{}", table(&rows));
-        if rows.iter().any(|r| r.status == Status::Unfinished) {
-            println!("\nunfinished runs died on the way: `squall recover` takes back what they left");
-        }
+        println!("{}", table(&rows, Timestamp::now()));
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -50,7 +48,7 @@ enum Status {
 struct Row {
     run: String,
     experiment: Option<String>,
-    began: Option<jiff::Timestamp>,
+    began: Option<Timestamp>,
     status: Status,
     verdict: Option<Verdict>,
     reason: Option<String>,
@@ -93,50 +91,120 @@ impl Row {
         }
     }
 
-    /// Verdict and reason as people read them.
-    fn came_to(&self) -> (String, String) {
-        match self.status {
-            Status::Running => ("running".to_owned(), String::new()),
-            Status::Unfinished => ("unfinished".to_owned(), "squall recover".to_owned()),
-            Status::Unreadable => ("unreadable".to_owned(), self.error.clone().unwrap_or_default()),
-            Status::Finished => (
-                self.verdict.map(|v| v.words().to_owned()).unwrap_or_default(),
-                self.reason.clone().unwrap_or_default(),
-            ),
+    /// What it came to; the reason only where it says more than the verdict.
+    fn came_to(&self) -> String {
+        match (self.status, self.verdict, self.reason.as_deref()) {
+            (Status::Running, ..) => "running".to_owned(),
+            (Status::Unfinished, ..) => "unfinished: squall recover".to_owned(),
+            (Status::Unreadable, ..) => format!("unreadable: {}", self.error.as_deref().unwrap_or_default()),
+            (_, Some(verdict), Some("hypothesis-held" | "hypothesis-broken" | "left-behind") | None) => {
+                verdict.words().to_owned()
+            }
+            (_, Some(verdict), Some(reason)) => format!("{}: {reason}", verdict.words()),
+            (_, None, _) => String::new(),
         }
     }
 }
 
 /// The table, at most [`WIDTH`] wide. Ids are never cut: people paste them.
-fn table(rows: &[Row]) -> String {
-    let mut builder = Builder::default();
-    builder.push_record(["RUN", "EXPERIMENT", "BEGAN (UTC)", "VERDICT", "REASON", "RECOVERY"]);
-    for row in rows {
-        let (verdict, reason) = row.came_to();
-        let began = row.began.map(|at| at.strftime("%m-%d %H:%M").to_string()).unwrap_or_default();
-        let recovery = row
-            .recovery_ms
-            .map_or(String::new(), |ms| format!("{:.2}s", std::time::Duration::from_millis(ms).as_secs_f64()));
-        let experiment = row.experiment.clone().unwrap_or_default();
-        builder.push_record([row.run.clone(), experiment, began, verdict, reason, recovery]);
+fn table(rows: &[Row], now: Timestamp) -> String {
+    const GAP: usize = 2;
+    let mut columns = vec![
+        column("RUN", rows, |r| r.run.clone()),
+        // Not said twice where the id says it.
+        column("EXPERIMENT", rows, |r| r.experiment.clone().filter(|x| !r.run.contains(x)).unwrap_or_default()),
+        column("BEGAN", rows, |r| r.began.map(|at| ago(at, now)).unwrap_or_default()),
+        column("CAME TO", rows, Row::came_to),
+        column("RECOVERY", rows, |r| r.recovery_ms.map(seconds).unwrap_or_default()),
+    ];
+    if columns[1][1..].iter().all(String::is_empty) {
+        columns[1].iter_mut().for_each(String::clear);
     }
-    let widest = |column: usize, least: usize| -> usize {
-        let cells = rows.iter().map(|r| match column {
-            0 => r.run.chars().count(),
-            1 => r.experiment.as_ref().map_or(0, |e| e.chars().count()),
-            _ => r.came_to().1.chars().count(),
-        });
-        cells.max().unwrap_or(0).max(least)
-    };
-    // What ids, dates, verdicts, recoveries and the gaps leave is shared by experiment and reason.
-    let left = WIDTH.saturating_sub(widest(0, 3) + 11 + 10 + 8 + 5 * 2);
-    let reason = widest(2, 6).min(left.saturating_sub(10)).max(8);
-    let experiment = left.saturating_sub(reason).max(8);
+    // What does not fit is cut from the experiment's name first, then from what it came to.
+    let width = |columns: &[Vec<String>], i: usize| columns[i].iter().map(|c| c.chars().count()).max().unwrap_or(0);
+    for (i, least) in [(1, 6), (3, 10)] {
+        let total: usize = (0..columns.len()).map(|i| width(&columns, i) + GAP).sum();
+        let room = width(&columns, i).saturating_sub(total.saturating_sub(WIDTH + GAP)).max(least);
+        columns[i].iter_mut().for_each(|cell| *cell = cut(cell, room));
+    }
+    let mut builder = Builder::default();
+    for column in columns.into_iter().filter(|c| c.iter().any(|cell| !cell.is_empty())) {
+        builder.push_column(column);
+    }
     let mut table = builder.build();
-    table
-        .with(Style::empty())
-        .with(Padding::new(0, 2, 0, 0))
-        .modify(Columns::one(1), Width::truncate(experiment + 2).suffix("…"))
-        .modify(Columns::one(4), Width::truncate(reason + 2).suffix("…"));
+    table.with(Style::empty()).with(Padding::new(0, GAP, 0, 0));
     table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+fn column(head: &str, rows: &[Row], cell: impl Fn(&Row) -> String) -> Vec<String> {
+    std::iter::once(head.to_owned()).chain(rows.iter().map(cell)).collect()
+}
+
+/// A text in at most so many characters.
+fn cut(text: &str, room: usize) -> String {
+    if text.chars().count() <= room {
+        return text.to_owned();
+    }
+    text.chars().take(room - 1).chain(['…']).collect()
+}
+
+fn seconds(ms: u64) -> String {
+    format!("{:.2}s", Duration::from_millis(ms).as_secs_f64())
+}
+
+/// How long ago, in the largest unit that says enough.
+fn ago(at: Timestamp, now: Timestamp) -> String {
+    match now.duration_since(at).as_secs() {
+        s if s < 60 => "now".to_owned(),
+        s if s < 3600 => format!("{}m ago", s / 60),
+        s if s < 48 * 3600 => format!("{}h ago", s / 3600),
+        s => format!("{}d ago", s / 86_400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::Reason;
+
+    fn row(run: &str, experiment: &str, reason: Reason) -> Row {
+        Row {
+            run: run.to_owned(),
+            experiment: Some(experiment.to_owned()),
+            began: "2026-11-20T09:30:00Z".parse().ok(),
+            status: Status::Finished,
+            verdict: Some(reason.verdict()),
+            reason: Some(reason.word()),
+            exit_code: Some(reason.verdict().code()),
+            recovery_ms: Some(1240),
+            error: None,
+        }
+    }
+
+    #[test]
+    fn a_table_fits_and_never_cuts_an_id() {
+        let now = "2026-11-20T12:00:00Z".parse().unwrap();
+        let long = "losing-a-whole-zone-of-the-shop-while-a-deployment-goes-on";
+        for id in ["20261120-093000-7f3a", "20261120-093000-kill-one-replica-7f3a"] {
+            let rows = [
+                row(id, "kill-one-replica", Reason::HypothesisHeld),
+                row(id, long, Reason::BaselineNotMet),
+                row(id, long, Reason::RecoveryTooSlow),
+            ];
+            let table = table(&rows, now);
+            assert_eq!(table.matches(id).count(), 3, "{table}");
+            assert!(table.lines().all(|l| l.chars().count() <= WIDTH), "{table}");
+            assert!(table.contains("2h ago") && table.contains("1.24s"), "{table}");
+        }
+    }
+
+    #[test]
+    fn a_reason_is_told_where_it_says_more_than_the_verdict() {
+        let came_to = |reason| row("r", "x", reason).came_to();
+        assert_eq!(came_to(Reason::HypothesisHeld), "held");
+        assert_eq!(came_to(Reason::HypothesisBroken), "broken");
+        assert_eq!(came_to(Reason::RecoveryTooSlow), "broken: recovery-too-slow");
+        assert_eq!(came_to(Reason::NoBite), "no verdict: no-bite");
+        assert_eq!(came_to(Reason::LeftBehind), "left behind");
+    }
 }

@@ -2,5 +2,6 @@
 
 mod doctor;
 mod harness;
+mod report;
 mod stack;
 mod validate;

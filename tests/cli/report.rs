@@ -1,0 +1,107 @@
+//! `squall report` and `squall list` on journals as they lie on disk: their spelling is a promise to every later version.
+
+use std::fs::File;
+use std::os::unix::fs::PermissionsExt as _;
+
+use crate::harness::Squall;
+
+const STARTED: &str = r#"{"seq":0,"at":"2026-11-20T09:30:00Z","event":"started","format":1,"version":"0.1.0","run":"RUN","experiment":{"version":1,"name":"kill-one-replica","hypothesis":"Losing one of three shop instances goes unnoticed.","steady-state":{"checkout":{"http":{"url":"http://127.0.0.1:8080/checkout","headers":{"Authorization":"Bearer ${TOKEN}"}},"rate":"50/s","timeout":"1s","expect":{"success":"99%"},"during":{"success":"95%"}}},"target":{"service":"shop","pick":1},"fault":{"kill":{"signal":"SIGKILL","via":"engine","heal":"squall"}},"blast-radius":{"max-instances":1},"timing":{"warm-up":"0s","baseline":"5s","duration":"20s","recovery":"30s"},"on-breach":"abort"},"file":"experiments/kill-one.yaml","seed":7,"engine":{"kind":"sim","address":"memory","version":"1"},"owner":"ana@staging"}
+"#;
+const BASELINE: &str = r#"{"seq":1,"at":"2026-11-20T09:30:00.1Z","event":"phase-began","phase":"baseline","planned-ms":5000}
+{"seq":2,"at":"2026-11-20T09:30:00.6Z","event":"sampled","check":"checkout","phase":"baseline","from":"2026-11-20T09:30:00.1Z","length-ms":500,"samples":25,"failed":1,"unasked":0,"latency":{"p50":12.0,"p95":20.5,"p99":22.0,"max":31.0},"failures":{"timeout":1}}
+"#;
+const FINISHED: &str = r#"{"seq":3,"at":"2026-11-20T09:30:05Z","event":"finished","verdict":"no-verdict","reason":"baseline-not-met","text":"`checkout` was not healthy before anything was touched"}
+"#;
+const ID: &str = "20261120-093000-kill-one-replica-7f3a";
+
+fn journal(id: &str, parts: &[&str]) -> (String, String) {
+    (format!("state/runs/{id}/journal.ndjson"), parts.concat().replace("RUN", id))
+}
+
+fn over(args: &[&str], journals: &[(String, String)]) -> Squall {
+    journals.iter().fold(Squall::new(args), |squall, (path, text)| squall.file(path, text))
+}
+
+#[test]
+fn all_formats_are_written_beside_the_journal_and_named() {
+    let ended = over(&["report", "last"], &[journal(ID, &[STARTED, BASELINE, FINISHED])]).run().exits(0);
+    for name in ["report.html", "report.md", "report.json", "junit.xml"] {
+        assert!(ended.stdout.lines().any(|l| l.ends_with(&format!("{ID}/{name}"))), "{}", ended.stdout);
+        let text = ended.written(&format!("state/runs/{ID}/{name}"));
+        assert!(text.contains("baseline-not-met"), "{name}");
+        assert!(!text.contains("Bearer") || text.contains("Bearer ${TOKEN}"), "{name}");
+        let path = ended.dir.path().join(format!("state/runs/{ID}/{name}"));
+        assert_eq!(path.metadata().unwrap().permissions().mode() & 0o777, 0o644, "{name}");
+    }
+}
+
+#[test]
+fn one_format_is_printed_and_nothing_is_written() {
+    let ended =
+        over(&["report", ID, "--format", "json"], &[journal(ID, &[STARTED, BASELINE, FINISHED])]).run().exits(0);
+    let report: serde_json::Value = serde_json::from_str(&ended.stdout).unwrap();
+    assert_eq!(report["verdict"], "no-verdict");
+    assert_eq!(report["exit-code"], 3);
+    assert_eq!(report["samples"], 25);
+    assert!(!ended.dir.path().join(format!("state/runs/{ID}/report.json")).exists());
+    for (format, says) in [("html", "<h1>No verdict</h1>"), ("markdown", "### ⚪ No verdict"), ("junit", "<testsuites")]
+    {
+        let journals = [journal(ID, &[STARTED, BASELINE, FINISHED])];
+        over(&["report", "7f3a", "--format", format], &journals).run().exits(0).says(says).without_complaint();
+    }
+}
+
+#[test]
+fn a_torn_last_line_is_no_obstacle_and_a_damaged_one_is_named() {
+    let torn = &BASELINE[..BASELINE.len() - 40];
+    over(&["report", ID, "--format", "markdown"], &[journal(ID, &[STARTED, torn])]).run().exits(0).says("Unfinished");
+    let journals = [journal(ID, &[STARTED, "{\"seq\":1}\n", FINISHED])];
+    over(&["report", ID], &journals).run().exits(2).complains("line 2 of the journal");
+}
+
+#[test]
+fn a_run_that_is_not_there_is_said_so() {
+    Squall::new(["report", "nosuch"]).run().exits(2).complains("there is no run `nosuch`").complains("squall list");
+}
+
+#[test]
+fn the_list_fits_a_terminal_and_tells_the_dead_from_the_living() {
+    let dead = "20261120-093100-kill-one-replica-dead";
+    let alive = "20261120-093200-kill-one-replica-beef";
+    let torn = "20261120-093300-kill-one-replica-0bad";
+    let journals = [
+        journal(ID, &[STARTED, BASELINE, FINISHED]),
+        journal(dead, &[STARTED, BASELINE]),
+        journal(alive, &[STARTED, BASELINE]),
+        journal(torn, &["nonsense\n"]),
+    ];
+    let squall = over(&["list"], &journals);
+    let lock = File::open(squall.dir().join(&journals[2].0)).unwrap();
+    lock.lock().unwrap();
+    let ended = squall.run().exits(0);
+    let line =
+        |id: &str| ended.stdout.lines().find(|l| l.contains(id)).unwrap_or_else(|| panic!("{id}:\n{}", ended.stdout));
+    assert!(line(ID).contains("no verdict: baseline-not-met"), "{}", ended.stdout);
+    assert!(line(dead).contains("unfinished: squall r"), "{}", ended.stdout);
+    assert!(line(alive).contains("running"), "{}", ended.stdout);
+    assert!(line(torn).contains("unreadable"), "{}", ended.stdout);
+    for line in ended.stdout.lines() {
+        assert!(line.chars().count() <= 80, "{} columns: {line}", line.chars().count());
+    }
+    drop(lock);
+}
+
+#[test]
+fn the_list_for_programs_is_one_object_a_line() {
+    let ended = over(&["list", "--json"], &[journal(ID, &[STARTED, BASELINE, FINISHED])]).run().exits(0);
+    let row: serde_json::Value = serde_json::from_str(ended.stdout.trim()).unwrap();
+    assert_eq!(row["run"], ID);
+    assert_eq!(row["status"], "finished");
+    assert_eq!(row["reason"], "baseline-not-met");
+    assert_eq!(row["exit-code"], 3);
+}
+
+#[test]
+fn an_empty_list_says_what_to_do() {
+    Squall::new(["list"]).run().exits(0).says("squall run FILE").without_complaint();
+}

@@ -6,7 +6,7 @@ use crate::engine::Ability;
 use crate::event::Reason;
 use crate::experiment::Experiment;
 use crate::fault::{Fault, Heal};
-use crate::instance::{Aspect, Change, Instance, Setting, Trait, Via};
+use crate::instance::{Aspect, Change, Instance, Setting, Signal, Trait, Via};
 use crate::target::{Refusal, Targets};
 
 /// All changes of a run.
@@ -88,6 +88,16 @@ fn warnings(x: &Experiment, targets: &Targets) -> Vec<String> {
     for i in &targets.hit {
         if ends_it && i.traits.contains(&Trait::RandomPorts) {
             warnings.push(format!("{} publishes random ports: they will be others afterwards", i.name));
+        }
+        if let Fault::Kill(kill) = &x.fault
+            && kill.via == Via::Engine
+            && kill.signal != Signal::SigKill
+            && i.traits.contains(&Trait::Restarts)
+        {
+            warnings.push(format!(
+                "{} has a restart policy, which the engine disarms until the next start even if the process survives {}",
+                i.name, kill.signal
+            ));
         }
         if let Fault::Kill(kill) = &x.fault
             && kill.via == Via::Host

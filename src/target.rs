@@ -91,12 +91,13 @@ pub fn within(radius: &BlastRadius, fleet: &[Instance], hit: &[&Instance]) -> Re
     {
         return Err(Refusal::limits(format!("{} zones would be hit, and `max-zones` is {max}", zones.len())));
     }
-    let mut per_service: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut per_service: BTreeMap<(&str, Option<&String>), usize> = BTreeMap::new();
     for i in hit {
-        *per_service.entry(&i.service).or_default() += 1;
+        *per_service.entry(kin(i)).or_default() += 1;
     }
-    for (service, struck) in per_service {
-        let members = || fleet.iter().filter(|i| i.service == service);
+    for (name, struck) in per_service {
+        let service = name.0;
+        let members = || fleet.iter().filter(|i| kin(i) == name);
         if let Some(max) = radius.max_percent {
             let (struck, all) = (struck as f64, members().count() as f64);
             // The epsilon forgives the representation of a third, not an instance.
@@ -116,6 +117,11 @@ pub fn within(radius: &BlastRadius, fleet: &[Instance], hit: &[&Instance]) -> Re
         }
     }
     Ok(())
+}
+
+/// Which instances stand in for each other: those of a service, in one project where the engine knows projects.
+fn kin(i: &Instance) -> (&str, Option<&String>) {
+    (&i.service, i.labels.get("com.docker.compose.project"))
 }
 
 fn candidates<'a>(x: &Experiment, fleet: &'a [Instance]) -> Vec<&'a Instance> {

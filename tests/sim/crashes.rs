@@ -60,7 +60,7 @@ async fn a_recovery_that_dies_is_repeated() {
     for fault in FAULTS {
         let target = TARGETS[0];
         for n in 0..calls_of(fault, target).await {
-            for m in 0..8 {
+            for m in 0..6 {
                 let what = format!("{fault}, crash at call {n}, and in the recovery at call {m}");
                 let s = Scenario::new(experiment(fault, target));
                 s.sim.plague(move |call, _| if call == n { Trouble::CrashAfter } else { Trouble::None });
@@ -85,7 +85,7 @@ async fn a_recovery_that_dies_is_repeated() {
 async fn a_full_disk_leaves_nothing() {
     for fault in FAULTS {
         for target in TARGETS {
-            for writes in 0..40 {
+            for writes in 0..30 {
                 let what = format!("{fault} on {target}, disk full after {writes} writes");
                 let s = Scenario::new(experiment(fault, target));
                 *s.disk.room.lock().unwrap() = Some(writes);
@@ -104,7 +104,7 @@ async fn dying_with_a_full_disk_leaves_nothing() {
     for fault in FAULTS {
         let target = TARGETS[1];
         for n in 0..calls_of(fault, target).await {
-            for writes in (0..60).step_by(3) {
+            for writes in (0..40).step_by(5) {
                 let what = format!("{fault}, disk full after {writes} writes, crash at call {n}");
                 let s = Scenario::new(experiment(fault, target));
                 *s.disk.room.lock().unwrap() = Some(writes);

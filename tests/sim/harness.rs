@@ -44,7 +44,7 @@ steady-state:
 target: {target}
 fault: {fault}
 blast-radius: {{ max-instances: 2 }}
-timing: {{ baseline: 2s, duration: 3s, recovery: 5s }}
+timing: {{ baseline: 1s, duration: 1500ms, recovery: 4s }}
 "
     );
     let value: serde_json::Value = serde_yaml::from_str(&text).expect("it is YAML");

@@ -5,13 +5,11 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError};
 use std::time::{Duration, Instant};
 
 use ::console::Term;
-use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::{SignedDuration, Timestamp};
 
-use super::live::{Block, Pulse, block};
+use super::live::{Pulse, block};
 use super::narrate::{Line, narrate, since};
 use super::paint::Paint;
-use super::words::running;
 use super::{Events, Lines, Output, Style, columns, on_a_thread, summary, verdict};
 use crate::event::{Event, Stamped};
 use crate::state::RunState;
@@ -84,118 +82,58 @@ fn end(state: &RunState, width: usize, style: Style) -> String {
 fn live(mut state: RunState, events: &Receiver<Arc<Stamped>>, term: &Term, style: Style) {
     const FRAME: Duration = Duration::from_millis(100);
     let paint = Paint(style.colour);
-    let mut screen = Screen::new(term, style);
+    let mut screen = Screen { term, drawn: 0 };
     let mut newest: Option<(Timestamp, Instant)> = None;
-    let mut drawn = Instant::now();
+    let mut framed = Instant::now();
     loop {
+        let mut said = Vec::new();
         match events.recv_timeout(FRAME) {
             Ok(event) => {
                 let Some((happened, elapsed)) = fold(&mut state, &event) else { continue };
                 newest = Some((event.at, Instant::now()));
-                if style.quiet {
-                    continue;
-                }
-                let width = columns(term);
-                for line in happened.iter().filter(|l| !l.shown_live()) {
-                    for row in line.on_terminal(elapsed, width, paint) {
-                        screen.say(&row);
-                    }
-                }
+                let lines = happened.iter().filter(|l| !l.shown_live());
+                said.extend(lines.flat_map(|line| line.on_terminal(elapsed, columns(term), paint)));
             }
             Err(RecvTimeoutError::Timeout) => {}
             Err(RecvTimeoutError::Disconnected) => break,
         }
-        if !style.quiet && drawn.elapsed() >= FRAME {
-            drawn = Instant::now();
+        if !style.quiet && (!said.is_empty() || framed.elapsed() >= FRAME) {
+            framed = Instant::now();
             // Between events the run's time goes on with ours.
             let now = newest.map(|(at, seen)| at + SignedDuration::try_from(seen.elapsed()).unwrap_or_default());
             let (height, _) = term.size();
-            let shown = now.and_then(|now| block(&state, now, columns(term) - 1, usize::from(height), paint));
-            screen.draw(shown.as_ref());
+            let rows = now.map(|now| block(&state, now, columns(term) - 1, usize::from(height), paint));
+            // A terminal that is gone disturbs nothing.
+            let _ = screen.show(&said, &rows.unwrap_or_default());
         }
     }
-    screen.draw(None);
-    // The end of a run has come; whether its last words can be read is the terminal's business.
-    let _ = term.write_line(&end(&state, columns(term).min(100), style));
+    let last = end(&state, columns(term).min(100), style);
+    let _ = screen.show(&[last], &[]);
 }
 
-/// The live block on the terminal: a progress bar, and rows under it.
-struct Screen {
-    all: MultiProgress,
-    colour: bool,
-    gap: Option<ProgressBar>,
-    bar: Option<ProgressBar>,
-    rows: Vec<ProgressBar>,
+/// A terminal with some rows at its end that are drawn again and again.
+struct Screen<'a> {
+    term: &'a Term,
+    drawn: usize,
 }
 
-impl Screen {
-    fn new(term: &Term, style: Style) -> Self {
-        let all = MultiProgress::with_draw_target(ProgressDrawTarget::term(term.clone(), 20));
-        Self { all, colour: style.colour, gap: None, bar: None, rows: Vec::new() }
-    }
-
-    /// Says something that stays.
-    fn say(&self, line: &str) {
-        let _ = self.all.println(line);
-    }
-
-    /// Draws the block, or takes it away.
-    fn draw(&mut self, block: Option<&Block>) {
-        let Some(block) = block else {
-            for bar in self.gap.take().into_iter().chain(self.bar.take()).chain(self.rows.drain(..)) {
-                bar.finish_and_clear();
-                self.all.remove(&bar);
-            }
-            return;
-        };
-        let text = |bar: &ProgressBar| bar.set_style(template("{msg}"));
-        let all = &self.all;
-        self.gap.get_or_insert_with(|| {
-            let gap = all.add(ProgressBar::no_length());
-            text(&gap);
-            gap.set_message(" ");
-            gap
-        });
-        let bar = self.bar.get_or_insert_with(|| all.add(ProgressBar::no_length()));
-        show_phase(bar, block, self.colour);
-        while self.rows.len() > block.rows.len() {
-            if let Some(row) = self.rows.pop() {
-                row.finish_and_clear();
-                self.all.remove(&row);
-            }
+impl Screen<'_> {
+    /// Says lines that stay, and draws the rows under them instead of those that were there.
+    ///
+    /// Each row was narrower than the terminal when it was drawn, so that it is one line. Where the terminal has become
+    /// narrower since, a remainder of it may stay; never does a line go that should stay.
+    fn show(&mut self, lines: &[String], rows: &[String]) -> std::io::Result<()> {
+        self.term.clear_last_lines(std::mem::take(&mut self.drawn))?;
+        for line in lines {
+            self.term.write_line(line)?;
         }
-        while self.rows.len() < block.rows.len() {
-            let row = self.all.add(ProgressBar::no_length());
-            text(&row);
-            self.rows.push(row);
+        for row in rows {
+            self.term.write_line(row)?;
+            self.drawn += 1;
         }
-        for (bar, row) in self.rows.iter().zip(&block.rows) {
-            bar.set_message(row.clone());
-        }
+        // All of it in one write: nothing flickers.
+        self.term.flush()
     }
-}
-
-fn show_phase(bar: &ProgressBar, block: &Block, colour: bool) {
-    bar.set_prefix(format!("{:<11}", block.phase.to_string()));
-    let elapsed = running(block.elapsed);
-    let Some(planned) = block.planned else {
-        bar.set_style(template(if colour { "  {prefix:.bold} {msg}" } else { "  {prefix} {msg}" }));
-        bar.set_message(elapsed);
-        return;
-    };
-    bar.set_style(template(if colour {
-        "  {prefix:.bold} {wide_bar:.cyan/dim} {msg} "
-    } else {
-        "  {prefix} {wide_bar} {msg} "
-    }));
-    let ms = |d: Duration| u64::try_from(d.as_millis()).unwrap_or(u64::MAX);
-    bar.set_length(ms(planned).max(1));
-    bar.set_position(ms(block.elapsed.min(planned)));
-    bar.set_message(format!("{elapsed} of {}", super::words::planned(planned)));
-}
-
-fn template(text: &str) -> ProgressStyle {
-    ProgressStyle::with_template(text).unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("━╸─")
 }
 
 #[cfg(test)]

@@ -9,33 +9,19 @@ use jiff::Timestamp;
 
 use super::narrate::since;
 use super::paint::{Paint, Tone};
-use super::words::{budget, column, count, cut, kinds, running, standing};
+use super::words::{budget, column, count, cut, kinds, running, span, standing};
 use crate::event::{Phase, Standing, Window};
 use crate::state::{CheckState, RunState};
 
-/// What is shown live.
-#[derive(Debug, Clone, PartialEq)]
-pub(super) struct Block {
-    /// The running phase.
-    pub(super) phase: Phase,
-    /// How long it has been on.
-    pub(super) elapsed: Duration,
-    /// How long it shall be.
-    pub(super) planned: Option<Duration>,
-    /// The rows under the progress bar.
-    pub(super) rows: Vec<String>,
-}
-
-/// The block at a moment; none before the first phase and after the end.
-pub(super) fn block(state: &RunState, now: Timestamp, width: usize, height: usize, paint: Paint) -> Option<Block> {
-    let (phase, began) = *state.phases.last()?;
-    if state.finished.is_some() {
-        return None;
-    }
+/// The rows at a moment; none before the first phase and after the end.
+pub(super) fn block(state: &RunState, now: Timestamp, width: usize, height: usize, paint: Paint) -> Vec<String> {
+    let Some((phase, began)) = state.phases.last().filter(|_| state.finished.is_none()) else { return Vec::new() };
+    let planned = state.planned_ms.map(Duration::from_millis);
+    let mut rows = vec![String::new(), progress(*phase, since(*began, now), planned, width, paint)];
     // The terminal's height, less the bar, the empty line above it and a few lines of what happened.
     let room = height.saturating_sub(6).max(2);
     let mut checks: Vec<(&String, &CheckState, Pulse)> =
-        state.checks.iter().filter_map(|(name, check)| Some((name, check, Pulse::of(check, phase)?))).collect();
+        state.checks.iter().filter_map(|(name, check)| Some((name, check, Pulse::of(check, *phase)?))).collect();
     let faults = faults(state, now, width, paint);
     let room_for_checks = room.saturating_sub(faults.len()).max(1);
     let hidden = checks.len().saturating_sub(room_for_checks);
@@ -45,13 +31,26 @@ pub(super) fn block(state: &RunState, now: Timestamp, width: usize, height: usiz
         checks.truncate(room_for_checks.saturating_sub(1));
     }
     let name_width = checks.iter().map(|(name, ..)| measure_text_width(name)).max().unwrap_or(0).clamp(4, 20);
-    let mut rows: Vec<String> =
-        checks.iter().map(|(name, _, pulse)| pulse.row(&column(name, name_width), width, paint)).collect();
+    rows.extend(checks.iter().map(|(name, _, pulse)| pulse.row(&column(name, name_width), width, paint)));
     if hidden > 0 {
         rows.push(paint.on(Tone::Dim, &format!("  … and {} that look no worse", count(hidden + 1, "probe"))));
     }
     rows.extend(faults);
-    Some(Block { phase, elapsed: since(began, now), planned: state.planned_ms.map(Duration::from_millis), rows })
+    rows
+}
+
+/// The running phase with a bar: how much of its planned time is over.
+fn progress(phase: Phase, elapsed: Duration, planned: Option<Duration>, width: usize, paint: Paint) -> String {
+    let name = format!("{:<11}", phase.to_string());
+    let Some(planned) = planned else {
+        return format!("  {} {}", paint.on(Tone::Strong, &name), running(elapsed));
+    };
+    let time = format!("{} of {}", running(elapsed), super::words::planned(planned));
+    let room = width.saturating_sub(2 + 11 + 1 + 1 + time.len());
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, clippy::cast_precision_loss, reason = "a bar")]
+    let done = (elapsed.as_secs_f64() / planned.as_secs_f64().max(0.001) * room as f64).min(room as f64) as usize;
+    let bar = paint.on(Tone::Accent, &"━".repeat(done)) + &paint.on(Tone::Dim, &"─".repeat(room - done));
+    cut(&format!("  {} {bar} {time}", paint.on(Tone::Strong, &name)), width)
 }
 
 /// The faults that are on: made, and not taken back.
@@ -84,6 +83,7 @@ pub(super) struct Pulse {
     rate: f64,
     /// The last value that was read.
     value: Option<String>,
+    p95: Option<Duration>,
     failed: u64,
     unasked: u64,
     failures: BTreeMap<String, u64>,
@@ -107,6 +107,7 @@ impl Pulse {
         Some(Self {
             rate: samples as f64 * 1000.0 / ms.max(1) as f64,
             value: newest.value.clone(),
+            p95: newest.latency.and_then(|l| Duration::try_from_secs_f64(l.p95 / 1000.0).ok()),
             failed: windows.iter().map(|w| w.failed).sum(),
             unasked: windows.iter().map(|w| w.unasked).sum(),
             failures,
@@ -138,6 +139,11 @@ impl Pulse {
         }
         if self.failed > 0 {
             parts.insert(at, (Tone::Warn, kinds(&self.failures)));
+        }
+        if self.standings.is_empty() {
+            // A phase that judges nothing: how it does must be seen all the same.
+            parts.extend((self.failed == 0).then(|| (Tone::Good, "no failure".to_owned())));
+            parts.extend(self.p95.map(|p95| (Tone::Plain, format!("p95 {}", span(p95)))));
         }
         if let Some(value) = &self.value
             && !self.standings.iter().any(|s| s.expectation == "value")
@@ -206,10 +212,10 @@ mod tests {
     use crate::event::{Event, Stamped};
 
     /// The block right after the last event of a kind, without colours.
-    fn block_after(run: &[Stamped], is: impl Fn(&Event) -> bool, width: usize, height: usize) -> Block {
+    fn block_after(run: &[Stamped], is: impl Fn(&Event) -> bool, width: usize, height: usize) -> Vec<String> {
         let last = run.iter().rposition(|s| is(&s.event)).unwrap();
         let state = fixture::fold(&run[..=last]);
-        block(&state, state.last.unwrap(), width, height, Paint(false)).unwrap()
+        block(&state, state.last.unwrap(), width, height, Paint(false))
     }
 
     fn sampled_in(phase: Phase) -> impl Fn(&Event) -> bool {
@@ -218,16 +224,20 @@ mod tests {
 
     #[test]
     fn probes_and_faults_are_shown_against_their_budgets() {
-        let held = block_after(&fixture::held(), sampled_in(Phase::Baseline), 79, 24);
-        assert_eq!((held.phase, held.planned), (Phase::Baseline, Some(Duration::from_secs(5))));
-        assert_eq!(held.elapsed, Duration::from_secs(5));
+        let held = block_after(&fixture::held(), sampled_in(Phase::Recovery), 79, 24);
         let broken = block_after(&fixture::broken(), sampled_in(Phase::During), 79, 24);
         let narrow = block_after(&fixture::broken(), sampled_in(Phase::During), 48, 24);
-        let all: Vec<String> = [held, broken, narrow].into_iter().flat_map(|b| b.rows).collect();
+        let all = [held, broken, narrow].concat();
         insta::assert_snapshot!(all.join("\n"), @r"
+
+          recovery    ━━━━━━━━━━─────────────────────────────────────────── 6.0s of 30s
           ✓ checkout   50/s  success 100% 0/2  p95 12.1ms ≤ 300ms (0/12)
+
+          fault on    ━━━━━━─────────────────────────────────────────────── 1.2s of 10s
           ✗ checkout   50/s  success 50% 30/25  connection refused 30  p95 12.1ms ≤ …
           ▼ shop-2: paused, for 1.2s
+
+          fault on    ━━──────────────────── 1.2s of 10s
           ✗ checkout   50/s  success 50% 30/25 …
           ▼ shop-2: paused, for 1.2s
         ");
@@ -239,9 +249,7 @@ mod tests {
             for end in 1..run.len() {
                 let state = fixture::fold(&run[..end]);
                 for width in 20..100 {
-                    for row in
-                        block(&state, state.last.unwrap(), width, 24, Paint(true)).into_iter().flat_map(|b| b.rows)
-                    {
+                    for row in block(&state, state.last.unwrap(), width, 24, Paint(true)) {
                         assert!(measure_text_width(&row) <= width, "{width}: {row:?}");
                     }
                 }
@@ -261,9 +269,9 @@ mod tests {
         for check in state.checks.values_mut().filter(|c| c.windows.iter().all(|w| w.failed == 0)) {
             check.windows.retain(|w| w.phase == Phase::During);
         }
-        let rows = block(&state, state.last.unwrap(), 79, 16, Paint(false)).unwrap().rows;
-        assert!(rows.len() <= 10, "{rows:#?}");
-        assert!(rows[0].starts_with("  ✗ checkout"), "{rows:#?}");
+        let rows = block(&state, state.last.unwrap(), 79, 16, Paint(false));
+        assert!(rows.len() <= 12, "{rows:#?}");
+        assert!(rows[2].starts_with("  ✗ checkout"), "{rows:#?}");
     }
 
     #[test]
@@ -271,7 +279,7 @@ mod tests {
         let run = fixture::held();
         for events in [&run[..1], &run[..]] {
             let state = fixture::fold(events);
-            assert_eq!(block(&state, state.last.unwrap(), 79, 24, Paint(false)), None);
+            assert_eq!(block(&state, state.last.unwrap(), 79, 24, Paint(false)), Vec::<String>::new());
         }
     }
 }

@@ -30,7 +30,7 @@ pub type Events = tokio::sync::mpsc::UnboundedReceiver<Arc<Stamped>>;
 
 /// Where a follower writes.
 pub enum Output {
-    /// A terminal that a live display can be drawn on.
+    /// A terminal that a live display can be drawn on. It keeps what is written until it is flushed.
     Terminal(Term),
     /// A pipe, a file, a dumb terminal: lines and nothing else.
     Lines(Box<dyn Write + Send>),
@@ -41,7 +41,7 @@ impl Output {
     #[must_use]
     pub fn stdout() -> Self {
         if std::io::stdout().is_terminal() && !dumb() {
-            Self::Terminal(Term::stdout())
+            Self::Terminal(Term::buffered_stdout())
         } else {
             Self::Lines(Box::new(std::io::stdout()))
         }

@@ -176,8 +176,12 @@ fn phase_began(state: &RunState, phase: Phase, planned_ms: Option<u64>) -> Vec<L
     let mut lines = Vec::new();
     if let Some((before, _)) = state.phases.iter().rev().nth(1)
         && matches!(before, Phase::Preflight | Phase::WarmUp | Phase::Revert)
-        && let Some((from, to)) = state.span_of(*before)
+        && let Some((from, mut to)) = state.span_of(*before)
     {
+        if *before == Phase::Revert {
+            // The phase also waits for late answers; what counts is when the last change was back.
+            to = state.changes.iter().filter_map(|c| Some(c.reverted.as_ref()?.0)).max().unwrap_or(to);
+        }
         let left = state.outstanding().len();
         let clean = *before != Phase::Revert || left == 0;
         let text = if clean {

@@ -13,6 +13,8 @@ pub(crate) enum Tone {
     Warn,
     /// A disturbance that we made.
     Fault,
+    /// How far something is.
+    Accent,
     /// Beside the point.
     Dim,
     /// The point.
@@ -33,6 +35,7 @@ impl Paint {
             Tone::Bad => style.red().bold(),
             Tone::Warn => style.yellow(),
             Tone::Fault => style.magenta(),
+            Tone::Accent => style.cyan(),
             Tone::Dim => style.dim(),
             Tone::Strong => style.bold(),
             Tone::Plain => style,

@@ -12,6 +12,7 @@ use crate::instance::Instance;
 pub(super) fn span(d: Duration) -> String {
     let ms = d.as_secs_f64() * 1000.0;
     match ms {
+        _ if ms < 0.005 => "0ms".to_owned(),
         _ if ms < 1.0 => format!("{ms:.2}ms"),
         _ if ms < 100.0 => format!("{ms:.1}ms"),
         _ if ms < 999.5 => format!("{ms:.0}ms"),

@@ -33,7 +33,7 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Run(args) => run::run(args, state?).await,
         Command::Plan(args) => plan::run(args, state?).await,
         Command::Validate(args) => Ok(validate::run(&args)),
-        Command::Schema { of } => Ok(schema::run(of)),
+        Command::Schema { of } => schema::run(of),
         Command::Recover(args) => recover::run(args, state?).await,
         Command::Halt { reason } => halt::halt(&reason, &state?),
         Command::Resume => halt::resume(&state?),

@@ -1,17 +1,23 @@
 //! `squall schema`.
-#![expect(clippy::print_stdout, reason = "what people see")]
 
+use std::io::{ErrorKind, Write};
 use std::process::ExitCode;
+
+use anyhow::Context;
 
 use crate::cli::SchemaOf;
 use crate::experiment::{Experiment, schema};
 use crate::stack::Stack;
 
-pub(super) fn run(of: SchemaOf) -> ExitCode {
+pub(super) fn run(of: SchemaOf) -> anyhow::Result<ExitCode> {
     let schema = match of {
         SchemaOf::Experiment => schema::published::<Experiment>("urn:squall:schema:experiment:1", "Squall experiment"),
         SchemaOf::Stack => schema::published::<Stack>("urn:squall:schema:stack:1", "Squall stack of local processes"),
     };
-    println!("{schema:#}");
-    ExitCode::SUCCESS
+    match writeln!(std::io::stdout(), "{schema:#}") {
+        // Whoever reads has seen enough.
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => {}
+        written => written.context("cannot print the schema")?,
+    }
+    Ok(ExitCode::SUCCESS)
 }

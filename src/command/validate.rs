@@ -1,6 +1,7 @@
 //! `squall validate`.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what people see")]
+#![expect(clippy::print_stderr, reason = "what people see")]
 
+use std::io::Write;
 use std::process::ExitCode;
 
 use super::load;
@@ -8,7 +9,8 @@ use crate::cli;
 use crate::exit;
 use crate::experiment::diagnostic::Severity;
 
-/// Good files are named on standard output, mistakes and warnings go to standard error.
+/// Good files are named on standard output, mistakes and warnings go to standard error. The exit code says it
+/// all: nobody has to read to the end.
 pub(super) fn run(args: &cli::Validate) -> ExitCode {
     let mut wrong = 0;
     for file in &args.files {
@@ -22,7 +24,7 @@ pub(super) fn run(args: &cli::Validate) -> ExitCode {
                     1 => " (1 warning)".to_owned(),
                     n => format!(" ({n} warnings)"),
                 };
-                println!("ok     {}{warnings}", file.display());
+                let _ = writeln!(std::io::stdout(), "ok     {}{warnings}", file.display());
             }
             Err(trouble) => {
                 wrong += 1;
@@ -30,7 +32,7 @@ pub(super) fn run(args: &cli::Validate) -> ExitCode {
                     load::Trouble::Unreadable { .. } => eprintln!("error: {trouble}\n"),
                     load::Trouble::Mistaken(_) => eprintln!("{trouble}\n"),
                 }
-                println!("wrong  {}", file.display());
+                let _ = writeln!(std::io::stdout(), "wrong  {}", file.display());
             }
         }
     }

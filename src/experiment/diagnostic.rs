@@ -97,6 +97,7 @@ impl Mistakes {
             }
         }
         list.sort_by_key(|m| (m.at.start, m.severity));
+        list.dedup();
         Self { name: name.to_owned(), source: source.to_owned(), list }
     }
 

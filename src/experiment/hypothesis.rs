@@ -33,7 +33,7 @@ impl Check {
     }
 }
 
-/// The keys of a check as they stand in the file: one of the probes, and the rest.
+/// One probe, how often it asks, and what is expected of its answers.
 #[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[schemars(rename = "Check", extend("x-exactly-one" = Probe::NAMES))]

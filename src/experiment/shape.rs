@@ -119,7 +119,7 @@ pub(super) fn lengthen(node: &mut Node, shapes: &[Shape<'_>]) {
     let null = node.is_null();
     if null {
         // An empty mapping: what it lacks, if anything, is found in it.
-        if maps.len() == 1 {
+        if !maps.is_empty() && maps.len() == shapes.len() {
             node.kind = Kind::Map(Vec::new());
         }
         return;

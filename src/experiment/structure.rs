@@ -230,7 +230,7 @@ impl<'a> Walk<'a> {
         let written = text.clone();
         if empty {
             let mistake = Mistake::error(&place.key_at, format!("`{}` has no value", self.here()))
-                .help(format!("give {}, or remove the key", in_words(&place.shapes)));
+                .help(format!("give {}; a key that is not needed is left out", in_words(&place.shapes)));
             return self.drop(node, mistake);
         }
         if text.contains("${") {

@@ -123,7 +123,7 @@ fn table(rows: &[Row], now: Timestamp) -> String {
     // What does not fit is cut from the experiment's name first, then from what it came to.
     let width = |columns: &[Vec<String>], i: usize| columns[i].iter().map(|c| c.chars().count()).max().unwrap_or(0);
     for (i, least) in [(1, 6), (3, 10)] {
-        let total: usize = (0..columns.len()).map(|i| width(&columns, i) + GAP).sum();
+        let total: usize = (0..columns.len()).map(|i| width(&columns, i)).filter(|w| *w > 0).map(|w| w + GAP).sum();
         let room = width(&columns, i).saturating_sub(total.saturating_sub(WIDTH + GAP)).max(least);
         columns[i].iter_mut().for_each(|cell| *cell = cut(cell, room));
     }

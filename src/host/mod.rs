@@ -6,3 +6,4 @@ pub mod command;
 pub mod facts;
 pub mod kernel;
 pub mod process;
+pub mod resolver;

@@ -64,6 +64,7 @@ async fn make(engine: &dyn Engine, rec: &Recorder, run: &str, change: &Change) -
     let tag = Tag { run: run.to_owned(), change: n };
     rec.note(Event::Injecting { n });
     let begin = Instant::now();
+    tracing::debug!(change = %tag, %change, "inject");
     match engine.set(&tag, &change.instance, &change.to).await {
         Ok(outcome) => {
             rec.note(Event::Injected { n, outcome, took_us: micros(begin.elapsed()) });

@@ -1,32 +1,36 @@
 //! The whole run, top to bottom. It knows the engine, the senses and the guard only as traits.
 
 pub mod abort;
+mod ended;
 pub mod guard;
+mod hold;
 mod inject;
 pub mod recover;
+mod recovery;
 mod revert;
 pub mod sample;
 mod verdict;
 mod watch;
 
-use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use jiff::SignedDuration;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use abort::{Abort, Level};
+use ended::{Ended, stoppable};
 use guard::{Post, Sentry};
-use inject::{NotOn, inject, prove, vanished};
+use hold::{guarded_by, lasting, stand_guard, still_on};
+use inject::{inject, prove};
+use recovery::{by_itself, recovery};
 use revert::{leftover, look_once, revert};
 use sample::Sampler;
-use verdict::{Facts, Recovered};
-use watch::{Broken, Watch};
+use verdict::Facts;
+use watch::Watch;
 
 use crate::engine::{Claim, Engine};
-use crate::event::{Actor, Event, FORMAT, Phase, Reason, Started, millis};
+use crate::event::{Actor, Event, FORMAT, Phase, Reason, Started};
 use crate::exit::Verdict;
 use crate::experiment::Experiment;
 use crate::fault::Heal;
@@ -34,7 +38,7 @@ use crate::instance::{Change, Instance};
 use crate::journal::{JournalError, Recorder};
 use crate::plan::{Plan, plan};
 use crate::probe::Senses;
-use crate::target::{self, Refusal};
+use crate::target;
 
 /// What a run needs of the world.
 pub struct World {
@@ -60,13 +64,6 @@ pub struct Task<'a> {
     pub file: &'a str,
     /// The seed of every random choice.
     pub seed: u64,
-}
-
-/// Why a run stops before its planned end.
-#[derive(Debug, Clone)]
-struct Ended {
-    why: Reason,
-    text: String,
 }
 
 /// Runs an experiment. Whatever happens in it, it ends with everything taken back, or with the journal saying what is not.
@@ -222,66 +219,6 @@ async fn baseline(x: &Experiment, watch: &mut Watch<'_>) -> Result<(), Ended> {
     }
 }
 
-/// Waits for steady state to come back.
-async fn recovery(x: &Experiment, rec: &Recorder, watch: &mut Watch<'_>) -> Recovered {
-    watch.begin(Phase::Recovery, Some(x.timing.recovery.0));
-    let end = Instant::now() + x.timing.recovery.0;
-    watched_back(watch, end).await;
-    tell_recovery(rec, watch)
-}
-
-/// With `heal: self`: waits for steady state, and for the instances themselves, with no helping hand.
-async fn by_itself(
-    x: &Experiment,
-    engine: &dyn Engine,
-    rec: &Recorder,
-    watch: &mut Watch<'_>,
-    begin: Instant,
-    hit: &[Instance],
-) -> Recovered {
-    let end = begin + x.timing.recovery.0.max(x.timing.duration.0);
-    watch.begin(Phase::Recovery, Some(end.saturating_duration_since(Instant::now())));
-    watched_back(watch, end).await;
-    let mut missing = Vec::new();
-    for before in hit {
-        let now = watch.alongside(engine.look(&before.id)).await;
-        if !matches!(&now, Ok(Some(now)) if now.is_up()) {
-            missing.push(before.name.clone());
-        }
-    }
-    let recovered = tell_recovery(rec, watch);
-    if missing.is_empty() { recovered } else { Recovered::No(format!("nobody brought {} back", missing.join(", "))) }
-}
-
-async fn watched_back(watch: &mut Watch<'_>, end: Instant) {
-    tokio::select! {
-        () = watch.back() => {}
-        () = sleep_until(end) => {}
-    }
-}
-
-fn tell_recovery(rec: &Recorder, watch: &Watch<'_>) -> Recovered {
-    let checks = watch.recovery();
-    let rto = checks
-        .values()
-        .copied()
-        .collect::<Option<Vec<Duration>>>()
-        .map(|all| all.into_iter().max().unwrap_or_default());
-    rec.note(Event::Recovery {
-        rto_ms: rto.map(millis),
-        checks: checks.iter().map(|(k, v)| (k.clone(), v.map(millis))).collect(),
-    });
-    if rto.is_some() {
-        return Recovered::Yes;
-    }
-    if let Some(text) = watch.recovery_unasked() {
-        return Recovered::Unknown(text);
-    }
-    let late: Vec<String> =
-        checks.iter().filter(|(_, rto)| rto.is_none()).map(|(name, _)| format!("`{name}`")).collect();
-    Recovered::No(format!("{} was not back to steady state in time", late.join(", ")))
-}
-
 /// The end: the markers go, and the verdict is spoken.
 async fn conclude(task: &Task<'_>, world: &World, rec: &Recorder, mut facts: Facts) -> Verdict {
     for service in rec.read(|s| s.claimed.clone()) {
@@ -313,136 +250,4 @@ fn time_limit(x: &Experiment, changes: &[Change]) -> Duration {
     let longest = changes.iter().map(|c| c.to.longest()).max().unwrap_or_default();
     let hold = x.timing.duration.0;
     longest + if x.fault.heal() == Heal::Itself { hold.max(x.timing.recovery.0) } else { hold }
-}
-
-async fn stand_guard(world: &World, rec: &Recorder, deadline: jiff::Timestamp) -> Result<Box<dyn Post>, Ended> {
-    let post = world.sentry.post(rec.path(), deadline).await.map_err(|e| Ended {
-        why: Reason::GuardMissing,
-        text: format!("no guard could be had, so nothing was touched: {e:#}"),
-    })?;
-    rec.note(Event::Guarded { kind: post.kind(), id: post.id() });
-    Ok(post)
-}
-
-/// Never returns as long as there is a guard: one that falls is replaced.
-async fn guarded_by(
-    world: &World,
-    rec: &Recorder,
-    deadline: jiff::Timestamp,
-    post: &mut Option<Box<dyn Post>>,
-) -> Ended {
-    loop {
-        if let Some(guard) = post {
-            guard.fallen().await;
-            rec.note(Event::Warned { text: format!("guard {} has fallen; another one is posted", guard.id()) });
-        }
-        match stand_guard(world, rec, deadline).await {
-            Ok(guard) => *post = Some(guard),
-            Err(ended) => return Ended { text: format!("the guard has fallen, and {}", ended.text), ..ended },
-        }
-    }
-}
-
-/// How often the fault is looked at while it is on.
-const LOOK: Duration = Duration::from_millis(500);
-
-/// How long an engine may be out of reach while the fault is on.
-const OUT_OF_REACH: Duration = Duration::from_secs(10);
-
-/// Never returns as long as the fault is on.
-async fn lasting(engine: &dyn Engine, rec: &Recorder, changes: &[Change], hit: &[Instance]) -> Ended {
-    let mut out_of_reach: Option<Instant> = None;
-    loop {
-        sleep(LOOK).await;
-        match gone(engine, changes, hit).await {
-            Ok(None) => out_of_reach = None,
-            Ok(Some((name, what))) => {
-                rec.note(Event::Noticed { instance: name.clone(), what: what.clone() });
-                return Ended { why: Reason::FaultVanished, text: format!("{name} {what}") };
-            }
-            Err(e) => {
-                let since = *out_of_reach.get_or_insert_with(Instant::now);
-                if since.elapsed() >= OUT_OF_REACH {
-                    return Ended { why: Reason::EngineFailed, text: e.to_string() };
-                }
-            }
-        }
-    }
-}
-
-/// The last look before the way back.
-async fn still_on(engine: &dyn Engine, rec: &Recorder, changes: &[Change], hit: &[Instance]) -> Result<(), Ended> {
-    match gone(engine, changes, hit).await {
-        Ok(None) => Ok(()),
-        Ok(Some((name, what))) => {
-            rec.note(Event::Noticed { instance: name.clone(), what: what.clone() });
-            Err(Ended { why: Reason::FaultVanished, text: format!("{name} {what}") })
-        }
-        Err(e) => Err(Ended { why: Reason::EngineFailed, text: e.to_string() }),
-    }
-}
-
-/// The first change that is no longer in effect, though it should last.
-async fn gone(
-    engine: &dyn Engine,
-    changes: &[Change],
-    hit: &[Instance],
-) -> Result<Option<(String, String)>, crate::engine::EngineError> {
-    for change in changes {
-        // Only from its recorded end on is a change expected to be in effect.
-        let Some(before) = hit.iter().find(|i| i.id == change.instance) else { continue };
-        let now = engine.look(&change.instance).await?;
-        if let Some(what) = vanished(change, &before.traits, now.as_ref()) {
-            return Ok(Some((change.name.clone(), what)));
-        }
-    }
-    Ok(None)
-}
-
-/// A phase that a stop ends, and that may panic: both are reasons to take everything back, not to leave.
-async fn stoppable<T>(abort: &Abort, level: Level, phase: impl Future<Output = Result<T, Ended>>) -> Result<T, Ended> {
-    match abort.or(level, AssertUnwindSafe(phase).catch_unwind()).await {
-        Ok(Ok(done)) => done,
-        Ok(Err(panic)) => {
-            let what =
-                panic.downcast_ref::<String>().map(String::as_str).or_else(|| panic.downcast_ref::<&str>().copied());
-            Err(Ended { why: Reason::Panicked, text: format!("a bug in Squall: {}", what.unwrap_or("panic")) })
-        }
-        Err(stop) => Err(Ended { why: stop.why, text: stop.text }),
-    }
-}
-
-impl From<Refusal> for Ended {
-    fn from(r: Refusal) -> Self {
-        Self { why: r.reason, text: r.text }
-    }
-}
-
-impl From<NotOn> for Ended {
-    fn from(n: NotOn) -> Self {
-        Self { why: n.why, text: n.text }
-    }
-}
-
-impl From<Broken> for Ended {
-    fn from(b: Broken) -> Self {
-        let why = if b.safety { Reason::SafetyBreached } else { Reason::HypothesisBroken };
-        Self { why, text: verdict::sentence(&b) }
-    }
-}
-
-impl From<JournalError> for Ended {
-    fn from(e: JournalError) -> Self {
-        Self { why: Reason::JournalFailed, text: format!("{e}; nothing was touched") }
-    }
-}
-
-impl From<crate::engine::EngineError> for Ended {
-    fn from(e: crate::engine::EngineError) -> Self {
-        let why =
-            if matches!(e, crate::engine::EngineError::Claimed(_)) { Reason::Claimed } else { Reason::EngineFailed };
-        let next =
-            if why == Reason::Claimed { "; wait for it, or `squall recover --unlock` where it is dead" } else { "" };
-        Self { why, text: format!("{e}{next}") }
-    }
 }

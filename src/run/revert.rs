@@ -118,6 +118,7 @@ async fn persist(
         let result = timeout(limit, engine.set(tag, &change.instance, to)).await.unwrap_or_else(|_| {
             Err(EngineError::TimedOut { attempt: format!("set {} back to {to}", change.name), after: limit })
         });
+        tracing::debug!(change = %tag, attempt, ?result, "take back");
         match result {
             Ok(outcome) => return Some(outcome),
             Err(e) => rec.note(Event::RevertFailed { n: change.n, attempt, error: e.to_string() }),

@@ -1,0 +1,104 @@
+//! While the fault is on: is it still on, and is there still a guard?
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::time::{Instant, sleep};
+
+use super::World;
+use super::ended::Ended;
+use super::guard::Post;
+use super::inject::vanished;
+use crate::engine::{Engine, EngineError};
+use crate::event::{Event, Reason};
+use crate::instance::{Change, Instance};
+use crate::journal::Recorder;
+
+pub(super) async fn stand_guard(world: &World, rec: &Recorder, deadline: Timestamp) -> Result<Box<dyn Post>, Ended> {
+    let post = world.sentry.post(rec.path(), deadline).await.map_err(|e| Ended {
+        why: Reason::GuardMissing,
+        text: format!("no guard could be had, so nothing was touched: {e:#}"),
+    })?;
+    rec.note(Event::Guarded { kind: post.kind(), id: post.id() });
+    Ok(post)
+}
+
+/// Never returns as long as there is a guard: one that falls is replaced.
+pub(super) async fn guarded_by(
+    world: &World,
+    rec: &Recorder,
+    deadline: Timestamp,
+    post: &mut Option<Box<dyn Post>>,
+) -> Ended {
+    loop {
+        if let Some(guard) = post {
+            guard.fallen().await;
+            rec.note(Event::Warned { text: format!("guard {} has fallen; another one is posted", guard.id()) });
+        }
+        match stand_guard(world, rec, deadline).await {
+            Ok(guard) => *post = Some(guard),
+            Err(ended) => return Ended { text: format!("the guard has fallen, and {}", ended.text), ..ended },
+        }
+    }
+}
+
+/// How often the fault is looked at while it is on.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// How long an engine may be out of reach while the fault is on.
+const OUT_OF_REACH: Duration = Duration::from_secs(10);
+
+/// Never returns as long as the fault is on.
+pub(super) async fn lasting(engine: &dyn Engine, rec: &Recorder, changes: &[Change], hit: &[Instance]) -> Ended {
+    let mut out_of_reach: Option<Instant> = None;
+    loop {
+        sleep(LOOK).await;
+        match gone(engine, changes, hit).await {
+            Ok(None) => out_of_reach = None,
+            Ok(Some((name, what))) => {
+                rec.note(Event::Noticed { instance: name.clone(), what: what.clone() });
+                return Ended { why: Reason::FaultVanished, text: format!("{name} {what}") };
+            }
+            Err(e) => {
+                let since = *out_of_reach.get_or_insert_with(Instant::now);
+                if since.elapsed() >= OUT_OF_REACH {
+                    return Ended { why: Reason::EngineFailed, text: e.to_string() };
+                }
+            }
+        }
+    }
+}
+
+/// The last look before the way back.
+pub(super) async fn still_on(
+    engine: &dyn Engine,
+    rec: &Recorder,
+    changes: &[Change],
+    hit: &[Instance],
+) -> Result<(), Ended> {
+    match gone(engine, changes, hit).await {
+        Ok(None) => Ok(()),
+        Ok(Some((name, what))) => {
+            rec.note(Event::Noticed { instance: name.clone(), what: what.clone() });
+            Err(Ended { why: Reason::FaultVanished, text: format!("{name} {what}") })
+        }
+        Err(e) => Err(Ended { why: Reason::EngineFailed, text: e.to_string() }),
+    }
+}
+
+/// The first change that is no longer in effect, though it should last.
+async fn gone(
+    engine: &dyn Engine,
+    changes: &[Change],
+    hit: &[Instance],
+) -> Result<Option<(String, String)>, EngineError> {
+    for change in changes {
+        // Only from its recorded end on is a change expected to be in effect.
+        let Some(before) = hit.iter().find(|i| i.id == change.instance) else { continue };
+        let now = engine.look(&change.instance).await?;
+        if let Some(what) = vanished(change, &before.traits, now.as_ref()) {
+            return Ok(Some((change.name.clone(), what)));
+        }
+    }
+    Ok(None)
+}

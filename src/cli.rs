@@ -263,7 +263,14 @@ pub enum Stack {
     #[command(hide = true)]
     Keep {
         /// The stack file
-        file: PathBuf,
+        #[arg(required_unless_present = "demo")]
+        file: Option<PathBuf>,
+        /// In its place: the containers of a demonstration
+        #[arg(long, conflicts_with = "file")]
+        demo: Option<String>,
+        /// The Docker Engine that they are on
+        #[arg(long, value_name = "URL")]
+        docker_host: Option<String>,
     },
 }
 

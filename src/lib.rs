@@ -31,7 +31,8 @@ pub mod store;
 // What people see.
 pub mod follow;
 pub mod report;
-// The demonstration's own services.
+// The demonstration, and its services.
+pub mod demo;
 pub mod serve;
 // The command line.
 pub mod cli;

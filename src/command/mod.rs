@@ -6,6 +6,7 @@ mod demo;
 mod doctor;
 mod guard;
 mod halt;
+mod keeper;
 mod list;
 pub mod load;
 mod plan;

@@ -2,32 +2,40 @@
 #![expect(clippy::print_stdout, reason = "what people asked to see")]
 
 use std::fs::File;
-use std::os::fd::AsFd as _;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
 use anyhow::Context as _;
 use tabled::builder::Builder;
 use tabled::settings::Style;
-use tokio::net::unix::pipe;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::{keeper, load};
 use crate::cli;
+use crate::demo;
+use crate::engine::docker::Docker;
 use crate::engine::local::{Local, Status};
 use crate::store::StateDir;
 
 pub(super) async fn run(args: cli::Stack, state: StateDir) -> anyhow::Result<ExitCode> {
     match args {
-        cli::Stack::Up { file } => up(&Local::open(&state, &file)?).await,
+        cli::Stack::Up { file } => up(&open(&state, &file)?).await,
         cli::Stack::Down { file } => {
-            let ended = Local::open(&state, &file)?.down().await?;
+            let ended = open(&state, &file)?.down().await?;
             println!("{ended} processes ended; nothing of the stack is left");
             Ok(ExitCode::SUCCESS)
         }
-        cli::Stack::Status { file } => status(&Local::open(&state, &file)?),
+        cli::Stack::Status { file } => status(&open(&state, &file)?),
         cli::Stack::Spawn { log, command } => spawn(&log, &command),
-        cli::Stack::Keep { file } => keep(&Local::open(&state, &file)?).await,
+        cli::Stack::Keep { file, demo, docker_host } => {
+            keep(file.as_deref(), demo.as_deref(), docker_host.as_deref(), &state).await
+        }
     }
+}
+
+fn open(state: &StateDir, file: &Path) -> anyhow::Result<Local> {
+    let reading = load::stack(file)?;
+    Local::of(state, file, &reading.value)
 }
 
 async fn up(stack: &Local) -> anyhow::Result<ExitCode> {
@@ -95,17 +103,23 @@ fn spawn(log: &Path, command: &[String]) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Waits until whoever holds the other end of standard input is gone, however he went, and takes the stack away.
-async fn keep(stack: &Local) -> anyhow::Result<ExitCode> {
-    rustix::process::setsid().context("cannot begin a session")?;
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut pipe = pipe::Receiver::from_owned_fd(std::io::stdin().as_fd().try_clone_to_owned()?)
-        .context("standard input is no pipe")?;
-    let mut nowhere = tokio::io::sink();
-    tokio::select! {
-        _ = tokio::io::copy(&mut pipe, &mut nowhere) => {}
-        _ = terminate.recv() => {}
+/// Waits for the master's end and takes the stack away, or the containers of a demonstration.
+async fn keep(
+    file: Option<&Path>,
+    demo: Option<&str>,
+    docker_host: Option<&str>,
+    state: &StateDir,
+) -> anyhow::Result<ExitCode> {
+    let local = file.map(|file| open(state, file)).transpose()?;
+    if keeper::master_is_gone().await? {
+        if let Some(local) = local {
+            local.down().await?;
+        }
+        if let Some(id) = demo {
+            let docker = Docker::connect(docker_host).await?;
+            docker.remove_labelled(&format!("{}={id}", demo::LABEL), false).await?;
+            docker.remove_images_of(demo::NAME).await?;
+        }
     }
-    stack.down().await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -6,7 +6,6 @@
 mod balancer;
 mod http;
 
-use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -118,11 +117,7 @@ impl Service {
     }
 }
 
-/// A port of loopback that was free a moment ago.
-///
-/// # Errors
-/// Where there is none.
-pub fn free_port() -> std::io::Result<u16> {
-    let listener = std::net::TcpListener::bind(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
-    Ok(listener.local_addr()?.port())
+/// Whether a service at host:port answers a path with a good status within `patience`.
+pub async fn answers(address: &str, path: &str, patience: Duration) -> bool {
+    http::get(address, path, patience).await.is_ok_and(|answer| answer.status == 200)
 }

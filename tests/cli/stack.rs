@@ -1,4 +1,5 @@
 //! `squall stack` and the engine on it: real processes on ports of their own.
+#![expect(clippy::unwrap_used, reason = "a test stops where the world is not as it should be")]
 
 use std::io::{Read as _, Write as _};
 use std::net::{TcpListener, TcpStream};

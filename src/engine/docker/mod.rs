@@ -21,9 +21,11 @@ mod lifecycle;
 mod manual;
 mod observe;
 mod own;
+mod stack;
 
 pub use image::PROGRAM;
 pub use info::Details;
+pub use stack::NewContainer;
 
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;

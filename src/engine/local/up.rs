@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::records::{FILE, Locked, Recipe, Record, Records};
 use super::{Local, here};
 use crate::engine::{EngineError, Outcome};
-use crate::experiment::quantity;
+use crate::experiment::{quantity, read};
 use crate::stack::{Replica, Stack};
 use crate::store::StateDir;
 
@@ -33,12 +33,20 @@ impl Local {
     /// # Errors
     /// Where the file cannot be read or is wrong.
     pub fn open(state: &StateDir, file: &Path) -> anyhow::Result<Self> {
+        let bytes = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        let read = read::stack(&file.display().to_string(), &bytes, &here::variable);
+        Self::of(state, file, &read.map_err(|mistakes| anyhow!("the stack file is wrong\n{mistakes}"))?.value)
+    }
+
+    /// The same, of a stack file that has been read.
+    ///
+    /// # Errors
+    /// Where the stack cannot be.
+    pub fn of(state: &StateDir, file: &Path, stack: &Stack) -> anyhow::Result<Self> {
         let file = std::path::absolute(file).with_context(|| format!("cannot find {}", file.display()))?;
-        let text = std::fs::read_to_string(&file).with_context(|| format!("cannot read {}", file.display()))?;
-        let stack: Stack = serde_yaml::from_str(&text).with_context(|| format!("{} is wrong", file.display()))?;
         let replicas = stack.replicas().map_err(|why| anyhow!("{} is wrong: {why}", file.display()))?;
         let address = state.root().join("stacks").join(&stack.name).join(FILE);
-        Ok(Self { wanted: Some(Wanted { name: stack.name, file, replicas }), ..Self::at(address)? })
+        Ok(Self { wanted: Some(Wanted { name: stack.name.clone(), file, replicas }), ..Self::at(address)? })
     }
 
     /// Starts what is missing, ends what the file does not know (any more), and waits until every port answers.

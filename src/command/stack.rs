@@ -1,5 +1,5 @@
 //! `squall stack`: local processes from a stack file, for experiments without an engine.
-#![expect(clippy::print_stdout, reason = "what people asked to see")]
+#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what people asked to see")]
 
 use std::fs::File;
 use std::path::Path;
@@ -15,27 +15,41 @@ use crate::cli;
 use crate::demo;
 use crate::engine::docker::Docker;
 use crate::engine::local::{Local, Status};
+use crate::exit;
 use crate::store::StateDir;
 
 pub(super) async fn run(args: cli::Stack, state: StateDir) -> anyhow::Result<ExitCode> {
-    match args {
-        cli::Stack::Up { file } => up(&open(&state, &file)?).await,
-        cli::Stack::Down { file } => {
-            let ended = open(&state, &file)?.down().await?;
-            println!("{ended} processes ended; nothing of the stack is left");
-            Ok(ExitCode::SUCCESS)
-        }
-        cli::Stack::Status { file } => status(&open(&state, &file)?),
-        cli::Stack::Spawn { log, command } => spawn(&log, &command),
+    let (verb, file) = match args {
+        cli::Stack::Up { file } => (Verb::Up, file),
+        cli::Stack::Down { file } => (Verb::Down, file),
+        cli::Stack::Status { file } => (Verb::Status, file),
+        cli::Stack::Spawn { log, command } => return spawn(&log, &command),
         cli::Stack::Keep { file, demo, docker_host } => {
-            keep(file.as_deref(), demo.as_deref(), docker_host.as_deref(), &state).await
+            return keep(file.as_deref(), demo.as_deref(), docker_host.as_deref(), &state).await;
+        }
+    };
+    let stack = match load::stack(&file) {
+        Ok(reading) => Local::of(&state, &file, &reading.value)?,
+        Err(trouble) => {
+            eprintln!("{trouble}");
+            return Ok(ExitCode::from(exit::INVALID));
+        }
+    };
+    match verb {
+        Verb::Up => up(&stack).await,
+        Verb::Status => status(&stack),
+        Verb::Down => {
+            println!("{} processes ended; nothing of the stack is left", stack.down().await?);
+            Ok(ExitCode::SUCCESS)
         }
     }
 }
 
-fn open(state: &StateDir, file: &Path) -> anyhow::Result<Local> {
-    let reading = load::stack(file)?;
-    Local::of(state, file, &reading.value)
+/// What people do with a whole stack.
+enum Verb {
+    Up,
+    Down,
+    Status,
 }
 
 async fn up(stack: &Local) -> anyhow::Result<ExitCode> {
@@ -110,7 +124,7 @@ async fn keep(
     docker_host: Option<&str>,
     state: &StateDir,
 ) -> anyhow::Result<ExitCode> {
-    let local = file.map(|file| open(state, file)).transpose()?;
+    let local = file.map(|file| Local::open(state, file)).transpose()?;
     if keeper::master_is_gone().await? {
         if let Some(local) = local {
             local.down().await?;

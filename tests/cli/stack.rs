@@ -346,7 +346,7 @@ fn a_stack_that_does_not_come_up_says_why_and_leaves_nothing() {
     drop(listener);
 
     let secret = World::new("  x: { command: [echo, '${NO_SUCH_VARIABLE}'] }");
-    secret.squall("up").exits(2).complains("${NO_SUCH_VARIABLE} is not set");
+    secret.squall("up").exits(2).complains("error: `${NO_SUCH_VARIABLE}`: no such variable");
 }
 
 #[test]
@@ -354,7 +354,7 @@ fn a_keeper_takes_the_stack_away_when_its_master_is_gone() {
     let world = World::new("  idle: { command: [sleep, '77'] }");
     world.squall("up").exits(0);
     let (mut keeper, _dir) = Squall::new(["stack", "keep"]).arg(world.file()).command();
-    keeper.env("SQUALL_STATE", world.dir.path().join("state")).stdin(Stdio::piped());
+    keeper.env("SQUALL_STATE", world.dir.path().join("state")).stdin(Stdio::piped()).stdout(Stdio::null());
     let mut keeper = keeper.spawn().unwrap();
     assert_eq!(pids(&world).len(), 1);
     drop(keeper.stdin.take());

@@ -17,7 +17,7 @@ use async_trait::async_trait;
 
 use super::{Ability, Claim, Description, Engine, EngineError, Kind, Outcome, Ran, Tag, here};
 use crate::host::command;
-use crate::instance::{Aspect, Change, Epoch, Instance, InstanceId, Kill, Place as Where, Setting};
+use crate::instance::{Aspect, Change, Epoch, Instance, InstanceId, Kill, Setting};
 use process::Place;
 use records::{Record, Records};
 
@@ -186,22 +186,20 @@ impl Engine for Local {
         if pids.is_empty() {
             pids.extend(record.life.map(|life| life.pid.to_string()));
         }
-        let pids = pids.join(" ");
+        let kill = |signal: &str| format!("kill -{signal} {}   # {}", pids.join(" "), change.name);
         match to {
             Setting::Running(true) | Setting::Restarted { .. } => {
                 // The address is STATE/stacks/NAME/state.json.
                 let state = self.dir.ancestors().nth(2).unwrap_or(Path::new("/"));
-                format!("squall --state {} stack up {}", state.display(), records.file.display())
+                let (state, file) = (state.display(), records.file.display());
+                format!("squall --state {state} stack up {file}   # {}", change.name)
             }
-            Setting::Running(false) => format!("kill -KILL {pids}"),
-            Setting::Killed(Kill { signal, .. }) => format!("kill -{} {pids}", signal.name().trim_start_matches("SIG")),
-            Setting::Stopped { .. } => format!("kill -TERM {pids}"),
-            Setting::Paused(true) => format!("kill -STOP {pids}"),
-            Setting::Paused(false) => format!("kill -CONT {pids}"),
-            Setting::Ran(command) => {
-                let place = if command.place == Where::Here { "" } else { "(in place of a container) " };
-                format!("{place}env SQUALL_NAME={} {}", change.name, command.run.join(" "))
-            }
+            Setting::Running(false) => kill("KILL"),
+            Setting::Killed(Kill { signal, .. }) => kill(signal.name().trim_start_matches("SIG")),
+            Setting::Stopped { .. } => kill("TERM"),
+            Setting::Paused(true) => kill("STOP"),
+            Setting::Paused(false) => kill("CONT"),
+            Setting::Ran(command) => format!("env SQUALL_NAME={} {}", change.name, command.run.join(" ")),
         }
     }
 }

@@ -132,6 +132,10 @@ impl Place<'_> {
     /// Signals the main process, waits for its end, and ends what is left of the instance then. Whether it has ended.
     pub(super) async fn end(&self, main: &Process, signal: Signal, patience: Duration) -> Result<bool, EngineError> {
         main.signal(signal).map_err(|e| self.refused("signal", &e))?;
+        if signal != Signal::KILL && process::stat(main.pid()).is_some_and(|stat| stat.state == 'T') {
+            // What is frozen does not get it before it goes on.
+            main.signal(Signal::CONT).map_err(|e| self.refused("continue", &e))?;
+        }
         let patience = if signal == Signal::KILL { KILLED } else { patience };
         if !main.ended_within(patience).await.map_err(|e| self.refused("watch", &e))? {
             return Ok(false);

@@ -1,0 +1,75 @@
+//! The local engine does what every engine must do.
+
+use async_trait::async_trait;
+use squall::engine::Engine;
+use squall::engine::local::Local;
+use squall::instance::InstanceId;
+use squall::store::StateDir;
+
+use crate::conformance::{Commands, World, conforms};
+
+/// One stack; an instance is a service of its own.
+struct Processes {
+    dir: tempfile::TempDir,
+    services: Vec<String>,
+    local: Local,
+}
+
+impl Processes {
+    fn open(dir: &tempfile::TempDir, services: &[String]) -> Local {
+        let file = dir.path().join("s.yaml");
+        let port = |n| super::stack::ports(1) + n;
+        let all: String = services
+            .iter()
+            .map(|name| {
+                format!("  {name}: {{ command: [squall, serve, store, --listen, '127.0.0.1:{{port}}'], port: {} }}\n", port(0))
+            })
+            .collect();
+        let idle = "  other: { command: [sleep, '81'] }\n";
+        std::fs::write(&file, format!("version: 1\nname: s\nservices:\n{idle}{all}")).unwrap();
+        let state = StateDir::find(Some(dir.path().join("state"))).unwrap();
+        Local::open(&state, &file).unwrap().using(env!("CARGO_BIN_EXE_squall").into())
+    }
+}
+
+#[async_trait]
+impl World for Processes {
+    fn engine(&self) -> &dyn Engine {
+        &self.local
+    }
+
+    async fn instance(&mut self, name: &str) -> InstanceId {
+        self.services.push(name.to_owned());
+        self.local = Self::open(&self.dir, &self.services);
+        self.local.up().await.unwrap();
+        InstanceId(format!("{name}-1"))
+    }
+
+    async fn remove(&mut self, id: &InstanceId) -> bool {
+        self.services.retain(|name| format!("{name}-1") != id.0);
+        Self::open(&self.dir, &self.services).up().await.unwrap();
+        true
+    }
+
+    fn commands(&self) -> Option<Commands> {
+        let words = |words: &[&str]| words.iter().map(|word| (*word).to_owned()).collect();
+        Some(Commands {
+            succeeds: (words(&["echo", "hello"]), "hello".to_owned()),
+            fails: (words(&["sh", "-c", "exit 3"]), 3),
+            lasts: words(&["sleep", "82"]),
+        })
+    }
+
+    fn service(&self) -> String {
+        "victim".to_owned()
+    }
+}
+
+#[tokio::test]
+async fn the_local_engine_conforms() {
+    let dir = tempfile::tempdir().unwrap();
+    let local = Processes::open(&dir, &[]);
+    let mut world = Processes { dir, services: Vec::new(), local };
+    conforms(&mut world).await;
+    assert_eq!(world.local.down().await.unwrap(), 1);
+}

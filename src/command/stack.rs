@@ -28,7 +28,12 @@ pub(super) async fn run(args: cli::Stack, state: StateDir) -> anyhow::Result<Exi
             return keep(file.as_deref(), demo.as_deref(), docker_host.as_deref(), &state).await;
         }
     };
-    let stack = match load::stack(&file) {
+    let read = match verb {
+        Verb::Up => load::stack(&file),
+        // What is up is in the state: of the file the name counts, and variables may be set no more.
+        Verb::Down | Verb::Status => load::stack_without_variables(&file),
+    };
+    let stack = match read {
         Ok(reading) => Local::of(&state, &file, &reading.value)?,
         Err(trouble) => {
             eprintln!("{trouble}");

@@ -1,4 +1,7 @@
 //! The local engine does what every engine must do.
+#![expect(clippy::unwrap_used, reason = "a test stops where the world is not as it should be")]
+
+use std::fmt::Write as _;
 
 use async_trait::async_trait;
 use squall::engine::Engine;
@@ -18,15 +21,12 @@ struct Processes {
 impl Processes {
     fn open(dir: &tempfile::TempDir, services: &[String]) -> Local {
         let file = dir.path().join("s.yaml");
-        let port = |n| super::stack::ports(1) + n;
-        let all: String = services
-            .iter()
-            .map(|name| {
-                format!("  {name}: {{ command: [squall, serve, store, --listen, '127.0.0.1:{{port}}'], port: {} }}\n", port(0))
-            })
-            .collect();
-        let idle = "  other: { command: [sleep, '81'] }\n";
-        std::fs::write(&file, format!("version: 1\nname: s\nservices:\n{idle}{all}")).unwrap();
+        let mut text = "version: 1\nname: s\nservices:\n  other: { command: [sleep, '81'] }\n".to_owned();
+        for name in services {
+            let command = "command: [squall, serve, store, --listen, '127.0.0.1:{port}']";
+            writeln!(text, "  {name}: {{ {command}, port: {} }}", super::stack::ports(1)).unwrap();
+        }
+        std::fs::write(&file, text).unwrap();
         let state = StateDir::find(Some(dir.path().join("state"))).unwrap();
         Local::open(&state, &file).unwrap().using(env!("CARGO_BIN_EXE_squall").into())
     }

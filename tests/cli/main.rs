@@ -1,8 +1,8 @@
 //! The binary as people meet it: messages, exit codes, files.
 
-mod doctor;
 #[path = "../conformance/mod.rs"]
 mod conformance;
+mod doctor;
 mod harness;
 mod report;
 mod local;

@@ -4,11 +4,15 @@
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::connect::Reached;
 use super::keeper::Keeper;
+use super::load;
+use super::run::How;
 use crate::cli;
 use crate::demo::{ACTS, Act, NAME, Ports, Site};
 use crate::engine::docker::Docker;
@@ -100,9 +104,13 @@ async fn play(site: &Site, state: &StateDir, ports: Ports, signals: &mut Signals
 }
 
 /// Runs one experiment: what it came to, and where its reports are.
-#[expect(clippy::unused_async, reason = "in work")]
-async fn perform(_file: &Path, _stage: &Site, _state: &StateDir) -> anyhow::Result<(Verdict, Option<PathBuf>)> {
-    bail!("in work")
+async fn perform(file: &Path, site: &Site, state: &StateDir) -> anyhow::Result<(Verdict, Option<PathBuf>)> {
+    let x = load::experiment(file)?.value;
+    let reached = match site {
+        Site::Docker { docker, .. } => Reached::Docker(Arc::clone(docker)),
+        Site::Local { local, .. } => Reached::Local(Arc::clone(local)),
+    };
+    super::run::experiment(&x, &file.display().to_string(), &reached, state, &How::default()).await
 }
 
 fn summary(ends: &[(Verdict, Option<PathBuf>)]) -> String {

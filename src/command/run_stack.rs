@@ -1,20 +1,17 @@
 //! A stack of local processes that is up for one run, and taken away when the run is over, however it ends.
 
+use std::ffi::OsString;
 use std::path::Path;
-use std::process::Stdio;
 use std::sync::Arc;
 
-use anyhow::Context;
-use tokio::process::{Child, Command};
-
 use super::connect::Reached;
+use super::keeper::Keeper;
 use crate::engine::local::Local;
 use crate::store::StateDir;
 
 pub(super) struct RunStack {
     local: Arc<Local>,
-    /// Takes the stack away when the pipe to it closes, which the kernel does even for a process that is killed.
-    _keeper: Child,
+    keeper: Keeper,
 }
 
 impl RunStack {
@@ -27,18 +24,13 @@ impl RunStack {
         if !local.status()?.is_empty() {
             return Ok(None);
         }
-        let keeper = Command::new(std::env::current_exe()?)
-            .arg("--state")
-            .arg(state.root())
-            .args(["stack", "keep"])
-            .arg(file)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .context("cannot start the keeper of the stack")?;
-        local.up().await?;
-        Ok(Some(Self { local: local.clone(), _keeper: keeper }))
+        let words: [OsString; 5] = ["--state".into(), state.root().into(), "stack".into(), "keep".into(), file.into()];
+        let keeper = Keeper::start(words).await?;
+        if let Err(e) = local.up().await {
+            keeper.dismiss().await;
+            return Err(e);
+        }
+        Ok(Some(Self { local: local.clone(), keeper }))
     }
 
     /// Takes it away.
@@ -47,6 +39,8 @@ impl RunStack {
     /// Where a process cannot be ended.
     pub(super) async fn down(self) -> anyhow::Result<()> {
         self.local.down().await?;
+        // Before anybody can start the same stack again: a keeper that comes late would take that one away.
+        self.keeper.dismiss().await;
         Ok(())
     }
 }

@@ -4,7 +4,7 @@
 mod conformance;
 mod doctor;
 mod harness;
-mod report;
 mod local;
+mod report;
 mod stack;
 mod validate;

@@ -96,6 +96,9 @@ impl Budget {
     pub(super) fn deadline(&self, in_flight: &BTreeMap<u64, Duration>) -> Option<Duration> {
         let Bound::Latency(_, bound) = self.bound else { return None };
         let left = usize::try_from(self.allowed.checked_sub(self.spent)?).ok()?;
+        if in_flight.len() <= left {
+            return None;
+        }
         let (_, due) = in_flight.range(self.counted..).nth(left)?;
         Some(*due + bound.0 + Duration::from_nanos(1))
     }

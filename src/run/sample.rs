@@ -14,8 +14,8 @@ use crate::experiment::Rate;
 use crate::probe::{Answer, Senses};
 
 /// A question that goes out later than this says more about us than about the system. An idle machine is 1 to 2 ms
-/// late (the timer's granularity); 50 ms is a machine that is overloaded or was suspended.
-pub const LATEST: Duration = Duration::from_millis(50);
+/// late (the timer's granularity); 100 ms is a machine that is overloaded or was suspended.
+pub const LATEST: Duration = Duration::from_millis(100);
 
 /// No check has more questions in flight than this: each may hold a descriptor and a port.
 const MOST_IN_FLIGHT: usize = 20_000;

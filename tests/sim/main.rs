@@ -1,5 +1,8 @@
 //! Whole runs in a simulated world and in paused time: what they come to, and that the world is as it was whatever dies.
 
+mod conformance;
+#[path = "../conformance/mod.rs"]
+mod conforms;
 mod crashes;
 mod harness;
 mod runs;

@@ -10,9 +10,6 @@ use anyhow::{Context, bail};
 /// The file in a run's directory that is the run.
 pub const JOURNAL: &str = "journal.ndjson";
 
-/// The file that stops every run and refuses new ones while it is there; its content says why.
-pub const HALT: &str = "halt";
-
 /// The state directory.
 #[derive(Debug, Clone)]
 pub struct StateDir {
@@ -60,16 +57,6 @@ impl StateDir {
     #[must_use]
     pub fn run_dir(&self, id: &str) -> PathBuf {
         self.runs_dir().join(id)
-    }
-
-    /// The halt notes that this directory's runs heed: its own, and root's. Each with what it says.
-    #[must_use]
-    pub fn halted(&self) -> Vec<(PathBuf, String)> {
-        let mut notes = vec![self.root.join(HALT), Self::machine().join(HALT)];
-        notes.dedup();
-        // A note that cannot be read still stops: it is there.
-        let there = notes.into_iter().filter(|note| note.exists());
-        there.map(|note| (note.clone(), std::fs::read_to_string(&note).unwrap_or_default().trim().to_owned())).collect()
     }
 
     /// The ids of all runs, oldest first. Ids begin with their time, so that their order is that of the names.

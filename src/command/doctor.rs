@@ -71,7 +71,7 @@ pub(super) async fn run(args: EngineArgs, state: StateDir) -> anyhow::Result<Exi
     findings.extend(kernel(&Kernel::read(facts.root())));
     findings.push(state_directory(&facts, state.root()));
     findings.push(guard(&facts, docker.as_ref().ok()));
-    findings.push(halt(&state));
+    findings.push(halted(&state));
     let dead = recover::unfinished(&state);
     let is_left = dead.as_ref().is_ok_and(|journals| !journals.is_empty());
     findings.push(leftovers(dead));
@@ -291,11 +291,9 @@ fn guard(facts: &Facts, docker: Option<&Docker>) -> Finding {
     }
 }
 
-fn halt(state: &StateDir) -> Finding {
-    match state.halted().first() {
-        Some((note, text)) => {
-            bad("halt note", format!("{}: {text}", note.display()), "`squall resume` when that is over")
-        }
+fn halted(state: &StateDir) -> Finding {
+    match super::halt::note(state) {
+        Some(text) => bad("halt note", text, "`squall resume` when that is over"),
         None => good("halt note", "none"),
     }
 }

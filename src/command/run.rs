@@ -1,5 +1,5 @@
 //! `squall run`.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what people see")]
+#![expect(clippy::print_stderr, reason = "what people see")]
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -135,7 +135,8 @@ pub(crate) async fn experiment(
     match reports {
         Ok(_) if how.format == Format::Text => {
             let report = dir.join("report.html");
-            if how.quiet { println!("{}", report.display()) } else { println!("report: {}", report.display()) }
+            let topic = if how.quiet { "" } else { "report: " };
+            follow::say(&format!("{topic}{}", report.display()));
         }
         Ok(_) => {}
         Err(e) => eprintln!("warning: the reports could not be written: {e:#}; `squall report {id}` tries again"),

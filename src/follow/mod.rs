@@ -84,6 +84,12 @@ fn columns(term: &Term) -> usize {
     usize::from(term.size().1).clamp(20, 200)
 }
 
+/// Says a line on standard output, after the followers are done. A pipe that is closed (`| head -1`) is no error, and
+/// no reason to panic, as `println!` would.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
 /// Lets `write` have the events in a thread of its own, and comes back when it is done: a terminal that takes no more
 /// bytes (Ctrl-S) must not hold a worker of the runtime, nor its end.
 async fn on_a_thread(mut events: Events, write: impl FnOnce(mpsc::Receiver<Arc<Stamped>>) + Send + 'static) {

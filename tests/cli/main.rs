@@ -2,6 +2,7 @@
 
 #[path = "../conformance/mod.rs"]
 mod conformance;
+mod console;
 mod doctor;
 mod harness;
 mod local;

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::experiment::{Span, Text};
+use crate::experiment::quantity::{Span, Text};
 
 /// A stack of services.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]

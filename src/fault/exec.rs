@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Disturb, Heal};
-use crate::experiment::{Span, Text};
+use crate::experiment::quantity::{Span, Text};
 use crate::instance::{Back, Command, Instance, Place, Setting};
 
 /// Run a command, and another one to undo it.

@@ -6,7 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Disturb, Heal};
-use crate::experiment::Span;
+use crate::experiment::quantity::Span;
 use crate::instance::{Back, Instance, Setting};
 
 /// Restart the instance.

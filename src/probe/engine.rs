@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::Answer;
-use super::live::{Ask, Ground};
+use super::ask::{Ask, Ground};
 use crate::engine::Engine;
 use crate::instance::Instance;
 

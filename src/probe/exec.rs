@@ -11,10 +11,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::live::{Ask, Ground};
+use super::ask::{Ask, Ground};
 use super::{Answer, failure};
 use crate::engine::{Engine, EngineError};
-use crate::experiment::Text;
+use crate::experiment::quantity::Text;
 use crate::host::command;
 
 /// Run a command. The short form is the argument list alone.

@@ -14,9 +14,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::live::{Ask, Ground};
+use super::ask::{Ask, Ground};
 use super::{Answer, failure, resolve, tls};
-use crate::experiment::Text;
+use crate::experiment::quantity::Text;
 
 /// How much of an answer's body is read (bytes).
 const MOST_BODY: usize = 1024 * 1024;

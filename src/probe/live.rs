@@ -2,41 +2,18 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::Context;
 use async_trait::async_trait;
 
+use super::ask::{Ask, Ground};
 use super::{Answer, Probe, Senses};
 use crate::engine::Engine;
-use crate::experiment::quantity::fill;
-use crate::experiment::{Check, Text};
+use crate::experiment::Check;
 
 /// The checks of an experiment, ready to be asked.
 pub struct Live {
     checks: HashMap<String, Box<dyn Ask>>,
-}
-
-/// A probe that is ready to ask.
-#[async_trait]
-pub(super) trait Ask: Send + Sync {
-    /// The answer, at the latest when the timeout is over.
-    async fn ask(&self) -> Answer;
-}
-
-/// What a probe needs to get ready.
-pub(super) struct Ground<'a> {
-    pub(super) engine: Arc<dyn Engine>,
-    pub(super) timeout: Duration,
-    pub(super) lookup: &'a dyn Fn(&str) -> Option<String>,
-}
-
-impl Ground<'_> {
-    /// The text with its variables filled in.
-    pub(super) fn text(&self, text: &Text) -> anyhow::Result<String> {
-        fill(&text.0, self.lookup)
-            .map_err(|name| anyhow!("`{text}` needs ${{{name}}}, which is not set in this environment"))
-    }
 }
 
 impl Live {

@@ -2,6 +2,7 @@
 //!
 //! A probe answers one question once; how often it is asked and what is expected of the answers is not its business.
 
+mod ask;
 mod engine;
 mod exec;
 mod failure;
@@ -24,7 +25,7 @@ pub use http::Http;
 pub use live::Live;
 pub use tcp::Tcp;
 
-use crate::experiment::{Rate, Span};
+use crate::experiment::quantity::{Rate, Span};
 
 /// A probe with its parameters.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

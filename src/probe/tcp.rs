@@ -11,9 +11,9 @@ use serde::{Deserialize, Serialize};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
-use super::live::{Ask, Ground};
+use super::ask::{Ask, Ground};
 use super::{Answer, failure, resolve};
-use crate::experiment::Text;
+use crate::experiment::quantity::Text;
 
 /// Connect over TCP.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]

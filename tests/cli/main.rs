@@ -7,5 +7,6 @@ mod doctor;
 mod harness;
 mod local;
 mod report;
+mod repository;
 mod stack;
 mod validate;

@@ -1,0 +1,104 @@
+//! What the repository says of itself is so: experiments for everything, every subcommand in the docs, no dead link.
+
+use std::collections::BTreeSet;
+use std::path::{Path, PathBuf};
+
+use clap::CommandFactory as _;
+use squall::experiment::{Experiment, read};
+use squall::fault::Fault;
+use squall::probe::Probe;
+
+use crate::harness::repository;
+
+/// The files in a directory of the repository with this ending.
+fn files(dir: &str, ending: &str) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(repository(dir)).expect("a directory");
+    let mut files: Vec<PathBuf> = entries.map(|e| e.expect("an entry").path()).collect();
+    files.retain(|path| path.to_string_lossy().ends_with(ending));
+    files.sort();
+    assert!(!files.is_empty(), "no {ending} in {dir}/");
+    files
+}
+
+/// README and everything under docs/.
+fn pages() -> Vec<(PathBuf, String)> {
+    let top = ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"].map(repository);
+    let docs = [files("docs", ".md"), files("docs/decisions", ".md")].concat();
+    top.into_iter().chain(docs).map(|path| (path.clone(), std::fs::read_to_string(&path).expect("it reads"))).collect()
+}
+
+fn experiment(name: &str, text: &[u8]) -> Experiment {
+    match read::experiment(name, text, &|_| None) {
+        Ok(reading) => reading.value,
+        Err(mistakes) => panic!("{}", mistakes.render(false)),
+    }
+}
+
+fn experiments() -> Vec<Experiment> {
+    let read = |path: PathBuf| experiment(&path.to_string_lossy(), &std::fs::read(&path).expect("it reads"));
+    files("experiments", ".yaml").into_iter().map(read).collect()
+}
+
+#[test]
+fn every_fault_has_an_experiment() {
+    let shown: BTreeSet<&str> = experiments().iter().map(|x| x.fault.name()).collect();
+    assert_eq!(shown, BTreeSet::from(Fault::NAMES));
+}
+
+#[test]
+fn every_probe_has_an_experiment() {
+    let experiments = experiments();
+    let checks = experiments.iter().flat_map(|x| x.steady_state.values().chain(x.safety.values()));
+    assert_eq!(checks.map(|c| c.probe.name()).collect::<BTreeSet<_>>(), BTreeSet::from(Probe::NAMES));
+}
+
+#[test]
+fn the_experiment_that_the_readme_explains_is_the_one_in_the_repository() {
+    let readme = std::fs::read_to_string(repository("README.md")).expect("it reads");
+    let explained =
+        readme.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block of YAML");
+    let file = std::fs::read(repository("experiments/kill-one-shop.yaml")).expect("it reads");
+    assert_eq!(experiment("README.md", explained.as_bytes()), experiment("the file", &file));
+}
+
+#[test]
+fn the_docs_name_every_subcommand() {
+    let pages: String = pages().into_iter().map(|(_, text)| text).collect();
+    for command in squall::cli::Cli::command().get_subcommands().filter(|c| !c.is_hide_set()) {
+        let call = format!("squall {}", command.get_name());
+        assert!(pages.contains(&call), "neither README nor docs say anything about `{call}`");
+    }
+}
+
+#[test]
+fn the_readme_has_the_exit_codes_of_the_program() {
+    let readme = std::fs::read_to_string(repository("README.md")).expect("it reads");
+    for line in squall::cli::EXIT_CODES.lines().skip(1) {
+        let mut words = line.trim().splitn(2, ' ');
+        let (code, rest) = (words.next().unwrap_or_default(), words.next().unwrap_or_default().trim());
+        let verdict = rest.split("  ").next().unwrap_or_default();
+        assert!(readme.contains(&format!("| {code} | {verdict} |")), "README lacks exit code {code}, {verdict}");
+    }
+}
+
+#[test]
+fn no_link_of_the_docs_is_dead() {
+    for (page, text) in pages() {
+        let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());
+        for target in targets.filter(|t| !t.contains("://") && !t.starts_with('#')) {
+            let (file, anchor) = target.split_once('#').unwrap_or((target, ""));
+            let path = page.parent().unwrap_or(Path::new("")).join(file);
+            assert!(path.exists(), "{}: {target}", page.display());
+            let headings = std::fs::read_to_string(&path).unwrap_or_default();
+            assert!(anchor.is_empty() || has_heading(&headings, anchor), "{}: {target}", page.display());
+        }
+    }
+}
+
+/// Whether a page has a heading with this anchor, as GitHub makes them.
+fn has_heading(page: &str, anchor: &str) -> bool {
+    page.lines().filter(|line| line.starts_with('#')).any(|line| {
+        let words = line.trim_start_matches('#').trim().to_lowercase().replace(' ', "-");
+        words.chars().filter(|c| c.is_alphanumeric() || "-_".contains(*c)).collect::<String>() == anchor
+    })
+}

@@ -82,6 +82,19 @@ fn the_readme_has_the_exit_codes_of_the_program() {
 }
 
 #[test]
+fn every_dependency_is_accounted_for() {
+    let manifest = std::fs::read_to_string(repository("Cargo.toml")).expect("it reads");
+    let page = std::fs::read_to_string(repository("docs/decisions/0002-dependencies.md")).expect("it reads");
+    let sections =
+        manifest.split("\n[").filter(|s| s.starts_with("dependencies]") || s.starts_with("dev-dependencies]"));
+    let names: BTreeSet<&str> =
+        sections.flat_map(str::lines).filter_map(|line| Some(line.split_once(" = ")?.0)).collect();
+    assert!(names.contains("tokio") && names.contains("proptest"), "{names:?}");
+    let missing: Vec<_> = names.iter().filter(|name| !page.contains(&format!("`{name}`"))).collect();
+    assert!(missing.is_empty(), "0002-dependencies.md says nothing about {missing:?}");
+}
+
+#[test]
 fn no_link_of_the_docs_is_dead() {
     for (page, text) in pages() {
         let targets = text.split("](").skip(1).filter_map(|rest| rest.split(')').next());

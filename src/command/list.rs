@@ -91,49 +91,53 @@ impl Row {
         }
     }
 
-    /// What it came to; the reason only where it says more than the verdict.
-    fn came_to(&self) -> String {
-        match (self.status, self.verdict, self.reason.as_deref()) {
-            (Status::Running, ..) => "running".to_owned(),
-            (Status::Unfinished, ..) => "unfinished: squall recover".to_owned(),
-            (Status::Unreadable, ..) => format!("unreadable: {}", self.error.as_deref().unwrap_or_default()),
-            (_, Some(verdict), Some("hypothesis-held" | "hypothesis-broken" | "left-behind") | None) => {
-                verdict.words().to_owned()
+    /// Verdict and reason as people read them.
+    fn came_to(&self) -> (String, String) {
+        match self.status {
+            Status::Running => ("running".to_owned(), String::new()),
+            Status::Unfinished => ("unfinished".to_owned(), "squall recover".to_owned()),
+            // Which says why, in full.
+            Status::Unreadable => ("unreadable".to_owned(), "squall report".to_owned()),
+            Status::Finished => {
+                (self.verdict.map_or("", Verdict::words).to_owned(), self.reason.clone().unwrap_or_default())
             }
-            (_, Some(verdict), Some(reason)) => format!("{}: {reason}", verdict.words()),
-            (_, None, _) => String::new(),
         }
     }
 }
 
-/// The table, at most [`WIDTH`] wide. Ids are never cut: people paste them.
+/// The table, at most [`WIDTH`] wide.
 fn table(rows: &[Row], now: Timestamp) -> String {
     const GAP: usize = 2;
-    let mut columns = vec![
-        column("RUN", rows, |r| r.run.clone()),
-        // Not said twice where the id says it.
-        column("EXPERIMENT", rows, |r| r.experiment.clone().filter(|x| !r.run.contains(x)).unwrap_or_default()),
+    let ids: Vec<&str> = rows.iter().map(|r| r.run.as_str()).collect();
+    let mut columns = [
+        column("RUN", rows, |r| short(&r.run, &ids).to_owned()),
+        column("EXPERIMENT", rows, |r| r.experiment.clone().unwrap_or_default()),
         column("BEGAN", rows, |r| r.began.map(|at| ago(at, now)).unwrap_or_default()),
-        column("CAME TO", rows, Row::came_to),
+        column("VERDICT", rows, |r| r.came_to().0),
+        column("REASON", rows, |r| r.came_to().1),
         column("RECOVERY", rows, |r| r.recovery_ms.map(seconds).unwrap_or_default()),
     ];
-    if columns[1][1..].iter().all(String::is_empty) {
-        columns[1].iter_mut().for_each(String::clear);
-    }
-    // What does not fit is cut from the experiment's name first, then from what it came to.
-    let width = |columns: &[Vec<String>], i: usize| columns[i].iter().map(|c| c.chars().count()).max().unwrap_or(0);
-    for (i, least) in [(1, 6), (3, 10)] {
-        let total: usize = (0..columns.len()).map(|i| width(&columns, i)).filter(|w| *w > 0).map(|w| w + GAP).sum();
-        let room = width(&columns, i).saturating_sub(total.saturating_sub(WIDTH + GAP)).max(least);
+    // What does not fit is cut from the experiment's name, then from the reason.
+    let width = |column: &[String]| column.iter().map(|c| c.chars().count()).max().unwrap_or(0);
+    for (i, least) in [(1, 12), (4, 12)] {
+        let total: usize = columns.iter().map(|c| width(c) + GAP).sum();
+        let room = width(&columns[i]).saturating_sub(total.saturating_sub(WIDTH + GAP)).max(least);
         columns[i].iter_mut().for_each(|cell| *cell = cut(cell, room));
     }
     let mut builder = Builder::default();
-    for column in columns.into_iter().filter(|c| c.iter().any(|cell| !cell.is_empty())) {
+    for column in columns {
         builder.push_column(column);
     }
     let mut table = builder.build();
     table.with(Style::empty()).with(Padding::new(0, GAP, 0, 0));
     table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
+}
+
+/// The end of an id, where it means this run alone: every command takes it. Else the whole.
+fn short<'a>(id: &'a str, all: &[&str]) -> &'a str {
+    let end = id.rsplit('-').next().unwrap_or(id);
+    let meant = all.iter().filter(|other| other.starts_with(end) || other.ends_with(end)).count();
+    if meant == 1 { end } else { id }
 }
 
 fn column(head: &str, rows: &[Row], cell: impl Fn(&Row) -> String) -> Vec<String> {
@@ -182,29 +186,27 @@ mod tests {
     }
 
     #[test]
-    fn a_table_fits_and_never_cuts_an_id() {
+    fn a_table_fits() {
         let now = "2026-11-20T12:00:00Z".parse().unwrap();
         let long = "losing-a-whole-zone-of-the-shop-while-a-deployment-goes-on";
-        for id in ["20261120-093000-7f3a", "20261120-093000-kill-one-replica-7f3a"] {
-            let rows = [
-                row(id, "kill-one-replica", Reason::HypothesisHeld),
-                row(id, long, Reason::BaselineNotMet),
-                row(id, long, Reason::RecoveryTooSlow),
-            ];
-            let table = table(&rows, now);
-            assert_eq!(table.matches(id).count(), 3, "{table}");
-            assert!(table.lines().all(|l| l.chars().count() <= WIDTH), "{table}");
-            assert!(table.contains("2h ago") && table.contains("1.24s"), "{table}");
-        }
+        let rows = [
+            row("20261120T093000Z-kill-one-replica-7f3a", "kill-one-replica", Reason::HypothesisHeld),
+            row(&format!("20261120T093100Z-{long}-9c2e"), long, Reason::HypothesisBroken),
+            row(&format!("20261120T093200Z-{long}-ab12"), long, Reason::BaselineNotMet),
+        ];
+        let table = table(&rows, now);
+        assert!(table.lines().all(|l| l.chars().count() <= WIDTH), "{table}");
+        insta::assert_snapshot!(table, @r"
+        RUN   EXPERIMENT                 BEGAN   VERDICT     REASON             RECOVERY
+        7f3a  kill-one-replica           2h ago  held        hypothesis-held    1.24s
+        9c2e  losing-a-whole-zone-of-t…  2h ago  broken      hypothesis-broken  1.24s
+        ab12  losing-a-whole-zone-of-t…  2h ago  no verdict  baseline-not-met   1.24s
+        ");
     }
 
     #[test]
-    fn a_reason_is_told_where_it_says_more_than_the_verdict() {
-        let came_to = |reason| row("r", "x", reason).came_to();
-        assert_eq!(came_to(Reason::HypothesisHeld), "held");
-        assert_eq!(came_to(Reason::HypothesisBroken), "broken");
-        assert_eq!(came_to(Reason::RecoveryTooSlow), "broken: recovery-too-slow");
-        assert_eq!(came_to(Reason::NoBite), "no verdict: no-bite");
-        assert_eq!(came_to(Reason::LeftBehind), "left behind");
+    fn a_short_id_means_one_run() {
+        let all = ["2026-a-7f3a", "2026-b-7f3a", "2026-b-9c2e", "9c2e-x-1111"];
+        assert_eq!(all.map(|id| short(id, &all)), ["2026-a-7f3a", "2026-b-7f3a", "2026-b-9c2e", "1111"]);
     }
 }

@@ -131,7 +131,7 @@ fn of_changes(changes: &[ChangeState]) -> Vec<Moment> {
         move |c: &ChangeState| {
             let (at, proven, proof) = c.bite.as_ref()?;
             let word = if *proven { "bite proven" } else { "no bite" };
-            (*proven == want).then(|| (*at, format!("{word}: {} {proof}", c.change.name)))
+            (*proven == want).then(|| (*at, format!("{word}: {}: {proof}", c.change.name)))
         }
     };
     out.extend(of(Kind::Proof, &bite(true), "bites proven"));

@@ -12,7 +12,7 @@ const BASELINE: &str = r#"{"seq":1,"at":"2026-11-20T09:30:00.1Z","event":"phase-
 "#;
 const FINISHED: &str = r#"{"seq":3,"at":"2026-11-20T09:30:05Z","event":"finished","verdict":"no-verdict","reason":"baseline-not-met","text":"`checkout` was not healthy before anything was touched"}
 "#;
-const ID: &str = "20261120-093000-7f3a";
+const ID: &str = "20261120T093000Z-kill-one-replica-7f3a";
 
 fn journal(id: &str, parts: &[&str]) -> (String, String) {
     (format!("state/runs/{id}/journal.ndjson"), parts.concat().replace("RUN", id))
@@ -66,9 +66,9 @@ fn a_run_that_is_not_there_is_said_so() {
 
 #[test]
 fn the_list_fits_a_terminal_and_tells_the_dead_from_the_living() {
-    let dead = "20261120-093100-dead";
-    let alive = "20261120-093200-beef";
-    let torn = "20261120-093300-0bad";
+    let dead = "20261120T093100Z-kill-one-replica-dead";
+    let alive = "20261120T093200Z-kill-one-replica-beef";
+    let torn = "20261120T093300Z-kill-one-replica-0bad";
     let journals = [
         journal(ID, &[STARTED, BASELINE, FINISHED]),
         journal(dead, &[STARTED, BASELINE]),
@@ -79,12 +79,18 @@ fn the_list_fits_a_terminal_and_tells_the_dead_from_the_living() {
     let lock = File::open(squall.dir().join(&journals[2].0)).unwrap();
     lock.lock().unwrap();
     let ended = squall.run().exits(0);
-    let line =
-        |id: &str| ended.stdout.lines().find(|l| l.contains(id)).unwrap_or_else(|| panic!("{id}:\n{}", ended.stdout));
-    assert!(line(ID).contains("no verdict: baseline-not-met"), "{}", ended.stdout);
-    assert!(line(dead).contains("unfinished: squall recover"), "{}", ended.stdout);
-    assert!(line(alive).contains("running"), "{}", ended.stdout);
-    assert!(line(torn).contains("unreadable"), "{}", ended.stdout);
+    let line = |word: &str| {
+        let found = ended.stdout.lines().find(|l| l.starts_with(word));
+        found.unwrap_or_else(|| panic!("{word}:\n{}", ended.stdout)).to_owned()
+    };
+    for (word, says) in [
+        ("7f3a", ["kill-one-replica", "no verdict", "baseline-not-met"]),
+        ("dead", ["kill-one-replica", "unfinished", "squall recover"]),
+        ("beef", ["kill-one-replica", "running", ""]),
+        ("0bad", ["", "unreadable", "squall report"]),
+    ] {
+        assert!(says.iter().all(|text| line(word).contains(text)), "{word}:\n{}", ended.stdout);
+    }
     for line in ended.stdout.lines() {
         assert!(line.chars().count() <= 80, "{} columns: {line}", line.chars().count());
     }

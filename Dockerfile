@@ -1,6 +1,6 @@
 # Squall in an image: one static binary and nothing else. Build the binary first (no build tool is needed in the image):
 #
-#   RUSTFLAGS="-C target-feature=+crt-static" cargo build --release --target x86_64-unknown-linux-gnu
+#   RUSTFLAGS="-C target-feature=+crt-static" cargo build --profile dist --target x86_64-unknown-linux-gnu
 #   docker build -t squall .
 #
 # Run an experiment from inside: the engine's socket, a volume for the state (without one Squall refuses to disturb
@@ -10,7 +10,7 @@
 #     -v /var/run/docker.sock:/var/run/docker.sock -v squall-state:/var/lib/squall \
 #     -v "$PWD/experiments:/experiments:ro" squall run /experiments/kill-one-shop.yaml
 FROM scratch
-COPY target/x86_64-unknown-linux-gnu/release/squall /usr/local/bin/squall
+COPY target/x86_64-unknown-linux-gnu/dist/squall /usr/local/bin/squall
 ENV PATH=/usr/local/bin
 VOLUME /var/lib/squall
 ENTRYPOINT ["/usr/local/bin/squall"]

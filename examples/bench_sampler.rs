@@ -1,15 +1,15 @@
 //! Can one process hold 5,000 open-loop HTTP questions a second, and does it see what a stalling server does to people?
 //!
-//! A server on this machine freezes for 100 ms in every second. Whoever asks meanwhile waits for the rest of the freeze,
-//! so the 99th percentile is about 90 ms. The truth is computed from when the questions were due and when the server
-//! really was frozen. A closed-loop client (ten workers, each waits for its answer before it asks again) asks least while
-//! the server is frozen, and so hardly notices.
+//! A server on this machine stalls for 100 ms in every second: it holds its answers until the stall is over. So one in ten
+//! waits for up to 100 ms, and the 99th percentile is about 90 ms; the truth is computed from when each question was due
+//! (plus the median of an answer without a stall). A closed-loop client (ten workers, each waits for its answer before it
+//! asks again) asks least while the server stalls, and so hardly notices.
 //!
 //! `cargo run --release --example bench_sampler [-- RATE SECONDS]` prints one row of a Markdown table.
 #![expect(clippy::print_stdout, reason = "what it measured is its output")]
 #![expect(clippy::cast_precision_loss, reason = "fewer samples than a float can count")]
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::Context;
@@ -22,15 +22,18 @@ use squall::run::sample::{Sample, Sampler, Series};
 use squall::stack::Stack;
 use squall::steady::Judge;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
 
-const FREEZE: Duration = Duration::from_millis(100);
+const STALL: Duration = Duration::from_millis(100);
 const EVERY: Duration = Duration::from_secs(1);
 const WORKERS: usize = 10;
 
-/// When the server was frozen: begin and end.
-type Freezes = Arc<Mutex<Vec<(Instant, Instant)>>>;
+/// For how long the server will not answer, so long after it was started.
+fn stalls_for(age: Duration) -> Duration {
+    let into = Duration::from_nanos(u64::try_from(age.as_nanos() % EVERY.as_nanos()).unwrap_or_default());
+    STALL.saturating_sub(into)
+}
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
@@ -39,11 +42,11 @@ async fn main() -> anyhow::Result<()> {
     let length: u64 = arguments.next().map_or(Ok(10), |a| a.parse()).context("SECONDS is a whole number")?;
     let length = Duration::from_secs(length);
 
-    let freezes = Freezes::default();
-    let port = serve(Arc::clone(&freezes))?;
+    let started = Instant::now();
+    let port = serve(started)?;
     let senses = senses(port)?;
     let closed = closed_loop(Arc::clone(&senses), length / 3).await;
-    let open = open_loop(senses, Rate(rate), length, &freezes).await?;
+    let open = open_loop(senses, Rate(rate), length, started).await?;
 
     println!(
         "| wanted/s | sent/s | answered/s | not asked | open-loop p99 | true p99 | off by | closed-loop p99 |\n\
@@ -59,26 +62,22 @@ async fn main() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Serves on a thread of its own that freezes as a whole, accepting nothing meanwhile. It ends with the process.
-fn serve(freezes: Freezes) -> anyhow::Result<u16> {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0")?;
-    listener.set_nonblocking(true)?;
+/// Serves on a thread of its own, which ends with the process.
+fn serve(started: Instant) -> anyhow::Result<u16> {
+    let socket = TcpSocket::new_v4()?;
+    socket.bind(([127, 0, 0, 1], 0).into())?;
+    // Where a backlog has no room the kernel lets clients try again a second later, and that would be measured.
+    let listener = socket.listen(4096)?.into_std()?;
     let port = listener.local_addr()?.port();
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     std::thread::spawn(move || {
         runtime.block_on(async {
             let listener = TcpListener::from_std(listener)?;
             let mut connections = JoinSet::new();
-            let mut freeze = tokio::time::interval_at(tokio::time::Instant::now() + EVERY, EVERY);
             loop {
-                tokio::select! {
-                    biased;
-                    _ = freeze.tick() => frozen(&freezes),
-                    accepted = listener.accept() => {
-                        connections.spawn(answer(accepted?.0));
-                        while connections.try_join_next().is_some() {}
-                    }
-                }
+                let (stream, _) = listener.accept().await?;
+                connections.spawn(answer(stream, started));
+                while connections.try_join_next().is_some() {}
             }
             #[expect(unreachable_code, reason = "names the type of the block's errors")]
             anyhow::Ok(())
@@ -87,16 +86,13 @@ fn serve(freezes: Freezes) -> anyhow::Result<u16> {
     Ok(port)
 }
 
-#[expect(clippy::disallowed_methods, reason = "a blocked runtime is what is wanted here")]
-fn frozen(freezes: &Freezes) {
-    let begin = Instant::now();
-    std::thread::sleep(FREEZE);
-    freezes.lock().unwrap_or_else(PoisonError::into_inner).push((begin, Instant::now()));
-}
-
-async fn answer(mut stream: TcpStream) -> std::io::Result<()> {
+async fn answer(mut stream: TcpStream, started: Instant) -> std::io::Result<()> {
     let mut request = [0; 1024];
     while stream.read(&mut request).await? > 0 {
+        let stall = stalls_for(started.elapsed());
+        if !stall.is_zero() {
+            tokio::time::sleep(stall).await;
+        }
         stream.write_all(b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok").await?;
     }
     Ok(())
@@ -121,12 +117,12 @@ async fn open_loop(
     senses: Arc<dyn Senses>,
     rate: Rate,
     length: Duration,
-    freezes: &Freezes,
+    started: Instant,
 ) -> anyhow::Result<Measured> {
     let series = Series { check: "it".to_owned(), rate, timeout: Duration::from_secs(1) };
     let (sampler, mut arriving) = Sampler::start(vec![series], senses);
     let origin = sampler.origin().into_std();
-    // A second to warm up, then whole seconds, so that each has one freeze.
+    // A second to warm up, then whole seconds, so that each has one stall.
     let from = Duration::from_secs(1);
     let mut judge = Judge::new("it", false, Phase::Baseline, &Expect::default(), rate, from, length);
     let (mut dues, mut good) = (Vec::new(), Vec::new());
@@ -153,16 +149,9 @@ async fn open_loop(
     let judged = judge.finish(from + length).0;
     let p99 = judged.latency.context("the server never answered")?.p99;
 
-    let freezes = freezes.lock().unwrap_or_else(PoisonError::into_inner);
     let service = at(&mut good, 0.5);
-    let mut truth: Vec<Duration> = dues
-        .iter()
-        .map(|due| {
-            let at = origin + *due;
-            let frozen = freezes.iter().find(|(begin, end)| *begin <= at && at < *end);
-            frozen.map_or(Duration::ZERO, |(_, end)| *end - at) + service
-        })
-        .collect();
+    let age = origin.duration_since(started);
+    let mut truth: Vec<Duration> = dues.iter().map(|due| stalls_for(age + *due) + service).collect();
     Ok(Measured {
         sent: (judged.samples - judged.unasked) as f64 / length.as_secs_f64(),
         answered: good.len() as f64 / length.as_secs_f64(),

@@ -202,7 +202,7 @@ impl<'a> Chart<'a> {
                 title id=(title) { "How " (self.name) " answered over time" }
                 desc id=(desc) {
                     (self.description())
-                    @if together > 1 { " Each point is the worst of " (together) " windows." }
+                    @if together > 1 { " Each point stands for " (together) " windows: the mean of their medians, the worst of the rest." }
                 }
                 (body.markup)
             }

@@ -16,7 +16,7 @@ pub(super) struct Point {
     pub(super) samples: u64,
     pub(super) failed: u64,
     pub(super) unasked: u64,
-    /// The worst of the windows: a peak must not vanish.
+    /// Of several windows the worst: a peak must not vanish. Only the median is their mean.
     pub(super) latency: Option<Latency>,
     /// The last value that is a number.
     pub(super) value: Option<f64>,
@@ -40,20 +40,31 @@ impl Point {
         }
     }
 
+    /// Answers that a latency could be taken of.
+    #[expect(clippy::cast_precision_loss, reason = "a weight")]
+    fn good(&self) -> f64 {
+        self.samples.saturating_sub(self.failed + self.unasked).max(1) as f64
+    }
+
+    /// Whether another one is of the same phase and mostly of the same time.
+    fn covers(&self, next: &Self) -> bool {
+        self.phase == next.phase && self.to - next.from > 0.5 * next.length()
+    }
+
     fn absorb(&mut self, next: Self) {
-        self.to = self.to.max(next.to);
-        self.samples += next.samples;
-        self.failed += next.failed;
-        self.unasked += next.unasked;
         self.latency = match (self.latency, next.latency) {
             (Some(a), Some(b)) => Some(Latency {
-                p50: a.p50.max(b.p50),
+                p50: (a.p50 * self.good() + b.p50 * next.good()) / (self.good() + next.good()),
                 p95: a.p95.max(b.p95),
                 p99: a.p99.max(b.p99),
                 max: a.max.max(b.max),
             }),
             (a, b) => a.or(b),
         };
+        self.to = self.to.max(next.to);
+        self.samples += next.samples;
+        self.failed += next.failed;
+        self.unasked += next.unasked;
         self.value = next.value.or(self.value);
         for (kind, n) in next.failures {
             *self.failures.entry(kind).or_default() += n;
@@ -74,14 +85,21 @@ impl Point {
 /// The points of a check, at most about `limit`, and how many windows each of them stands for.
 /// Windows of different phases are never merged.
 pub(super) fn points(windows: &[Window], began: Timestamp, limit: usize) -> (Vec<Point>, usize) {
-    let together = windows.len().div_ceil(limit.max(1)).max(1);
+    let mut all: Vec<Point> =
+        windows.iter().filter(|w| w.samples > 0 || w.value.is_some()).map(|w| Point::of(w, began)).collect();
+    all.sort_by(|a, b| a.from.total_cmp(&b.from));
+    // Late answers come as further windows of the same time.
+    let mut distinct: Vec<Point> = Vec::with_capacity(all.len());
+    for point in all {
+        match distinct.last_mut() {
+            Some(last) if last.covers(&point) => last.absorb(point),
+            _ => distinct.push(point),
+        }
+    }
+    let together = distinct.len().div_ceil(limit.max(1)).max(1);
     let mut out: Vec<Point> = Vec::new();
     let mut room = 0;
-    // A late answer may settle a window of one phase after the first of the next is written.
-    let mut sorted: Vec<&Window> = windows.iter().filter(|w| w.samples > 0 || w.value.is_some()).collect();
-    sorted.sort_by_key(|w| w.from);
-    for window in sorted {
-        let point = Point::of(window, began);
+    for point in distinct {
         match out.last_mut() {
             Some(last) if room > 0 && last.phase == point.phase => {
                 last.absorb(point);
@@ -157,6 +175,16 @@ mod tests {
         all.drain(4..6);
         let (points, _) = points(&all, Timestamp::UNIX_EPOCH, 100);
         assert_eq!(stretches(&points, |p| p.latency.map(|l| l.p50)).len(), 2);
+    }
+
+    #[test]
+    fn late_answers_join_the_window_of_their_time() {
+        let mut all = windows(4, &[]);
+        let late = Window { samples: 1, failed: 1, latency: None, ..all[1].clone() };
+        all.push(late);
+        let (points, together) = points(&all, Timestamp::UNIX_EPOCH, 100);
+        assert_eq!((points.len(), together), (4, 1));
+        assert_eq!((points[1].samples, points[1].failed), (26, 1));
     }
 
     #[test]

@@ -184,7 +184,7 @@ fn figures(state: &RunState) -> Markup {
             section.figures aria-label="Key figures" {
                 dl {
                     @for (name, value, note) in cells {
-                        div { dt { (name) } dd { (value) span.note { (note) } } }
+                        div { dt { (name) } dd.long[value.chars().count() > 8] { (value) span.note { (note) } } }
                     }
                 }
             }

@@ -3,7 +3,6 @@
 //! ```ignore
 //! Squall::new(["validate", "a.yaml"]).file("a.yaml", "version: 1").run().exits(2).complains("missing key");
 //! ```
-#![expect(dead_code, reason = "each module uses its part")]
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};

@@ -1,5 +1,5 @@
 //! `squall demo`: a small stack is made, two experiments are run on it, and it is taken away.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what people see")]
+#![expect(clippy::print_stderr, reason = "what people see")]
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -18,6 +18,7 @@ use crate::demo::{ACTS, Act, NAME, Ports, Site};
 use crate::engine::docker::Docker;
 use crate::engine::{Engine as _, Kind};
 use crate::exit::Verdict;
+use crate::follow::say;
 use crate::store::StateDir;
 
 pub(super) async fn run(args: cli::Demo, state: StateDir) -> anyhow::Result<ExitCode> {
@@ -27,18 +28,18 @@ pub(super) async fn run(args: cli::Demo, state: StateDir) -> anyhow::Result<Exit
     let mut signals = Signals::new()?;
     let ports = Ports::free().context("there are no free ports from 8080 on for the demonstration")?;
     let site = site(&args, &state, ports).await?;
-    if site.is_taken().await? {
-        bail!("the stack of a demonstration is up already; `squall demo --down` takes it away");
-    }
+    site.refuse_if_taken().await?;
     let keeper = Keeper::start(keeper_arguments(&site, &state)).await?;
     let played = play(&site, &state, ports, &mut signals).await;
     if args.keep && played.is_ok() {
         keeper.dismiss().await;
         how_to_go_on(&site, &state, ports);
     } else {
-        site.down().await.context("the stack is not wholly taken away; `squall demo --down` tries again")?;
+        site.down(played.is_ok())
+            .await
+            .context("the stack is not wholly taken away; `squall demo --down` tries again")?;
         keeper.dismiss().await;
-        println!("The stack is taken away; nothing of it is left.");
+        say("The stack is taken away; nothing of it is left.");
     }
     let as_expected = match played {
         Ok(verdicts) => verdicts.iter().zip(ACTS).all(|(verdict, act)| *verdict == act.expected),
@@ -54,13 +55,13 @@ pub(super) async fn run(args: cli::Demo, state: StateDir) -> anyhow::Result<Exit
 async fn site(args: &cli::Demo, state: &StateDir, ports: Ports) -> anyhow::Result<Site> {
     match args.engine {
         Some(Kind::Sim) => bail!("the demonstration is about real processes; `--engine docker` or `--engine local`"),
-        Some(Kind::Local) => Site::local(state, ports),
+        Some(Kind::Local) => Site::local(state, ports).await,
         Some(Kind::Docker) => Ok(Site::docker(Docker::connect(args.docker_host.as_deref()).await?)),
         None => match Docker::connect(args.docker_host.as_deref()).await {
             Ok(docker) => Ok(Site::docker(docker)),
             Err(e) => {
-                println!("No Docker here, so plain processes take the place of containers.\n  ({e})\n");
-                Site::local(state, ports)
+                say(&format!("No Docker here, so plain processes take the place of containers.\n  ({e})\n"));
+                Site::local(state, ports).await
             }
         },
     }
@@ -84,22 +85,22 @@ async fn play(site: &Site, state: &StateDir, ports: Ports, signals: &mut Signals
         Site::Docker { .. } => "containers on Docker",
         Site::Local { .. } => "processes on this machine",
     };
-    println!("A gateway, three shops in three zones and a store, as {kind} …");
+    say(&format!("A gateway, three shops in three zones and a store, as {kind} …"));
     tokio::select! {
         up = site.up(ports) => up?,
         name = signals.any() => bail!("stopped by {name}"),
     }
-    println!("They are up: customers check out at http://127.0.0.1:{}/checkout", ports.gateway);
+    say(&format!("They are up: customers check out at http://127.0.0.1:{}/checkout", ports.gateway));
     let files = Site::experiments(state, ports)?;
     let mut ends = Vec::new();
     for (n, (act, file)) in ACTS.iter().zip(&files).enumerate() {
-        println!("\n{} of {}  {}\n        {}\n", n + 1, ACTS.len(), act.words[0], act.words[1]);
+        say(&format!("\n{} of {}  {}\n        {}\n", n + 1, ACTS.len(), act.words[0], act.words[1]));
         ends.push(perform(file, site, state).await?);
         if let Some(name) = signals.come() {
             bail!("stopped by {name}");
         }
     }
-    println!("\n{}", summary(&ends));
+    say(&format!("\n{}", summary(&ends)));
     Ok(ends.into_iter().map(|(verdict, _)| verdict).collect())
 }
 
@@ -134,10 +135,10 @@ fn how_to_go_on(site: &Site, state: &StateDir, ports: Ports) {
     } else {
         state.root().join("demo").join(ACTS[0].file).display().to_string()
     };
-    println!("The stack stays up. An experiment on it, a look at it, and its end:");
-    println!("  squall run {file}{options}");
-    println!("  curl http://127.0.0.1:{}/checkout", ports.gateway);
-    println!("  squall demo --down");
+    say("The stack stays up. An experiment on it, a look at it, and its end:");
+    say(&format!("  squall run {file}{options}"));
+    say(&format!("  curl http://127.0.0.1:{}/checkout", ports.gateway));
+    say("  squall demo --down");
 }
 
 /// Takes away what was kept, on whichever engine it is.
@@ -155,7 +156,7 @@ async fn down(args: &cli::Demo, state: &StateDir) -> anyhow::Result<ExitCode> {
     {
         found |= site.down_all().await?;
     }
-    println!("{}", if found { format!("{NAME} is taken away.") } else { format!("There is no {NAME} to take away.") });
+    say(&if found { format!("{NAME} is taken away.") } else { format!("There is no {NAME} to take away.") });
     Ok(ExitCode::SUCCESS)
 }
 

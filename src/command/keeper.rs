@@ -14,6 +14,8 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
+use crate::follow;
+
 /// What the master says when there is nothing to take away, or it shall stay.
 const LEAVE: &str = "leave\n";
 /// What the keeper says when nothing that hits the master's session hits it.
@@ -63,15 +65,10 @@ pub(super) async fn master_is_gone() -> anyhow::Result<bool> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut master = pipe::Receiver::from_owned_fd(std::io::stdin().as_fd().try_clone_to_owned()?)
         .context("standard input is no pipe")?;
-    say_ready()?;
+    follow::say(READY);
     let mut said = String::new();
     tokio::select! {
         _ = master.read_to_string(&mut said) => Ok(said != LEAVE),
         _ = terminate.recv() => Ok(true),
     }
-}
-
-fn say_ready() -> std::io::Result<()> {
-    use std::io::Write as _;
-    writeln!(std::io::stdout(), "{READY}")
 }

@@ -1,5 +1,5 @@
 //! `squall stack`: local processes from a stack file, for experiments without an engine.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what people asked to see")]
+#![expect(clippy::print_stderr, reason = "what people asked to see")]
 
 use std::fs::File;
 use std::path::Path;
@@ -16,6 +16,7 @@ use crate::demo;
 use crate::engine::docker::Docker;
 use crate::engine::local::{Local, Status};
 use crate::exit;
+use crate::follow::say;
 use crate::store::StateDir;
 
 pub(super) async fn run(args: cli::Stack, state: StateDir) -> anyhow::Result<ExitCode> {
@@ -44,7 +45,7 @@ pub(super) async fn run(args: cli::Stack, state: StateDir) -> anyhow::Result<Exi
         Verb::Up => up(&stack).await,
         Verb::Status => status(&stack),
         Verb::Down => {
-            println!("{} processes ended; nothing of the stack is left", stack.down().await?);
+            say(&format!("{} processes ended; nothing of the stack is left", stack.down().await?));
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -67,7 +68,7 @@ async fn up(stack: &Local) -> anyhow::Result<ExitCode> {
         _ = terminate.recv() => return interrupted(stack).await,
         _ = hangup.recv() => return interrupted(stack).await,
     };
-    println!("{} processes started", started.len());
+    say(&format!("{} processes started", started.len()));
     status(stack)
 }
 
@@ -79,7 +80,7 @@ async fn interrupted(stack: &Local) -> anyhow::Result<ExitCode> {
 fn status(stack: &Local) -> anyhow::Result<ExitCode> {
     let all = stack.status()?;
     if all.is_empty() {
-        println!("the stack is not up");
+        say("the stack is not up");
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = Builder::default();
@@ -99,7 +100,7 @@ fn status(stack: &Local) -> anyhow::Result<ExitCode> {
             log.display().to_string(),
         ]);
     }
-    println!("{}", table.build().with(Style::blank()));
+    say(&table.build().with(Style::blank()).to_string());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -118,7 +119,7 @@ fn spawn(log: &Path, command: &[String]) -> anyhow::Result<ExitCode> {
         .stderr(log)
         .spawn()
         .with_context(|| format!("cannot run {program}"))?;
-    println!("{}", child.id());
+    say(&child.id().to_string());
     Ok(ExitCode::SUCCESS)
 }
 

@@ -11,6 +11,7 @@ use super::{ACTS, LABEL, NAME, Ports, stack};
 use crate::engine::Engine as _;
 use crate::engine::docker::{Docker, NewContainer};
 use crate::engine::local::Local;
+use crate::instance::Instance;
 use crate::serve;
 use crate::store::StateDir;
 
@@ -51,8 +52,11 @@ impl Site {
     /// A place for plain processes on these ports.
     ///
     /// # Errors
-    /// Where the stack file cannot be written.
-    pub fn local(state: &StateDir, ports: Ports) -> anyhow::Result<Self> {
+    /// Where the stack file cannot be written, or is that of a stack that is up.
+    pub async fn local(state: &StateDir, ports: Ports) -> anyhow::Result<Self> {
+        if let Some(earlier) = Self::earlier_local(state)? {
+            earlier.refuse_if_taken().await?;
+        }
         let file = directory(state).join("stack.yaml");
         write(&file, &stack(ports))?;
         Ok(Self::Local { local: Arc::new(Local::open(state, &file)?), file })
@@ -70,15 +74,19 @@ impl Site {
         Ok(Some(Self::Local { local: Arc::new(Local::open(state, &file)?), file }))
     }
 
-    /// Whether the stack of some demonstration is up there already.
+    /// Whether it is free.
     ///
     /// # Errors
-    /// Where the engine does not say.
-    pub async fn is_taken(&self) -> anyhow::Result<bool> {
-        Ok(match self {
+    /// Where the stack of some demonstration is up there already, or the engine does not say.
+    pub async fn refuse_if_taken(&self) -> anyhow::Result<()> {
+        let is_taken = match self {
             Self::Docker { docker, .. } => docker.count_labelled(LABEL).await? > 0,
-            Self::Local { local, .. } => local.observe().await?.iter().any(crate::instance::Instance::is_running),
-        })
+            Self::Local { local, .. } => local.observe().await?.iter().any(Instance::is_running),
+        };
+        if is_taken {
+            bail!("the stack of a demonstration is up already; `squall demo --down` takes it away");
+        }
+        Ok(())
     }
 
     /// Writes the experiments for these ports; their files, in the order of the acts.
@@ -121,14 +129,15 @@ impl Site {
         Ok(())
     }
 
-    /// Takes away everything that this demonstration has made.
+    /// Takes away everything that this demonstration has made; `came_up` where nothing that it ordered is still on its
+    /// way.
     ///
     /// # Errors
     /// Where something cannot be removed.
-    pub async fn down(&self) -> anyhow::Result<()> {
+    pub async fn down(&self, came_up: bool) -> anyhow::Result<()> {
         match self {
             Self::Docker { docker, id } => {
-                docker.remove_labelled(&format!("{LABEL}={id}"), true).await?;
+                docker.remove_labelled(&format!("{LABEL}={id}"), came_up).await?;
                 docker.remove_images_of(NAME).await?;
             }
             Self::Local { local, .. } => drop(local.down().await?),

@@ -6,6 +6,7 @@
 pub mod docker;
 pub mod here;
 pub mod local;
+mod shell;
 pub mod sim;
 
 use std::time::Duration;

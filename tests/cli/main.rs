@@ -3,6 +3,7 @@
 #[path = "../conformance/mod.rs"]
 mod conformance;
 mod console;
+mod demo;
 mod doctor;
 mod harness;
 mod local;

@@ -74,9 +74,13 @@ impl Drop for World {
     }
 }
 
-/// The PIDs of a stack's processes, children included.
 fn pids(world: &World) -> Vec<i32> {
-    let mark = format!("SQUALL_PROCESS={}#", world.state_file().display());
+    pids_of(&world.state_file())
+}
+
+/// The PIDs of the processes of a stack with this state file, children included.
+pub(crate) fn pids_of(state_file: &Path) -> Vec<i32> {
+    let mark = format!("SQUALL_PROCESS={}#", state_file.display());
     let has_mark = |pid: &i32| {
         std::fs::read(format!("/proc/{pid}/environ"))
             .is_ok_and(|e| e.split(|b| *b == 0).any(|v| v.starts_with(mark.as_bytes())))
@@ -91,7 +95,7 @@ fn state_of(pid: i32) -> char {
 }
 
 /// Waits until something is so; a bound, not a pace.
-fn eventually(what: &str, so: impl Fn() -> bool) {
+pub(crate) fn eventually(what: &str, so: impl Fn() -> bool) {
     let deadline = Instant::now() + Duration::from_secs(10);
     while !so() {
         assert!(Instant::now() < deadline, "not within 10 s: {what}");

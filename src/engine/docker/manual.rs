@@ -1,7 +1,7 @@
 //! The command that a person would type to set something by hand.
 
 use super::DEFAULT_HOST;
-use crate::experiment::quantity::{Piece, pieces};
+use crate::engine::shell::{quote, template};
 use crate::instance::{Change, Command, Place, Setting, Via};
 
 /// The command for `to`, on the engine at `address`.
@@ -30,33 +30,6 @@ pub(super) fn command(address: &str, change: &Change, to: &Setting) -> String {
             }
         }
     }
-}
-
-/// A word that a shell takes as it stands.
-fn quote(word: &str) -> String {
-    let plain = |c: char| c.is_ascii_alphanumeric() || "@%+=:,./-_".contains(c);
-    if !word.is_empty() && word.chars().all(plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-/// A word in which the shell fills in the variables, as Squall would.
-fn template(word: &str) -> String {
-    let pieces = pieces(word);
-    if pieces.is_empty() {
-        return quote("");
-    }
-    pieces
-        .into_iter()
-        .map(|piece| match piece {
-            Piece::Literal(text) => quote(text),
-            Piece::Variable(name) => match name.strip_prefix("file:") {
-                Some(path) => format!("\"$(cat {})\"", quote(path)),
-                None => format!("\"${{{name}}}\""),
-            },
-        })
-        .collect()
 }
 
 #[cfg(test)]

@@ -90,7 +90,7 @@ fn instance(container: ContainerInspectResponse, zone_label: &str, own: Option<&
     let config = container.config.unwrap_or_default();
     let labels: BTreeMap<String, String> = config.labels.unwrap_or_default().into_iter().collect();
     let name = container.name.unwrap_or_default().trim_start_matches('/').to_owned();
-    let service = ["com.docker.compose.service", "squall.service"].iter().find_map(|key| labels.get(*key));
+    let service = ["squall.service", "com.docker.compose.service"].iter().find_map(|key| labels.get(*key));
     let host = container.host_config.unwrap_or_default();
     let health = state.health.as_ref().and_then(|h| match h.status? {
         HealthStatusEnum::HEALTHY => Some(Health::Healthy),

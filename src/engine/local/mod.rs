@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::shell::{quote, template};
 use super::{Ability, Claim, Description, Engine, EngineError, Kind, Outcome, Ran, Tag, here};
 use crate::host::command;
 use crate::instance::{Aspect, Change, Epoch, Instance, InstanceId, Kill, Setting};
@@ -191,7 +192,8 @@ impl Engine for Local {
             Setting::Running(true) | Setting::Restarted { .. } => {
                 // The address is STATE/stacks/NAME/state.json.
                 let state = self.dir.ancestors().nth(2).unwrap_or(Path::new("/"));
-                let (state, file) = (state.display(), records.file.display());
+                let (state, file) = (state.display().to_string(), records.file.display().to_string());
+                let (state, file) = (quote(&state), quote(&file));
                 format!("squall --state {state} stack up {file}   # {}", change.name)
             }
             Setting::Running(false) => kill("KILL"),
@@ -199,7 +201,10 @@ impl Engine for Local {
             Setting::Stopped { .. } => kill("TERM"),
             Setting::Paused(true) => kill("STOP"),
             Setting::Paused(false) => kill("CONT"),
-            Setting::Ran(command) => format!("env SQUALL_NAME={} {}", change.name, command.run.join(" ")),
+            Setting::Ran(command) => {
+                let line: Vec<String> = command.run.iter().map(|part| template(part)).collect();
+                format!("SQUALL_NAME={} SQUALL_INSTANCE={} {}", change.name, change.instance, line.join(" "))
+            }
         }
     }
 }

@@ -97,7 +97,10 @@ pub(crate) async fn experiment(
         owner: owner(),
         grace: how.grace,
     };
-    let (rec, id) = begin(x, state)?;
+    let (rec, id) = match begin(x, state) {
+        Ok(begun) => begun,
+        Err(e) => return Ok(not_begun(&e)),
+    };
     let dir = state.run_dir(&id);
     let mut followers = JoinSet::new();
     let (output, style) = match how.format {
@@ -120,7 +123,10 @@ pub(crate) async fn experiment(
     let seed = how.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let task = Task { run: &id, experiment: x, file, seed };
     let verdict = tokio::select! {
-        verdict = run::run(&task, &world, &rec, &abort) => verdict?,
+        verdict = run::run(&task, &world, &rec, &abort) => match verdict {
+            Ok(verdict) => verdict,
+            Err(e) => return Ok(not_begun(&e.into())),
+        },
         () = left(&abort) => {
             eprintln!("left at once: the guard takes everything back; `squall list` tells when it has");
             return Ok((Verdict::NoVerdict, Some(dir)));
@@ -144,12 +150,17 @@ pub(crate) async fn experiment(
     Ok((verdict, Some(dir)))
 }
 
+/// Without a journal nothing may be touched; that says nothing about the file or the command line.
+fn not_begun(e: &anyhow::Error) -> (Verdict, Option<PathBuf>) {
+    no_verdict(&format!("{e:#}; nothing was touched, --state DIR names another place for the journal"));
+    (Verdict::NoVerdict, None)
+}
+
 /// A journal for a new run. Its id begins with the time, so that the order of the names is that of the runs.
 fn begin(x: &Experiment, state: &StateDir) -> anyhow::Result<(Recorder, String)> {
     let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
     let id = format!("{now}-{}-{:04x}", x.name, rand::random::<u16>());
-    let rec = Recorder::create(&journal_in(&state.run_dir(&id)))
-        .context("without a journal nothing may be touched; --state DIR names another place for it")?;
+    let rec = Recorder::create(&journal_in(&state.run_dir(&id)))?;
     Ok((rec, id))
 }
 

@@ -83,6 +83,7 @@ impl Sentry for ProcessSentry {
             .stderr(Stdio::null())
             .spawn()
             .with_context(|| format!("cannot start a guard from {}", self.exe.display()))?;
+        let pid = child.id().context("the guard ended at once")?;
         let stdin = child.stdin.take().context("the guard has no standard input")?;
         let stdout = child.stdout.take().context("the guard has no standard output")?;
         let mut line = String::new();
@@ -95,11 +96,13 @@ impl Sentry for ProcessSentry {
                 bail!("the guard did not stand within {}", humantime::format_duration(STAND));
             }
         }
-        Ok(Box::new(ProcessPost { child, _stdin: stdin }))
+        Ok(Box::new(ProcessPost { pid, child, _stdin: stdin }))
     }
 }
 
 struct ProcessPost {
+    /// Kept, because a child that has ended has none any more.
+    pid: u32,
     child: Child,
     /// Open as long as the run needs a guard.
     _stdin: ChildStdin,
@@ -112,7 +115,7 @@ impl Post for ProcessPost {
     }
 
     fn id(&self) -> String {
-        self.child.id().map_or_else(|| "ended".to_owned(), |pid| pid.to_string())
+        self.pid.to_string()
     }
 
     async fn fallen(&mut self) {

@@ -98,7 +98,7 @@ async fn no_stranger_is_ever_hit() {
     let yard = Yard::new().await;
     let neighbour = yard.start("neighbour", Spec::default()).await;
     let neighbour_pid = yard.pid(&neighbour).await;
-    let loops = yard.start("looping", Spec { command: vec!["no-such-command"], ..always() }).await;
+    let loops = yard.start("looping", Spec { command: vec!["no-such-command".to_owned()], ..always() }).await;
     let crashing = yard.start("crashing", always()).await;
     let mut strangers: Vec<std::process::Child> = Vec::new();
     for _ in 0..12 {

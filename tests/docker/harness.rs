@@ -5,8 +5,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use bollard::models::{ContainerCreateBody, HostConfig, RestartPolicy, RestartPolicyNameEnum};
 use bollard::query_parameters::{
-    CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder,
-    RemoveContainerOptionsBuilder, StartContainerOptions,
+    CreateContainerOptionsBuilder, InspectContainerOptions, ListContainersOptionsBuilder, ListNetworksOptionsBuilder,
+    ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions, StartContainerOptions,
 };
 use squall::engine::docker::Docker;
 use squall::engine::{Engine as _, Tag};
@@ -22,6 +22,8 @@ static IN_USE: tokio::sync::Mutex<usize> = tokio::sync::Mutex::const_new(0);
 pub(crate) struct Yard {
     /// The engine under test.
     pub(crate) docker: Docker,
+    /// Where it is, unless it is the usual one.
+    pub(crate) host: Option<String>,
     /// The engine's API, to do and see things behind the engine's back.
     pub(crate) api: bollard::Docker,
     /// The prefix of every name in it.
@@ -33,27 +35,34 @@ pub(crate) struct Yard {
 }
 
 /// What a container is, beside its name. It answers HTTP on port 8080 unless it is told what else to do.
-#[derive(Default)]
+#[derive(Default, Clone)]
 pub(crate) struct Spec {
-    pub(crate) command: Vec<&'static str>,
+    pub(crate) command: Vec<String>,
     pub(crate) image: Option<String>,
     pub(crate) entrypoint: Option<Vec<String>>,
     pub(crate) env: Vec<String>,
     pub(crate) labels: Vec<(&'static str, String)>,
     pub(crate) restart: Option<RestartPolicyNameEnum>,
+    /// Whether its standard input stays open, so that what reads it waits.
+    pub(crate) open_stdin: bool,
     pub(crate) host: HostConfig,
 }
 
 impl Yard {
     pub(crate) async fn new() -> Self {
-        let docker = Docker::connect(None).await.expect("a Docker Engine is there");
-        let api = bollard::Docker::connect_with_unix_defaults().expect("a Docker Engine is there");
+        Self::on(None).await
+    }
+
+    /// A yard on another engine than the usual one.
+    pub(crate) async fn on(host: Option<String>) -> Self {
+        let docker = Docker::connect(host.as_deref()).await.expect("a Docker Engine is there");
+        let api = client(host.as_deref());
         let prefix = format!("squall-test-{}-{}", std::process::id(), YARDS.fetch_add(1, Ordering::Relaxed));
         let mut in_use = IN_USE.lock().await;
         let program = std::path::Path::new(env!("CARGO_BIN_EXE_squall"));
         let image = docker.image_of(program, &repository()).await.expect("an image of our own binary");
-        *in_use += 1;
-        Self { docker, api, prefix, image, extra_images: Vec::new() }
+        *in_use += usize::from(host.is_none());
+        Self { docker, host, api, prefix, image, extra_images: Vec::new() }
     }
 
     /// Starts a container that is up when this returns.
@@ -64,17 +73,24 @@ impl Yard {
     }
 
     pub(crate) async fn create(&self, name: &str, spec: Spec) -> InstanceId {
-        let command =
-            if spec.command.is_empty() { vec!["serve", "store", "--listen", "0.0.0.0:8080"] } else { spec.command };
+        let command = if spec.command.is_empty() {
+            ["serve", "store", "--listen", "0.0.0.0:8080"].map(str::to_owned).to_vec()
+        } else {
+            spec.command
+        };
         let mut labels: HashMap<String, String> = spec.labels.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
         labels.insert("squall.test".to_owned(), self.prefix.clone());
+        // The engine publishes only what is exposed as well.
+        let exposed_ports = spec.host.port_bindings.as_ref().map(|ports| ports.keys().cloned().collect());
         let restart_policy = spec.restart.map(|name| RestartPolicy { name: Some(name), maximum_retry_count: None });
         let body = ContainerCreateBody {
             image: Some(spec.image.unwrap_or_else(|| self.image.clone())),
             env: Some(spec.env),
             entrypoint: spec.entrypoint,
-            cmd: Some(command.into_iter().map(str::to_owned).collect()),
+            cmd: Some(command),
             labels: Some(labels),
+            exposed_ports,
+            open_stdin: Some(spec.open_stdin),
             host_config: Some(HostConfig { restart_policy, ..spec.host }),
             ..ContainerCreateBody::default()
         };
@@ -120,37 +136,62 @@ fn repository() -> String {
     format!("squall-test-{}", std::process::id())
 }
 
-/// Takes everything of a test away.
-async fn clear(prefix: &str, image: &str, extra_images: &[String]) -> Result<(), Box<dyn std::error::Error>> {
-    let api = bollard::Docker::connect_with_unix_defaults()?;
-    let filters = HashMap::from([("label", vec![format!("squall.test={prefix}")])]);
-    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+fn client(host: Option<&str>) -> bollard::Docker {
+    let made = match host {
+        None => bollard::Docker::connect_with_unix_defaults(),
+        Some(host) => bollard::Docker::connect_with_unix(host, 120, bollard::API_DEFAULT_VERSION),
+    };
+    made.expect("a client")
+}
+
+/// Takes everything of a test away: whatever has its prefix in its name.
+async fn clear(
+    host: Option<&str>,
+    prefix: &str,
+    image: &str,
+    extra_images: &[String],
+) -> Result<(), Box<dyn std::error::Error>> {
+    let api = client(host);
+    let named = HashMap::from([("name", vec![format!("{prefix}-")])]);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&named).build();
     for container in api.list_containers(Some(options)).await? {
         let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-        api.remove_container(&container.id.unwrap_or_default(), Some(options)).await?;
+        match api.remove_container(&container.id.unwrap_or_default(), Some(options)).await {
+            // A guard may be removing itself at this very moment.
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404 | 409, .. }) => {}
+            other => other?,
+        }
     }
-    let docker = Docker::connect(None).await?;
-    for claim in docker.claims().await?.into_iter().filter(|c| c.service.starts_with(prefix)) {
-        docker.release(&claim.service, &claim.run).await?;
+    let volumes = api.list_volumes(Some(ListVolumesOptionsBuilder::new().filters(&named).build())).await?.volumes;
+    for volume in volumes.unwrap_or_default() {
+        api.remove_volume(&volume.name, None::<RemoveVolumeOptions>).await?;
     }
+    for network in api.list_networks(Some(ListNetworksOptionsBuilder::new().filters(&named).build())).await? {
+        api.remove_network(&network.id.unwrap_or_default()).await?;
+    }
+    let docker = Docker::connect(host).await?;
     for extra in extra_images {
         docker.remove_image(extra).await?;
     }
-    let mut in_use = IN_USE.lock().await;
-    *in_use -= 1;
-    if *in_use == 0 {
-        docker.remove_image(image).await?;
+    // Another engine goes away as a whole, and its image with it.
+    if host.is_none() {
+        let mut in_use = IN_USE.lock().await;
+        *in_use -= 1;
+        if *in_use == 0 {
+            docker.remove_image(image).await?;
+        }
     }
     Ok(())
 }
 
 impl Drop for Yard {
     fn drop(&mut self) {
-        let (prefix, image, extra) = (self.prefix.clone(), self.image.clone(), std::mem::take(&mut self.extra_images));
+        let (host, prefix, image) = (self.host.clone(), self.prefix.clone(), self.image.clone());
+        let extra = std::mem::take(&mut self.extra_images);
         // A thread of its own, because a runtime's thread may not wait for another runtime.
         let cleared = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-            runtime.block_on(clear(&prefix, &image, &extra)).map_err(|e| e.to_string())
+            runtime.block_on(clear(host.as_deref(), &prefix, &image, &extra)).map_err(|e| e.to_string())
         })
         .join();
         if !matches!(cleared, Ok(Ok(()))) {

@@ -21,7 +21,7 @@ async fn passes_within(pid_mode: Option<&str>) {
     let victim = yard.start("victim", Spec::default()).await;
     let spec = Spec {
         image: Some(image),
-        command: vec!["--ignored", "--exact", "inside::from_within", "--nocapture"],
+        command: ["--ignored", "--exact", "inside::from_within", "--nocapture"].map(str::to_owned).to_vec(),
         env: vec![format!("VICTIM={victim}"), format!("CAN_CRASH={}", pid_mode.is_some())],
         host: HostConfig {
             binds: Some(vec!["/var/run/docker.sock:/var/run/docker.sock".to_owned()]),

@@ -5,10 +5,17 @@
 #[path = "../conformance/mod.rs"]
 mod conformance;
 mod harness;
+mod room;
+mod scene;
 
 mod conforms;
+mod contained;
 mod crash;
 mod guard;
 mod image;
 mod inside;
 mod lifecycle;
+mod private_engine;
+mod runs;
+mod signals;
+mod trouble;

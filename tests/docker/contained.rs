@@ -1,0 +1,98 @@
+//! Squall in a container: its guard is another one, because a process would end with the runner's container.
+
+use std::path::PathBuf;
+
+use bollard::models::HostConfig;
+use bollard::query_parameters::{ListContainersOptionsBuilder, LogsOptionsBuilder};
+use futures_util::TryStreamExt as _;
+use squall::event::{Actor, GuardKind};
+use squall::instance::InstanceId;
+use squall::journal;
+use squall::run::recover;
+
+use crate::harness::Spec;
+use crate::scene::{Scene, eventually, journal_in, lonely};
+
+/// Starts a runner in a container, with what it needs and these mounts beside.
+async fn runner(scene: &Scene, experiment: &str, mounts: &[String]) -> InstanceId {
+    let file = scene.file("experiment.yaml", experiment);
+    let mut binds =
+        vec!["/var/run/docker.sock:/var/run/docker.sock".to_owned(), format!("{}:/experiment.yaml:ro", file.display())];
+    binds.extend_from_slice(mounts);
+    let spec = Spec {
+        command: ["run", "/experiment.yaml", "--format", "json"].map(str::to_owned).to_vec(),
+        host: HostConfig {
+            binds: Some(binds),
+            // For a crash: to see the processes of the engine's host.
+            pid_mode: Some("host".to_owned()),
+            ..HostConfig::default()
+        },
+        ..Spec::default()
+    };
+    scene.yard.start("runner", spec).await
+}
+
+/// The containers whose names tell that they guard a run of this scene.
+async fn guards(scene: &Scene) -> Vec<String> {
+    let name = format!("squall-guard-.*{}-", scene.yard.prefix);
+    let filters = std::collections::HashMap::from([("name", vec![name])]);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+    let found = scene.yard.api.list_containers(Some(options)).await.expect("the engine answers");
+    found.into_iter().filter_map(|c| c.id).collect()
+}
+
+#[tokio::test]
+async fn when_the_runners_container_is_killed_the_guards_takes_everything_back_and_goes() {
+    for fault in ["kill: { via: host }", "pause: {}"] {
+        let scene = Scene::of(1, lonely()).await;
+        let before = scene.settings().await;
+        let volume = scene.yard.name("state");
+        let x = scene.experiment(fault, "baseline: 500ms, duration: 60s, recovery: 1s");
+        let runner = runner(&scene, &x, &[format!("{volume}:/var/lib/squall")]).await;
+        let state = PathBuf::from(scene.yard.api.inspect_volume(&volume).await.unwrap().mountpoint);
+        let so_far = || journal_in(&state).and_then(|j| journal::replay(&j).ok()).unwrap_or_default();
+        let on = eventually("the fault is on", || async {
+            let state = so_far();
+            (!state.changes.is_empty() && state.changes.iter().all(|c| c.bite.is_some())).then_some(state)
+        })
+        .await;
+        let (kind, id) = on.guards.last().expect("a guard");
+        assert_eq!(*kind, GuardKind::Container);
+        let standing = guards(&scene).await;
+        assert!(standing.len() == 1 && standing[0].starts_with(id.as_str()), "{standing:?} {id}");
+
+        scene.yard.docker.kill_container(&runner.0).await.unwrap();
+        let journal = journal_in(&state).expect("a journal");
+        eventually("the guard is gone", || async { guards(&scene).await.is_empty().then_some(()) }).await;
+        assert!(!recover::needs_recovery(&journal), "the guard has finished the run");
+        let after = so_far();
+        assert!(after.changes.iter().all(|c| c.reverted.as_ref().is_some_and(|r| r.2 == Actor::Guard)));
+        let report = std::fs::read(journal.with_file_name("report.json")).unwrap();
+        let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
+        assert_eq!(report["reason"], "runner-died");
+        assert!(!journal.with_file_name("guard.ready").exists());
+        scene.yard.docker.remove_container(&runner.0).await.unwrap();
+        scene.is_as(&before).await;
+    }
+}
+
+#[tokio::test]
+async fn without_a_volume_for_its_state_nothing_is_touched() {
+    let scene = Scene::of(1, lonely()).await;
+    let before = scene.settings().await;
+    let epoch = scene.yard.look(&scene.hit[0]).await.epoch;
+    let x = scene.experiment("kill: {}", "baseline: 500ms, duration: 60s, recovery: 1s");
+    let runner = runner(&scene, &x, &[]).await;
+    eventually("an end", || async { (!scene.yard.docker.is_alive(&runner.0).await.unwrap()).then_some(()) }).await;
+
+    let found = scene.yard.api.inspect_container(&runner.0, None).await.unwrap();
+    let options = LogsOptionsBuilder::new().stdout(true).stderr(true).build();
+    let log: Vec<_> = scene.yard.api.logs(&runner.0, Some(options)).try_collect().await.unwrap();
+    let log = log.iter().map(ToString::to_string).collect::<String>();
+    assert_eq!(found.state.and_then(|s| s.exit_code), Some(3), "{log}");
+    assert!(log.contains("guard-missing") && log.contains("volume"), "{log}");
+    assert_eq!(scene.yard.look(&scene.hit[0]).await.epoch, epoch, "it was never touched");
+    assert!(guards(&scene).await.is_empty());
+    scene.yard.docker.remove_container(&runner.0).await.unwrap();
+    scene.is_as(&before).await;
+}

@@ -162,13 +162,13 @@ async fn disturb(
         // Stopped before there was a guard, and so before there was a fault: nobody needs to do anything.
         kill_process(pid, Signal::KILL)?;
     }
-    timeout(Duration::from_secs(60), runner.wait()).await.context("the runner goes on and on")??;
+    timeout(Duration::from_mins(1), runner.wait()).await.context("the runner goes on and on")??;
     let Some(journal) = journal_in(dir) else { return Ok((from.elapsed(), false)) };
     if casualty == Casualty::Both || guard.is_none() {
-        let status = field.squall(dir).arg("recover").stdout(Stdio::null()).status().await?;
+        let status = Field::squall(dir).arg("recover").stdout(Stdio::null()).status().await?;
         ensure!(status.success(), "recover ended with {status}");
     }
-    let end = Instant::now() + Duration::from_secs(60);
+    let end = Instant::now() + Duration::from_mins(1);
     while recover::needs_recovery(&journal) || journal::is_locked(&journal) {
         ensure!(Instant::now() < end, "nobody finished {}", journal.display());
         sleep(Duration::from_millis(5)).await;
@@ -238,7 +238,7 @@ impl Field {
         Ok(fleet.into_iter().filter(|i| i.service == self.service).map(|i| (i.name, i.settings)).collect())
     }
 
-    fn squall(&self, dir: &Path) -> Command {
+    fn squall(dir: &Path) -> Command {
         let mut command = Command::new(std::env::current_exe().expect("this program has a file"));
         command.env("SQUALL_STATE", dir).stdin(Stdio::null());
         command
@@ -257,7 +257,7 @@ impl Field {
                  timing: {{ baseline: 500ms, duration: 1500ms, recovery: 2s }}\n"
             ),
         )?;
-        let mut command = self.squall(dir);
+        let mut command = Self::squall(dir);
         command.arg("run").arg(&file).args(["--quiet", "--grace", "1s"]);
         Ok(command.stdout(Stdio::null()).stderr(Stdio::null()).spawn()?)
     }

@@ -233,13 +233,13 @@ async fn measure(runs: usize, command: impl Fn() -> Command) -> anyhow::Result<M
         }
     }
     let plain = command();
-    let mut timed = Command::new("/usr/bin/time");
-    timed.args(["-f", "%M"]).arg(plain.as_std().get_program()).args(plain.as_std().get_args());
-    timed.envs(plain.as_std().get_envs().filter_map(|(k, v)| Some((k, v?))));
+    let mut gnu_time = Command::new("/usr/bin/time");
+    gnu_time.args(["-f", "%M"]).arg(plain.as_std().get_program()).args(plain.as_std().get_args());
+    gnu_time.envs(plain.as_std().get_envs().filter_map(|(k, v)| Some((k, v?))));
     if let Some(dir) = plain.as_std().get_current_dir() {
-        timed.current_dir(dir);
+        gnu_time.current_dir(dir);
     }
-    let kib = timed
+    let kib = gnu_time
         .stdin(Stdio::null())
         .stdout(Stdio::null())
         .output()

@@ -60,13 +60,13 @@ pub(crate) struct Disk {
 
 impl Storage for Disk {
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        let mut room = self.room.lock().unwrap();
+        let mut room = self.room.lock().expect("nobody panics here");
         if let Some(writes) = room.as_mut() {
             let Some(left) = writes.checked_sub(1) else { return Err(io::ErrorKind::StorageFull.into()) };
             *writes = left;
         }
-        let offset = usize::try_from(offset).unwrap();
-        let mut file = self.bytes.lock().unwrap();
+        let offset = usize::try_from(offset).expect("a small file");
+        let mut file = self.bytes.lock().expect("nobody panics here");
         let end = (offset + bytes.len()).max(file.len());
         file.resize(end, 0);
         file[offset..offset + bytes.len()].copy_from_slice(bytes);
@@ -154,7 +154,7 @@ impl Scenario {
 
     /// Recovers from what is on the disk, as `squall recover` would; false where that died, too.
     pub(crate) async fn recover(&self) -> bool {
-        let bytes = self.disk.bytes.lock().unwrap().clone();
+        let bytes = self.disk.bytes.lock().expect("nobody panics here").clone();
         let (state, good) = journal::fold(&bytes, Path::new("journal")).expect("the journal of a dead run can be read");
         if state.started.is_none() {
             return true;
@@ -178,6 +178,6 @@ impl Scenario {
         self.sim.plague(|_, _| Trouble::None);
         assert_eq!(self.settings(), self.before, "{what}: the settings are not as before");
         assert_eq!(self.sim.marks(), Vec::<String>::new(), "{what}: a mark was left");
-        assert_eq!(self.sim.claims().await.unwrap(), Vec::new(), "{what}: a marker was left");
+        assert_eq!(self.sim.claims().await.expect("the sim answers"), Vec::new(), "{what}: a marker was left");
     }
 }

@@ -6,7 +6,7 @@
 # Run an experiment from inside: the engine's socket, a volume for the state (without one Squall refuses to disturb
 # anything: what knows how to take a fault back must outlive the container), and the host's PIDs for `kill: { via: host }`:
 #
-#   docker run --rm --pid=host --cap-add KILL --cap-add SYS_PTRACE \
+#   docker run --rm --network=host --pid=host --cap-add KILL --cap-add SYS_PTRACE \
 #     -v /var/run/docker.sock:/var/run/docker.sock -v squall-state:/var/lib/squall \
 #     -v "$PWD/experiments:/experiments:ro" squall run /experiments/kill-one-shop.yaml
 FROM scratch

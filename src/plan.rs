@@ -31,8 +31,8 @@ pub fn plan(
     let mut changes: Vec<Change> = Vec::new();
     let mut taken: BTreeSet<(&str, Aspect)> = BTreeSet::new();
     for instance in &targets.hit {
-        may_be_disturbed(&x.fault, instance)?;
         for to in x.fault.disturb().settings(instance, peers) {
+            may_be_disturbed(&x.fault, &to, instance)?;
             if let Ability::No(why) = can(&to) {
                 return Err(Refusal {
                     reason: Reason::Refused,
@@ -61,9 +61,8 @@ pub fn plan(
 }
 
 /// Instances that could not be brought back, or that somebody else brings back.
-fn may_be_disturbed(fault: &Fault, i: &Instance) -> Result<(), Refusal> {
-    let ends_it = matches!(fault, Fault::Kill(_) | Fault::Stop(_) | Fault::Restart(_));
-    if ends_it && fault.heal() == Heal::Squall {
+fn may_be_disturbed(fault: &Fault, to: &Setting, i: &Instance) -> Result<(), Refusal> {
+    if to.aspect() == Aspect::Running && fault.heal() == Heal::Squall {
         if i.traits.contains(&Trait::AutoRemove) {
             return Err(Refusal::limits(format!(
                 "{} is deleted when it ends (`--rm`) and could not be started again; run it without `--rm`, or say `heal: self`",
@@ -84,9 +83,9 @@ fn may_be_disturbed(fault: &Fault, i: &Instance) -> Result<(), Refusal> {
 
 fn warnings(x: &Experiment, targets: &Targets) -> Vec<String> {
     let mut warnings = Vec::new();
-    let ends_it = matches!(x.fault, Fault::Kill(_) | Fault::Stop(_) | Fault::Restart(_));
     for i in &targets.hit {
-        if ends_it && i.traits.contains(&Trait::RandomPorts) {
+        let ends = |to: &Setting| to.aspect() == Aspect::Running;
+        if x.fault.disturb().settings(i, &[]).iter().any(ends) && i.traits.contains(&Trait::RandomPorts) {
             warnings.push(format!("{} publishes random ports: they will be others afterwards", i.name));
         }
         if let Fault::Kill(kill) = &x.fault

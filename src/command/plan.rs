@@ -1,6 +1,7 @@
 //! `squall plan`: who would be hit, who is spared and why, and how it would be undone. Touches nothing.
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "what people see")]
 
+use std::fmt::Write;
 use std::process::ExitCode;
 
 use tabled::builder::Builder;
@@ -52,7 +53,14 @@ pub(super) async fn run(args: cli::Plan, state: StateDir) -> anyhow::Result<Exit
         println!("{all:#}");
     } else {
         show(&targets, &plan, engine.as_ref());
-        println!("\nThe same victims again: squall run {} --seed {seed}", args.file.display());
+        let mut again = format!("squall run {} --seed {seed}", args.file.display());
+        if let Some(stack) = &args.engine.stack {
+            let _ = write!(again, " --stack {}", stack.display());
+        }
+        if let Some(kind) = args.engine.engine {
+            let _ = write!(again, " --engine {kind}");
+        }
+        println!("\nThe same victims again: {again}");
     }
     Ok(ExitCode::SUCCESS)
 }

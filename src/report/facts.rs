@@ -162,7 +162,9 @@ pub(super) fn repeat(state: &RunState) -> Option<String> {
     };
     let engine = match started.engine.kind {
         crate::engine::Kind::Docker => String::new(),
-        kind => format!(" --engine {kind}"),
+        // The stack file's path is not in the journal; a placeholder says that one is needed.
+        crate::engine::Kind::Local => " --stack STACK.yaml".to_owned(),
+        kind @ crate::engine::Kind::Sim => format!(" --engine {kind}"),
     };
     Some(format!("squall run {file} --seed {}{engine}", started.seed))
 }

@@ -8,7 +8,7 @@ use anyhow::{Context, bail};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, ChildStdin, Command};
+use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
 use crate::event::GuardKind;
@@ -77,14 +77,12 @@ impl Sentry for ProcessSentry {
             .arg(deadline.to_string())
             .arg("--runner")
             .arg(std::process::id().to_string())
-            // It waits for the end of this pipe: the kernel closes it when this process ends in any way.
-            .stdin(Stdio::piped())
+            .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(Stdio::null())
             .spawn()
             .with_context(|| format!("cannot start a guard from {}", self.exe.display()))?;
         let pid = child.id().context("the guard ended at once")?;
-        let stdin = child.stdin.take().context("the guard has no standard input")?;
         let stdout = child.stdout.take().context("the guard has no standard output")?;
         let mut line = String::new();
         match timeout(STAND, BufReader::new(stdout).read_line(&mut line)).await {
@@ -96,7 +94,7 @@ impl Sentry for ProcessSentry {
                 bail!("the guard did not stand within {}", humantime::format_duration(STAND));
             }
         }
-        Ok(Box::new(ProcessPost { pid, child, _stdin: stdin }))
+        Ok(Box::new(ProcessPost { pid, child }))
     }
 }
 
@@ -104,8 +102,6 @@ struct ProcessPost {
     /// Kept, because a child that has ended has none any more.
     pid: u32,
     child: Child,
-    /// Open as long as the run needs a guard.
-    _stdin: ChildStdin,
 }
 
 #[async_trait]

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::sleep;
 
@@ -25,6 +25,9 @@ use crate::run::recover;
 
 /// How long an engine that is down is waited for.
 const ENGINE: Duration = Duration::from_mins(10);
+
+/// How long a runner may take from the recovery to its end.
+const REPORTS: Duration = Duration::from_secs(10);
 
 pub(super) async fn run(args: cli::Guard) -> anyhow::Result<ExitCode> {
     // A session of its own: a Ctrl-C or a terminal that closes means the runner, not its guard.
@@ -45,8 +48,9 @@ pub(super) async fn run(args: cli::Guard) -> anyhow::Result<ExitCode> {
         tokio::select! {
             freed = freed(&args.journal) => freed?,
             () = until(args.deadline) => {
-                // Only a fault that is still on is a reason to end the runner: a slow report is none.
-                if journal::replay(&args.journal).map_or(true, |s| !s.outstanding().is_empty()) {
+                // A fault that is still on is taken back now. Where none is, the runner may still measure the recovery
+                // and write its reports; but one that never ends would keep its markers for ever.
+                if is_on(&args.journal) || !ends_by_itself(&args).await? {
                     end_runner(runner.as_ref(), args.runner_container.as_deref(), &engine).await;
                 }
                 freed(&args.journal).await?;
@@ -78,6 +82,21 @@ pub(super) async fn run(args: cli::Guard) -> anyhow::Result<ExitCode> {
 async fn freed(journal: &Path) -> anyhow::Result<()> {
     let file = File::open(journal).with_context(|| format!("cannot open {}", journal.display()))?;
     tokio::task::spawn_blocking(move || file.lock()).await?.context("cannot wait for the journal's lock")
+}
+
+/// Whether a fault may still be on. A journal that cannot be read may hide one.
+fn is_on(journal: &Path) -> bool {
+    journal::replay(journal).map_or(true, |s| !s.outstanding().is_empty())
+}
+
+/// Whether a runner that has taken everything back comes to its end in the time that it should need.
+async fn ends_by_itself(args: &cli::Guard) -> anyhow::Result<bool> {
+    let recovery = journal::replay(&args.journal)?.started.map_or(Duration::ZERO, |s| s.experiment.timing.recovery.0);
+    let end = args.deadline + SignedDuration::try_from(recovery + REPORTS)?;
+    tokio::select! {
+        freed = freed(&args.journal) => freed.map(|()| true),
+        () = until(end) => Ok(false),
+    }
 }
 
 async fn until(deadline: Timestamp) {

@@ -20,12 +20,20 @@ struct Begun {
 
 impl Begun {
     fn new() -> Self {
+        // On a machine that is too busy to ask in time there is no verdict on the baseline, and so no fault: ask again.
+        (0..3).find_map(|_| Self::attempt()).expect("a demonstration that gets as far as its first fault")
+    }
+
+    fn attempt() -> Option<Self> {
         let (mut command, dir) = Squall::new(["demo", "--engine", "local"]).command();
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        assert!(lines.any(|line| line.unwrap().contains("fault in")), "it ended before its first fault");
+        if !lines.any(|line| line.unwrap().contains("fault in")) {
+            child.wait().unwrap();
+            return None;
+        }
         // Whatever it says from now on, nobody listens: that must stop nothing.
-        Self { dir, child }
+        Some(Self { dir, child })
     }
 
     fn signal(&self, name: &str) {
@@ -42,7 +50,10 @@ impl Begun {
 
 #[test]
 fn without_docker_one_experiment_holds_one_breaks_and_nothing_is_left() {
-    let ended = Squall::new(["demo"]).env("DOCKER_HOST", "tcp://127.0.0.1:1").run();
+    let demo = || Squall::new(["demo"]).env("DOCKER_HOST", "tcp://127.0.0.1:1").run();
+    // A machine that is too busy to ask in time gets no verdict, and says so: ask again.
+    let ended =
+        (0..3).map(|_| demo()).find(|ended| !ended.stdout.contains("could-not-ask")).expect("a quieter machine");
     let ended = ended.says("No Docker here").says("kill-one-shop   held        as expected");
     let ended = ended.says("freeze-store    broken      as expected").says("nothing of it is left").exits(0);
     let state = ended.dir.path().join("state");

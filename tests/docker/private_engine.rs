@@ -54,6 +54,7 @@ impl PrivateEngine {
 }
 
 impl Drop for PrivateEngine {
+    #[expect(clippy::disallowed_methods, reason = "a drop cannot await")]
     fn drop(&mut self) {
         // Asked politely it ends its containers, too.
         if let Some(mut daemon) = self.daemon.take()

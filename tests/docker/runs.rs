@@ -125,7 +125,7 @@ async fn crashed(policy: RestartPolicyNameEnum) -> (Scene, crate::scene::Setting
 
 #[tokio::test]
 async fn a_crash_that_the_restart_policy_makes_good_is_held() {
-    let (scene, before, ended) = crashed(RestartPolicyNameEnum::ALWAYS).await;
+    let (scene, before, ended) = Box::pin(crashed(RestartPolicyNameEnum::ALWAYS)).await;
     ended.is(0, "hypothesis-held");
     let rto = ended.state.recovery.as_ref().and_then(|r| r.rto).expect("a time to recover");
     assert!(rto < Duration::from_secs(3), "{rto:?}");
@@ -138,7 +138,7 @@ async fn a_crash_that_the_restart_policy_makes_good_is_held() {
 
 #[tokio::test]
 async fn a_crash_that_nobody_makes_good_is_a_weakness_and_then_made_good_by_squall() {
-    let (scene, before, ended) = crashed(RestartPolicyNameEnum::NO).await;
+    let (scene, before, ended) = Box::pin(crashed(RestartPolicyNameEnum::NO)).await;
     ended.is(1, "recovery-too-slow").taken_back_by("runner");
     assert_eq!(ended.state.changes[0].reverted.as_ref().map(|r| r.1), Some(Outcome::Done));
     assert_eq!(ended.state.recovery.as_ref().map(|r| r.rto), Some(None));

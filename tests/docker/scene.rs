@@ -20,7 +20,7 @@ use tokio::time::{Instant, sleep, timeout};
 use crate::harness::{Spec, Yard};
 
 /// Nothing that is awaited here takes longer.
-const LONGEST: Duration = Duration::from_secs(60);
+const LONGEST: Duration = Duration::from_mins(1);
 
 /// Some containers of one service, and a directory for everything else.
 pub(crate) struct Scene {
@@ -30,6 +30,8 @@ pub(crate) struct Scene {
     pub(crate) service: String,
     /// Its containers.
     pub(crate) hit: Vec<InstanceId>,
+    /// How much longer than planned a runner may take.
+    pub(crate) grace: &'static str,
 }
 
 /// Every setting of every container, by the container's name.
@@ -65,7 +67,7 @@ impl Scene {
     pub(crate) async fn in_yard(yard: Yard, containers: usize, spec: Spec) -> Self {
         let service = yard.name("hit");
         let dir = tempfile::Builder::new().prefix("squall-test-").tempdir().expect("a directory");
-        let mut scene = Self { yard, dir, service, hit: Vec::new() };
+        let mut scene = Self { yard, dir, service, hit: Vec::new(), grace: "60s" };
         for n in 1..=containers {
             let mut spec = spec.clone();
             spec.labels.push(("squall.service", scene.service.clone()));
@@ -84,7 +86,7 @@ impl Scene {
     /// An experiment on one instance of the service. Its check is met by anything, so that the fault alone decides.
     pub(crate) fn experiment(&self, fault: &str, timing: &str) -> String {
         let check = format!(
-            "count: {{ engine: {{ service: {}, count: running }}, rate: 10/s, expect: {{ value: {{ at-least: 0 }} }} }}",
+            "count: {{ engine: {{ service: {}, count: running }}, rate: 4/s, expect: {{ value: {{ at-least: 0 }} }} }}",
             self.service
         );
         self.checked(&check, fault, timing)
@@ -141,8 +143,7 @@ impl Scene {
 
     /// Starts an experiment with a command for the binary, whose state directory is seen from here at `state`.
     pub(crate) fn start_by(&self, mut squall: Command, experiment: &str, state: PathBuf) -> Run {
-        // A guard that acts a second after the planned end: no test waits for longer.
-        squall.arg("run").arg(self.file("experiment.yaml", experiment)).args(["--quiet", "--grace", "1s"]);
+        squall.arg("run").arg(self.file("experiment.yaml", experiment)).args(["--quiet", "--grace", self.grace]);
         Run { child: squall.spawn().expect("the binary starts"), state }
     }
 

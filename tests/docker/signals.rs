@@ -118,7 +118,8 @@ async fn when_both_are_killed_recover_takes_everything_back() {
 /// A runner that hangs must never wake and inject again: its guard ends it before it takes everything back.
 #[tokio::test]
 async fn a_runner_that_is_stopped_is_ended_at_its_deadline() {
-    let scene = Scene::of(1, lonely()).await;
+    let mut scene = Scene::of(1, lonely()).await;
+    scene.grace = "1s";
     let before = scene.settings().await;
     let x = scene.experiment("pause: {}", "baseline: 500ms, duration: 1s, recovery: 2s");
     let mut run = scene.start(&x);

@@ -74,7 +74,7 @@ impl Small {
         let scene = Scene::of(1, lonely()).await;
         let room = Room::new().await;
         let disk = scene.dir.path().join("disk");
-        std::fs::create_dir(&disk).unwrap();
+        std::fs::create_dir(&disk).expect("a directory");
         room.mount_memory(&disk, "256k").await;
         Self { scene, room, disk }
     }
@@ -83,15 +83,13 @@ impl Small {
         self.scene.squall_by(self.room.command("nice"), "disk")
     }
 
-    /// An experiment that writes much: what is left of the disk's last page is soon full, too.
+    /// An experiment that writes much, so that what is left of the disk's last page is soon full, too.
     fn start(&self) -> Run {
-        let check = |name: &str| {
-            let service = &self.scene.service;
-            let expect = "expect: { value: { at-least: 0 } }";
-            format!("{name}: {{ engine: {{ service: {service}, count: running }}, rate: 5/s, {expect} }}")
-        };
-        let checks = ["a", "b", "c", "d"].map(check).join("\n  ");
-        let x = self.scene.checked(&checks, "pause: {}", "baseline: 3s, duration: 3s, recovery: 4s");
+        let (name, service) = ("long-".repeat(180), &self.scene.service);
+        let check = format!(
+            "{name}: {{ engine: {{ service: {service}, count: running }}, rate: 4/s, expect: {{ value: {{ at-least: 0 }} }} }}"
+        );
+        let x = self.scene.checked(&check, "pause: {}", "baseline: 3s, duration: 3s, recovery: 4s");
         self.scene.start_by(self.squall(), &x, self.room.path(&self.disk))
     }
 
@@ -100,15 +98,15 @@ impl Small {
     }
 
     fn fill(&self) {
-        let mut file = std::fs::File::create(self.filler()).unwrap();
+        let mut file = std::fs::File::create(self.filler()).expect("a file");
         let full = std::iter::repeat_with(|| file.write_all(&[0; 4096])).find_map(Result::err);
         assert_eq!(full.map(|e| e.kind()), Some(std::io::ErrorKind::StorageFull));
     }
 
     /// With the disk empty again, the run is closed by `recover`.
     async fn is_mended(&self, code: Option<i32>) {
-        std::fs::remove_file(self.filler()).unwrap();
-        let recovered = self.squall().arg("recover").output().await.unwrap();
+        std::fs::remove_file(self.filler()).expect("it is there");
+        let recovered = self.squall().arg("recover").output().await.expect("the binary starts");
         let said = String::from_utf8_lossy(&recovered.stderr).into_owned();
         assert_eq!(recovered.status.code(), code, "{said}");
         let journal = crate::scene::journal_in(&self.room.path(&self.disk)).expect("a journal");

@@ -39,7 +39,7 @@ impl PrivateEngine {
         daemon.args(["--data-root", &path("data"), "--exec-root", &path("exec"), "--pidfile", &path("pid")]);
         daemon.args(["--host", &self.host(), "--config-file", &path("none.json")]);
         // It must not touch what belongs to the machine's own engine.
-        daemon.args(["--iptables=false", "--ip6tables=false", "--bridge=none", "--cgroup-parent", "squall-test"]);
+        daemon.args(["--iptables=false", "--ip6tables=false", "--bridge=none"]);
         daemon.stdout(log.try_clone().expect("a log")).stderr(log);
         self.daemon = Some(daemon.spawn().expect("a Docker Engine is installed"));
         let host = self.host();

@@ -21,6 +21,9 @@ use crate::exit::Verdict;
 use crate::follow::say;
 use crate::store::StateDir;
 
+/// How often an experiment is begun that comes to no verdict: just built, a machine may have other things to do.
+const ATTEMPTS: usize = 3;
+
 pub(super) async fn run(args: cli::Demo, state: StateDir) -> anyhow::Result<ExitCode> {
     if args.down {
         return down(&args, &state).await;
@@ -95,10 +98,20 @@ async fn play(site: &Site, state: &StateDir, ports: Ports, signals: &mut Signals
     let mut ends = Vec::new();
     for (n, (act, file)) in ACTS.iter().zip(&files).enumerate() {
         say(&format!("\n{} of {}  {}\n        {}\n", n + 1, ACTS.len(), act.words[0], act.words[1]));
-        ends.push(perform(file, site, state).await?);
-        if let Some(name) = signals.come() {
-            bail!("stopped by {name}");
+        let mut end = (Verdict::NoVerdict, None);
+        for attempt in 1..=ATTEMPTS {
+            end = perform(file, site, state).await?;
+            if let Some(name) = signals.come() {
+                bail!("stopped by {name}");
+            }
+            if end.0 != Verdict::NoVerdict || attempt == ATTEMPTS {
+                break;
+            }
+            say(
+                "\nNo verdict is none: where the machine is too busy to ask in time, Squall does not guess. Once more.\n",
+            );
         }
+        ends.push(end);
     }
     say(&format!("\n{}", summary(&ends)));
     Ok(ends.into_iter().map(|(verdict, _)| verdict).collect())

@@ -4,6 +4,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::path::Path;
 use std::process::{Child, Stdio};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::harness::Squall;
 use crate::stack::{eventually, pids_of};
@@ -12,28 +13,28 @@ fn pids(state: &Path) -> Vec<i32> {
     pids_of(&state.join("stacks/squall-demo/state.json"))
 }
 
+/// One at a time: two that begin at once may choose the same ports.
+fn alone() -> MutexGuard<'static, ()> {
+    static ALONE: Mutex<()> = Mutex::new(());
+    ALONE.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// A demonstration that has got as far as the first fault.
 struct Begun {
     dir: tempfile::TempDir,
     child: Child,
+    _alone: MutexGuard<'static, ()>,
 }
 
 impl Begun {
     fn new() -> Self {
-        // On a machine that is too busy to ask in time there is no verdict on the baseline, and so no fault: ask again.
-        (0..3).find_map(|_| Self::attempt()).expect("a demonstration that gets as far as its first fault")
-    }
-
-    fn attempt() -> Option<Self> {
+        let alone = alone();
         let (mut command, dir) = Squall::new(["demo", "--engine", "local"]).command();
         let mut child = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
         let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
-        if !lines.any(|line| line.unwrap().contains("fault in")) {
-            child.wait().unwrap();
-            return None;
-        }
+        assert!(lines.any(|line| line.unwrap().contains("fault in")), "it ended before its first fault");
         // Whatever it says from now on, nobody listens: that must stop nothing.
-        Some(Self { dir, child })
+        Self { dir, child, _alone: alone }
     }
 
     fn signal(&self, name: &str) {
@@ -50,16 +51,15 @@ impl Begun {
 
 #[test]
 fn without_docker_one_experiment_holds_one_breaks_and_nothing_is_left() {
-    let demo = || Squall::new(["demo"]).env("DOCKER_HOST", "tcp://127.0.0.1:1").run();
-    // A machine that is too busy to ask in time gets no verdict, and says so: ask again.
-    let ended =
-        (0..3).map(|_| demo()).find(|ended| !ended.stdout.contains("could-not-ask")).expect("a quieter machine");
+    let _alone = alone();
+    let ended = Squall::new(["demo"]).env("DOCKER_HOST", "tcp://127.0.0.1:1").run();
     let ended = ended.says("No Docker here").says("kill-one-shop   held        as expected");
     let ended = ended.says("freeze-store    broken      as expected").says("nothing of it is left").exits(0);
     let state = ended.dir.path().join("state");
     assert_eq!(pids(&state), [] as [i32; 0]);
     let reports = std::fs::read_dir(state.join("runs")).unwrap().map(|run| run.unwrap().path().join("report.html"));
-    assert_eq!(reports.filter(|report| report.exists()).count(), 2);
+    // More than two where the machine was too busy at first, so that one was begun again.
+    assert!(reports.filter(|report| report.exists()).count() >= 2);
 }
 
 #[test]

@@ -9,13 +9,17 @@ use crate::engine::{Claim, EngineError};
 pub(super) fn take(dir: &Path, claim: &Claim) -> Result<(), EngineError> {
     let path = path(dir, &claim.service);
     let make = || -> io::Result<()> {
-        std::fs::create_dir_all(path.parent().unwrap_or(dir))?;
+        match std::fs::create_dir(dir.join("claims")) {
+            Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
+            _ => {}
+        }
         let mut file = tempfile::NamedTempFile::new_in(dir)?;
         file.write_all(&serde_json::to_vec(claim)?)?;
         file.as_file().sync_data()?;
         file.persist_noclobber(&path)?;
         Ok(())
     };
+    let attempt = format!("take service `{}` for this run", claim.service);
     match make() {
         Ok(()) => Ok(()),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => match read(&path)? {
@@ -23,7 +27,8 @@ pub(super) fn take(dir: &Path, claim: &Claim) -> Result<(), EngineError> {
             Some(other) => Err(EngineError::Claimed(other)),
             None => take(dir, claim), // let go this instant
         },
-        Err(e) => Err(refused(&format!("take service `{}` for this run", claim.service), &e)),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Err(refused(&attempt, &"the stack is not up")),
+        Err(e) => Err(refused(&attempt, &e)),
     }
 }
 

@@ -94,7 +94,8 @@ impl Locked {
         let deadline = Instant::now() + PATIENCE;
         let path = dir.join(LOCK);
         loop {
-            let file = match File::options().create(true).append(true).open(&path) {
+            // Never made here: that would be in the way of whoever is taking the stack away.
+            let file = match File::options().append(true).open(&path) {
                 Ok(file) => file,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
                 Err(e) => return Err(refused(&e)),
@@ -115,10 +116,18 @@ impl Locked {
     /// The same, making the stack's directory where there is none.
     pub(super) async fn make(dir: &Path) -> Result<Self, EngineError> {
         loop {
-            std::fs::create_dir_all(dir).map_err(|e| EngineError::Refused {
-                attempt: format!("make the directory {}", dir.display()),
-                why: e.to_string(),
-            })?;
+            let make = || {
+                std::fs::create_dir_all(dir)?;
+                File::options().create(true).append(true).open(dir.join(LOCK))
+            };
+            match make() {
+                Ok(_) => {}
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue, // somebody is taking it away this instant
+                Err(e) => {
+                    let attempt = format!("make the directory {}", dir.display());
+                    return Err(EngineError::Refused { attempt, why: e.to_string() });
+                }
+            }
             if let Some(locked) = Self::take(dir).await? {
                 return Ok(locked);
             }
@@ -147,10 +156,16 @@ impl Locked {
 
     /// Removes the state and all that stands beside it.
     pub(super) fn remove(self) -> Result<(), EngineError> {
+        let gone = |result: io::Result<()>| match result {
+            Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
+            _ => Ok(()),
+        };
         let remove = || -> io::Result<()> {
-            match std::fs::remove_file(self.dir.join(FILE)) {
-                Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
-                _ => std::fs::remove_dir_all(&self.dir),
+            gone(std::fs::remove_file(self.dir.join(FILE)))?;
+            match gone(std::fs::remove_dir_all(&self.dir)) {
+                // Somebody is bringing the stack up again: the directory is his now.
+                Err(e) if e.kind() == io::ErrorKind::DirectoryNotEmpty => Ok(()),
+                other => other,
             }
         };
         remove()

@@ -19,6 +19,9 @@ use crate::instance::{InstanceId, Setting, Signal};
 /// How often to look whether the engine has noticed.
 const AGAIN: Duration = Duration::from_millis(5);
 
+/// How long the engine may take to know of an end.
+const UNSEEN: Duration = Duration::from_secs(1);
+
 const NOT_SEEN: &str = "its process cannot be seen from here; run Squall on the engine's own host, or in a container with \
                         `--pid=host`, or use `via: engine`";
 
@@ -40,6 +43,8 @@ impl Docker {
     /// Sends the signal, and after SIGKILL waits until the engine has noticed the end.
     pub(super) async fn crash(&self, id: &InstanceId, to: &Setting, signal: Signal) -> Result<Outcome, EngineError> {
         let deadline = Instant::now() + QUICK;
+        // A process that has just ended is out of sight a little before the engine knows.
+        let unseen = Instant::now() + UNSEEN;
         loop {
             let Some(before) = self.now(id, to).await? else { return Ok(Outcome::Gone) };
             let attempt = || attempting(&name_of(&before, id), to);
@@ -69,7 +74,7 @@ impl Docker {
                     }
                     return Ok(Outcome::Done);
                 }
-                _ if same => return Err(refused(NOT_SEEN.to_owned())),
+                _ if same && Instant::now() >= unseen => return Err(refused(NOT_SEEN.to_owned())),
                 // It ended or was restarted while it was looked at.
                 _ => tokio::time::sleep(AGAIN).await,
             }

@@ -2,11 +2,13 @@
 
 use std::collections::HashMap;
 use std::path::Path;
+use std::time::Duration;
 
 use bollard::models::{ContainerCreateBody, ContainerInspectResponse, HostConfig, MountPoint};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, KillContainerOptions, RemoveContainerOptionsBuilder, StartContainerOptions,
 };
+use tokio::time::{Instant, sleep};
 
 use super::failure::{Failure, within};
 use super::observe::is_running;
@@ -35,16 +37,20 @@ impl Docker {
         let body = guard_like(&ours, own, program, journal, deadline, run).map_err(refused)?;
         let name = format!("squall-guard-{run}");
         let options = || Some(CreateContainerOptionsBuilder::new().name(&name).build());
-        let made = match within(QUICK, self.api.create_container(options(), body.clone())).await {
-            // An earlier guard of this run has the name. A dead one is in the way, a living one is enough.
-            Err(Failure::Refused(_)) if self.inspect(&name).await.map_err(error)?.is_some() => {
-                if self.is_alive(&name).await? {
-                    return Err(refused(format!("there is one already: {name}")));
+        let end = Instant::now() + QUICK;
+        let made = loop {
+            match within(QUICK, self.api.create_container(options(), body.clone())).await {
+                // An earlier guard of this run has the name. A living one is enough; a dead one is in the way, for as long
+                // as the engine takes to remove it.
+                Err(Failure::Refused(why)) if why.contains(&name) && Instant::now() < end => {
+                    if self.is_alive(&name).await? {
+                        return Err(refused(format!("there is one already: {name}")));
+                    }
+                    self.remove_container(&name).await?;
+                    sleep(Duration::from_millis(50)).await;
                 }
-                self.remove_container(&name).await?;
-                within(QUICK, self.api.create_container(options(), body)).await
+                other => break other,
             }
-            other => other,
         };
         let id = made.map_err(error)?.id;
         if let Err(failure) = within(QUICK, self.api.start_container(&id, None::<StartContainerOptions>)).await {

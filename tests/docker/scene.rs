@@ -160,11 +160,12 @@ impl Scene {
 
     /// Nothing of any run is left: no marker, no process.
     pub(crate) async fn is_clear(&self) {
+        // A guard lets the markers go after it has taken everything back: its end is the moment to look.
+        let dir = self.dir.path();
+        eventually("the end of every process", || async { processes(dir).is_empty().then_some(()) }).await;
         let claims = self.yard.docker.claims().await.expect("the engine answers");
         let left: Vec<_> = claims.into_iter().filter(|c| c.service.starts_with(&self.service)).collect();
         assert!(left.is_empty(), "markers are left: {left:?}");
-        let dir = self.dir.path();
-        eventually("the end of every process", || async { processes(dir).is_empty().then_some(()) }).await;
     }
 }
 

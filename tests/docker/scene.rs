@@ -61,7 +61,7 @@ pub(crate) fn lonely() -> Spec {
 impl Scene {
     /// Containers of one service, all up.
     pub(crate) async fn of(containers: usize, spec: Spec) -> Self {
-        Self::in_yard(Yard::new().await, containers, spec).await
+        Box::pin(Self::in_yard(Yard::new().await, containers, spec)).await
     }
 
     pub(crate) async fn in_yard(yard: Yard, containers: usize, spec: Spec) -> Self {
@@ -71,7 +71,7 @@ impl Scene {
         for n in 1..=containers {
             let mut spec = spec.clone();
             spec.labels.push(("squall.service", scene.service.clone()));
-            scene.hit.push(scene.yard.start(&format!("hit-{n}"), spec).await);
+            scene.hit.push(Box::pin(scene.yard.start(&format!("hit-{n}"), spec)).await);
         }
         scene
     }

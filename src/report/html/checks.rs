@@ -160,12 +160,11 @@ fn failures(check: &CheckState) -> Markup {
                 @for judged in rows {
                     li {
                         b { (judged.phase) ": " }
-                        (words::thousands(judged.failed)) " of " (words::count(judged.samples, "sample")) " failed ("
+                        (words::thousands(judged.failed)) " of " (words::count(judged.samples, "sample")) " failed"
                         @for (i, (kind, n)) in judged.failures.iter().enumerate() {
-                            @if i > 0 { ", " }
+                            @if i > 0 { ", " } @else { ": " }
                             (kind) " ×" (n)
                         }
-                        ")"
                         @if judged.longest_outage_ms > 0 {
                             ", longest outage " (words::span(Duration::from_millis(judged.longest_outage_ms)))
                         }

@@ -257,7 +257,7 @@ mod tests {
         let all = samples(vec![series("a", 3000.0, 10)], Some(Duration::ZERO), Duration::from_millis(9_999)).await;
         let dues = dues(&all, 0);
         assert!((29_990..=29_998).contains(&dues.len()), "{}", dues.len());
-        assert_eq!(dues[15_000], Duration::from_secs(5));
+        assert_eq!((dues[1], dues[15_000]), (Duration::from_nanos(333_333), Duration::from_secs(5)));
         assert!(all.iter().all(|s| !matches!(s, Sample::Answered { answer: Answer::CouldNotAsk(_), .. })));
     }
 
@@ -299,7 +299,9 @@ mod tests {
                 _ => {}
             }
         }
-        assert!((85..=100).contains(&late), "{late}");
-        assert!(good >= 6, "{good}");
+        // One is due each 10 ms; those of the last moments before the machine woke are still in time.
+        let in_time = u64::try_from(LATEST.as_millis() / 10).unwrap();
+        assert!((97 - in_time..=100 - in_time).contains(&late), "{late}");
+        assert!(good > in_time, "{good}");
     }
 }

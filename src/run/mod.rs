@@ -12,6 +12,7 @@ pub mod sample;
 mod verdict;
 mod watch;
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -146,6 +147,9 @@ async fn preflight(task: &Task<'_>, world: &World, rec: &Recorder) -> Result<(),
     Ok(())
 }
 
+/// How long a change that is being made when the hypothesis breaks is waited for.
+const SETTLE: Duration = Duration::from_millis(500);
+
 /// Everything that may be stopped: from the baseline to the end of the fault.
 async fn disturb(
     task: &Task<'_>,
@@ -173,7 +177,23 @@ async fn disturb(
     if x.fault.heal() == Heal::Itself {
         watch.await_recovery(begin);
     }
-    watch.guarded(inject(engine, rec, task.run, &x.blast_radius, &changes)).await??;
+    let mut injecting = pin!(inject(engine, rec, task.run, &x.blast_radius, &changes));
+    match watch.guarded(injecting.as_mut()).await {
+        Ok(injected) => injected?,
+        Err(broken) => {
+            // The fault broke it before the engine was done. A call on its way cannot be stopped: the way back is certain
+            // when it ends, or when its effect is seen.
+            let settled = async {
+                tokio::select! {
+                    _ = injecting => {}
+                    _ = prove(engine, rec, &changes) => {}
+                    () = sleep(SETTLE) => {}
+                }
+            };
+            watch.alongside(settled).await;
+            return Err(broken.into());
+        }
+    }
     let hold = async {
         tokio::select! {
             ended = lasting(engine, rec, &changes, &targets.hit) => Err(ended),

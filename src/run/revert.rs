@@ -60,7 +60,8 @@ fn outstanding(rec: &Recorder) -> Vec<Outstanding> {
             .into_iter()
             .filter_map(|c| {
                 let Back::To(to) = &c.change.back else { return None };
-                let known = c.injected.is_some();
+                // Its end is known from the engine's answer, or from its effect.
+                let known = c.injected.is_some() || matches!(c.bite, Some((_, true, _)));
                 let unsettled = (!known).then(|| {
                     let since = c
                         .injecting
@@ -71,7 +72,7 @@ fn outstanding(rec: &Recorder) -> Vec<Outstanding> {
                     change: c.change.clone(),
                     to: to.clone(),
                     unsettled,
-                    unproven: known && c.bite.is_none(),
+                    unproven: c.injecting.is_some() && c.bite.is_none(),
                 })
             })
             .collect()

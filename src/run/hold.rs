@@ -56,8 +56,7 @@ pub(super) async fn lasting(engine: &dyn Engine, rec: &Recorder, changes: &[Chan
         match gone(engine, changes, hit).await {
             Ok(None) => out_of_reach = None,
             Ok(Some((name, what))) => {
-                rec.note(Event::Noticed { instance: name.clone(), what: what.clone() });
-                return Ended { why: Reason::FaultVanished, text: format!("{name} {what}") };
+                return noticed(rec, name, what);
             }
             Err(e) => {
                 let since = *out_of_reach.get_or_insert_with(Instant::now);
@@ -78,12 +77,16 @@ pub(super) async fn still_on(
 ) -> Result<(), Ended> {
     match gone(engine, changes, hit).await {
         Ok(None) => Ok(()),
-        Ok(Some((name, what))) => {
-            rec.note(Event::Noticed { instance: name.clone(), what: what.clone() });
-            Err(Ended { why: Reason::FaultVanished, text: format!("{name} {what}") })
-        }
+        Ok(Some((name, what))) => Err(noticed(rec, name, what)),
         Err(e) => Err(Ended { why: Reason::EngineFailed, text: e.to_string() }),
     }
+}
+
+/// A fault that went away by itself, and the end of the run that it means.
+fn noticed(rec: &Recorder, instance: String, what: String) -> Ended {
+    let text = format!("{instance} {what}");
+    rec.note(Event::Noticed { instance, what });
+    Ended { why: Reason::FaultVanished, text }
 }
 
 /// The first change that is no longer in effect, though it should last.

@@ -59,6 +59,12 @@ impl StateDir {
         self.runs_dir().join(id)
     }
 
+    /// The journal of one run.
+    #[must_use]
+    pub fn journal(&self, id: &str) -> PathBuf {
+        self.run_dir(id).join(JOURNAL)
+    }
+
     /// The ids of all runs, oldest first. Ids begin with their time, so that their order is that of the names.
     ///
     /// # Errors

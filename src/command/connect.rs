@@ -18,7 +18,7 @@ use crate::event::GuardKind;
 use crate::experiment::Experiment;
 use crate::probe::{Live, Senses};
 use crate::run::guard::{NoSentry, Post, ProcessSentry, Sentry};
-use crate::store::{JOURNAL, StateDir};
+use crate::store::StateDir;
 
 use super::load;
 
@@ -191,9 +191,4 @@ impl Post for ContainerPost {
         }
         let _ = std::fs::remove_file(ready_file(&self.journal));
     }
-}
-
-/// The journal of a run's directory.
-pub(super) fn journal_in(dir: &Path) -> PathBuf {
-    dir.join(JOURNAL)
 }

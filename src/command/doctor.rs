@@ -18,7 +18,7 @@ use crate::host::facts::{CAPABILITIES, Cgroups, Facts, nearest};
 use crate::host::kernel::{Kernel, NETWORK, Presence};
 use crate::journal;
 use crate::run::recover;
-use crate::store::{JOURNAL, StateDir};
+use crate::store::StateDir;
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -328,7 +328,7 @@ async fn markers(docker: &Docker, state: &StateDir) -> Finding {
         Ok(claims) => claims,
         Err(e) => return note(WHAT, e.to_string(), ""),
     };
-    let lives = |run: &str| journal::is_locked(&state.run_dir(run).join(JOURNAL));
+    let lives = |run: &str| journal::is_locked(&state.journal(run));
     let (living, others): (Vec<_>, Vec<_>) = claims.iter().partition(|claim| lives(&claim.run));
     if others.is_empty() {
         let found = if living.is_empty() { "none".to_owned() } else { format!("{} of living runs", living.len()) };

@@ -12,7 +12,7 @@ use tabled::settings::{Padding, Style};
 use crate::exit::Verdict;
 use crate::journal;
 use crate::state::RunState;
-use crate::store::{JOURNAL, StateDir};
+use crate::store::StateDir;
 
 /// A terminal's width that everybody has.
 const WIDTH: usize = 80;
@@ -59,7 +59,7 @@ struct Row {
 
 impl Row {
     fn of(state: &StateDir, run: String) -> Self {
-        let path = state.run_dir(&run).join(JOURNAL);
+        let path = state.journal(&run);
         // The lock first: a run that ends between the two looks is finished, not dead.
         let locked = journal::is_locked(&path);
         match journal::replay(&path) {

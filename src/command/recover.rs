@@ -107,7 +107,7 @@ async fn unlock(args: &cli::EngineArgs, state: &StateDir) -> anyhow::Result<()> 
     let reached = super::connect::reach(args, None, state).await?;
     let engine = reached.engine();
     for claim in engine.claims().await? {
-        let living = journal::is_locked(&super::connect::journal_in(&state.run_dir(&claim.run)));
+        let living = journal::is_locked(&state.journal(&claim.run));
         if living {
             println!("service `{}` belongs to run {}, which is going on: its marker stays", claim.service, claim.run);
         } else {

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::connect::{Reached, journal_in, reach};
+use super::connect::{Reached, reach};
 use super::run_stack::RunStack;
 use super::{halt, load, recover};
 use crate::cli::{self, Format, GuardChoice};
@@ -160,7 +160,7 @@ fn not_begun(e: &anyhow::Error) -> (Verdict, Option<PathBuf>) {
 fn begin(x: &Experiment, state: &StateDir) -> anyhow::Result<(Recorder, String)> {
     let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
     let id = format!("{now}-{}-{:04x}", x.name, rand::random::<u16>());
-    let rec = Recorder::create(&journal_in(&state.run_dir(&id)))?;
+    let rec = Recorder::create(&state.journal(&id))?;
     Ok((rec, id))
 }
 

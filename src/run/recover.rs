@@ -8,14 +8,14 @@ use crate::engine::{Engine, Kind};
 use crate::event::{Actor, Event, Reason};
 use crate::exit::Verdict;
 use crate::journal::{self, JournalError, Recorder};
-use crate::store::{JOURNAL, StateDir};
+use crate::store::StateDir;
 
 /// The journals of dead runs that are not finished, or finished with something left behind; oldest first.
 ///
 /// # Errors
 /// Where the state directory cannot be read.
 pub fn unfinished(state: &StateDir) -> anyhow::Result<Vec<PathBuf>> {
-    let journals = state.runs()?.into_iter().map(|id| state.run_dir(&id).join(JOURNAL));
+    let journals = state.runs()?.into_iter().map(|id| state.journal(&id));
     Ok(journals.filter(|path| !journal::is_locked(path) && needs_recovery(path)).collect())
 }
 

@@ -5,10 +5,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+
+use crate::humantime_text;
+use crate::network::{Network, Traffic};
 
 /// The identity of an instance: a container id, or the name of a local or simulated process.
 /// Never a PID or a namespace, which other processes inherit.
@@ -54,6 +58,12 @@ pub struct Instance {
     /// How often its engine has restarted it.
     #[serde(default)]
     pub restarts: u64,
+    /// Where it can be reached, on each of its engine's networks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub addresses: Vec<Address>,
+    /// What has met the disturbance of its traffic so far, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub counted: Option<Counted>,
     /// What makes it special, for better or worse.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub traits: BTreeSet<Trait>,
@@ -82,6 +92,24 @@ impl Instance {
     }
 }
 
+/// Where an instance can be reached.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Address {
+    /// On which of its engine's networks.
+    pub network: String,
+    /// The address.
+    pub ip: IpAddr,
+}
+
+/// What has met a disturbance of traffic: the kernel's own counters, so proof that it bites.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counted {
+    /// Packets that were meant.
+    pub packets: u64,
+    /// Of these, packets that did not get through.
+    pub dropped: u64,
+}
+
 /// What an instance's own health check says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -106,6 +134,8 @@ pub enum Trait {
     Restarts,
     /// It shares the host's network.
     HostNetwork,
+    /// It shares the network of another instance, or another one shares its: by name.
+    SharesNetwork(String),
     /// It publishes ports that its engine chooses anew at each start.
     RandomPorts,
     /// It is this very program, its guard, or something the program made.
@@ -120,12 +150,16 @@ pub enum Aspect {
     Running,
     /// Whether its processes are frozen.
     Paused,
+    /// What happens to its traffic.
+    Network,
+    /// Its established connections.
+    Connections,
     /// What a command of the user's changes, which nobody else can observe.
     Custom,
 }
 
 /// One aspect of an instance and the value it has, or shall have.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Setting {
     /// The main process runs, or does not. Observed, and set back.
@@ -146,6 +180,13 @@ pub enum Setting {
     },
     /// Its processes are frozen, or are not. Observed, and set back.
     Paused(bool),
+    /// Its traffic is disturbed. Observed as its mark.
+    Network(Box<Network>),
+    /// What of ours lies on its traffic: the [mark](Network::mark) of what was set, or nothing. Observed; nothing is what is
+    /// set back.
+    NetworkMark(Option<String>),
+    /// Its established TCP connections of this kind are torn down. Momentary.
+    ConnectionsReset(Box<Traffic>),
     /// A command of the user's has run. Momentary: its evidence is its exit status.
     Ran(Command),
 }
@@ -157,6 +198,8 @@ impl Setting {
         match self {
             Self::Running(_) | Self::Killed(_) | Self::Stopped { .. } | Self::Restarted { .. } => Aspect::Running,
             Self::Paused(_) => Aspect::Paused,
+            Self::Network(_) | Self::NetworkMark(_) => Aspect::Network,
+            Self::ConnectionsReset(_) => Aspect::Connections,
             Self::Ran(_) => Aspect::Custom,
         }
     }
@@ -169,7 +212,12 @@ impl Setting {
         match self {
             Self::Stopped { timeout } | Self::Restarted { timeout } => *timeout + 2 * MARGIN,
             Self::Ran(command) => command.timeout + MARGIN,
-            Self::Running(_) | Self::Killed(_) | Self::Paused(_) => MARGIN,
+            Self::Running(_)
+            | Self::Killed(_)
+            | Self::Paused(_)
+            | Self::Network(_)
+            | Self::NetworkMark(_)
+            | Self::ConnectionsReset(_) => MARGIN,
         }
     }
 }
@@ -184,6 +232,10 @@ impl fmt::Display for Setting {
             Self::Restarted { .. } => f.write_str("restarted"),
             Self::Paused(true) => f.write_str("paused"),
             Self::Paused(false) => f.write_str("not paused"),
+            Self::Network(network) => network.fmt(f),
+            Self::NetworkMark(None) => f.write_str("network untouched"),
+            Self::NetworkMark(Some(mark)) => write!(f, "network disturbed ({mark})"),
+            Self::ConnectionsReset(traffic) => write!(f, "connections reset {traffic}"),
             Self::Ran(command) => write!(f, "ran {command}"),
         }
     }
@@ -314,7 +366,7 @@ pub struct Change {
 }
 
 /// The way back from a change.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Back {
     /// Set this value.
@@ -326,26 +378,5 @@ pub enum Back {
 impl fmt::Display for Change {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}: {}", self.name, self.to)
-    }
-}
-
-/// Durations in stored data are written as people write them (`200ms`).
-pub mod humantime_text {
-    use std::time::Duration;
-
-    use serde::{Deserialize as _, Deserializer, Serializer};
-
-    /// Writes `200ms`.
-    pub fn serialize<S: Serializer>(d: &Duration, s: S) -> Result<S::Ok, S::Error> {
-        s.collect_str(&humantime::format_duration(*d))
-    }
-
-    /// Reads `200ms`.
-    ///
-    /// # Errors
-    /// Where the text is no duration.
-    pub fn deserialize<'de, D: Deserializer<'de>>(d: D) -> Result<Duration, D::Error> {
-        let text = String::deserialize(d)?;
-        humantime::parse_duration(&text).map_err(serde::de::Error::custom)
     }
 }

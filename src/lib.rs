@@ -9,7 +9,9 @@
 // What the file says.
 pub mod experiment;
 pub mod fault;
+pub mod humantime_text;
 pub mod instance;
+pub mod network;
 pub mod probe;
 pub mod stack;
 // What happens.

@@ -96,6 +96,8 @@ mod tests {
             epoch: Epoch::default(),
             health: None,
             restarts: 0,
+            addresses: Vec::new(),
+            counted: None,
             traits: BTreeSet::new(),
             settings: BTreeMap::new(),
         }

@@ -227,6 +227,8 @@ fn shop() -> Instance {
         epoch: Epoch::default(),
         health: None,
         restarts: 0,
+        addresses: Vec::new(),
+        counted: None,
         traits: BTreeSet::new(),
         settings: [(Aspect::Paused, Setting::Paused(false))].into(),
     }

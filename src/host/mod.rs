@@ -5,5 +5,6 @@
 pub mod command;
 pub mod facts;
 pub mod kernel;
+pub mod net;
 pub mod process;
 pub mod resolver;

@@ -265,6 +265,8 @@ fn instance(name: &str, service: &str, zone: &str) -> Instance {
         epoch: Epoch("2026-11-20T09:12:44Z".to_owned()),
         health: None,
         restarts: 0,
+        addresses: Vec::new(),
+        counted: None,
         traits: [].into(),
         settings: [(Aspect::Running, Setting::Running(true)), (Aspect::Paused, Setting::Paused(false))].into(),
     }

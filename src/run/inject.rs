@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use crate::engine::{Engine, Outcome, Tag};
 use crate::event::{Event, Reason, micros};
 use crate::experiment::BlastRadius;
-use crate::instance::{Change, Instance, Setting, Trait, Via};
+use crate::instance::{Aspect, Change, Instance, Setting, Trait, Via};
 use crate::journal::Recorder;
 use crate::target;
 
@@ -135,7 +135,7 @@ pub(super) fn bitten(change: &Change, now: Option<&Instance>) -> Result<String, 
         Setting::Killed(_) | Setting::Stopped { .. } if !now.is_running() => Ok("its main process is gone".to_owned()),
         Setting::Killed(_) | Setting::Stopped { .. } => new_life.ok_or_else(|| "its main process runs on".to_owned()),
         Setting::Restarted { .. } => new_life.ok_or_else(|| "its main process is the same as before".to_owned()),
-        Setting::Paused(_) | Setting::Running(_) => {
+        Setting::Paused(_) | Setting::Running(_) | Setting::NetworkMark(_) => {
             let have = now.settings.get(&change.to.aspect());
             if have == Some(&change.to) {
                 Ok(format!("it is {}", change.to))
@@ -143,6 +143,18 @@ pub(super) fn bitten(change: &Change, now: Option<&Instance>) -> Result<String, 
                 Err(format!("it is not {}", change.to))
             }
         }
+        Setting::Network(network) => {
+            let mark = Setting::NetworkMark(Some(network.mark()));
+            match now.counted {
+                _ if now.epoch != change.epoch => Err("it has a new life".to_owned()),
+                _ if now.settings.get(&Aspect::Network) != Some(&mark) => {
+                    Err("its traffic is not disturbed".to_owned())
+                }
+                Some(counted) if counted.packets > 0 => Ok(format!("{} packets have met it", counted.packets)),
+                _ => Err("no packet has met it".to_owned()),
+            }
+        }
+        Setting::ConnectionsReset(_) => Ok("established connections were torn down".to_owned()),
         Setting::Ran(_) => Ok("the command ended with exit status 0".to_owned()),
     }
 }
@@ -151,9 +163,13 @@ pub(super) fn bitten(change: &Change, now: Option<&Instance>) -> Result<String, 
 /// makes good. Pure.
 pub(super) fn lasts(change: &Change, traits: &BTreeSet<Trait>) -> bool {
     match &change.to {
-        Setting::Paused(_) | Setting::Running(_) | Setting::Stopped { .. } => true,
+        Setting::Paused(_)
+        | Setting::Running(_)
+        | Setting::Stopped { .. }
+        | Setting::Network(_)
+        | Setting::NetworkMark(_) => true,
         Setting::Killed(kill) => !(kill.via == Via::Host && traits.contains(&Trait::Restarts)),
-        Setting::Restarted { .. } | Setting::Ran(_) => false,
+        Setting::Restarted { .. } | Setting::ConnectionsReset(_) | Setting::Ran(_) => false,
     }
 }
 
@@ -171,6 +187,15 @@ pub(super) fn vanished(change: &Change, traits: &BTreeSet<Trait>, now: Option<&I
             Some("was restarted by somebody else, which ended its pause".to_owned())
         }
         Setting::Paused(true) if !now.is_running() => Some("went down while it was paused".to_owned()),
+        Setting::Network(_) if now.epoch != change.epoch => {
+            Some("was restarted by somebody else, which ended the disturbance of its traffic".to_owned())
+        }
+        Setting::Network(_) if !now.is_running() => Some("went down while its traffic was disturbed".to_owned()),
+        Setting::Network(network) => {
+            let mark = Setting::NetworkMark(Some(network.mark()));
+            (now.settings.get(&Aspect::Network) != Some(&mark))
+                .then(|| "is no longer disturbed in its traffic: somebody else changed it".to_owned())
+        }
         to => {
             (now.settings.get(&to.aspect()) != Some(to)).then(|| format!("is no longer {to}: somebody else changed it"))
         }

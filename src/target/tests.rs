@@ -29,6 +29,8 @@ fn instance(n: usize) -> impl Strategy<Value = Instance> {
             epoch: Epoch("1".to_owned()),
             health,
             restarts: 0,
+            addresses: Vec::new(),
+            counted: None,
             traits: ours.then_some(Trait::Ours).into_iter().collect(),
             settings: [(Aspect::Running, Setting::Running(running)), (Aspect::Paused, Setting::Paused(paused))].into(),
         })

@@ -110,7 +110,9 @@ fn is_so(to: &Setting, now: &ContainerInspectResponse) -> bool {
         // One that the engine is about to restart is not down for good.
         Setting::Running(false) | Setting::Killed(_) | Setting::Stopped { .. } => state.running != Some(true),
         Setting::Paused(paused) => state.paused.unwrap_or(false) == *paused,
-        Setting::Restarted { .. } | Setting::Ran(_) => false,
+        Setting::Restarted { .. } | Setting::ConnectionsReset(_) | Setting::Ran(_) => false,
+        // The engine does not know: the kernel does.
+        Setting::Network(_) | Setting::NetworkMark(_) => false,
     }
 }
 
@@ -130,6 +132,9 @@ pub(super) fn attempting(name: &str, to: &Setting) -> String {
         Setting::Restarted { .. } => format!("restart {name}"),
         Setting::Paused(true) => format!("pause {name}"),
         Setting::Paused(false) => format!("unpause {name}"),
+        Setting::Network(_) => format!("disturb the traffic of {name}"),
+        Setting::NetworkMark(_) => format!("leave the traffic of {name} alone"),
+        Setting::ConnectionsReset(_) => format!("reset connections of {name}"),
         Setting::Ran(command) => format!("run {command} for {name}"),
     }
 }

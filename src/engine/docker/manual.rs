@@ -22,6 +22,7 @@ pub(super) fn command(address: &str, change: &Change, to: &Setting) -> String {
         Setting::Restarted { timeout } => format!("{docker} restart --time {} {name}", timeout.as_secs_f64().ceil()),
         Setting::Paused(true) => format!("{docker} pause {name}"),
         Setting::Paused(false) => format!("{docker} unpause {name}"),
+        Setting::Network(_) | Setting::NetworkMark(_) | Setting::ConnectionsReset(_) => "squall recover".to_owned(),
         Setting::Ran(Command { run, place, .. }) => {
             let line = run.iter().map(|part| template(part)).collect::<Vec<_>>().join(" ");
             match place {

@@ -51,6 +51,8 @@ const QUICK: Duration = Duration::from_secs(15);
 /// The client's own bound, above every bound that is set here for a call (a stop may be given hours).
 const NO_BOUND: Duration = Duration::from_hours(7 * 24);
 
+const NOT_YET: &str = "this engine cannot disturb traffic yet";
+
 /// A Docker Engine.
 #[derive(Debug, Clone)]
 pub struct Docker {
@@ -168,6 +170,9 @@ impl Engine for Docker {
             Setting::Running(false) => self.kill(id, to, crate::instance::Signal::SigKill).await,
             Setting::Paused(true) => self.attempt(id, to, QUICK, self.api.pause_container(&id.0)).await,
             Setting::Paused(false) => self.attempt(id, to, QUICK, self.api.unpause_container(&id.0)).await,
+            Setting::Network(_) | Setting::NetworkMark(_) | Setting::ConnectionsReset(_) => {
+                Err(EngineError::Refused { attempt: to.to_string(), why: NOT_YET.to_owned() })
+            }
             Setting::Ran(command) => self.run_command(tag, id, command).await,
         }
     }
@@ -175,6 +180,7 @@ impl Engine for Docker {
     fn can(&self, to: &Setting) -> Ability {
         match to {
             Setting::Killed(Kill { via: Via::Host, .. }) => self.can_crash(),
+            Setting::Network(_) | Setting::ConnectionsReset(_) => Ability::No(NOT_YET.to_owned()),
             _ => Ability::Yes,
         }
     }

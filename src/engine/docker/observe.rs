@@ -107,6 +107,8 @@ fn instance(container: ContainerInspectResponse, zone_label: &str, own: Option<&
         epoch: Epoch(state.started_at.unwrap_or_default()),
         health,
         restarts: container.restart_count.and_then(|n| u64::try_from(n).ok()).unwrap_or_default(),
+        addresses: Vec::new(),
+        counted: None,
         settings: settings.into_iter().map(|s| (s.aspect(), s)).collect::<BTreeMap<Aspect, Setting>>(),
         labels,
         name,

@@ -101,6 +101,8 @@ impl Local {
             epoch: Epoch(epoch),
             health: None,
             restarts: 0,
+            addresses: Vec::new(),
+            counted: None,
             traits: BTreeSet::new(),
             settings: BTreeMap::from([
                 (Aspect::Running, Setting::Running(main.is_some())),
@@ -110,6 +112,8 @@ impl Local {
         Status { instance, pid: main.map(|life| life.pid), port: recipe.port, log: recipe.log.clone() }
     }
 }
+
+const NOT_YET: &str = "this engine cannot disturb traffic yet";
 
 #[async_trait]
 impl Engine for Local {
@@ -136,8 +140,11 @@ impl Engine for Local {
         self.make_so(tag, id, to).await
     }
 
-    fn can(&self, _: &Setting) -> Ability {
-        Ability::Yes
+    fn can(&self, to: &Setting) -> Ability {
+        match to {
+            Setting::Network(_) | Setting::ConnectionsReset(_) => Ability::No(NOT_YET.to_owned()),
+            _ => Ability::Yes,
+        }
     }
 
     async fn exec(&self, instance: &str, argv: &[String], timeout: Duration) -> Result<Ran, EngineError> {
@@ -201,6 +208,7 @@ impl Engine for Local {
             Setting::Stopped { .. } => kill("TERM"),
             Setting::Paused(true) => kill("STOP"),
             Setting::Paused(false) => kill("CONT"),
+            Setting::Network(_) | Setting::NetworkMark(_) | Setting::ConnectionsReset(_) => "squall recover".to_owned(),
             Setting::Ran(command) => {
                 let line: Vec<String> = command.run.iter().map(|part| template(part)).collect();
                 format!("SQUALL_NAME={} SQUALL_INSTANCE={} {}", change.name, change.instance, line.join(" "))

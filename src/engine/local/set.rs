@@ -33,6 +33,9 @@ impl Local {
                 self.start(&id.0).await.map(|o| if o == Outcome::Gone { o } else { Outcome::Done })
             }
             Setting::Paused(on) => freeze(place, record, *on).await,
+            Setting::Network(_) | Setting::NetworkMark(_) | Setting::ConnectionsReset(_) => {
+                Err(place.refused("disturb the traffic of", &super::NOT_YET))
+            }
             Setting::Ran(command) => {
                 here::run_here(tag, &self.observe_one(&records, &id.0, record).instance, command).await
             }

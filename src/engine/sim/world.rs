@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::{Meddling, Outcome};
 use crate::engine::Claim;
 use crate::experiment::{Experiment, Text};
-use crate::instance::{Aspect, Epoch, Instance, InstanceId, Setting, Trait, Via};
+use crate::instance::{Aspect, Counted, Epoch, Instance, InstanceId, Setting, Trait, Via};
 use crate::stack::{Service, Stack};
 
 /// How long a restart policy takes to start a crashed instance again.
@@ -62,8 +62,11 @@ impl World {
                     epoch,
                     health: None,
                     restarts: 0,
+                    addresses: Vec::new(),
+                    counted: None,
                     traits: s.restart.then_some(Trait::Restarts).into_iter().collect(),
-                    settings: [(Aspect::Running, Setting::Running(true)), (Aspect::Paused, Setting::Paused(false))]
+                    settings: [Setting::Running(true), Setting::Paused(false), Setting::NetworkMark(None)]
+                        .map(|s| (s.aspect(), s))
                         .into(),
                 };
                 world.instances.insert(instance.id.clone(), instance);
@@ -146,6 +149,12 @@ impl World {
                 }
                 Outcome::Done
             }
+            Setting::Network(_) | Setting::ConnectionsReset(_) if !running => {
+                return Err(format!("{id} is not running"));
+            }
+            Setting::Network(network) => self.mark(id, Some(network.mark())),
+            Setting::NetworkMark(mark) => self.mark(id, mark.clone()),
+            Setting::ConnectionsReset(_) => Outcome::Done,
             Setting::Ran(command) => match command.run.as_slice() {
                 [verb, mark] if verb == "touch" => {
                     if self.marks.insert(format!("{id}: {mark}")) {
@@ -164,6 +173,13 @@ impl World {
         })
     }
 
+    fn mark(&mut self, id: &InstanceId, mark: Option<String>) -> Outcome {
+        let Some(i) = self.instances.get_mut(id) else { return Outcome::Gone };
+        i.counted = mark.as_ref().map(|_| Counted { packets: 1, dropped: 0 });
+        let before = i.settings.insert(Aspect::Network, Setting::NetworkMark(mark.clone()));
+        if before == Some(Setting::NetworkMark(mark)) { Outcome::Already } else { Outcome::Done }
+    }
+
     fn start(&mut self, id: &InstanceId) {
         let epoch = self.birth();
         self.silent.remove(id);
@@ -171,6 +187,8 @@ impl World {
             i.epoch = epoch;
             i.settings.insert(Aspect::Running, Setting::Running(true));
             i.settings.insert(Aspect::Paused, Setting::Paused(false));
+            i.settings.insert(Aspect::Network, Setting::NetworkMark(None));
+            i.counted = None;
         }
     }
 
@@ -179,6 +197,8 @@ impl World {
         if let Some(i) = self.instances.get_mut(id) {
             i.settings.insert(Aspect::Running, Setting::Running(false));
             i.settings.insert(Aspect::Paused, Setting::Paused(false));
+            i.settings.insert(Aspect::Network, Setting::NetworkMark(None));
+            i.counted = None;
         }
     }
 

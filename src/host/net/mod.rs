@@ -1,0 +1,7 @@
+//! The kernel's network: its sockets for talking about it, and what can be laid on the traffic of a namespace.
+//!
+//! Nothing here knows a run or an engine. Every function acts in the namespace of the thread that calls it; see
+//! [`namespace`].
+
+pub mod namespace;
+pub mod netlink;

@@ -1,0 +1,469 @@
+//! Messages to and from the kernel (netlink(7)): requests, dumps and batches, with attributes read and written as bytes.
+//!
+//! Blocking, and meant to be: an answer takes microseconds, and a socket belongs to the namespace of the thread that
+//! opened it. What the kernel refuses is told with its own words where it has any (extended acknowledgements).
+
+use std::io;
+use std::os::fd::{AsRawFd as _, OwnedFd};
+
+use rustix::net::netlink::{self, SocketAddrNetlink};
+use rustix::net::{
+    AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with,
+};
+
+/// Which part of the kernel a socket talks to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Family {
+    /// Links, addresses and traffic control (rtnetlink(7)).
+    Route,
+    /// nf_tables and NFQUEUE.
+    Netfilter,
+    /// Sockets of the namespace (sock_diag(7)).
+    SockDiag,
+}
+
+/// Flags of a request (netlink(7)).
+pub mod flags {
+    #![expect(missing_docs, reason = "netlink(7) documents them")]
+    pub const REQUEST: u16 = 0x1;
+    pub const ACK: u16 = 0x4;
+    pub const REPLACE: u16 = 0x100;
+    pub const EXCL: u16 = 0x200;
+    pub const CREATE: u16 = 0x400;
+    pub const APPEND: u16 = 0x800;
+    pub const DUMP: u16 = 0x300;
+}
+
+const NLMSG_NOOP: u16 = 1;
+const NLMSG_ERROR: u16 = 2;
+const NLMSG_DONE: u16 = 3;
+const HEADER: usize = 16;
+/// In the flags of an answer: what was asked about changed meanwhile.
+const DUMP_INTERRUPTED: u16 = 0x10;
+/// In the flags of an error: only the header of the request is given back; and: attributes with words follow.
+const CAPPED: u16 = 0x100;
+const EXTENDED: u16 = 0x200;
+/// In the kind of an attribute: it holds attributes; its number is in network byte order.
+const NESTED: u16 = 0x8000;
+const KIND: u16 = 0x3fff;
+
+/// A message to the kernel, being written.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Message {
+    kind: u16,
+    flags: u16,
+    body: Vec<u8>,
+}
+
+impl Message {
+    /// A message of a kind, with its fixed part.
+    #[must_use]
+    pub fn new(kind: u16, flags: u16, fixed: &[u8]) -> Self {
+        let mut message = Self { kind, flags, body: fixed.to_vec() };
+        message.pad();
+        message
+    }
+
+    /// Adds an attribute.
+    #[must_use]
+    pub fn with(mut self, kind: u16, value: &[u8]) -> Self {
+        let length = u16::try_from(value.len() + 4).unwrap_or(u16::MAX);
+        self.body.extend(length.to_ne_bytes());
+        self.body.extend(kind.to_ne_bytes());
+        self.body.extend(value);
+        self.pad();
+        self
+    }
+
+    /// Adds a text that ends with a zero.
+    #[must_use]
+    pub fn with_text(self, kind: u16, text: &str) -> Self {
+        let bytes: Vec<u8> = text.bytes().chain([0]).collect();
+        self.with(kind, &bytes)
+    }
+
+    /// Adds a number in the machine's byte order, as traffic control wants it.
+    #[must_use]
+    pub fn with_u32(self, kind: u16, number: u32) -> Self {
+        self.with(kind, &number.to_ne_bytes())
+    }
+
+    /// Adds a number in network byte order, as netfilter wants it.
+    #[must_use]
+    pub fn with_be32(self, kind: u16, number: u32) -> Self {
+        self.with(kind, &number.to_be_bytes())
+    }
+
+    /// Adds an attribute that holds attributes.
+    #[must_use]
+    pub fn with_nest(mut self, kind: u16, fill: impl FnOnce(Self) -> Self) -> Self {
+        let at = self.body.len();
+        self.body.extend([0, 0]);
+        self.body.extend((kind | NESTED).to_ne_bytes());
+        let mut filled = fill(self);
+        let length = u16::try_from(filled.body.len() - at).unwrap_or(u16::MAX);
+        filled.body[at..at + 2].copy_from_slice(&length.to_ne_bytes());
+        filled
+    }
+
+    fn pad(&mut self) {
+        self.body.resize(self.body.len().next_multiple_of(4), 0);
+    }
+
+    fn write(&self, sequence: u32, to: &mut Vec<u8>) {
+        let length = u32::try_from(HEADER + self.body.len()).unwrap_or(u32::MAX);
+        to.extend(length.to_ne_bytes());
+        to.extend(self.kind.to_ne_bytes());
+        to.extend(self.flags.to_ne_bytes());
+        to.extend(sequence.to_ne_bytes());
+        to.extend(0_u32.to_ne_bytes());
+        to.extend(&self.body);
+    }
+}
+
+/// An answer of the kernel.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Answer {
+    /// Its kind.
+    pub kind: u16,
+    /// Its fixed part and attributes.
+    pub body: Vec<u8>,
+}
+
+impl Answer {
+    /// Its attributes, after a fixed part of `fixed` bytes.
+    pub fn attributes(&self, fixed: usize) -> impl Iterator<Item = (u16, &[u8])> {
+        attributes(self.body.get(fixed.next_multiple_of(4)..).unwrap_or_default())
+    }
+}
+
+/// Attributes one after the other: kind, and value. What is cut short ends them.
+pub fn attributes(mut bytes: &[u8]) -> impl Iterator<Item = (u16, &[u8])> {
+    std::iter::from_fn(move || {
+        let length = usize::from(u16::from_ne_bytes([*bytes.first()?, *bytes.get(1)?]));
+        let kind = u16::from_ne_bytes([*bytes.get(2)?, *bytes.get(3)?]) & KIND;
+        let value = bytes.get(4..length)?;
+        bytes = bytes.get(length.next_multiple_of(4)..).unwrap_or_default();
+        Some((kind, value))
+    })
+}
+
+/// The value of the first attribute of a kind.
+#[must_use]
+pub fn attribute(bytes: &[u8], kind: u16) -> Option<&[u8]> {
+    attributes(bytes).find(|(k, _)| *k == kind).map(|(_, value)| value)
+}
+
+/// A text that ends with a zero.
+#[must_use]
+pub fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes.split(|b| *b == 0).next().unwrap_or_default()).into_owned()
+}
+
+/// A number in the machine's byte order; 0 where there are too few bytes.
+#[must_use]
+pub fn number(bytes: &[u8]) -> u32 {
+    bytes.first_chunk().copied().map_or(0, u32::from_ne_bytes)
+}
+
+/// A socket to a part of the kernel, in the namespace of the thread that opened it.
+#[derive(Debug)]
+pub struct Socket {
+    fd: OwnedFd,
+    sequence: u32,
+}
+
+impl Socket {
+    /// Opens one.
+    ///
+    /// # Errors
+    /// Where the kernel does not have that part, or is out of descriptors.
+    pub fn open(family: Family) -> io::Result<Self> {
+        let protocol: Option<Protocol> = match family {
+            Family::Route => None, // 0, NETLINK_ROUTE
+            Family::Netfilter => Some(netlink::NETFILTER),
+            Family::SockDiag => Some(netlink::SOCK_DIAG),
+        };
+        let fd = socket_with(AddressFamily::NETLINK, SocketType::RAW, SocketFlags::CLOEXEC, protocol)?;
+        bind(&fd, &SocketAddrNetlink::new(0, 0))?;
+        in_words(&fd);
+        Ok(Self { fd, sequence: 0 })
+    }
+
+    /// The descriptor, to wait for.
+    #[must_use]
+    pub fn fd(&self) -> &OwnedFd {
+        &self.fd
+    }
+
+    /// Has one thing done.
+    ///
+    /// # Errors
+    /// What the kernel refuses, with its reason.
+    pub fn request(&mut self, message: Message) -> io::Result<()> {
+        self.requests(vec![message])
+    }
+
+    /// Has several things done in one go, in this order; the rest is tried even where one is refused.
+    ///
+    /// # Errors
+    /// The first that the kernel refuses.
+    pub fn requests(&mut self, messages: Vec<Message>) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        let mut awaited = Vec::new();
+        for mut message in messages {
+            message.flags |= flags::REQUEST | flags::ACK;
+            message.write(self.next(), &mut bytes);
+            awaited.push(self.sequence);
+        }
+        self.send(&bytes)?;
+        let mut refused = Ok(());
+        while !awaited.is_empty() {
+            self.receive(|header, body| {
+                if header.kind == NLMSG_ERROR && awaited.contains(&header.sequence) {
+                    awaited.retain(|s| *s != header.sequence);
+                    if refused.is_ok() {
+                        refused = result(header, body);
+                    }
+                }
+            })?;
+        }
+        refused
+    }
+
+    /// Has a transaction of nf_tables done: all of it, or nothing.
+    ///
+    /// # Errors
+    /// The first of it that the kernel refuses.
+    pub fn transaction(&mut self, messages: Vec<Message>) -> io::Result<()> {
+        // NFNL_MSG_BATCH_BEGIN and _END, for the subsystem nf_tables (10).
+        const FIXED: [u8; 4] = [0, 0, 0, 10];
+        let mut bytes = Vec::new();
+        let mut awaited = Vec::new();
+        Message::new(16, flags::REQUEST, &FIXED).write(self.next(), &mut bytes);
+        let begin = self.sequence;
+        for mut message in messages {
+            message.flags |= flags::REQUEST | flags::ACK;
+            message.write(self.next(), &mut bytes);
+            awaited.push(self.sequence);
+        }
+        Message::new(17, flags::REQUEST, &FIXED).write(self.next(), &mut bytes);
+        let end = self.sequence;
+        self.send(&bytes)?;
+        let mut refused = Ok(());
+        while !awaited.is_empty() {
+            self.receive(|header, body| {
+                if header.kind != NLMSG_ERROR || header.sequence < begin || header.sequence > end {
+                    return;
+                }
+                let one = result(header, body);
+                // A refusal of the batch itself is answered for its frame, and nothing else is.
+                if [begin, end].contains(&header.sequence) && one.is_err() {
+                    awaited.clear();
+                }
+                awaited.retain(|s| *s != header.sequence);
+                if refused.is_ok() {
+                    refused = one;
+                }
+            })?;
+        }
+        refused
+    }
+
+    /// Everything that the kernel has of a kind.
+    ///
+    /// # Errors
+    /// What the kernel refuses, with its reason.
+    pub fn dump(&mut self, message: Message) -> io::Result<Vec<Answer>> {
+        const ATTEMPTS: usize = 5;
+        for _ in 0..ATTEMPTS {
+            if let Some(answers) = self.dump_once(message.clone())? {
+                return Ok(answers);
+            }
+        }
+        Err(io::Error::other("what is asked about changes faster than it can be read"))
+    }
+
+    /// The same, once; `None` where it changed meanwhile.
+    fn dump_once(&mut self, mut message: Message) -> io::Result<Option<Vec<Answer>>> {
+        message.flags |= flags::REQUEST | flags::DUMP;
+        let mut bytes = Vec::new();
+        message.write(self.next(), &mut bytes);
+        let sequence = self.sequence;
+        self.send(&bytes)?;
+        let (mut answers, mut end, mut whole) = (Vec::new(), None, true);
+        while end.is_none() {
+            self.receive(|header, body| {
+                if header.sequence != sequence {
+                    return;
+                }
+                whole &= header.flags & DUMP_INTERRUPTED == 0;
+                match header.kind {
+                    NLMSG_NOOP => {}
+                    NLMSG_ERROR => end = Some(result(header, body)),
+                    NLMSG_DONE => end = Some(done(body)),
+                    kind => answers.push(Answer { kind, body: body.to_vec() }),
+                }
+            })?;
+        }
+        end.unwrap_or(Ok(()))?;
+        Ok(whole.then_some(answers))
+    }
+
+    /// Sends bytes that are messages already, without waiting for anything.
+    ///
+    /// # Errors
+    /// Where the kernel does not take them.
+    pub fn send(&self, bytes: &[u8]) -> io::Result<()> {
+        loop {
+            match send(&self.fd, bytes, SendFlags::empty()) {
+                Ok(_) => return Ok(()),
+                Err(rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+        }
+    }
+
+    /// Receives what has come, one datagram, and hands its messages out one by one.
+    fn receive(&self, mut take: impl FnMut(&Header, &[u8])) -> io::Result<()> {
+        let mut buffer = vec![0_u8; 64 << 10];
+        let length = loop {
+            match recv(&self.fd, buffer.as_mut_slice(), RecvFlags::empty()) {
+                Ok((_, length)) => break length,
+                Err(rustix::io::Errno::INTR) => {}
+                Err(e) => return Err(e.into()),
+            }
+        };
+        let mut rest = buffer.get(..length).unwrap_or(&buffer);
+        while let Some((header, body, next)) = split(rest) {
+            take(&header, body);
+            rest = next;
+        }
+        Ok(())
+    }
+
+    fn next(&mut self) -> u32 {
+        self.sequence += 1;
+        self.sequence
+    }
+}
+
+struct Header {
+    kind: u16,
+    flags: u16,
+    sequence: u32,
+}
+
+fn split(bytes: &[u8]) -> Option<(Header, &[u8], &[u8])> {
+    let head: &[u8; HEADER] = bytes.first_chunk()?;
+    let length = usize::try_from(number(head)).ok()?;
+    let header = Header {
+        kind: u16::from_ne_bytes([head[4], head[5]]),
+        flags: u16::from_ne_bytes([head[6], head[7]]),
+        sequence: number(&head[8..]),
+    };
+    let body = bytes.get(HEADER..length)?;
+    Some((header, body, bytes.get(length.next_multiple_of(4)..).unwrap_or_default()))
+}
+
+/// What an acknowledgement says: it is done, or why not.
+fn result(header: &Header, body: &[u8]) -> io::Result<()> {
+    let Some(errno) = body.first_chunk().map(|b| i32::from_ne_bytes(*b)).filter(|e| *e != 0) else { return Ok(()) };
+    let error = io::Error::from_raw_os_error(-errno);
+    // After the error stands the request, or its header alone; and after that, words.
+    let request = body.get(4..).unwrap_or_default();
+    let length = if header.flags & CAPPED != 0 { HEADER } else { usize::try_from(number(request)).unwrap_or(HEADER) };
+    let words = (header.flags & EXTENDED != 0)
+        .then(|| attribute(request.get(length.next_multiple_of(4)..)?, 1).map(text))
+        .flatten();
+    Err(match words {
+        Some(words) => io::Error::new(error.kind(), Refused { words, error }),
+        None => error,
+    })
+}
+
+/// The end of a dump carries an error of its own.
+fn done(body: &[u8]) -> io::Result<()> {
+    match body.first_chunk().map(|b| i32::from_ne_bytes(*b)) {
+        Some(errno) if errno < 0 => Err(io::Error::from_raw_os_error(-errno)),
+        _ => Ok(()),
+    }
+}
+
+/// A refusal, in the kernel's words and with its number.
+#[derive(Debug)]
+struct Refused {
+    words: String,
+    error: io::Error,
+}
+
+impl std::fmt::Display for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} ({})", self.words, self.error)
+    }
+}
+
+impl std::error::Error for Refused {}
+
+/// The number of a refusal, whether it came with words or not.
+#[must_use]
+pub fn errno(error: &io::Error) -> Option<i32> {
+    error.raw_os_error().or_else(|| error.get_ref()?.downcast_ref::<Refused>()?.error.raw_os_error())
+}
+
+/// Asks for refusals in words. A kernel that has none answers with numbers alone.
+#[expect(unsafe_code, reason = "this option has no safe wrapper")]
+fn in_words(fd: &OwnedFd) {
+    let on: libc::c_int = 1;
+    for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {
+        // SAFETY: the descriptor is open, and the pointer is to an int of the length that is given, which lives on.
+        let _ = unsafe {
+            libc::setsockopt(
+                fd.as_raw_fd(),
+                libc::SOL_NETLINK,
+                option,
+                (&raw const on).cast(),
+                size_of::<libc::c_int>() as libc::socklen_t,
+            )
+        };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn attributes_are_read_as_they_were_written() {
+        let message = Message::new(1, 0, &[9, 9])
+            .with_text(1, "lo")
+            .with_nest(2, |m| m.with_u32(3, 7).with(4, &[1]))
+            .with_be32(5, 1);
+        let answer = Answer { kind: 1, body: message.body };
+        let read: Vec<_> = answer.attributes(2).collect();
+        assert_eq!(read[0], (1, b"lo\0".as_slice()));
+        assert_eq!(read[1].0, 2);
+        assert_eq!(attributes(read[1].1).collect::<Vec<_>>(), [(3, 7_u32.to_ne_bytes().as_slice()), (4, &[1][..])]);
+        assert_eq!(read[2], (5, [0, 0, 0, 1].as_slice()));
+    }
+
+    #[test]
+    fn what_is_cut_short_ends_the_attributes() {
+        let message = Message::new(1, 0, &[]).with_u32(1, 1).with_u32(2, 2);
+        for end in 0..message.body.len() {
+            assert!(attributes(&message.body[..end]).count() <= 1);
+        }
+        assert_eq!(attributes(&[0, 0, 0, 0]).count(), 0, "a length below the header's own");
+    }
+
+    #[test]
+    fn the_kernel_answers_and_refuses_in_words() {
+        let mut socket = Socket::open(Family::Route).unwrap();
+        // RTM_GETLINK: `struct ifinfomsg` of zeros asks for every link.
+        let links = socket.dump(Message::new(18, 0, &[0; 16])).unwrap();
+        assert!(!links.is_empty());
+        // RTM_DELLINK of a link that does not exist.
+        let error = socket.request(Message::new(17, 0, &[0; 16]).with_text(3, "squall-none")).unwrap_err();
+        assert!([libc::ENODEV, libc::EPERM].contains(&errno(&error).unwrap()), "{error}");
+    }
+}

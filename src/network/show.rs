@@ -1,0 +1,156 @@
+//! How network settings read to people.
+
+use std::fmt;
+
+use humantime::format_duration;
+
+use super::{
+    Answer, Chance, Direction, Flow, Loss, Mechanism, Network, Peer, Peers, Protocol, Shape, Traffic, Treatment,
+};
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let flows: Vec<String> = self.flows.iter().map(ToString::to_string).collect();
+        f.write_str(&flows.join("; "))
+    }
+}
+
+impl fmt::Display for Flow {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.treatment {
+            Treatment::Dns(_) => write!(f, "{}", self.treatment),
+            treatment => write!(f, "{treatment}, {}", self.traffic),
+        }
+    }
+}
+
+impl fmt::Display for Treatment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Shape(shape) => shape.fmt(f),
+            Self::Drop => f.write_str("cut off"),
+            Self::Reject => f.write_str("refused"),
+            Self::Dns(dns) => {
+                let names = if dns.names.is_empty() { "every name".to_owned() } else { dns.names.join(", ") };
+                match dns.answer {
+                    Answer::Timeout => write!(f, "no answer about {names}"),
+                    Answer::Nxdomain => write!(f, "NXDOMAIN for {names}"),
+                    Answer::Servfail => write!(f, "SERVFAIL for {names}"),
+                    Answer::Address(address) => write!(f, "{address} for {names}"),
+                }
+            }
+        }
+    }
+}
+
+fn percent(share: f64) -> String {
+    // Rounded to nine digits, so that 0.07 (7 %) does not print as 7.000000000000001.
+    format!("{} %", (share * 100.0 * 1e9).round() / 1e9)
+}
+
+fn chance(what: &str, chance: Chance) -> String {
+    let share = percent(chance.probability);
+    if chance.correlation > 0.0 {
+        format!("{share} {what} (correlation {})", percent(chance.correlation))
+    } else {
+        format!("{share} {what}")
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        if !self.delay.is_zero() || !self.jitter.is_zero() {
+            let mut text = format!("{} later", format_duration(self.delay));
+            if !self.jitter.is_zero() {
+                text = format!("{} ± {} later", format_duration(self.delay), format_duration(self.jitter));
+            }
+            parts.push(text);
+        }
+        match self.loss {
+            None => {}
+            Some(Loss::Random(c)) => parts.push(chance("lost", c)),
+            Some(Loss::GilbertElliott { .. }) => parts.push("lost in bursts (Gilbert-Elliott)".to_owned()),
+            Some(Loss::Markov { .. }) => parts.push("lost in bursts (Markov)".to_owned()),
+        }
+        parts.extend(self.corrupt.map(|c| chance("corrupt", c)));
+        parts.extend(self.duplicate.map(|c| chance("twice", c)));
+        parts.extend(self.reorder.map(|r| chance("out of order", r.chance)));
+        parts.extend(self.bandwidth.map(|b| format!("at most {}", bits(b.rate))));
+        f.write_str(&parts.join(", "))
+    }
+}
+
+/// A rate as people write it: `1mbit`.
+fn bits(rate: u64) -> String {
+    for (unit, size) in [("gbit", 1_000_000_000), ("mbit", 1_000_000), ("kbit", 1_000)] {
+        if rate >= size {
+            #[expect(clippy::cast_precision_loss, reason = "for people")]
+            let number = (rate as f64 / size as f64 * 1000.0).round() / 1000.0;
+            return format!("{number}{unit}");
+        }
+    }
+    format!("{rate}bit")
+}
+
+impl fmt::Display for Traffic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let way = match self.direction {
+            Direction::Egress => "to",
+            Direction::Ingress => "from",
+            Direction::Both => "to and from",
+        };
+        write!(f, "{way} {}", self.peers)?;
+        if let Some(protocol) = self.protocol {
+            write!(f, ", {protocol}")?;
+        }
+        for (whose, ports) in [("port", &self.remote_ports), ("own port", &self.local_ports)] {
+            if !ports.is_empty() {
+                let ports: Vec<String> = ports.iter().map(ToString::to_string).collect();
+                write!(f, ", {whose} {}", ports.join(" or "))?;
+            }
+        }
+        self.network.iter().try_for_each(|network| write!(f, ", on {network}"))
+    }
+}
+
+impl fmt::Display for Peers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Everybody => f.write_str("everybody"),
+            Self::These(peers) if peers.is_empty() => f.write_str("nobody at the moment"),
+            Self::These(peers) => {
+                let peers: Vec<String> = peers.iter().map(ToString::to_string).collect();
+                f.write_str(&peers.join(", "))
+            }
+        }
+    }
+}
+
+impl fmt::Display for Peer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Addresses(addresses) => addresses.fmt(f),
+            Self::Host(name) => f.write_str(name),
+        }
+    }
+}
+
+impl fmt::Display for Protocol {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Tcp => "tcp",
+            Self::Udp => "udp",
+            Self::Icmp => "icmp",
+        })
+    }
+}
+
+impl fmt::Display for Mechanism {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Netem => "netem",
+            Self::Userspace => "userspace",
+        })
+    }
+}

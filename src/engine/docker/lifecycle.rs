@@ -110,9 +110,9 @@ fn is_so(to: &Setting, now: &ContainerInspectResponse) -> bool {
         // One that the engine is about to restart is not down for good.
         Setting::Running(false) | Setting::Killed(_) | Setting::Stopped { .. } => state.running != Some(true),
         Setting::Paused(paused) => state.paused.unwrap_or(false) == *paused,
-        Setting::Restarted { .. } | Setting::ConnectionsReset(_) | Setting::Ran(_) => false,
-        // The engine does not know: the kernel does.
-        Setting::Network(_) | Setting::NetworkMark(_) => false,
+        Setting::Restarted { .. } | Setting::ConnectionsReset(_) | Setting::Ran(_)
+        // The engine does not know of traffic: the kernel does.
+        | Setting::Network(_) | Setting::NetworkMark(_) => false,
     }
 }
 

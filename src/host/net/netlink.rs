@@ -18,7 +18,7 @@ pub enum Family {
     Route,
     /// nf_tables and NFQUEUE.
     Netfilter,
-    /// Sockets of the namespace (sock_diag(7)).
+    /// Sockets of the namespace (`sock_diag(7)`).
     SockDiag,
 }
 
@@ -274,7 +274,7 @@ impl Socket {
     ///
     /// # Errors
     /// What the kernel refuses, with its reason.
-    pub fn dump(&mut self, message: Message) -> io::Result<Vec<Answer>> {
+    pub fn dump(&mut self, message: &Message) -> io::Result<Vec<Answer>> {
         const ATTEMPTS: usize = 5;
         for _ in 0..ATTEMPTS {
             if let Some(answers) = self.dump_once(message.clone())? {
@@ -416,16 +416,10 @@ pub fn errno(error: &io::Error) -> Option<i32> {
 fn in_words(fd: &OwnedFd) {
     let on: libc::c_int = 1;
     for option in [libc::NETLINK_EXT_ACK, libc::NETLINK_CAP_ACK] {
+        #[expect(clippy::cast_possible_truncation, reason = "an int has four bytes")]
+        let length = size_of::<libc::c_int>() as libc::socklen_t;
         // SAFETY: the descriptor is open, and the pointer is to an int of the length that is given, which lives on.
-        let _ = unsafe {
-            libc::setsockopt(
-                fd.as_raw_fd(),
-                libc::SOL_NETLINK,
-                option,
-                (&raw const on).cast(),
-                size_of::<libc::c_int>() as libc::socklen_t,
-            )
-        };
+        let _ = unsafe { libc::setsockopt(fd.as_raw_fd(), libc::SOL_NETLINK, option, (&raw const on).cast(), length) };
     }
 }
 
@@ -460,7 +454,7 @@ mod tests {
     fn the_kernel_answers_and_refuses_in_words() {
         let mut socket = Socket::open(Family::Route).unwrap();
         // RTM_GETLINK: `struct ifinfomsg` of zeros asks for every link.
-        let links = socket.dump(Message::new(18, 0, &[0; 16])).unwrap();
+        let links = socket.dump(&Message::new(18, 0, &[0; 16])).unwrap();
         assert!(!links.is_empty());
         // RTM_DELLINK of a link that does not exist.
         let error = socket.request(Message::new(17, 0, &[0; 16]).with_text(3, "squall-none")).unwrap_err();

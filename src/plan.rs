@@ -33,12 +33,11 @@ pub fn plan(
     for instance in &targets.hit {
         for to in x.fault.disturb().settings(instance, peers) {
             may_be_disturbed(&x.fault, &to, instance)?;
-            if let Ability::No(why) = can(&to) {
-                return Err(Refusal {
-                    reason: Reason::Refused,
-                    text: format!("{} cannot be {to}: {why}", instance.name),
-                });
-            }
+            let to = match can(&to) {
+                Ability::Yes => to,
+                Ability::As(this) => *this,
+                Ability::No(why) => return Err(unable(instance, &to, &why)),
+            };
             if !taken.insert((&instance.id.0, to.aspect())) {
                 return Err(Refusal::limits(format!("two changes would meet on one aspect of {}", instance.name)));
             }
@@ -58,6 +57,51 @@ pub fn plan(
         }
     }
     Ok(Plan { changes, warnings: warnings(x, targets) })
+}
+
+fn unable(instance: &Instance, to: &Setting, why: &str) -> Refusal {
+    let name = &instance.name;
+    Refusal { reason: Reason::Refused, text: format!("{name} cannot be {to}: {why}") }
+}
+
+/// Further changes that the fleet as it is now asks for: targets that have another life since they were hit, and settings
+/// that are about peers who have come or gone. `current` are the changes in effect; what is added is numbered on from
+/// `next`. Only settings of traffic follow: nothing else is about peers or has to outlive a life.
+///
+/// # Errors
+/// Where the engine is not able to.
+pub fn further(
+    x: &Experiment,
+    fleet: &[Instance],
+    current: &[Change],
+    next: usize,
+    can: impl Fn(&Setting) -> Ability,
+) -> Result<Vec<Change>, Refusal> {
+    let mut changes = Vec::new();
+    for change in current.iter().filter(|c| matches!(c.to, Setting::Network(_))) {
+        let Some(instance) = fleet.iter().find(|i| i.id == change.instance && i.is_up()) else { continue };
+        let peers: Vec<Instance> = fleet.iter().filter(|i| i.id != instance.id).cloned().collect();
+        for to in x.fault.disturb().settings(instance, &peers) {
+            let to = match can(&to) {
+                Ability::Yes => to,
+                Ability::As(this) => *this,
+                Ability::No(why) => return Err(unable(instance, &to, &why)),
+            };
+            if to.aspect() != change.to.aspect() || (to == change.to && instance.epoch == change.epoch) {
+                continue;
+            }
+            let before = instance.settings.get(&to.aspect()).cloned();
+            changes.push(Change {
+                n: next + changes.len(),
+                epoch: instance.epoch.clone(),
+                back: x.fault.disturb().back(&to, before.as_ref()),
+                before,
+                to,
+                ..change.clone()
+            });
+        }
+    }
+    Ok(changes)
 }
 
 /// Instances that could not be brought back, or that somebody else brings back.

@@ -284,6 +284,16 @@ impl RunState {
         self.changes.iter().rev().filter(|c| c.reverted.is_none() && c.change.back != Back::Nothing).collect()
     }
 
+    /// The changes that count: the newest of each aspect of each instance. An amendment takes the place of what it amends.
+    pub fn current(&self) -> impl Iterator<Item = &ChangeState> {
+        self.changes.iter().enumerate().filter_map(|(n, c)| {
+            let same = |later: &ChangeState| {
+                later.change.instance == c.change.instance && later.change.to.aspect() == c.change.to.aspect()
+            };
+            (!self.changes[n + 1..].iter().any(same)).then_some(c)
+        })
+    }
+
     /// Whether a phase has been reached.
     #[must_use]
     pub fn reached(&self, phase: Phase) -> bool {

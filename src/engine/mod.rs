@@ -113,10 +113,12 @@ pub enum Outcome {
 }
 
 /// Whether an engine can make a setting so.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub enum Ability {
     /// It can.
     Yes,
+    /// It can, in this way where the setting leaves a choice.
+    As(Box<Setting>),
     /// It cannot, and why; what to do about it.
     No(String),
 }

@@ -16,6 +16,10 @@ use crate::target;
 /// How long the proof of a bite is awaited beyond the change's own time.
 const PROOF: Duration = Duration::from_secs(2);
 
+/// How often it is looked for: within that time, and afterwards.
+const OFTEN: Duration = Duration::from_millis(20);
+const SELDOM: Duration = Duration::from_millis(250);
+
 /// Why the fault is not on.
 #[derive(Debug)]
 pub(super) struct NotOn {
@@ -59,7 +63,7 @@ fn still_as_planned(fleet: &[Instance], change: &Change) -> Result<(), NotOn> {
     Ok(())
 }
 
-async fn make(engine: &dyn Engine, rec: &Recorder, run: &str, change: &Change) -> Result<(), NotOn> {
+pub(super) async fn make(engine: &dyn Engine, rec: &Recorder, run: &str, change: &Change) -> Result<(), NotOn> {
     let n = change.n;
     let tag = Tag { run: run.to_owned(), change: n };
     rec.note(Event::Injecting { n });
@@ -87,16 +91,23 @@ async fn make(engine: &dyn Engine, rec: &Recorder, run: &str, change: &Change) -
     }
 }
 
-/// Proves that every change had its effect, by what can be observed of the instances themselves.
+/// Proves that every change had its effect, by what can be observed of the instances themselves. A disturbance of traffic is proven by the first packet that meets it, for which `until` may be waited.
 ///
 /// # Errors
 /// Where a change shows none in time.
-pub(super) async fn prove(engine: &dyn Engine, rec: &Recorder, changes: &[Change]) -> Result<(), NotOn> {
-    join_all(changes.iter().map(|change| prove_one(engine, rec, change))).await.into_iter().collect()
+pub(super) async fn prove(
+    engine: &dyn Engine,
+    rec: &Recorder,
+    changes: &[Change],
+    until: Instant,
+) -> Result<(), NotOn> {
+    join_all(changes.iter().map(|change| prove_one(engine, rec, change, until))).await.into_iter().collect()
 }
 
-async fn prove_one(engine: &dyn Engine, rec: &Recorder, change: &Change) -> Result<(), NotOn> {
-    let end = Instant::now() + PROOF;
+async fn prove_one(engine: &dyn Engine, rec: &Recorder, change: &Change, until: Instant) -> Result<(), NotOn> {
+    let begin = Instant::now();
+    let end = begin + PROOF;
+    let end = if matches!(change.to, Setting::Network(_)) { end.max(until) } else { end };
     loop {
         let seen = match engine.look(&change.instance).await {
             Ok(now) => bitten(change, now.as_ref()),
@@ -114,7 +125,7 @@ async fn prove_one(engine: &dyn Engine, rec: &Recorder, change: &Change) -> Resu
                     text: format!("the fault did not bite: {}: {why}", change.name),
                 });
             }
-            Err(_) => sleep(Duration::from_millis(20)).await,
+            Err(_) => sleep(if Instant::now() < begin + PROOF { OFTEN } else { SELDOM }).await,
         }
     }
 }
@@ -187,10 +198,8 @@ pub(super) fn vanished(change: &Change, traits: &BTreeSet<Trait>, now: Option<&I
             Some("was restarted by somebody else, which ended its pause".to_owned())
         }
         Setting::Paused(true) if !now.is_running() => Some("went down while it was paused".to_owned()),
-        Setting::Network(_) if now.epoch != change.epoch => {
-            Some("was restarted by somebody else, which ended the disturbance of its traffic".to_owned())
-        }
-        Setting::Network(_) if !now.is_running() => Some("went down while its traffic was disturbed".to_owned()),
+        // It ends with the life that it was made for, and is made again for the next one: see `amend`.
+        Setting::Network(_) if now.epoch != change.epoch || !now.is_running() => None,
         Setting::Network(network) => {
             let mark = Setting::NetworkMark(Some(network.mark()));
             (now.settings.get(&Aspect::Network) != Some(&mark))

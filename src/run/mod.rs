@@ -1,6 +1,7 @@
 //! The whole run, top to bottom. It knows the engine, the senses and the guard only as traits.
 
 pub mod abort;
+mod amend;
 mod ended;
 pub mod guard;
 mod hold;
@@ -186,7 +187,7 @@ async fn disturb(
             let settled = async {
                 tokio::select! {
                     _ = injecting => {}
-                    _ = prove(engine, rec, &changes) => {}
+                    _ = prove(engine, rec, &changes, begin) => {}
                     () = sleep(SETTLE) => {}
                 }
             };
@@ -196,17 +197,18 @@ async fn disturb(
     }
     let hold = async {
         tokio::select! {
-            ended = lasting(engine, rec, &changes, &targets.hit) => Err(ended),
+            ended = lasting(task, world, rec, &targets.hit) => Err(ended),
             ended = guarded_by(world, rec, deadline, post) => Err(ended),
             proven = async {
-                prove(engine, rec, &changes).await?;
-                sleep_until(begin + x.timing.duration.0).await;
+                let end = begin + x.timing.duration.0;
+                prove(engine, rec, &changes, end).await?;
+                sleep_until(end).await;
                 Ok(())
             } => proven,
         }
     };
     watch.guarded(hold).await??;
-    watch.alongside(still_on(engine, rec, &changes, &targets.hit)).await?;
+    watch.alongside(still_on(engine, rec, &targets.hit)).await?;
     if x.fault.heal() == Heal::Itself {
         watch.cut(Phase::During);
         facts.recovered = Some(by_itself(x, engine, rec, watch, begin, &targets.hit).await);

@@ -44,6 +44,9 @@ pub(super) async fn revert(engine: &dyn Engine, rec: &Recorder, by: Actor) {
     }
 }
 
+/// How long a last look before the way back may take.
+const LAST_LOOK: Duration = Duration::from_secs(1);
+
 struct Outstanding {
     change: Change,
     to: Setting,
@@ -84,6 +87,14 @@ async fn take_back(engine: &dyn Engine, rec: &Recorder, run: &str, by: Actor, o:
     let tag = Tag { run: run.to_owned(), change: n };
     rec.note(Event::Reverting { n });
     let begin = Instant::now();
+    if o.unproven && matches!(o.change.to, Setting::Network(_)) {
+        // What has met it is told by what is about to be removed.
+        if let Ok(Ok(now)) = timeout(LAST_LOOK, engine.look(&o.change.instance)).await {
+            let (proven, proof) =
+                bitten(&o.change, now.as_ref()).map_or_else(|why| (false, why), |proof| (true, proof));
+            rec.note(Event::Bite { n, proven, proof });
+        }
+    }
     let Some(mut outcome) = persist(engine, rec, &tag, &o.change, &o.to, PATIENCE).await else { return };
     if let Some(rest) = o.unsettled.filter(|rest| !rest.is_zero()) {
         // The engine may still be executing an injection whose end nobody saw: only after its longest time is the way
@@ -95,7 +106,8 @@ async fn take_back(engine: &dyn Engine, rec: &Recorder, run: &str, by: Actor, o:
             None => return,
         }
     }
-    if o.unproven && outcome == Outcome::Done && !matches!(o.to, Setting::Ran(_)) {
+    let tells = !matches!(o.to, Setting::Ran(_) | Setting::NetworkMark(_));
+    if o.unproven && outcome == Outcome::Done && tells {
         // That there was something to set back is a proof of the bite, and the only one where a breach came first.
         rec.note(Event::Bite { n, proven: true, proof: format!("it had to be set back to {}", o.to) });
     }

@@ -53,7 +53,7 @@ pub(super) fn decide(state: &RunState, facts: &Facts) -> (Reason, String) {
                 format!("{}; but the engine failed at that moment: {failed}", sentence(broken)),
             );
         }
-        if let Some(c) = state.changes.iter().find(|c| vanished_meanwhile(state, c)) {
+        if let Some(c) = state.current().find(|c| vanished_meanwhile(state, c)) {
             return (
                 Reason::FaultVanished,
                 format!("{}; but {} was no longer {}", sentence(broken), c.change.name, c.change.to),

@@ -3,8 +3,9 @@
 
 use std::fs::File;
 use std::io;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
 
 use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
 
@@ -30,6 +31,20 @@ impl Namespace {
     /// Where /proc is not there.
     pub fn own() -> io::Result<Self> {
         Ok(Self { file: File::open("/proc/thread-self/ns/net")? })
+    }
+
+    /// The namespace that a file stands for, such as what [`Namespace::path`] says.
+    ///
+    /// # Errors
+    /// Where there is no such file. One of another kind is told when it is entered.
+    pub fn at(path: &Path) -> io::Result<Self> {
+        Ok(Self { file: File::open(path)? })
+    }
+
+    /// A file that stands for it as long as this does, for other processes of this machine.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd()).into()
     }
 
     /// What tells it from every other namespace that exists now. Another one may have it later.

@@ -7,6 +7,7 @@ use std::io;
 use std::os::fd::{AsRawFd as _, OwnedFd};
 
 use rustix::net::netlink::{self, SocketAddrNetlink};
+use rustix::net::sockopt::{set_socket_recv_buffer_size_force, set_socket_send_buffer_size_force};
 use rustix::net::{
     AddressFamily, Protocol, RecvFlags, SendFlags, SocketFlags, SocketType, bind, recv, send, socket_with,
 };
@@ -249,6 +250,9 @@ impl Socket {
         }
         Message::new(17, flags::REQUEST, &FIXED).write(self.next(), &mut bytes);
         let end = self.sequence;
+        // All of it is one datagram, and every message is answered by one. Without the right to this, the usual must do.
+        let _ = set_socket_send_buffer_size_force(&self.fd, bytes.len().max(64 << 10) * 2);
+        let _ = set_socket_recv_buffer_size_force(&self.fd, awaited.len().max(64) * 2048);
         self.send(&bytes)?;
         let mut refused = Ok(());
         while !awaited.is_empty() {

@@ -1,0 +1,167 @@
+//! nf_tables (nft(8)): tables of our own in a namespace, their rules, and how often these applied.
+//!
+//! A table's name tells what it stands for: `squall_` and a mark. It is there or it is not, so it serves as the marker
+//! of everything else that is laid on the namespace, too. Knows packets, not faults.
+
+pub mod rule;
+mod select;
+mod write;
+
+use std::io;
+
+pub use rule::{Chain, Hook, Match, Rule, Verdict};
+pub use select::{refuse, select};
+
+use self::write::Queueing;
+use super::netlink::{self, Family, Message, Socket, attribute, attributes, flags};
+
+/// What the names of our tables begin with.
+const PREFIX: &str = "squall_";
+
+/// Kinds of messages, in the kernel's subsystem 10.
+const NEWTABLE: u16 = 10 << 8;
+const GETTABLE: u16 = NEWTABLE + 1;
+const DELTABLE: u16 = NEWTABLE + 2;
+const NEWCHAIN: u16 = NEWTABLE + 3;
+const NEWRULE: u16 = NEWTABLE + 6;
+const GETRULE: u16 = NEWTABLE + 7;
+
+/// `struct nfgenmsg`: IPv4 and IPv6 in one (`NFPROTO_INET`).
+const INET: [u8; 4] = [1, 0, 0, 0];
+
+/// How often a rule applied.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Counter {
+    /// The rule's chain.
+    pub chain: String,
+    /// The rule's comment.
+    pub comment: String,
+    /// How many packets; one that the kernel keeps whole though it is sent as many counts once.
+    pub packets: u64,
+    /// How many bytes they have.
+    pub bytes: u64,
+}
+
+/// Makes an empty table that stands for a mark, in the namespace of this thread. One that is there stays as it is.
+///
+/// # Errors
+/// Where the kernel has no nf_tables, or this user may not (it takes `CAP_NET_ADMIN`).
+pub fn create(mark: &str) -> io::Result<()> {
+    Socket::open(Family::Netfilter)?.transaction(vec![table(NEWTABLE, flags::CREATE, &name(mark))])
+}
+
+/// Fills the table that stands for a mark: afterwards it has these chains and no others, all at once or not at all.
+///
+/// # Errors
+/// As for [`create`], and where the kernel lacks what a rule needs.
+pub fn fill(mark: &str, chains: &[Chain]) -> io::Result<()> {
+    let mut socket = Socket::open(Family::Netfilter)?;
+    match socket.transaction(filled(mark, chains, Queueing::Native)) {
+        // The kernel may lack this word for what it can do nevertheless.
+        Err(e) if missing(&e) && queues(chains) => socket.transaction(filled(mark, chains, Queueing::Compat)),
+        result => result,
+    }
+}
+
+/// The marks that our tables in this thread's namespace stand for.
+///
+/// # Errors
+/// Where this user may not ask. A kernel without nf_tables has none.
+pub fn marks() -> io::Result<Vec<String>> {
+    let tables = match Socket::open(Family::Netfilter)?.dump(&Message::new(GETTABLE, 0, &INET)) {
+        Err(e) if netlink::errno(&e) == Some(libc::EINVAL) || missing(&e) => return Ok(Vec::new()),
+        tables => tables?,
+    };
+    let names = tables.iter().filter_map(|t| attribute(t.body.get(4..)?, 1).map(netlink::text));
+    Ok(names.filter_map(|name| name.strip_prefix(PREFIX).map(str::to_owned)).collect())
+}
+
+/// Removes the table that stands for a mark. One that is gone is no error.
+///
+/// # Errors
+/// As for [`create`].
+pub fn delete(mark: &str) -> io::Result<()> {
+    match Socket::open(Family::Netfilter)?.transaction(vec![table(DELTABLE, 0, &name(mark))]) {
+        Err(e) if netlink::errno(&e) == Some(libc::ENOENT) => Ok(()),
+        result => result,
+    }
+}
+
+/// Removes every table of ours, whoever made it.
+///
+/// # Errors
+/// As for [`create`].
+pub fn delete_all() -> io::Result<()> {
+    marks()?.iter().try_for_each(|mark| delete(mark))
+}
+
+/// How often each rule of the table applied, in the rules' order. A table that is gone has none.
+///
+/// # Errors
+/// As for [`marks`].
+pub fn counters(mark: &str) -> io::Result<Vec<Counter>> {
+    let rules = match Socket::open(Family::Netfilter)?.dump(&table(GETRULE, 0, &name(mark))) {
+        Err(e) if netlink::errno(&e) == Some(libc::ENOENT) => return Ok(Vec::new()),
+        rules => rules?,
+    };
+    Ok(rules.iter().filter_map(|rule| counter(rule.body.get(4..)?)).collect())
+}
+
+fn name(mark: &str) -> String {
+    format!("{PREFIX}{mark}")
+}
+
+fn missing(error: &io::Error) -> bool {
+    matches!(netlink::errno(error), Some(libc::ENOENT | libc::EOPNOTSUPP))
+}
+
+fn queues(chains: &[Chain]) -> bool {
+    chains.iter().flat_map(|c| &c.rules).any(|rule| matches!(rule.verdict, Verdict::Queue(_)))
+}
+
+/// A message about a table. Rules name theirs in the same attribute.
+fn table(kind: u16, flags: u16, name: &str) -> Message {
+    Message::new(kind, flags, &INET).with_text(1, name)
+}
+
+fn filled(mark: &str, chains: &[Chain], queueing: Queueing) -> Vec<Message> {
+    let name = name(mark);
+    let make = || table(NEWTABLE, flags::CREATE, &name);
+    // Deleting wants something to be there, and making wants nothing.
+    let mut messages = vec![make(), table(DELTABLE, 0, &name), make()];
+    for chain in chains {
+        // NFTA_CHAIN_NAME, _HOOK { _HOOKNUM, _PRIORITY }, _POLICY: accept, _TYPE
+        messages.push(
+            table(NEWCHAIN, flags::CREATE, &name)
+                .with_text(3, &chain.name)
+                .with_nest(4, |m| m.with_be32(1, chain.hook.number()).with(2, &chain.priority.to_be_bytes()))
+                .with_be32(5, 1)
+                .with_text(7, "filter"),
+        );
+        for rule in &chain.rules {
+            let message = table(NEWRULE, flags::CREATE | flags::APPEND, &name).with_text(2, &chain.name);
+            // NFTA_RULE_USERDATA: a comment (0), its length, its text and a zero.
+            let length = u8::try_from(rule.comment.len() + 1).unwrap_or(u8::MAX);
+            let text = rule.comment.bytes().take(usize::from(length) - 1);
+            let comment: Vec<u8> = [0, length].into_iter().chain(text).chain([0]).collect();
+            messages.push(write::expressions(message, rule, queueing).with(7, &comment));
+        }
+    }
+    messages
+}
+
+/// What a dump says of a rule.
+fn counter(rule: &[u8]) -> Option<Counter> {
+    let long = |bytes: &[u8], kind| {
+        attribute(bytes, kind).and_then(|b| b.first_chunk().copied()).map_or(0, u64::from_be_bytes)
+    };
+    let counts = attributes(attribute(rule, 4)?).find_map(|(_, expression)| {
+        (netlink::text(attribute(expression, 1)?) == "counter").then(|| attribute(expression, 2)).flatten()
+    })?;
+    Some(Counter {
+        chain: netlink::text(attribute(rule, 2)?),
+        comment: attribute(rule, 7).and_then(|data| data.get(2..)).map(netlink::text).unwrap_or_default(),
+        packets: long(counts, 2),
+        bytes: long(counts, 1),
+    })
+}

@@ -1,0 +1,144 @@
+//! Rules as the kernel reads them: a list of expressions that work on registers.
+
+use std::net::IpAddr;
+
+use super::rule::{Match, Rule, Verdict};
+use crate::host::net::netlink::Message;
+use crate::network::{Cidr, Ports};
+
+/// How a packet is given to a queue.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Queueing {
+    /// By nf_tables itself (`CONFIG_NFT_QUEUE`).
+    Native,
+    /// By what iptables has for it (`CONFIG_NFT_COMPAT`, `CONFIG_NETFILTER_XT_TARGET_NFQUEUE`).
+    Compat,
+}
+
+/// The register that everything is loaded into, and the one that verdicts go to.
+const REGISTER: u32 = 1;
+const VERDICT: u32 = 0;
+const EQUAL: u32 = 0;
+
+/// `NFTA_RULE_EXPRESSIONS`: what a rule looks at, its counter, its verdict.
+pub(super) fn expressions(message: Message, rule: &Rule, queueing: Queueing) -> Message {
+    message.with_nest(4, |mut list| {
+        for m in &rule.matches {
+            list = look(list, m);
+        }
+        list = expression(list, "counter", |m| m);
+        decide(list, rule.verdict, queueing)
+    })
+}
+
+fn expression(list: Message, name: &str, fill: impl FnOnce(Message) -> Message) -> Message {
+    // NFTA_LIST_ELEM, NFTA_EXPR_NAME, NFTA_EXPR_DATA
+    list.with_nest(1, |m| m.with_text(1, name).with_nest(2, fill))
+}
+
+fn look(list: Message, what: &Match) -> Message {
+    match what {
+        Match::In(index) => equal(meta(list, 4), &index.to_ne_bytes()),
+        Match::Out(index) => equal(meta(list, 5), &index.to_ne_bytes()),
+        Match::Mark(mark) => equal(meta(list, 3), &mark.to_ne_bytes()),
+        Match::V6(v6) => equal(meta(list, 15), &[if *v6 { 10 } else { 2 }]),
+        Match::Protocol(number) => equal(meta(list, 16), &[*number]),
+        Match::Source(range) => address(list, range, 12, 8),
+        Match::Destination(range) => address(list, range, 16, 24),
+        Match::SourcePort(ports) => port(list, *ports, 0),
+        Match::DestinationPort(ports) => port(list, *ports, 2),
+        Match::Byte { at, mask, first, last } => {
+            let list = masked(payload(list, 2, u32::from(*at), 1), &[*mask]);
+            within(list, &[*first], &[*last])
+        }
+    }
+}
+
+/// Loads something about the packet.
+fn meta(list: Message, key: u32) -> Message {
+    expression(list, "meta", |m| m.with_be32(1, REGISTER).with_be32(2, key))
+}
+
+/// Loads bytes of the network header (base 1), or of the one above (base 2).
+fn payload(list: Message, base: u32, offset: u32, length: usize) -> Message {
+    let length = u32::try_from(length).unwrap_or(0);
+    expression(list, "payload", |m| {
+        m.with_be32(1, REGISTER).with_be32(2, base).with_be32(3, offset).with_be32(4, length)
+    })
+}
+
+fn masked(list: Message, mask: &[u8]) -> Message {
+    if mask.iter().all(|byte| *byte == 0xff) {
+        return list;
+    }
+    let length = u32::try_from(mask.len()).unwrap_or(0);
+    expression(list, "bitwise", |m| {
+        let m = m.with_be32(1, REGISTER).with_be32(2, REGISTER).with_be32(3, length);
+        value(value(m, 4, mask), 5, &vec![0; mask.len()])
+    })
+}
+
+fn equal(list: Message, to: &[u8]) -> Message {
+    expression(list, "cmp", |m| value(m.with_be32(1, REGISTER).with_be32(2, EQUAL), 3, to))
+}
+
+fn within(list: Message, from: &[u8], to: &[u8]) -> Message {
+    if from == to {
+        return equal(list, from);
+    }
+    expression(list, "range", |m| value(value(m.with_be32(1, REGISTER).with_be32(2, EQUAL), 3, from), 4, to))
+}
+
+/// `NFTA_DATA_VALUE` in an attribute.
+fn value(message: Message, kind: u16, bytes: &[u8]) -> Message {
+    message.with_nest(kind, |m| m.with(1, bytes))
+}
+
+fn address(list: Message, range: &Cidr, offset4: u32, offset6: u32) -> Message {
+    let prefix = u32::from(range.prefix());
+    let (bytes, mask, offset) = match range.address() {
+        IpAddr::V4(a) => {
+            let mask = u32::MAX.checked_shl(32 - prefix).unwrap_or(0);
+            (a.octets().to_vec(), mask.to_be_bytes().to_vec(), offset4)
+        }
+        IpAddr::V6(a) => {
+            let mask = u128::MAX.checked_shl(128 - prefix).unwrap_or(0);
+            (a.octets().to_vec(), mask.to_be_bytes().to_vec(), offset6)
+        }
+    };
+    if prefix == 0 {
+        return list;
+    }
+    equal(masked(payload(list, 1, offset, bytes.len()), &mask), &bytes)
+}
+
+fn port(list: Message, ports: Ports, offset: u32) -> Message {
+    within(payload(list, 2, offset, 2), &ports.first.to_be_bytes(), &ports.last.to_be_bytes())
+}
+
+fn decide(list: Message, verdict: Verdict, queueing: Queueing) -> Message {
+    let immediate = |list, code| {
+        // NFTA_IMMEDIATE_DREG, _DATA; NFTA_DATA_VERDICT; NFTA_VERDICT_CODE
+        expression(list, "immediate", |m| {
+            m.with_be32(1, VERDICT).with_nest(2, |m| m.with_nest(2, |m| m.with_be32(1, code)))
+        })
+    };
+    match verdict {
+        Verdict::Drop => immediate(list, 0),
+        Verdict::Accept => immediate(list, 1),
+        // NFT_REJECT_TCP_RST; NFT_REJECT_ICMPX_UNREACH with NFT_REJECT_ICMPX_PORT_UNREACH
+        Verdict::Reset => expression(list, "reject", |m| m.with_be32(1, 1)),
+        Verdict::Unreachable => expression(list, "reject", |m| m.with_be32(1, 2).with(2, &[1])),
+        Verdict::Queue(number) => match queueing {
+            // NFTA_QUEUE_NUM, _TOTAL, _FLAGS: bypass
+            Queueing::Native => expression(list, "queue", |m| {
+                m.with(1, &number.to_be_bytes()).with(2, &1_u16.to_be_bytes()).with(3, &1_u16.to_be_bytes())
+            }),
+            Queueing::Compat => {
+                // struct xt_NFQ_info_v3 { queuenum, queues_total, flags: bypass }, filled up to 8 bytes.
+                let info: Vec<u8> = [number, 1, 1, 0].iter().flat_map(|n| n.to_ne_bytes()).collect();
+                expression(list, "target", |m| m.with_text(1, "NFQUEUE").with_be32(2, 3).with(3, &info))
+            }
+        },
+    }
+}

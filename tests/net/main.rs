@@ -1,0 +1,5 @@
+//! What is laid on the traffic of a namespace, with real packets in namespaces of their own. Needs root:
+//! `cargo test --test net`.
+
+mod nft;
+mod pair;

@@ -3,6 +3,7 @@
 //! Nothing here knows a run or an engine. Every function acts in the namespace of the thread that calls it; see
 //! [`namespace`].
 
+pub mod bpf;
 pub mod namespace;
 pub mod netlink;
 pub mod nft;

@@ -4,6 +4,7 @@
 //! [`namespace`].
 
 pub mod bpf;
+pub mod link;
 pub mod namespace;
 pub mod netlink;
 pub mod nft;

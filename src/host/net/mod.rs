@@ -4,7 +4,10 @@
 //! [`namespace`].
 
 pub mod bpf;
+pub mod filter;
 pub mod link;
 pub mod namespace;
+mod netem;
 pub mod netlink;
 pub mod nft;
+pub mod qdisc;

@@ -107,6 +107,12 @@ impl Message {
         filled
     }
 
+    /// What has been written: for options that begin with a fixed part and go on with attributes.
+    #[must_use]
+    pub fn into_body(self) -> Vec<u8> {
+        self.body
+    }
+
     fn pad(&mut self) {
         self.body.resize(self.body.len().next_multiple_of(4), 0);
     }

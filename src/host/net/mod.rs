@@ -11,3 +11,4 @@ mod netem;
 pub mod netlink;
 pub mod nft;
 pub mod qdisc;
+pub mod sockets;

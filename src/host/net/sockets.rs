@@ -1,0 +1,116 @@
+//! TCP connections of the namespace: which there are, and how they are ended from outside (`sock_diag(7)`).
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+
+use super::netlink::{Answer, Family, Message, Socket, errno, flags};
+use crate::network::{Packet, Protocol, Traffic};
+
+const SOCK_DIAG_BY_FAMILY: u16 = 20;
+const SOCK_DESTROY: u16 = 21;
+/// `struct inet_diag_sockid`: both ports, both addresses, link, cookie. It stands after four bytes in an answer, and after
+/// eight in a request.
+const ID: usize = 48;
+const ANSWER_ID: usize = 4;
+/// Those that data may flow over: established, and closed by the other end alone (bits of the kernel's TCP states).
+const OPEN: u32 = 1 << 1 | 1 << 8;
+
+/// A TCP connection.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// The own address and port.
+    pub local: (IpAddr, u16),
+    /// The peer's.
+    pub remote: (IpAddr, u16),
+    family: u8,
+    id: [u8; ID],
+}
+
+/// Every open TCP connection, IPv4 and IPv6.
+///
+/// # Errors
+/// What the kernel refuses.
+pub fn connections(socket: &mut Socket) -> io::Result<Vec<Connection>> {
+    let mut all = Vec::new();
+    for family in [libc::AF_INET, libc::AF_INET6] {
+        let family = u8::try_from(family).unwrap_or_default();
+        let answers = socket.dump(&Message::new(SOCK_DIAG_BY_FAMILY, 0, &request(family, OPEN, &[0; ID])))?;
+        all.extend(answers.iter().filter_map(connection));
+    }
+    Ok(all)
+}
+
+/// Ends every open TCP connection that is meant: the peer gets a reset, and the own process an error. How many they were.
+///
+/// # Errors
+/// [`io::ErrorKind::Unsupported`] where the kernel cannot do it; else what it refuses.
+pub fn reset(traffic: &Traffic) -> io::Result<usize> {
+    let mut socket = Socket::open(Family::SockDiag)?;
+    let mut ended = 0;
+    for connection in connections(&mut socket)?.iter().filter(|c| meant(c, traffic)) {
+        let body = request(connection.family, u32::MAX, &connection.id);
+        match socket.request(Message::new(SOCK_DESTROY, flags::REQUEST, &body)) {
+            Ok(()) => ended += 1,
+            // It ended by itself meanwhile.
+            Err(e) if errno(&e) == Some(libc::ENOENT) => {}
+            Err(e) if errno(&e) == Some(libc::EOPNOTSUPP) => {
+                let text = "this kernel cannot end connections from outside (CONFIG_INET_DIAG_DESTROY is not set)";
+                return Err(io::Error::new(io::ErrorKind::Unsupported, text));
+            }
+            Err(e) => return Err(e),
+        }
+    }
+    Ok(ended)
+}
+
+/// Whether packets of a connection are meant, whichever way; never those of a process to its own namespace.
+fn meant(connection: &Connection, traffic: &Traffic) -> bool {
+    let Connection { local, remote, .. } = connection;
+    let packet = Packet {
+        arrives: traffic.has(true),
+        remote: remote.0,
+        protocol: Protocol::Tcp.number(false),
+        ports: Some((remote.1, local.1)),
+    };
+    !remote.0.is_loopback() && remote.0 != local.0 && traffic.matches(&packet)
+}
+
+/// `struct inet_diag_req_v2`: family, protocol, extensions, padding, states, id.
+fn request(family: u8, states: u32, id: &[u8; ID]) -> Vec<u8> {
+    let mut bytes = vec![family, Protocol::Tcp.number(false), 0, 0];
+    bytes.extend(states.to_ne_bytes());
+    bytes.extend(id);
+    bytes
+}
+
+/// From `struct inet_diag_msg`: family, state, timer, retransmissions, id, and more.
+fn connection(answer: &Answer) -> Option<Connection> {
+    let family = *answer.body.first()?;
+    let id: &[u8; ID] = answer.body.get(ANSWER_ID..)?.first_chunk()?;
+    let port = |at: usize| u16::from_be_bytes([id[at], id[at + 1]]);
+    let address = |at: usize| -> Option<IpAddr> {
+        if i32::from(family) == libc::AF_INET {
+            return Some(Ipv4Addr::from(*id.get(at..)?.first_chunk::<4>()?).into());
+        }
+        // A socket for both families has its IPv4 peers inside IPv6 addresses.
+        Some(Ipv6Addr::from(*id.get(at..)?.first_chunk::<16>()?).to_canonical())
+    };
+    Some(Connection { local: (address(4)?, port(0)), remote: (address(20)?, port(2)), family, id: *id })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::network::Direction;
+
+    #[test]
+    fn a_connection_is_found_by_both_its_ends_and_never_ended_inside_the_namespace() {
+        let server = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = std::net::TcpStream::connect(server.local_addr().unwrap()).unwrap();
+        let (local, remote) = (client.local_addr().unwrap(), client.peer_addr().unwrap());
+        let all = connections(&mut Socket::open(Family::SockDiag).unwrap()).unwrap();
+        let ends = |c: &&Connection| (c.local, c.remote) == ((local.ip(), local.port()), (remote.ip(), remote.port()));
+        let found = all.iter().find(ends).unwrap();
+        assert!(!meant(found, &Traffic::all(Direction::Both)));
+    }
+}

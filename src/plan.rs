@@ -7,6 +7,7 @@ use crate::event::Reason;
 use crate::experiment::Experiment;
 use crate::fault::{Fault, Heal};
 use crate::instance::{Aspect, Change, Instance, Setting, Signal, Trait, Via};
+use crate::network::{Peers, Traffic};
 use crate::target::{Refusal, Targets};
 
 /// All changes of a run.
@@ -18,21 +19,25 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
-/// Plans the fault on every target.
+/// Plans the fault on every target, among everything that the engine has. The seed is for whatever the fault leaves to chance.
 ///
 /// # Errors
 /// Where a target must not be disturbed this way, the engine is not able to, or two changes meet on one aspect.
 pub fn plan(
     x: &Experiment,
     targets: &Targets,
-    peers: &[Instance],
+    fleet: &[Instance],
+    seed: u64,
     can: impl Fn(&Setting) -> Ability,
 ) -> Result<Plan, Refusal> {
     let mut changes: Vec<Change> = Vec::new();
     let mut taken: BTreeSet<(&str, Aspect)> = BTreeSet::new();
     for instance in &targets.hit {
-        for to in x.fault.disturb().settings(instance, peers) {
+        for mut to in x.fault.disturb().settings(instance, &others(fleet, instance)) {
+            // Another one for each, so that two targets do not lose the same packets.
+            sow(&mut to, seed.wrapping_add(changes.len() as u64));
             may_be_disturbed(&x.fault, &to, instance)?;
+            traffic_may_be_disturbed(&x.fault, &to, instance)?;
             let to = match can(&to) {
                 Ability::Yes => to,
                 Ability::As(this) => *this,
@@ -44,6 +49,12 @@ pub fn plan(
             let before = instance.settings.get(&to.aspect()).cloned();
             if before.as_ref() == Some(&to) {
                 return Err(Refusal::limits(format!("{} is {to} already", instance.name)));
+            }
+            if before.is_none() && to.aspect() == Aspect::Network {
+                return Err(Refusal::limits(format!(
+                    "the traffic of {} cannot be observed from here, so that nobody could prove it to be as before",
+                    instance.name
+                )));
             }
             changes.push(Change {
                 n: changes.len(),
@@ -57,6 +68,18 @@ pub fn plan(
         }
     }
     Ok(Plan { changes, warnings: warnings(x, targets) })
+}
+
+/// Everybody else.
+fn others(fleet: &[Instance], instance: &Instance) -> Vec<Instance> {
+    fleet.iter().filter(|i| i.id != instance.id).cloned().collect()
+}
+
+/// Gives what is left to chance its seed.
+fn sow(to: &mut Setting, seed: u64) {
+    if let Setting::Network(network) = to {
+        network.seed = seed;
+    }
 }
 
 fn unable(instance: &Instance, to: &Setting, why: &str) -> Refusal {
@@ -78,10 +101,11 @@ pub fn further(
     can: impl Fn(&Setting) -> Ability,
 ) -> Result<Vec<Change>, Refusal> {
     let mut changes = Vec::new();
-    for change in current.iter().filter(|c| matches!(c.to, Setting::Network(_))) {
+    for change in current {
         let Some(instance) = fleet.iter().find(|i| i.id == change.instance && i.is_up()) else { continue };
-        let peers: Vec<Instance> = fleet.iter().filter(|i| i.id != instance.id).cloned().collect();
-        for to in x.fault.disturb().settings(instance, &peers) {
+        let Setting::Network(current) = &change.to else { continue };
+        for mut to in x.fault.disturb().settings(instance, &others(fleet, instance)) {
+            sow(&mut to, current.seed);
             let to = match can(&to) {
                 Ability::Yes => to,
                 Ability::As(this) => *this,
@@ -121,6 +145,48 @@ fn may_be_disturbed(fault: &Fault, to: &Setting, i: &Instance) -> Result<(), Ref
                 )));
             }
         }
+    }
+    Ok(())
+}
+
+/// Networks that are not the instance's alone, that somebody disturbs already, or that the fault would not meet.
+fn traffic_may_be_disturbed(fault: &Fault, to: &Setting, i: &Instance) -> Result<(), Refusal> {
+    let meant: Vec<&Traffic> = match to {
+        Setting::Network(network) => network.flows.iter().map(|flow| &flow.traffic).collect(),
+        Setting::ConnectionsReset(traffic) => vec![traffic],
+        _ => return Ok(()),
+    };
+    for t in &i.traits {
+        match t {
+            Trait::HostNetwork => {
+                return Err(Refusal::limits(format!(
+                    "{} shares the network of its host: `{}` would hit everything on that machine, not this instance alone",
+                    i.name,
+                    fault.name()
+                )));
+            }
+            Trait::SharesNetwork(with) => {
+                return Err(Refusal::limits(format!(
+                    "{} shares its network with {with}: `{}` would hit both, and only one of them is a target",
+                    i.name,
+                    fault.name()
+                )));
+            }
+            _ => {}
+        }
+    }
+    if let Some(Setting::NetworkMark(Some(_))) = i.settings.get(&Aspect::Network) {
+        return Err(Refusal::limits(format!(
+            "the traffic of {} is disturbed already, left over from another run; `squall recover` takes it back",
+            i.name
+        )));
+    }
+    if meant.iter().any(|traffic| traffic.peers == Peers::These(Vec::new())) {
+        let peering = fault.disturb().peers().map(|p| format!(" ({p})")).unwrap_or_default();
+        return Err(Refusal::limits(format!(
+            "nothing would happen to the traffic of {}: nobody else who runs is meant{peering}",
+            i.name
+        )));
     }
     Ok(())
 }

@@ -38,10 +38,8 @@ pub(super) async fn run(args: cli::Plan, state: StateDir) -> anyhow::Result<Exit
     let engine = reached.engine();
     let fleet = engine.observe().await?;
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
-    let aimed = target::choose(&x, &fleet, seed).and_then(|targets| {
-        let peers: Vec<_> = fleet.iter().filter(|i| !targets.hit.contains(i)).cloned().collect();
-        plan(&x, &targets, &peers, |to| engine.can(to)).map(|plan| (targets, plan))
-    });
+    let aimed = target::choose(&x, &fleet, seed)
+        .and_then(|targets| plan(&x, &targets, &fleet, seed, |to| engine.can(to)).map(|plan| (targets, plan)));
     let (targets, plan) = match aimed {
         Ok(aimed) => aimed,
         Err(refusal) => return Ok(no_verdict(&format!("{refusal} ({})", refusal.reason.word()))),

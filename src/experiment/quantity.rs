@@ -1,6 +1,8 @@
-//! Quantities as people write them in an experiment: spans of time, percentages, rates.
+//! Quantities as people write them in an experiment: spans of time, percentages, rates, and those of traffic.
 //!
 //! Each reads exactly one spelling, prints the same spelling, and explains itself where it is misspelt.
+
+mod traffic;
 
 use std::fmt;
 use std::str::FromStr;
@@ -10,13 +12,15 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use traffic::{Addresses, BitRate, Port, Size};
+
 /// A span of time with its unit: `200ms`, `1.5s`, `2m`. Units above an hour are refused: humantime reads `1M`
 /// as a month, and nobody means that here.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Span(pub Duration);
 
 /// A share of a whole, written as `99.5%`, kept as a ratio from 0 to 1.
-#[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
+#[derive(Debug, Clone, Copy, PartialEq, PartialOrd, Default)]
 pub struct Percent(pub f64);
 
 /// How often, written as `50/s` (or `30/m`), kept as a number per second, above 0.
@@ -131,7 +135,7 @@ fn from_scalar<'de, D: Deserializer<'de>, T: FromStr<Err = String>>(d: D, what: 
 }
 
 macro_rules! quantity {
-    ($t:ident, $what:literal, $pattern:literal, $example:literal) => {
+    ($t:ident, $what:literal, $pattern:literal, $example:literal $(, $or:ident)?) => {
         impl Serialize for $t {
             fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
                 s.collect_str(self)
@@ -147,11 +151,17 @@ macro_rules! quantity {
                 stringify!($t).into()
             }
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": "string", "pattern": $pattern, "description": $what, "examples": [$example] })
+                json_schema!({
+                    "type": ["string" $(, stringify!($or))?],
+                    "pattern": $pattern,
+                    "description": $what,
+                    "examples": [$example],
+                })
             }
         }
     };
 }
+use quantity;
 
 quantity!(
     Span,

@@ -81,7 +81,7 @@ fn forbid_null(object: &mut Map<String, Json>) {
 
 /// A mapping with keys of its own, of which none is needed, may be left empty.
 fn is_optional(object: &Map<String, Json>) -> bool {
-    object.contains_key("properties") && !object.contains_key("required")
+    object.contains_key("properties") && !object.contains_key("required") && !object.contains_key("oneOf")
 }
 
 /// `what it was`, or something else.
@@ -103,8 +103,8 @@ fn add_bare_names(kinds: &mut Vec<Json>, root: &Json) {
         Some((key.clone(), value["$ref"].as_str()?.strip_prefix('#')?.to_owned()))
     };
     let Some(all) = kinds.iter().map(tagged).collect::<Option<Vec<_>>>() else { return };
-    let bare =
-        all.into_iter().filter(|(_, pointer)| root.pointer(pointer).is_some_and(|k| k.get("required").is_none()));
+    let needs_nothing = |kind: &Json| kind.get("required").is_none() && kind.get(EXACTLY_ONE).is_none();
+    let bare = all.into_iter().filter(|(_, pointer)| root.pointer(pointer).is_some_and(needs_nothing));
     let names: Vec<Json> = bare.map(|(name, _)| name.into()).collect();
     if !names.is_empty() {
         kinds.push(json!({ "enum": names, "description": "The bare name, where no parameter is needed." }));

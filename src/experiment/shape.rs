@@ -75,7 +75,7 @@ pub(super) fn in_words(shapes: &[Shape<'_>]) -> String {
             Json::Array(kinds) => kinds.iter().filter_map(Json::as_str).filter(|k| *k != "null").collect(),
             _ => Vec::new(),
         };
-        if ["Span", "Percent", "Rate"].contains(&shape.name) {
+        if shape.schema["examples"].is_array() {
             words.extend(shape.schema["description"].as_str());
         } else if shape.words().is_some() {
             words.push("a name");

@@ -3,26 +3,50 @@
 //! A fault is a pure function from an instance to the settings it shall have; the way back is what was observed
 //! before. It knows no engine, no clock and no I/O. `docs/adding-a-fault.md` walks through adding one.
 
+mod bandwidth;
+mod blackhole;
+mod corrupt;
+mod dns;
+mod duplicate;
 mod exec;
 mod kill;
+mod latency;
+mod loss;
+mod partition;
 mod pause;
+mod reorder;
+mod reset;
 mod restart;
+mod shape;
 mod stop;
+mod traffic;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use bandwidth::Bandwidth;
+pub use blackhole::Blackhole;
+pub use corrupt::Corrupt;
+pub use dns::Dns;
+pub use duplicate::Duplicate;
 pub use exec::Exec;
 pub use kill::Kill;
+pub use latency::Latency;
+pub use loss::Loss;
+pub use partition::Partition;
 pub use pause::Pause;
+pub use reorder::Reorder;
+pub use reset::Reset;
 pub use restart::Restart;
+pub use shape::Shape;
 pub use stop::Stop;
+pub use traffic::{Peering, Who};
 
 use crate::instance::{Back, Instance, Setting};
 
 /// What a fault does to one instance. Pure.
 pub trait Disturb {
-    /// The settings that `instance` shall have; `peers` are the instances that are not hit.
+    /// The settings that `instance` shall have; `peers` is everybody else, hit or not.
     fn settings(&self, instance: &Instance, peers: &[Instance]) -> Vec<Setting>;
 
     /// The way back, where it is not simply the value observed before.
@@ -32,6 +56,11 @@ pub trait Disturb {
 
     /// Who makes it good again.
     fn heal(&self) -> Heal;
+
+    /// With whom the traffic is that it is about, where it says so.
+    fn peers(&self) -> Option<Peering<'_>> {
+        None
+    }
 
     /// What cannot be seen by a certain kind of probe while this fault is on, if anything.
     fn unseen(&self) -> Option<&'static str> {
@@ -64,13 +93,52 @@ pub enum Fault {
     Pause(Pause),
     /// The instance is stopped and started again at once.
     Restart(Restart),
+    /// Packets arrive later.
+    Latency(Latency),
+    /// Packets vanish.
+    Loss(Loss),
+    /// One bit of some packets is turned over.
+    Corrupt(Corrupt),
+    /// Some packets arrive twice.
+    Duplicate(Duplicate),
+    /// Some packets overtake the others.
+    Reorder(Reorder),
+    /// Only so much passes in a given time.
+    Bandwidth(Bandwidth),
+    /// Several impairments at once: a bad line.
+    Shape(Shape),
+    /// The instance and its peers cannot talk with each other.
+    Partition(Partition),
+    /// What the instance sends to some peers or ports leads nowhere.
+    Blackhole(Blackhole),
+    /// Questions about names are answered wrongly, or not at all.
+    Dns(Dns),
+    /// Established connections are torn down.
+    Reset(Reset),
     /// A command of your own, with the command that undoes it.
     Exec(Exec),
 }
 
 impl Fault {
     /// Every fault's name as the file spells it.
-    pub const NAMES: [&'static str; 5] = ["kill", "stop", "pause", "restart", "exec"];
+    pub const NAMES: [&'static str; 16] = [
+        "kill",
+        "stop",
+        "pause",
+        "restart",
+        "latency",
+        "loss",
+        "corrupt",
+        "duplicate",
+        "reorder",
+        "bandwidth",
+        "shape",
+        "partition",
+        "blackhole",
+        "dns",
+        "reset",
+        "exec",
+    ];
 
     /// The fault's own file.
     #[must_use]
@@ -80,6 +148,17 @@ impl Fault {
             Self::Stop(f) => f,
             Self::Pause(f) => f,
             Self::Restart(f) => f,
+            Self::Latency(f) => f,
+            Self::Loss(f) => f,
+            Self::Corrupt(f) => f,
+            Self::Duplicate(f) => f,
+            Self::Reorder(f) => f,
+            Self::Bandwidth(f) => f,
+            Self::Shape(f) => f,
+            Self::Partition(f) => f,
+            Self::Blackhole(f) => f,
+            Self::Dns(f) => f,
+            Self::Reset(f) => f,
             Self::Exec(f) => f,
         }
     }
@@ -92,6 +171,17 @@ impl Fault {
             Self::Stop(_) => "stop",
             Self::Pause(_) => "pause",
             Self::Restart(_) => "restart",
+            Self::Latency(_) => "latency",
+            Self::Loss(_) => "loss",
+            Self::Corrupt(_) => "corrupt",
+            Self::Duplicate(_) => "duplicate",
+            Self::Reorder(_) => "reorder",
+            Self::Bandwidth(_) => "bandwidth",
+            Self::Shape(_) => "shape",
+            Self::Partition(_) => "partition",
+            Self::Blackhole(_) => "blackhole",
+            Self::Dns(_) => "dns",
+            Self::Reset(_) => "reset",
             Self::Exec(_) => "exec",
         }
     }

@@ -120,8 +120,12 @@ impl fmt::Display for Peers {
             Self::Everybody => f.write_str("everybody"),
             Self::These(peers) if peers.is_empty() => f.write_str("nobody at the moment"),
             Self::These(peers) => {
-                let peers: Vec<String> = peers.iter().map(ToString::to_string).collect();
-                f.write_str(&peers.join(", "))
+                let named: Vec<String> = peers.iter().take(3).map(ToString::to_string).collect();
+                f.write_str(&named.join(", "))?;
+                match peers.len() - named.len() {
+                    0 => Ok(()),
+                    more => write!(f, " and {more} more"),
+                }
             }
         }
     }

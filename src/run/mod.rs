@@ -262,8 +262,7 @@ async fn observe(world: &World) -> Result<Vec<Instance>, Ended> {
 
 fn aim(task: &Task<'_>, world: &World, fleet: &[Instance]) -> Result<(target::Targets, Plan), Ended> {
     let targets = target::choose(task.experiment, fleet, task.seed)?;
-    let peers: Vec<Instance> = fleet.iter().filter(|i| !targets.hit.contains(i)).cloned().collect();
-    let plan = plan(task.experiment, &targets, &peers, |to| world.engine.can(to))?;
+    let plan = plan(task.experiment, &targets, fleet, task.seed, |to| world.engine.can(to))?;
     Ok((targets, plan))
 }
 

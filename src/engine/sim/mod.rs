@@ -4,7 +4,9 @@
 //! restarted instance has lost its pause, a killed one may start by itself, a target may vanish. It follows tokio's
 //! clock, and it is gone with its process: nothing real is ever touched.
 
+mod rehearsal;
 mod senses;
+mod traffic;
 mod world;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -87,7 +89,7 @@ impl Sim {
     /// A plausible world for an experiment without a stack: three instances of the target's service in three zones.
     #[must_use]
     pub fn of_experiment(x: &Experiment) -> Arc<Self> {
-        Self::of_stack(&world::stack_for(x))
+        Self::of_stack(&rehearsal::stack_for(x))
     }
 
     /// From now on, `trouble` decides what goes wrong at each call; calls are numbered from 0.

@@ -41,15 +41,15 @@ impl Senses for SimSenses {
         let met = {
             let mut world = self.sim.world();
             let service = world.service_at(port);
-            service.map_or(Met::Refused, |s| world.request(&s, Instant::now()))
+            service.map_or(Met::Refused, |s| world.request(None, &s, Instant::now()))
         };
         match met {
-            Met::Answer => {
-                sleep(ANSWER).await;
+            Met::Answer(late) if ANSWER + late <= check.timeout.0 => {
+                sleep(ANSWER + late).await;
                 Answer::Good { value: None }
             }
             Met::Refused => Answer::Failed(Failure("connection refused".to_owned())),
-            Met::Silence => {
+            Met::Answer(_) | Met::Silence => {
                 sleep(check.timeout.0).await;
                 Answer::Failed(Failure("timeout".to_owned()))
             }

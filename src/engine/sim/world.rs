@@ -6,10 +6,11 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use tokio::time::Instant;
 
+use super::traffic::{Crossing, Disturbed, Fate};
 use super::{Meddling, Outcome};
 use crate::engine::Claim;
-use crate::experiment::{Experiment, Text};
-use crate::instance::{Aspect, Counted, Epoch, Instance, InstanceId, Setting, Trait, Via};
+use crate::instance::{Address, Aspect, Counted, Epoch, Instance, InstanceId, Setting, Trait, Via};
+use crate::network::Network;
 use crate::stack::{Service, Stack};
 
 /// How long a restart policy takes to start a crashed instance again.
@@ -20,6 +21,10 @@ pub(super) struct World {
     instances: BTreeMap<InstanceId, Instance>,
     /// Since when an instance does not answer.
     silent: BTreeMap<InstanceId, Instant>,
+    /// What happens to the traffic of an instance.
+    disturbed: BTreeMap<InstanceId, Disturbed>,
+    /// Whoever asks from outside.
+    customer: Instance,
     /// What is still on its way, and when it arrives.
     pending: Vec<(Instant, InstanceId, Setting)>,
     marks: BTreeSet<String>,
@@ -31,7 +36,8 @@ pub(super) struct World {
 /// What a request to a service meets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Met {
-    Answer,
+    /// An answer, so much later than in an undisturbed world.
+    Answer(Duration),
     Refused,
     Silence,
 }
@@ -42,32 +48,22 @@ impl World {
             services: stack.services.clone(),
             instances: BTreeMap::new(),
             silent: BTreeMap::new(),
+            disturbed: BTreeMap::new(),
+            customer: instance("customer", 0, 0),
             pending: Vec::new(),
             marks: BTreeSet::new(),
             claims: BTreeMap::new(),
             births: 0,
             turn: 0,
         };
-        for (service, s) in &stack.services {
+        for (at, (service, s)) in stack.services.iter().enumerate() {
             for n in 0..s.replicas {
-                let name = format!("{service}-{}", n + 1);
-                let epoch = world.birth();
                 let instance = Instance {
-                    id: InstanceId(name.clone()),
-                    name,
-                    service: service.clone(),
                     zone: (!s.zones.is_empty()).then(|| s.zones[n % s.zones.len()].clone()),
-                    image: None,
                     labels: s.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
-                    epoch,
-                    health: None,
-                    restarts: 0,
-                    addresses: Vec::new(),
-                    counted: None,
+                    epoch: world.birth(),
                     traits: s.restart.then_some(Trait::Restarts).into_iter().collect(),
-                    settings: [Setting::Running(true), Setting::Paused(false), Setting::NetworkMark(None)]
-                        .map(|s| (s.aspect(), s))
-                        .into(),
+                    ..instance(service, at + 1, n)
                 };
                 world.instances.insert(instance.id.clone(), instance);
             }
@@ -152,8 +148,9 @@ impl World {
             Setting::Network(_) | Setting::ConnectionsReset(_) if !running => {
                 return Err(format!("{id} is not running"));
             }
-            Setting::Network(network) => self.mark(id, Some(network.mark())),
-            Setting::NetworkMark(mark) => self.mark(id, mark.clone()),
+            Setting::Network(network) => self.disturb(id, Some(network), now),
+            Setting::NetworkMark(None) => self.disturb(id, None, now),
+            Setting::NetworkMark(Some(mark)) => return Err(format!("{mark} alone does not say what to do to {id}")),
             Setting::ConnectionsReset(_) => Outcome::Done,
             Setting::Ran(command) => match command.run.as_slice() {
                 [verb, mark] if verb == "touch" => {
@@ -173,16 +170,25 @@ impl World {
         })
     }
 
-    fn mark(&mut self, id: &InstanceId, mark: Option<String>) -> Outcome {
+    fn disturb(&mut self, id: &InstanceId, to: Option<&Network>, now: Instant) -> Outcome {
         let Some(i) = self.instances.get_mut(id) else { return Outcome::Gone };
-        i.counted = mark.as_ref().map(|_| Counted { packets: 1, dropped: 0 });
-        let before = i.settings.insert(Aspect::Network, Setting::NetworkMark(mark.clone()));
-        if before == Some(Setting::NetworkMark(mark)) { Outcome::Already } else { Outcome::Done }
+        let mark = Setting::NetworkMark(to.map(Network::mark));
+        if i.settings.get(&Aspect::Network) == Some(&mark) {
+            return Outcome::Already;
+        }
+        i.settings.insert(Aspect::Network, mark);
+        i.counted = to.map(|_| Counted::default());
+        match to {
+            Some(network) => self.disturbed.insert(id.clone(), Disturbed::new(network.clone(), now)),
+            None => self.disturbed.remove(id),
+        };
+        Outcome::Done
     }
 
     fn start(&mut self, id: &InstanceId) {
         let epoch = self.birth();
         self.silent.remove(id);
+        self.disturbed.remove(id);
         if let Some(i) = self.instances.get_mut(id) {
             i.epoch = epoch;
             i.settings.insert(Aspect::Running, Setting::Running(true));
@@ -194,6 +200,7 @@ impl World {
 
     fn end(&mut self, id: &InstanceId, now: Instant) {
         self.silent.insert(id.clone(), now);
+        self.disturbed.remove(id);
         if let Some(i) = self.instances.get_mut(id) {
             i.settings.insert(Aspect::Running, Setting::Running(false));
             i.settings.insert(Aspect::Paused, Setting::Paused(false));
@@ -245,32 +252,79 @@ impl World {
         self.services.iter().find(|(_, s)| here(s)).or_else(|| self.services.first()).map(|(name, _)| name.clone())
     }
 
-    /// What a request to a service meets: its instances take turns, callers notice a silent one after `failover`, and
-    /// it cannot answer without the services that it needs.
-    pub(super) fn request(&mut self, service: &str, now: Instant) -> Met {
+    /// What a request to a service meets: its instances take turns, callers notice one that does not answer after
+    /// `failover` and ask the next, and it cannot answer without the services that it needs. Nobody: the customer.
+    pub(super) fn request(&mut self, caller: Option<&InstanceId>, service: &str, now: Instant) -> Met {
         let Some(s) = self.services.get(service).cloned() else { return Met::Refused };
         let members: Vec<InstanceId> =
             self.instances.values().filter(|i| i.service == service).map(|i| i.id.clone()).collect();
         if members.is_empty() {
             return Met::Refused;
         }
+        if let Fate::Stopped(met, _) = self.name_found(caller, service) {
+            return met;
+        }
         self.turn += 1;
         let failover = s.failover.map_or(Duration::ZERO, |f| f.0);
+        let turn = self.turn;
+        let mut first = None;
         for k in 0..members.len() {
-            let id = &members[(self.turn + k) % members.len()];
-            let Some(since) = self.silent.get(id) else {
-                return s
-                    .needs
-                    .iter()
-                    .map(|n| self.request(n, now))
-                    .find(|met| *met != Met::Answer)
-                    .unwrap_or(Met::Answer);
+            let id = &members[(turn + k) % members.len()];
+            let port = s.port.unwrap_or_default();
+            let fate = match self.silent.get(id) {
+                Some(since) => Fate::Stopped(self.met(id), *since),
+                None => self.travels(caller, id, port, now),
             };
-            if now.saturating_duration_since(*since) < failover {
-                return self.met(id);
+            let met = match fate {
+                Fate::Stopped(met, since) if now.saturating_duration_since(since) < failover => return met,
+                Fate::Stopped(met, _) => met,
+                Fate::Passes(late) => match self.needs(id, &s.needs, now) {
+                    Met::Answer(later) => return Met::Answer(late + later),
+                    met => met,
+                },
+            };
+            first.get_or_insert(met);
+        }
+        first.unwrap_or(Met::Refused)
+    }
+
+    /// What an instance meets that asks all services it cannot answer without.
+    fn needs(&mut self, id: &InstanceId, services: &[String], now: Instant) -> Met {
+        let mut late = Duration::ZERO;
+        for service in services {
+            match self.request(Some(id), service, now) {
+                Met::Answer(more) => late += more,
+                met => return met,
             }
         }
-        self.met(&members[0])
+        Met::Answer(late)
+    }
+
+    /// Whether the caller finds the address of a service.
+    fn name_found(&mut self, caller: Option<&InstanceId>, service: &str) -> Fate {
+        match caller.and_then(|id| Some((self.disturbed.get(id)?, self.instances.get_mut(id)?))) {
+            Some((disturbed, i)) => disturbed.asks_for(service, i.counted.get_or_insert_default()),
+            None => Fate::Passes(Duration::ZERO),
+        }
+    }
+
+    /// A question and its answer on their way between two instances, through whatever disturbs the traffic of either.
+    fn travels(&mut self, caller: Option<&InstanceId>, to: &InstanceId, port: u16, now: Instant) -> Fate {
+        let other =
+            |id: Option<&InstanceId>| id.and_then(|id| self.instances.get(id)).unwrap_or(&self.customer).clone();
+        let (asking, asked) = (other(caller), other(Some(to)));
+        let mut late = Duration::ZERO;
+        for (asks, arrives) in [(true, false), (false, true), (false, false), (true, true)] {
+            let (here, peer) = if asks { (&asking, &asked) } else { (&asked, &asking) };
+            let Some(disturbed) = self.disturbed.get_mut(&here.id) else { continue };
+            let Some(i) = self.instances.get_mut(&here.id) else { continue };
+            let packet = Crossing { arrives, asks, port, peer };
+            match disturbed.meets(&packet, now, i.counted.get_or_insert_default()) {
+                Fate::Passes(more) => late += more,
+                stopped @ Fate::Stopped(..) => return stopped,
+            }
+        }
+        Fate::Passes(late)
     }
 
     fn met(&self, id: &InstanceId) -> Met {
@@ -278,26 +332,26 @@ impl World {
     }
 }
 
-/// A plausible stack for an experiment that is rehearsed without one.
-pub(super) fn stack_for(x: &Experiment) -> Stack {
-    let service = |labels: &[String]| Service {
-        command: vec![Text("simulated".to_owned())],
-        replicas: 3,
-        zones: ["a", "b", "c"].map(str::to_owned).to_vec(),
-        port: None,
-        environment: IndexMap::new(),
-        labels: labels
-            .iter()
-            .map(|l| l.split_once('=').map_or((l.clone(), String::new()), |(k, v)| (k.to_owned(), v.to_owned())))
-            .collect(),
-        needs: Vec::new(),
-        failover: None,
-        restart: x.fault.heal() == crate::fault::Heal::Itself,
-    };
-    let name = x.target.service.clone().unwrap_or_else(|| "service".to_owned());
-    Stack {
-        version: 1,
-        name: "rehearsal".to_owned(),
-        services: [(name, service(&x.target.labels))].into_iter().collect(),
+/// The n-th instance of a service, untouched, with an address that nobody else has.
+pub(super) fn instance(service: &str, at: usize, n: usize) -> Instance {
+    let name = format!("{service}-{}", n + 1);
+    let byte = |number: usize| u8::try_from(number % 256).unwrap_or_default();
+    let ip = [10, byte(at), byte((n + 1) / 256), byte(n + 1)].into();
+    Instance {
+        id: InstanceId(name.clone()),
+        name,
+        service: service.to_owned(),
+        zone: None,
+        image: None,
+        labels: BTreeMap::new(),
+        epoch: Epoch::default(),
+        health: None,
+        restarts: 0,
+        addresses: vec![Address { network: "simulated".to_owned(), ip }],
+        counted: None,
+        traits: BTreeSet::new(),
+        settings: [Setting::Running(true), Setting::Paused(false), Setting::NetworkMark(None)]
+            .map(|s| (s.aspect(), s))
+            .into(),
     }
 }

@@ -6,6 +6,7 @@
 mod expect;
 mod probe;
 mod radius;
+mod traffic;
 
 use super::diagnostic::{Mistake, and};
 use super::document::Document;
@@ -188,6 +189,17 @@ fn fault(found: &mut Found<'_>) {
         }
         Fault::Stop(stop) => whole_seconds(found, &["fault", "stop", "timeout"], stop.timeout),
         Fault::Restart(restart) => whole_seconds(found, &["fault", "restart", "timeout"], restart.timeout),
+        Fault::Latency(_)
+        | Fault::Loss(_)
+        | Fault::Corrupt(_)
+        | Fault::Duplicate(_)
+        | Fault::Reorder(_)
+        | Fault::Bandwidth(_)
+        | Fault::Shape(_)
+        | Fault::Partition(_)
+        | Fault::Blackhole(_)
+        | Fault::Dns(_)
+        | Fault::Reset(_) => traffic::check(found, fault.name()),
         Fault::Kill(_) | Fault::Pause(_) => {}
     }
     let probes = found.document.entry(&["steady-state"]).map(|e| e.value.entries()).unwrap_or_default();

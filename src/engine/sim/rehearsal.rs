@@ -1,0 +1,90 @@
+//! A plausible stack for an experiment that is rehearsed without one.
+
+use indexmap::IndexMap;
+
+use super::world;
+use crate::experiment::{Experiment, Text};
+use crate::fault::{Heal, Peering};
+use crate::instance::Setting;
+use crate::network::{Flow, Traffic, Treatment};
+use crate::stack::{Service, Stack};
+
+/// The target's service; and where its traffic is disturbed, another one at the other end of it.
+pub(super) fn stack_for(x: &Experiment) -> Stack {
+    let name = x.target.service.clone().unwrap_or_else(|| "service".to_owned());
+    let mut target = service();
+    target.labels = x
+        .target
+        .labels
+        .iter()
+        .map(|l| l.split_once('=').map_or((l.clone(), String::new()), |(k, v)| (k.to_owned(), v.to_owned())))
+        .collect();
+    target.restart = x.fault.heal() == Heal::Itself;
+    if let Some(zone) = x.target.zone.as_ref().filter(|zone| !target.zones.contains(zone)) {
+        target.zones = vec![zone.clone()];
+    }
+    let mut services: IndexMap<String, Service> = IndexMap::new();
+    if let Some((other, mut peer, port, comes)) = other_end(x).filter(|(other, ..)| *other != name) {
+        // The first service is the one that customers ask, whichever port they ask at.
+        (target.port, peer.port) = (port, port);
+        if comes {
+            peer.needs.push(name.clone());
+            services.insert(other, peer);
+            services.insert(name, target);
+        } else {
+            target.needs.push(other.clone());
+            services.insert(name, target);
+            services.insert(other, peer);
+        }
+    } else {
+        services.insert(name, target);
+    }
+    Stack { version: 1, name: "rehearsal".to_owned(), services }
+}
+
+fn service() -> Service {
+    Service {
+        command: vec![Text("simulated".to_owned())],
+        replicas: 3,
+        zones: ["a", "b", "c"].map(str::to_owned).to_vec(),
+        port: None,
+        environment: IndexMap::new(),
+        labels: IndexMap::new(),
+        needs: Vec::new(),
+        failover: None,
+        restart: false,
+    }
+}
+
+/// Who is at the other end of the traffic that the fault is about: name, service, the port that is asked, and whether it
+/// is the one who asks.
+fn other_end(x: &Experiment) -> Option<(String, Service, Option<u16>, bool)> {
+    let (traffic, names) = match x.fault.disturb().settings(&world::instance("target", 1, 0), &[]).pop()? {
+        Setting::Network(mut network) => match network.flows.pop()? {
+            Flow { traffic, treatment: Treatment::Dns(dns) } => {
+                (Traffic { remote_ports: Vec::new(), ..traffic }, dns.names)
+            }
+            Flow { traffic, .. } => (traffic, Vec::new()),
+        },
+        Setting::ConnectionsReset(traffic) => (*traffic, Vec::new()),
+        _ => return None,
+    };
+    let peering = x.fault.disturb().peers();
+    // In no zone unless it is said: a target that is chosen by its zone is still the target's service alone.
+    let mut peer = Service { zones: Vec::new(), ..service() };
+    let called = match peering {
+        Some(Peering::To(who) | Peering::From(who)) => {
+            peer.zones = who.zone.clone().into_iter().collect();
+            who.service.clone().or(who.host.clone()).or(who.instance.as_deref().map(plain))
+        }
+        None => names.first().map(|name| plain(name)),
+    };
+    let port = traffic.remote_ports.first().or(traffic.local_ports.first()).map(|ports| ports.first);
+    let comes = matches!(peering, Some(Peering::From(_))) || !traffic.local_ports.is_empty();
+    Some((called.filter(|name| !name.is_empty()).unwrap_or_else(|| "peer".to_owned()), peer, port, comes))
+}
+
+/// A pattern without its stars and numbers at either end: the service in `store-*` and in `*.store`.
+fn plain(pattern: &str) -> String {
+    pattern.trim_matches(|c: char| !c.is_alphabetic()).to_owned()
+}

@@ -1,0 +1,155 @@
+//! What happens to a request on its way through the sim's world, where traffic is disturbed. One packet each way.
+
+use std::time::Duration;
+
+use rand::rngs::ChaCha12Rng;
+use rand::{RngExt as _, SeedableRng as _};
+use tokio::time::Instant;
+
+use super::world::Met;
+use crate::experiment::selector::glob;
+use crate::instance::{Counted, Instance};
+use crate::network::{Answer, Chance, Dns, Flow, Loss, Network, Packet, Peer, Peers, Shape, Traffic, Treatment};
+
+/// The port that whoever asks has.
+const ASKERS_PORT: u16 = 50_000;
+/// How many bits a packet of the sim has.
+const PACKET_BITS: u64 = 1500 * 8;
+/// How long packets queue before a rate; beyond it they are lost.
+const QUEUE: Duration = Duration::from_secs(1);
+/// TCP, in the IP header.
+const TCP: u8 = 6;
+
+/// The disturbance of one instance's traffic.
+pub(super) struct Disturbed {
+    network: Network,
+    since: Instant,
+    dice: ChaCha12Rng,
+    /// Until when what has passed keeps the line busy.
+    busy_until: Instant,
+    in_burst: bool,
+}
+
+/// One packet, seen from one of its ends.
+pub(super) struct Crossing<'a> {
+    /// Whether it arrives at this end.
+    pub(super) arrives: bool,
+    /// Whether this end is the one that asked.
+    pub(super) asks: bool,
+    /// The port that was asked.
+    pub(super) port: u16,
+    /// The other end.
+    pub(super) peer: &'a Instance,
+}
+
+/// What becomes of a packet.
+pub(super) enum Fate {
+    /// It passes, so much later.
+    Passes(Duration),
+    /// It does not get through, and has not since then.
+    Stopped(Met, Instant),
+}
+
+impl Disturbed {
+    pub(super) fn new(network: Network, now: Instant) -> Self {
+        let dice = ChaCha12Rng::seed_from_u64(network.seed);
+        Self { network, since: now, dice, busy_until: now, in_burst: false }
+    }
+
+    /// What becomes of a packet, counted where it is meant.
+    pub(super) fn meets(&mut self, packet: &Crossing<'_>, now: Instant, counted: &mut Counted) -> Fate {
+        let flow = self.network.flows.iter().find(|f| !matches!(f.treatment, Treatment::Dns(_)) && meant(f, packet));
+        let Some(treatment) = flow.map(|f| f.treatment.clone()) else { return Fate::Passes(Duration::ZERO) };
+        counted.packets += 1;
+        let fate = match &treatment {
+            Treatment::Shape(shape) => self.shaped(shape, now),
+            Treatment::Drop => Fate::Stopped(Met::Silence, self.since),
+            Treatment::Reject => Fate::Stopped(Met::Refused, self.since),
+            Treatment::Dns(_) => Fate::Passes(Duration::ZERO),
+        };
+        counted.dropped += u64::from(matches!(fate, Fate::Stopped(..)));
+        fate
+    }
+
+    /// What becomes of the question for a service's name.
+    pub(super) fn asks_for(&self, service: &str, counted: &mut Counted) -> Fate {
+        let meant = |dns: &Dns| dns.names.is_empty() || dns.names.iter().any(|name| glob(name, service));
+        let answer = self.network.flows.iter().find_map(|f| match &f.treatment {
+            Treatment::Dns(dns) if meant(dns) => Some(dns.answer),
+            _ => None,
+        });
+        let Some(answer) = answer else { return Fate::Passes(Duration::ZERO) };
+        *counted = Counted { packets: counted.packets + 1, dropped: counted.dropped + 1 };
+        match answer {
+            // Nobody in this world lives at an address that was made up.
+            Answer::Timeout | Answer::Address(_) => Fate::Stopped(Met::Silence, self.since),
+            Answer::Nxdomain | Answer::Servfail => Fate::Stopped(Met::Refused, self.since),
+        }
+    }
+
+    fn shaped(&mut self, shape: &Shape, now: Instant) -> Fate {
+        let corrupt = shape.corrupt.is_some_and(|c| self.happens(c));
+        if self.is_lost(shape.loss) || corrupt {
+            return Fate::Stopped(Met::Silence, now);
+        }
+        let mut late = shape.delay;
+        if shape.reorder.is_some_and(|r| self.happens(r.chance)) {
+            late = Duration::ZERO;
+        } else if !shape.jitter.is_zero() {
+            late = (late + shape.jitter.mul_f64(2.0 * self.draw())).saturating_sub(shape.jitter);
+        }
+        if let Some(limit) = shape.bandwidth {
+            let takes = |bits: u64| Duration::from_secs_f64(bits as f64 / limit.rate as f64);
+            self.busy_until = self.busy_until.max(now) + takes(PACKET_BITS);
+            let queued = (self.busy_until - now).saturating_sub(takes(limit.burst * 8));
+            if queued > QUEUE {
+                self.busy_until -= takes(PACKET_BITS);
+                return Fate::Stopped(Met::Silence, now);
+            }
+            late += queued;
+        }
+        Fate::Passes(late)
+    }
+
+    fn is_lost(&mut self, loss: Option<Loss>) -> bool {
+        let (begins, ends, bad, good) = match loss {
+            None => return false,
+            Some(Loss::Random(chance)) => return self.happens(chance),
+            Some(Loss::GilbertElliott { p, r, bad, good }) => (p, r, bad, good),
+            // The states of a burst as one.
+            Some(Loss::Markov { p13, p31, p32, p23, p14 }) => {
+                (p13, p31, if p32 > 0.0 { p23 / (p23 + p32) } else { 1.0 }, p14)
+            }
+        };
+        let turns = self.draw() < if self.in_burst { ends } else { begins };
+        self.in_burst ^= turns;
+        self.draw() < if self.in_burst { bad } else { good }
+    }
+
+    fn happens(&mut self, chance: Chance) -> bool {
+        self.draw() < chance.probability
+    }
+
+    /// From 0 to 1.
+    fn draw(&mut self) -> f64 {
+        self.dice.random::<f64>()
+    }
+}
+
+fn meant(flow: &Flow, packet: &Crossing<'_>) -> bool {
+    let ports = if packet.asks { (packet.port, ASKERS_PORT) } else { (ASKERS_PORT, packet.port) };
+    // In this world a host's name is that of an instance or of its service.
+    let hosts = match &flow.traffic.peers {
+        Peers::These(peers) => peers
+            .iter()
+            .any(|p| matches!(p, Peer::Host(name) if *name == packet.peer.name || *name == packet.peer.service)),
+        Peers::Everybody => false,
+    };
+    let named = Traffic { peers: Peers::Everybody, ..flow.traffic.clone() };
+    let traffic = if hosts { &named } else { &flow.traffic };
+    packet
+        .peer
+        .addresses
+        .iter()
+        .any(|a| traffic.matches(&Packet { arrives: packet.arrives, remote: a.ip, protocol: TCP, ports: Some(ports) }))
+}

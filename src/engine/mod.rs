@@ -6,6 +6,7 @@
 pub mod docker;
 pub mod here;
 pub mod local;
+pub mod net;
 mod shell;
 pub mod sim;
 

@@ -1,5 +1,6 @@
 //! What is laid on the traffic of a namespace, with real packets in namespaces of their own. Needs root:
 //! `cargo test --test net`.
 
+mod kernel;
 mod nft;
 mod pair;

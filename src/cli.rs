@@ -78,6 +78,9 @@ pub enum Command {
     /// One service of the demonstration's stack
     #[command(hide = true)]
     Serve(Serve),
+    /// Holds, loses and alters the packets of a network namespace; the settings come as JSON on its input
+    #[command(hide = true)]
+    Shape(Shape),
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -317,4 +320,15 @@ pub enum Role {
     Shop,
     /// Answers.
     Store,
+}
+
+/// Arguments of the shaper.
+#[derive(Debug, Args)]
+pub struct Shape {
+    /// A file that stands for the namespace
+    #[arg(long)]
+    pub namespace: PathBuf,
+    /// What tells this namespace from others: the file's device and number
+    #[arg(long, num_args = 2)]
+    pub identity: Vec<u64>,
 }

@@ -22,6 +22,7 @@ pub mod state;
 // The world.
 pub mod engine;
 pub mod host;
+pub mod shaper;
 // Deciding: pure.
 pub mod plan;
 pub mod steady;

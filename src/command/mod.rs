@@ -16,6 +16,7 @@ mod run;
 mod run_stack;
 mod schema;
 mod serve;
+mod shape;
 mod stack;
 mod validate;
 
@@ -46,5 +47,6 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Completions { shell } => completions::run(shell),
         Command::Guard(args) => guard::run(args).await,
         Command::Serve(args) => serve::run(args).await,
+        Command::Shape(args) => shape::run(args).await,
     }
 }

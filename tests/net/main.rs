@@ -4,3 +4,4 @@
 mod kernel;
 mod nft;
 mod pair;
+mod shaper;

@@ -11,4 +11,6 @@ mod netem;
 pub mod netlink;
 pub mod nft;
 pub mod qdisc;
+pub mod queue;
+pub mod raw;
 pub mod sockets;

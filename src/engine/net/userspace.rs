@@ -1,0 +1,130 @@
+//! The way in user space: a process of ours holds the packets that rules in the namespace hand it.
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::Path;
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::Signal;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use crate::host::net::namespace::Namespace;
+use crate::host::net::nft;
+use crate::host::process::{kill_with_variable, with_variable};
+use crate::network::{Flow, Network};
+use crate::shaper::{Statistics, layout, statistics};
+
+/// What a shaper has in its environment, so that anybody finds it who knows its tag.
+pub const VARIABLE: &str = "SQUALL_SHAPER";
+
+/// How long a shaper may take to stand, and to let go.
+const STAND: Duration = Duration::from_secs(5);
+const LET_GO: Duration = Duration::from_secs(2);
+
+/// What it takes to lay settings on a namespace.
+#[derive(Clone, Copy)]
+pub struct Ground<'a> {
+    /// Squall's own file.
+    pub program: &'a Path,
+    /// The namespace.
+    pub namespace: &'a Namespace,
+    /// What the shaper will be found by: one for each instance.
+    pub tag: &'a str,
+    /// The number of the interface on an engine's network, where it has one.
+    pub interface: &'a (dyn Fn(&str) -> Option<u32> + Sync),
+    /// Flows that somebody else treats; their packets pass here.
+    pub elsewhere: &'a (dyn Fn(&Flow) -> bool + Sync),
+}
+
+/// Has settings take effect: makes the table that stands for them, starts the shaper, then lays the rules, all at once.
+/// What was laid here before must be cleared.
+///
+/// # Errors
+/// Where the kernel or the rights do not suffice, in words for people. Nothing of it is in place then.
+pub async fn lay(ground: &Ground<'_>, network: &Network) -> io::Result<()> {
+    let laid = try_lay(ground, network).await;
+    if laid.is_err() {
+        // The first error is the one to tell.
+        let _ = clear(ground.namespace, ground.tag).await;
+    }
+    laid
+}
+
+async fn try_lay(ground: &Ground<'_>, network: &Network) -> io::Result<()> {
+    let mark = network.mark();
+    ground.namespace.run(|| nft::create(&mark))?;
+    let layout = layout(&network.flows, ground.interface, ground.elsewhere);
+    if !layout.lanes.is_empty() {
+        start(ground, network).await?;
+    }
+    ground.namespace.run(|| nft::fill(&mark, &layout.chains))
+}
+
+/// Starts a shaper. When this returns, it stands.
+async fn start(ground: &Ground<'_>, network: &Network) -> io::Result<()> {
+    let (device, number) = ground.namespace.identity()?;
+    let mut child = Command::new(ground.program)
+        .arg("shape")
+        .arg("--namespace")
+        .arg(ground.namespace.path())
+        .arg("--identity")
+        .args([device.to_string(), number.to_string()])
+        .env(VARIABLE, ground.tag)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let (Some(mut input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+        return Err(io::Error::other("a process without input and output"));
+    };
+    let said = async {
+        input.write_all(&serde_json::to_vec(network)?).await?;
+        drop(input);
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line).await?;
+        io::Result::Ok(line)
+    };
+    let line = timeout(STAND, said).await.map_err(|_| io::Error::other("the shaper does not come to stand"))??;
+    match line.trim() {
+        "ready" => Ok(()),
+        why => Err(io::Error::other(format!("the shaper cannot stand: {why}"))),
+    }
+}
+
+/// Takes everything of ours back, whoever laid it: the shaper lets go of what it holds, then the tables go. What is gone
+/// is no error.
+///
+/// # Errors
+/// Where a shaper does not end, or the kernel refuses.
+pub async fn clear(namespace: &Namespace, tag: &str) -> io::Result<()> {
+    let shapers = with_variable(VARIABLE, tag);
+    for shaper in &shapers {
+        shaper.signal(Signal::USR1)?;
+    }
+    for shaper in &shapers {
+        shaper.ended_within(LET_GO).await?;
+    }
+    kill_with_variable(VARIABLE, tag, LET_GO).await?;
+    namespace.run(nft::delete_all)
+}
+
+/// How many packets each flow has met so far, by the flow's place; and what the shaper says of itself, where it stands.
+///
+/// # Errors
+/// Where the kernel does not tell.
+pub fn counted(
+    namespace: &Namespace,
+    tag: &str,
+    network: &Network,
+) -> io::Result<(BTreeMap<usize, u64>, Option<Statistics>)> {
+    let mut flows = BTreeMap::new();
+    for counter in namespace.run(|| nft::counters(&network.mark()))? {
+        if let Some(flow) = counter.comment.strip_prefix("flow ").and_then(|number| number.parse().ok()) {
+            *flows.entry(flow).or_default() += counter.packets;
+        }
+    }
+    Ok((flows, with_variable(VARIABLE, tag).iter().find_map(|shaper| statistics(shaper.pid()))))
+}

@@ -1,10 +1,8 @@
 //! Which packets are meant, as rules: one for each combination, because matches of a rule must all fit. Pure.
 
 use super::rule::{Match, Rule, Verdict};
+use crate::host::net::bpf::WITH_PORTS;
 use crate::network::{Peer, Peers, Ports, Protocol, Traffic};
-
-/// The protocols whose headers begin with the two ports: TCP, UDP, SCTP (RFC 9260).
-const WITH_PORTS: [u8; 3] = [6, 17, 132];
 
 /// What a packet that arrives (else: that leaves) must fit to be meant: any of these, all of it. Nothing of it: none
 /// is meant. Peers must be addresses; `interface` is the number of the only one that is meant.

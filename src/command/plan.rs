@@ -2,6 +2,7 @@
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "what people see")]
 
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::process::ExitCode;
 
 use tabled::builder::Builder;
@@ -13,7 +14,7 @@ use super::run::no_verdict;
 use crate::cli;
 use crate::engine::Engine;
 use crate::exit::INVALID;
-use crate::instance::{Back, Change};
+use crate::instance::{Back, Change, Instance, Setting};
 use crate::plan::{Plan, plan};
 use crate::store::StateDir;
 use crate::target::{self, Targets};
@@ -50,7 +51,7 @@ pub(super) async fn run(args: cli::Plan, state: StateDir) -> anyhow::Result<Exit
         let all = serde_json::json!({ "seed": seed, "hit": targets.hit, "spared": targets.spared, "changes": steps, "warnings": plan.warnings });
         println!("{all:#}");
     } else {
-        show(&targets, &plan, engine.as_ref());
+        show(&targets, &plan, &fleet, engine.as_ref());
         let mut again = format!("squall run {} --seed {seed}", args.file.display());
         if let Some(stack) = &args.engine.stack {
             let _ = write!(again, " --stack {}", stack.display());
@@ -63,7 +64,7 @@ pub(super) async fn run(args: cli::Plan, state: StateDir) -> anyhow::Result<Exit
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(targets: &Targets, plan: &Plan, engine: &dyn Engine) {
+fn show(targets: &Targets, plan: &Plan, fleet: &[Instance], engine: &dyn Engine) {
     println!("Would be hit:");
     let mut rows = Builder::default();
     rows.push_record(["instance", "zone", "now", "with the fault", "undone by"]);
@@ -71,7 +72,7 @@ fn show(targets: &Targets, plan: &Plan, engine: &dyn Engine) {
         let instance = targets.hit.iter().find(|i| i.id == c.instance);
         let zone = instance.and_then(|i| i.zone.clone()).unwrap_or_else(|| "–".to_owned());
         let now = c.before.as_ref().map_or_else(|| "–".to_owned(), ToString::to_string);
-        rows.push_record([c.name.clone(), zone, now, c.to.to_string(), undo(c, engine)]);
+        rows.push_record([c.name.clone(), zone, now, by_name(&c.to, fleet), undo(c, engine)]);
     }
     table(rows);
     if !targets.spared.is_empty() {
@@ -92,6 +93,20 @@ fn show(targets: &Targets, plan: &Plan, engine: &dyn Engine) {
         println!("\nwarning: {warning}");
     }
     println!("\nNothing was touched.");
+}
+
+/// A setting in words, in which instances have their names in place of their addresses.
+fn by_name(to: &Setting, fleet: &[Instance]) -> String {
+    let name = |word: &str| {
+        let address: IpAddr = word.parse().ok()?;
+        fleet.iter().find(|i| i.addresses.iter().any(|a| a.ip == address)).map(|i| i.name.clone())
+    };
+    let text = to.to_string();
+    let words = text.split(' ').map(|word| match word.strip_suffix(',') {
+        Some(bare) => name(bare).map_or_else(|| word.to_owned(), |name| name + ","),
+        None => name(word).unwrap_or_else(|| word.to_owned()),
+    });
+    words.collect::<Vec<_>>().join(" ")
 }
 
 fn undo(c: &Change, engine: &dyn Engine) -> String {

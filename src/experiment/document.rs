@@ -163,9 +163,15 @@ fn unfilled(message: &str, node: &Node, written: &str) -> String {
     }
 }
 
-type Misfit = Option<(Vec<String>, String)>;
+/// One step down into a tree.
+enum Step {
+    Key(String),
+    Item(usize),
+}
 
-/// A node as a value; else the keys down to what does not fit, and why.
+type Misfit = Option<(Vec<Step>, String)>;
+
+/// A node as a value; else the way down to what does not fit, and why.
 fn read<T: DeserializeOwned>(node: &Node) -> Result<T, Misfit> {
     let value = node.value().ok_or(None)?;
     let mut track = serde_path_to_error::Track::new();
@@ -174,35 +180,38 @@ fn read<T: DeserializeOwned>(node: &Node) -> Result<T, Misfit> {
         let keys = track
             .path()
             .iter()
-            .map_while(|segment| match segment {
-                Segment::Map { key } => Some(Some(key.clone())),
-                Segment::Seq { .. } => None,
-                Segment::Enum { .. } | Segment::Unknown => Some(None),
+            .filter_map(|segment| match segment {
+                Segment::Map { key } => Some(Step::Key(key.clone())),
+                Segment::Seq { index } => Some(Step::Item(*index)),
+                Segment::Enum { .. } | Segment::Unknown => None,
             })
-            .flatten()
             .collect();
         Some((keys, e.to_string()))
     })
 }
 
-/// The deepest node on a path, with the path as text and the place of its key.
-fn descend<'a>(root: &'a mut Node, path: &[String]) -> (String, &'a mut Node, Range<usize>) {
-    let depth = (0..=path.len())
-        .rev()
-        .find(|n| {
-            let keys: Vec<&str> = path[..*n].iter().map(String::as_str).collect();
-            *n == 0 || root.entry(&keys).is_some_and(|e| !e.value.dropped)
-        })
-        .unwrap_or(0);
+/// The deepest node on a path, with the path's keys as text and the place of the last one.
+fn descend<'a>(root: &'a mut Node, path: &[Step]) -> (String, &'a mut Node, Range<usize>) {
     let mut key_at = root.entries().first().map_or(0..0, |e| e.key_at.clone());
+    let mut keys: Vec<&str> = Vec::new();
     let mut node = root;
-    for key in &path[..depth] {
-        let Kind::Map(entries) = &mut node.kind else { unreachable!("the path was walked just now") };
-        let Some(entry) = entries.iter_mut().find(|e| e.key == *key) else {
-            unreachable!("the path was walked just now")
+    for step in path {
+        let index = match (&node.kind, step) {
+            (Kind::Map(entries), Step::Key(key)) => entries.iter().position(|e| e.key == *key && !e.value.dropped),
+            (Kind::List(items), Step::Item(index)) => items.get(*index).filter(|i| !i.dropped).map(|_| *index),
+            _ => None,
         };
-        key_at = entry.key_at.clone();
-        node = &mut entry.value;
+        let Some(index) = index else { break };
+        node = match &mut node.kind {
+            Kind::Map(entries) => {
+                let entry = &mut entries[index];
+                key_at = entry.key_at.clone();
+                keys.extend(if let Step::Key(key) = step { Some(key.as_str()) } else { None });
+                &mut entry.value
+            }
+            Kind::List(items) => &mut items[index],
+            Kind::Scalar { .. } | Kind::Value(_) => unreachable!("nothing is inside of a scalar"),
+        };
     }
-    (path[..depth].join("."), node, key_at)
+    (keys.join("."), node, key_at)
 }

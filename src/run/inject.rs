@@ -161,6 +161,7 @@ pub(super) fn bitten(change: &Change, now: Option<&Instance>) -> Result<String, 
                 _ if now.settings.get(&Aspect::Network) != Some(&mark) => {
                     Err("its traffic is not disturbed".to_owned())
                 }
+                Some(counted) if counted.packets == 1 => Ok("a packet has met it".to_owned()),
                 Some(counted) if counted.packets > 0 => Ok(format!("{} packets have met it", counted.packets)),
                 _ => Err("no packet has met it".to_owned()),
             }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use squall::engine::{Ability, Claim, Engine, EngineError, Outcome, Tag};
 use squall::instance::{Aspect, Back, Change, Command, Instance, InstanceId, Kill, Place, Setting, Signal, Via};
+use squall::network::{Direction, Flow, Network, Shape, Traffic, Treatment};
 
 /// An engine with something in it that may be disturbed.
 #[async_trait]
@@ -52,6 +53,9 @@ pub(crate) async fn conforms(world: &mut dyn World) {
         Setting::Stopped { timeout: T },
     ] {
         is_set_and_set_back(world.engine(), &id, &disturbance).await;
+    }
+    if world.engine().can(&late(Duration::from_millis(1))) == Ability::Yes {
+        traffic_is_disturbed_and_left_alone(world.engine(), &id).await;
     }
     restarts_give_another_life(world.engine(), &id).await;
     a_freeze_ends_with_the_life(world.engine(), &id).await;
@@ -109,6 +113,45 @@ async fn is_set_and_set_back(engine: &dyn Engine, id: &InstanceId, to: &Setting)
     assert_eq!(settings(engine, id).await, before, "back from {to}");
     assert_eq!(set(engine, id, back).await, Outcome::Already, "back from {to} a second time");
     assert_eq!(settings(engine, id).await, before);
+}
+
+/// All that leaves an instance is late.
+fn late(delay: Duration) -> Setting {
+    let treatment = Treatment::Shape(Box::new(Shape { delay, ..Shape::default() }));
+    let flows = vec![Flow { traffic: Traffic::all(Direction::Egress), treatment }];
+    Setting::Network(Box::new(Network { flows, mechanism: None, seed: 1 }))
+}
+
+async fn traffic_is_disturbed_and_left_alone(engine: &dyn Engine, id: &InstanceId) {
+    let before = settings(engine, id).await;
+    let untouched = Setting::NetworkMark(None);
+    assert_eq!(before[&Aspect::Network], untouched);
+    assert_eq!(set(engine, id, &untouched).await, Outcome::Already, "there is nothing to take back");
+
+    let (to, other) = (late(Duration::from_millis(1)), late(Duration::from_millis(2)));
+    let marked = |to: &Setting| match to {
+        Setting::Network(network) => Setting::NetworkMark(Some(network.mark())),
+        other => panic!("{other}"),
+    };
+    assert_eq!(set(engine, id, &to).await, Outcome::Done);
+    let during = look(engine, id).await;
+    assert!(during.is_up(), "it runs on");
+    assert_eq!(during.settings[&Aspect::Network], marked(&to), "its mark is observed");
+    assert!(during.counted.is_some(), "what meets it is counted");
+    assert_eq!(set(engine, id, &to).await, Outcome::Already, "a second time");
+    assert_eq!(settings(engine, id).await, during.settings, "a second time changes nothing");
+
+    assert_eq!(set(engine, id, &other).await, Outcome::Done, "another one takes its place");
+    assert_eq!(settings(engine, id).await[&Aspect::Network], marked(&other));
+    assert_eq!(set(engine, id, &untouched).await, Outcome::Done);
+    assert_eq!(settings(engine, id).await, before);
+    assert_eq!(look(engine, id).await.counted, None, "nothing is counted any more");
+    assert_eq!(set(engine, id, &untouched).await, Outcome::Already, "a second time");
+
+    assert_eq!(set(engine, id, &to).await, Outcome::Done);
+    assert_eq!(set(engine, id, &Setting::Restarted { timeout: T }).await, Outcome::Done);
+    assert_eq!(settings(engine, id).await, before, "it ends with the life");
+    assert_eq!(set(engine, id, &untouched).await, Outcome::Already, "nothing is left to take back");
 }
 
 async fn restarts_give_another_life(engine: &dyn Engine, id: &InstanceId) {
@@ -227,7 +270,12 @@ async fn what_is_gone_is_gone(engine: &dyn Engine, id: &InstanceId) {
         Setting::Restarted { timeout: T },
         Setting::Paused(true),
         Setting::Paused(false),
+        Setting::NetworkMark(None),
     ] {
+        assert_eq!(set(engine, id, &to).await, Outcome::Gone, "{to}");
+    }
+    let to = late(T);
+    if engine.can(&to) == Ability::Yes {
         assert_eq!(set(engine, id, &to).await, Outcome::Gone, "{to}");
     }
 }

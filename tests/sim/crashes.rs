@@ -7,12 +7,15 @@ use squall::engine::sim::Trouble;
 
 use crate::harness::{Scenario, experiment};
 
-const FAULTS: [&str; 6] = [
+const FAULTS: [&str; 9] = [
     "{ kill: {} }",
     "{ kill: { via: host } }",
     "{ stop: { timeout: 1s } }",
     "{ pause: {} }",
     "{ restart: { timeout: 1s } }",
+    "{ latency: { delay: 20ms, jitter: 10ms } }",
+    "{ partition: { how: reject } }",
+    "{ reset: {} }",
     "{ exec: { run: [touch, x], undo: [rm, x], timeout: 2s } }",
 ];
 

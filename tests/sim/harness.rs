@@ -84,6 +84,7 @@ pub(crate) struct Scenario {
     pub(crate) disk: Disk,
     pub(crate) handle: AbortHandle,
     pub(crate) abort: Abort,
+    pub(crate) seed: u64,
     before: Vec<(InstanceId, Vec<(Aspect, Setting)>)>,
 }
 
@@ -111,9 +112,12 @@ impl Scenario {
     }
 
     pub(crate) fn on(stack: &str, experiment: Experiment) -> Self {
-        let sim = Sim::of_stack(&serde_yaml::from_str(stack).expect("the stack reads"));
+        Self::within(Sim::of_stack(&serde_yaml::from_str(stack).expect("the stack reads")), experiment)
+    }
+
+    pub(crate) fn within(sim: Arc<Sim>, experiment: Experiment) -> Self {
         let (handle, abort) = abort();
-        let mut scenario = Self { sim, experiment, disk: Disk::default(), handle, abort, before: Vec::new() };
+        let mut scenario = Self { sim, experiment, disk: Disk::default(), handle, abort, seed: 1, before: Vec::new() };
         scenario.before = scenario.settings();
         scenario
     }
@@ -139,7 +143,7 @@ impl Scenario {
             owner: "test".to_owned(),
             grace: Duration::from_secs(10),
         };
-        let task = Task { run: "r1", experiment: &self.experiment, file: "test.yaml", seed: 1 };
+        let task = Task { run: "r1", experiment: &self.experiment, file: "test.yaml", seed: self.seed };
         tokio::select! {
             biased;
             () = self.sim.crashed() => None,

@@ -5,4 +5,6 @@ mod conformance;
 mod conforms;
 mod crashes;
 mod harness;
+mod rehearsals;
 mod runs;
+mod traffic;

@@ -223,8 +223,8 @@ impl Engine for Sim {
         Ok(self.world().claims())
     }
 
-    fn by_hand(&self, change: &Change, to: &Setting) -> String {
-        format!("# nothing to do: {} would be set to `{to}` in a simulated world", change.name)
+    fn by_hand(&self, change: &Change, _: &Setting) -> String {
+        format!("# nothing: {} is simulated", change.name)
     }
 }
 

@@ -30,7 +30,8 @@ pub(super) struct World {
     marks: BTreeSet<String>,
     claims: BTreeMap<String, Claim>,
     births: u64,
-    turn: usize,
+    /// Whose turn it is to be asked, of each service.
+    turns: BTreeMap<String, usize>,
 }
 
 /// What a request to a service meets.
@@ -54,7 +55,7 @@ impl World {
             marks: BTreeSet::new(),
             claims: BTreeMap::new(),
             births: 0,
-            turn: 0,
+            turns: BTreeMap::new(),
         };
         for (at, (service, s)) in stack.services.iter().enumerate() {
             for n in 0..s.replicas {
@@ -160,7 +161,7 @@ impl World {
                         Outcome::Already
                     }
                 }
-                [verb, mark] if verb == "rm" => {
+                [verb, .., mark] if verb == "rm" => {
                     self.marks.remove(&format!("{id}: {mark}"));
                     Outcome::Done
                 }
@@ -264,9 +265,9 @@ impl World {
         if let Fate::Stopped(met, _) = self.name_found(caller, service) {
             return met;
         }
-        self.turn += 1;
         let failover = s.failover.map_or(Duration::ZERO, |f| f.0);
-        let turn = self.turn;
+        let turn = self.turns.entry(service.to_owned()).and_modify(|turn| *turn += 1).or_default();
+        let turn = *turn;
         let mut first = None;
         for k in 0..members.len() {
             let id = &members[(turn + k) % members.len()];

@@ -3,6 +3,7 @@
 //!
 //! Knows the vocabulary of network settings and the host's kernel, no engine and no run.
 
+mod dns;
 mod hold;
 mod layout;
 pub mod model;

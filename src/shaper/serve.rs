@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
+use super::dns::{self, Reaction};
 use super::hold::{Held, Hold, MOST};
 use super::layout::{Layout, OWN, Work};
 use super::model::{Fate, Model, Time};
@@ -127,7 +128,11 @@ impl Shaper {
         loop {
             let model = match self.layout.lanes.get(held.lane).map(|lane| &lane.work) {
                 Some(Work::Shape(models)) => models.get(held.met).and_then(|model| self.models.get_mut(*model)),
-                Some(Work::Names(_)) | None => None,
+                Some(Work::Names(names)) => {
+                    let reaction = held.data.as_deref().map_or(Reaction::Pass, |data| dns::react(data, names));
+                    return self.answer(&held, &reaction);
+                }
+                None => None,
             };
             let Some(model) = model else { return self.pass(&held, now) };
             let fates = model.fates(now, held.length);
@@ -146,6 +151,20 @@ impl Shaper {
             }
             self.corrupt(&mut held, fate);
         }
+    }
+
+    /// A question about a name passes, or does not.
+    fn answer(&mut self, held: &Held, reaction: &Reaction) -> io::Result<()> {
+        if *reaction == Reaction::Pass {
+            return self.decide(held, Word::Accept);
+        }
+        self.statistics.names += 1;
+        if let Reaction::Answer(packet) = reaction
+            && self.raw.send(packet).is_err()
+        {
+            self.statistics.failed += 1;
+        }
+        self.decide(held, Word::Drop)
     }
 
     /// A packet meets its fate.

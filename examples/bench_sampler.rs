@@ -102,7 +102,7 @@ async fn answer(mut stream: TcpStream, started: Instant) -> std::io::Result<()> 
 fn senses(port: u16) -> anyhow::Result<Arc<dyn Senses>> {
     let url = format!("http://127.0.0.1:{port}/");
     let check: Check = serde_json::from_value(serde_json::json!({ "http": { "url": url }, "timeout": "1s" }))?;
-    let nothing = Stack { version: 1, name: "none".to_owned(), services: IndexMap::new() };
+    let nothing = Stack { version: 1, name: "none".to_owned(), network: None, services: IndexMap::new() };
     Ok(Arc::new(Live::new([("it", &check)], Sim::of_stack(&nothing), |_| None)?))
 }
 

@@ -258,6 +258,9 @@ pub enum Stack {
         /// File for its output
         #[arg(long)]
         log: PathBuf,
+        /// Its place in the stack's own network, as JSON
+        #[arg(long)]
+        seat: Option<String>,
         /// Program and arguments
         #[arg(last = true, required = true)]
         command: Vec<String>,

@@ -17,6 +17,7 @@ use crate::engine::docker::Docker;
 use crate::engine::local::{Local, Status};
 use crate::exit;
 use crate::follow::say;
+use crate::host::net::switch::{self, Seat};
 use crate::store::StateDir;
 
 pub(super) async fn run(args: cli::Stack, state: StateDir) -> anyhow::Result<ExitCode> {
@@ -24,7 +25,7 @@ pub(super) async fn run(args: cli::Stack, state: StateDir) -> anyhow::Result<Exi
         cli::Stack::Up { file } => (Verb::Up, file),
         cli::Stack::Down { file } => (Verb::Down, file),
         cli::Stack::Status { file } => (Verb::Status, file),
-        cli::Stack::Spawn { log, command } => return spawn(&log, &command),
+        cli::Stack::Spawn { log, seat, command } => return spawn(&log, seat.as_deref(), &command),
         cli::Stack::Keep { file, demo, docker_host } => {
             return keep(file.as_deref(), demo.as_deref(), docker_host.as_deref(), &state).await;
         }
@@ -84,32 +85,46 @@ fn status(stack: &Local) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = Builder::default();
-    table.push_record(["INSTANCE", "ZONE", "STATE", "PORT", "PID", "LOG"]);
+    // Where nobody has an address of his own, there is nothing to say about it.
+    let has_addresses = all.iter().any(|status| !status.instance.addresses.is_empty());
+    let row = |mut cells: Vec<String>| {
+        if !has_addresses {
+            cells.remove(3);
+        }
+        cells
+    };
+    table.push_record(row(["INSTANCE", "ZONE", "STATE", "ADDRESS", "PORT", "PID", "LOG"].map(str::to_owned).to_vec()));
     for Status { instance, pid, port, log } in all {
         let state = match (instance.is_running(), instance.is_up()) {
             (true, true) => "running",
             (true, false) => "paused",
             (false, _) => "not running",
         };
-        table.push_record([
+        table.push_record(row(vec![
             instance.name,
             instance.zone.unwrap_or_default(),
             state.to_owned(),
+            instance.addresses.first().map(|a| a.ip.to_string()).unwrap_or_default(),
             port.map(|p| p.to_string()).unwrap_or_default(),
             pid.map(|p| p.to_string()).unwrap_or_default(),
             log.display().to_string(),
-        ]);
+        ]));
     }
     say(&table.build().with(Style::blank()).to_string());
     Ok(ExitCode::SUCCESS)
 }
 
-/// Starts one process in a session of its own and ends: so the process is nobody's child but the machine's.
-fn spawn(log: &Path, command: &[String]) -> anyhow::Result<ExitCode> {
+/// Starts one process in a session of its own, and in a network namespace of its own where it has a seat, and ends: so the
+/// process is nobody's child but the machine's, and the namespace nobody else's.
+fn spawn(log: &Path, seat: Option<&str>, command: &[String]) -> anyhow::Result<ExitCode> {
     use std::os::unix::process::CommandExt as _;
     rustix::process::setsid().context("cannot begin a session")?;
     let open = || File::options().create(true).append(true).open(log);
     let log = open().with_context(|| format!("cannot write {}", log.display()))?;
+    if let Some(seat) = seat {
+        let seat: Seat = serde_json::from_str(seat).context("the seat is wrong")?;
+        switch::join(&seat).with_context(|| format!("cannot join the stack's network as {}", seat.address))?;
+    }
     let (program, arguments) = command.split_first().context("the command is empty")?;
     let child = Command::new(program)
         .args(arguments)

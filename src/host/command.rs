@@ -7,6 +7,9 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt};
 use tokio::process::Command;
+use tokio::runtime::Handle;
+
+use super::net::namespace::Namespace;
 
 /// How much of what a command prints is kept, for each of its two outputs (bytes).
 pub const OUTPUT_LIMIT: usize = 64 * 1024;
@@ -31,16 +34,38 @@ pub struct Output {
 /// # Errors
 /// Where it cannot be started.
 pub async fn run(argv: &[String], env: &[(&str, String)], timeout: Duration) -> io::Result<Option<Output>> {
+    run_in(None, argv, env, timeout).await
+}
+
+/// The same, in a network namespace.
+///
+/// # Errors
+/// Where the namespace cannot be entered, or the program cannot be started.
+pub async fn run_in(
+    namespace: Option<&Namespace>,
+    argv: &[String],
+    env: &[(&str, String)],
+    timeout: Duration,
+) -> io::Result<Option<Output>> {
     let (program, arguments) = argv.split_first().ok_or_else(|| io::Error::other("the command is empty"))?;
-    let mut child = Command::new(program)
+    let mut command = Command::new(program);
+    command
         .args(arguments)
         .envs(env.iter().map(|(name, value)| (name, value)))
         .stdin(Stdio::null())
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
-        .kill_on_drop(true)
-        .spawn()?;
+        .kill_on_drop(true);
+    let runtime = Handle::current();
+    let mut child = match namespace {
+        None => command.spawn()?,
+        // A program is where the thread is that starts it.
+        Some(namespace) => namespace.run(|| {
+            let _inside = runtime.enter();
+            command.spawn()
+        })?,
+    };
     // While the child is not waited for, its number cannot be anybody else's.
     let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());

@@ -63,7 +63,12 @@ async fn closed_port() -> u16 {
 fn world(replicas: usize) -> Arc<dyn Engine> {
     let shop: Service =
         serde_json::from_value(serde_json::json!({ "command": ["shop"], "replicas": replicas })).unwrap();
-    Sim::of_stack(&Stack { version: 1, name: "test".into(), services: IndexMap::from([("shop".to_owned(), shop)]) })
+    Sim::of_stack(&Stack {
+        version: 1,
+        name: "test".into(),
+        network: None,
+        services: IndexMap::from([("shop".to_owned(), shop)]),
+    })
 }
 
 fn check(probe: Probe, timeout: u64) -> Check {

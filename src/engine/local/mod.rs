@@ -1,15 +1,16 @@
-//! Plain processes on this machine, started from a stack file; no root needed.
+//! Plain processes on this machine, started from a stack file; no root needed, unless the stack has a network of its own.
 //!
 //! There is no daemon: a state file per stack says which processes there are, and /proc says how they are. So any
 //! process can observe and set, and what one of them started outlives it.
 
 mod claims;
+mod private;
 mod process;
 mod records;
 mod set;
 mod up;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -18,7 +19,7 @@ use async_trait::async_trait;
 use super::shell::{quote, template};
 use super::{Ability, Claim, Description, Engine, EngineError, Kind, Outcome, Ran, Tag, here};
 use crate::host::command;
-use crate::instance::{Aspect, Change, Epoch, Instance, InstanceId, Kill, Setting};
+use crate::instance::{Address, Aspect, Change, Epoch, Instance, InstanceId, Kill, Setting, Trait};
 use process::Place;
 use records::{Record, Records};
 
@@ -91,6 +92,8 @@ impl Local {
         let stopped = main.and_then(|life| crate::host::process::stat(life.pid)).is_some_and(|stat| stat.state == 'T');
         let epoch = main.or(record.life).map(|life| format!("{}+{}", life.pid, life.started)).unwrap_or_default();
         let recipe = &record.recipe;
+        let address =
+            recipe.seat.as_ref().map(|seat| Address { network: records.stack.clone(), ip: seat.address.into() });
         let instance = Instance {
             id: InstanceId(name.to_owned()),
             name: name.to_owned(),
@@ -101,9 +104,9 @@ impl Local {
             epoch: Epoch(epoch),
             health: None,
             restarts: 0,
-            addresses: Vec::new(),
+            addresses: address.into_iter().collect(),
             counted: None,
-            traits: BTreeSet::new(),
+            traits: recipe.seat.is_none().then_some(Trait::HostNetwork).into_iter().collect(),
             settings: BTreeMap::from([
                 (Aspect::Running, Setting::Running(main.is_some())),
                 (Aspect::Paused, Setting::Paused(stopped)),
@@ -160,7 +163,8 @@ impl Engine for Local {
         let port = record.recipe.port.map(|port| ("PORT", port.to_string()));
         let own = record.recipe.environment.iter().map(|(name, value)| (name.as_str(), value.clone()));
         let env: Vec<(&str, String)> = own.chain(port).chain([("SQUALL_INSTANCE", instance.to_owned())]).collect();
-        match command::run(argv, &env, timeout).await {
+        let namespace = self.place(records, instance).namespace(record).map_err(|e| refused(e.to_string()))?;
+        match command::run_in(namespace.as_ref(), argv, &env, timeout).await {
             Ok(Some(command::Output { status, stdout, stderr })) => Ok(Ran { status, stdout, stderr }),
             Ok(None) => Err(EngineError::TimedOut {
                 attempt: format!("run `{}` in {instance}", argv.join(" ")),

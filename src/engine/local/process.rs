@@ -1,6 +1,7 @@
 //! One process of a stack: started in a session of its own, found again, ended with all its children.
 
-use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::records::{Life, Recipe, Record};
 use crate::engine::EngineError;
+use crate::host::net::namespace::Namespace;
 use crate::host::process::{self, Process};
 
 /// The variable by which the processes of an instance, children included, are found: the stack's address and the name.
@@ -62,6 +64,14 @@ impl Place<'_> {
             .map(|(life, held)| (held, life))
     }
 
+    /// The network namespace of its main process, where it has one of its own and is alive.
+    pub(super) fn namespace(&self, record: &Record) -> io::Result<Option<Namespace>> {
+        let Some((main, _)) = self.main(record).filter(|_| record.recipe.seat.is_some()) else { return Ok(None) };
+        let namespace = Namespace::of(main.pid())?;
+        // Only then was it that process's, and not a successor's.
+        Ok(main.is_alive().then_some(namespace))
+    }
+
     /// The instance's processes: the main one and its children, or what it left behind.
     pub(super) fn members(&self) -> Vec<Process> {
         process::with_variable(MARK, &self.mark())
@@ -77,14 +87,18 @@ impl Place<'_> {
 
     /// Starts it. `squall` is the program that does, by `squall stack spawn`: so it is nobody's child and outlives us.
     pub(super) async fn spawn(&self, squall: &Path, recipe: &Recipe) -> Result<Life, EngineError> {
-        if let Some(port) = recipe.port
-            && answers(port).await
+        // In a namespace of its own nobody else can.
+        if let (Some(port), None) = (recipe.port, &recipe.seat)
+            && answers(recipe, port).await
         {
             return Err(self.refused("start", &format!("something else listens on port {port} already")));
         }
+        let seat =
+            recipe.seat.as_ref().map(serde_json::to_string).transpose().map_err(|e| self.refused("start", &e))?;
         let output = tokio::process::Command::new(squall)
             .args(["stack", "spawn", "--log"])
             .arg(&recipe.log)
+            .args(seat.iter().flat_map(|seat| ["--seat", seat.as_str()]))
             .arg("--")
             .args(&recipe.command)
             .envs(&recipe.environment)
@@ -117,11 +131,17 @@ impl Place<'_> {
                 return Err(self.refused("start", &ended_at_once(&recipe.log)));
             }
             match recipe.port {
-                Some(port) if answers(port).await => return Ok(()),
+                Some(port) if answers(recipe, port).await => return Ok(()),
                 None if Instant::now() > deadline => return Ok(()),
                 Some(port) if Instant::now() > deadline => {
                     let patience = humantime::format_duration(READY);
-                    let why = format!("port {port} does not answer after {patience}; {}", tail(&recipe.log));
+                    let at = recipe.seat.as_ref().map_or_else(String::new, |seat| {
+                        format!(
+                            " of {} (does it listen there? `{{address}}` in its command stands for it)",
+                            seat.address
+                        )
+                    });
+                    let why = format!("port {port}{at} does not answer after {patience}; {}", tail(&recipe.log));
                     return Err(self.refused("start", &why));
                 }
                 _ => sleep(Duration::from_millis(10)).await,
@@ -156,12 +176,15 @@ fn hold(life: Life) -> Option<Process> {
     (process::start_ticks(life.pid) == Some(life.started) && held.is_alive()).then_some(held)
 }
 
-/// Whether something listens on a port of loopback.
-async fn answers(port: u16) -> bool {
-    let connects = |address: SocketAddr| async move {
-        matches!(timeout(Duration::from_millis(200), TcpStream::connect(address)).await, Ok(Ok(_)))
+/// Whether something listens on a port where the instance shall be reached.
+async fn answers(recipe: &Recipe, port: u16) -> bool {
+    let connects = |address: IpAddr| async move {
+        matches!(timeout(Duration::from_millis(200), TcpStream::connect((address, port))).await, Ok(Ok(_)))
     };
-    connects((Ipv4Addr::LOCALHOST, port).into()).await || connects((Ipv6Addr::LOCALHOST, port).into()).await
+    match &recipe.seat {
+        Some(seat) => connects(seat.address.into()).await,
+        None => connects(Ipv4Addr::LOCALHOST.into()).await || connects(Ipv6Addr::LOCALHOST.into()).await,
+    }
 }
 
 fn ended_at_once(log: &Path) -> String {

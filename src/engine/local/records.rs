@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use crate::engine::EngineError;
+use crate::host::net::switch::Seat;
 
 /// The file's name in the stack's directory. Its path is the engine's address.
 pub(super) const FILE: &str = "state.json";
@@ -52,6 +53,9 @@ pub(super) struct Recipe {
     pub(super) zone: Option<String>,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) port: Option<u16>,
+    /// Its place in the stack's own network, where it has one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(super) seat: Option<Seat>,
     pub(super) command: Vec<String>,
     pub(super) environment: BTreeMap<String, String>,
     /// Where it runs.

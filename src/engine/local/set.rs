@@ -6,6 +6,7 @@ use rustix::process::Signal;
 use tokio::time::{Instant, sleep};
 
 use super::Local;
+use super::private;
 use super::process::Place;
 use super::records::{self, Life, Locked, Record, Records};
 use crate::engine::{EngineError, Outcome, Tag, here};
@@ -50,7 +51,7 @@ impl Local {
         Ok(outcome)
     }
 
-    /// Starts an instance's process where it does not run. The lock is held from looking to having written it down, so
+    /// Starts an instance's process where it does not run, and its network where that is not there. The lock is held from looking to having written it down, so
     /// that two who do this at once start one process.
     pub(super) async fn launch(&self, name: &str) -> Result<Option<(Records, Life, Outcome)>, EngineError> {
         let Some(locked) = Locked::take(&self.dir).await? else { return Ok(None) };
@@ -65,6 +66,9 @@ impl Local {
             (life, Outcome::Already)
         } else {
             place.sweep().await?;
+            if let Some(seat) = &recipe.seat {
+                private::make(seat)?;
+            }
             // Written down before it is done: whoever finds this looks for a process that nobody has recorded.
             records.processes[name].starting = true;
             locked.write(&records)?;

@@ -10,10 +10,10 @@ use rustix::process::Signal;
 use tokio::time::Instant;
 
 use super::records::{FILE, Locked, Recipe, Record, Records};
-use super::{Local, here};
+use super::{Local, here, private};
 use crate::engine::{EngineError, Outcome};
 use crate::experiment::{quantity, read};
-use crate::stack::{Replica, Stack};
+use crate::stack::{Replica, Stack, Subnet};
 use crate::store::StateDir;
 
 /// How long processes have to end by themselves before they are killed.
@@ -24,6 +24,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 pub(super) struct Wanted {
     name: String,
     file: PathBuf,
+    subnet: Option<Subnet>,
     replicas: Vec<Replica>,
 }
 
@@ -46,7 +47,8 @@ impl Local {
         let file = std::path::absolute(file).with_context(|| format!("cannot find {}", file.display()))?;
         let replicas = stack.replicas().map_err(|why| anyhow!("{} is wrong: {why}", file.display()))?;
         let address = state.root().join("stacks").join(&stack.name).join(FILE);
-        Ok(Self { wanted: Some(Wanted { name: stack.name.clone(), file, replicas }), ..Self::at(address)? })
+        let wanted = Wanted { name: stack.name.clone(), file, subnet: stack.network, replicas };
+        Ok(Self { wanted: Some(wanted), ..Self::at(address)? })
     }
 
     /// Starts what is missing, ends what the file does not know (any more), and waits until every port answers.
@@ -69,11 +71,14 @@ impl Local {
 
     /// Makes the state say what the file says; processes that it says nothing about, or something else, are ended.
     async fn write_down(&self, wanted: &Wanted) -> anyhow::Result<()> {
-        let mut processes = IndexMap::new();
+        let mut processes: IndexMap<String, Record> = IndexMap::new();
         for replica in &wanted.replicas {
             let recipe = self.recipe(wanted, replica).with_context(|| format!("cannot start {}", replica.name))?;
             processes.insert(replica.name.clone(), Record { recipe, life: None, starting: false });
         }
+        // Before anything is touched.
+        let seat = processes.values().find_map(|record| record.recipe.seat.as_ref());
+        seat.map_or(Ok(()), private::check)?;
         let locked = Locked::make(&self.dir).await?;
         let before = locked.read()?.map(|records| records.processes).unwrap_or_default();
         let records = Records { stack: wanted.name.clone(), file: wanted.file.clone(), processes: IndexMap::new() };
@@ -83,7 +88,11 @@ impl Local {
                 _ => self.place(&records, &name).sweep().await?,
             }
         }
+        let seats = processes.values().any(|record| record.recipe.seat.is_some());
         locked.write(&Records { processes, ..records })?;
+        if !seats {
+            private::remove(&self.address)?;
+        }
         Ok(())
     }
 
@@ -140,6 +149,7 @@ impl Local {
             zone: replica.zone.clone(),
             labels: replica.labels.clone().into_iter().collect(),
             port: replica.port,
+            seat: wanted.subnet.and_then(|subnet| private::seat(&self.address, subnet, replica)),
             command,
             environment: environment.collect::<anyhow::Result<_>>()?,
             log: self.dir.join(format!("{}.log", replica.name)),
@@ -152,8 +162,13 @@ impl Local {
     /// # Errors
     /// Where a process does not end, or the state cannot be read.
     pub async fn down(&self) -> Result<usize, EngineError> {
-        let Some(locked) = Locked::take(&self.dir).await? else { return Ok(0) };
+        let Some(locked) = Locked::take(&self.dir).await? else {
+            // Its directory may have been removed by hand.
+            private::remove(&self.address)?;
+            return Ok(0);
+        };
         let Some(records) = locked.read()? else {
+            private::remove(&self.address)?;
             locked.remove()?;
             return Ok(0);
         };
@@ -177,6 +192,7 @@ impl Local {
             self.place(&records, name).sweep().await?;
         }
         let ended = mains.len();
+        private::remove(&self.address)?;
         locked.remove()?;
         Ok(ended)
     }

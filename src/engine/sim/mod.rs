@@ -83,7 +83,12 @@ impl Sim {
     /// A world with nothing in it.
     #[must_use]
     pub fn nowhere() -> Arc<Self> {
-        Self::of_stack(&Stack { version: 1, name: "nowhere".to_owned(), services: indexmap::IndexMap::new() })
+        Self::of_stack(&Stack {
+            version: 1,
+            name: "nowhere".to_owned(),
+            network: None,
+            services: indexmap::IndexMap::new(),
+        })
     }
 
     /// A plausible world for an experiment without a stack: three instances of the target's service in three zones.

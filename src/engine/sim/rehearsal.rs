@@ -39,7 +39,7 @@ pub(super) fn stack_for(x: &Experiment) -> Stack {
     } else {
         services.insert(name, target);
     }
-    Stack { version: 1, name: "rehearsal".to_owned(), services }
+    Stack { version: 1, name: "rehearsal".to_owned(), network: None, services }
 }
 
 fn service() -> Service {

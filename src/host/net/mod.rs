@@ -14,3 +14,4 @@ pub mod qdisc;
 pub mod queue;
 pub mod raw;
 pub mod sockets;
+pub mod switch;

@@ -7,7 +7,7 @@ use std::os::fd::{AsFd as _, AsRawFd as _};
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
-use rustix::thread::{LinkNameSpaceType, move_into_link_name_space};
+use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
 /// A network namespace. It lives on as long as this does, even when its last process ends.
 #[derive(Debug)]
@@ -45,6 +45,23 @@ impl Namespace {
     #[must_use]
     pub fn path(&self) -> PathBuf {
         format!("/proc/{}/fd/{}", std::process::id(), self.file.as_raw_fd()).into()
+    }
+
+    /// A new, empty one, which is gone when this is dropped. To try things out in.
+    ///
+    /// # Errors
+    /// Where this user may not (it takes `CAP_SYS_ADMIN`).
+    #[expect(unsafe_code, reason = "a thread is about to leave what it shares with others")]
+    pub fn new() -> io::Result<Self> {
+        std::thread::scope(|scope| {
+            let inside = std::thread::Builder::new().name("namespace".to_owned()).spawn_scoped(scope, || {
+                // SAFETY: a network namespace is not memory or descriptors; only this thread leaves the old one, and it
+                // ends at once.
+                unsafe { rustix::thread::unshare_unsafe(UnshareFlags::NEWNET) }?;
+                Self::own()
+            })?;
+            inside.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+        })
     }
 
     /// What tells it from every other namespace that exists now. Another one may have it later.

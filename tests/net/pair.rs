@@ -54,6 +54,8 @@ impl Pair {
             told(at, "ip link set lo up");
             told(at, &format!("ip address add {address}/24 dev wire"));
             told(at, &format!("ip address add {address6}/64 dev wire nodad"));
+            // No address that comes and settles by itself, in the middle of a comparison.
+            told(at, "ip link set wire addrgenmode none");
             told(at, "ip link set wire up");
         }
         pair

@@ -1,12 +1,14 @@
 //! The sim's world: instances, what is on its way to them, and what their callers would see. No I/O, no waiting.
 
+mod request;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use indexmap::IndexMap;
 use tokio::time::Instant;
 
-use super::traffic::{Crossing, Disturbed, Fate};
+use super::traffic::Disturbed;
 use super::{Meddling, Outcome};
 use crate::engine::Claim;
 use crate::instance::{Address, Aspect, Counted, Epoch, Instance, InstanceId, Setting, Trait, Via};
@@ -251,85 +253,6 @@ impl World {
             _ => false,
         };
         self.services.iter().find(|(_, s)| here(s)).or_else(|| self.services.first()).map(|(name, _)| name.clone())
-    }
-
-    /// What a request to a service meets: its instances take turns, callers notice one that does not answer after
-    /// `failover` and ask the next, and it cannot answer without the services that it needs. Nobody: the customer.
-    pub(super) fn request(&mut self, caller: Option<&InstanceId>, service: &str, now: Instant) -> Met {
-        let Some(s) = self.services.get(service).cloned() else { return Met::Refused };
-        let members: Vec<InstanceId> =
-            self.instances.values().filter(|i| i.service == service).map(|i| i.id.clone()).collect();
-        if members.is_empty() {
-            return Met::Refused;
-        }
-        if let Fate::Stopped(met, _) = self.name_found(caller, service) {
-            return met;
-        }
-        let failover = s.failover.map_or(Duration::ZERO, |f| f.0);
-        let turn = self.turns.entry(service.to_owned()).and_modify(|turn| *turn += 1).or_default();
-        let turn = *turn;
-        let mut first = None;
-        for k in 0..members.len() {
-            let id = &members[(turn + k) % members.len()];
-            let port = s.port.unwrap_or_default();
-            let fate = match self.silent.get(id) {
-                Some(since) => Fate::Stopped(self.met(id), *since),
-                None => self.travels(caller, id, port, now),
-            };
-            let met = match fate {
-                Fate::Stopped(met, since) if now.saturating_duration_since(since) < failover => return met,
-                Fate::Stopped(met, _) => met,
-                Fate::Passes(late) => match self.needs(id, &s.needs, now) {
-                    Met::Answer(later) => return Met::Answer(late + later),
-                    met => met,
-                },
-            };
-            first.get_or_insert(met);
-        }
-        first.unwrap_or(Met::Refused)
-    }
-
-    /// What an instance meets that asks all services it cannot answer without.
-    fn needs(&mut self, id: &InstanceId, services: &[String], now: Instant) -> Met {
-        let mut late = Duration::ZERO;
-        for service in services {
-            match self.request(Some(id), service, now) {
-                Met::Answer(more) => late += more,
-                met => return met,
-            }
-        }
-        Met::Answer(late)
-    }
-
-    /// Whether the caller finds the address of a service.
-    fn name_found(&mut self, caller: Option<&InstanceId>, service: &str) -> Fate {
-        match caller.and_then(|id| Some((self.disturbed.get(id)?, self.instances.get_mut(id)?))) {
-            Some((disturbed, i)) => disturbed.asks_for(service, i.counted.get_or_insert_default()),
-            None => Fate::Passes(Duration::ZERO),
-        }
-    }
-
-    /// A question and its answer on their way between two instances, through whatever disturbs the traffic of either.
-    fn travels(&mut self, caller: Option<&InstanceId>, to: &InstanceId, port: u16, now: Instant) -> Fate {
-        let other =
-            |id: Option<&InstanceId>| id.and_then(|id| self.instances.get(id)).unwrap_or(&self.customer).clone();
-        let (asking, asked) = (other(caller), other(Some(to)));
-        let mut late = Duration::ZERO;
-        for (asks, arrives) in [(true, false), (false, true), (false, false), (true, true)] {
-            let (here, peer) = if asks { (&asking, &asked) } else { (&asked, &asking) };
-            let Some(disturbed) = self.disturbed.get_mut(&here.id) else { continue };
-            let Some(i) = self.instances.get_mut(&here.id) else { continue };
-            let packet = Crossing { arrives, asks, port, peer };
-            match disturbed.meets(&packet, now, i.counted.get_or_insert_default()) {
-                Fate::Passes(more) => late += more,
-                stopped @ Fate::Stopped(..) => return stopped,
-            }
-        }
-        Fate::Passes(late)
-    }
-
-    fn met(&self, id: &InstanceId) -> Met {
-        if self.instances.get(id).is_some_and(Instance::is_running) { Met::Silence } else { Met::Refused }
     }
 }
 

@@ -9,8 +9,8 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use squall::engine::local::Local;
-use squall::engine::{Engine as _, Outcome, Tag};
-use squall::instance::{self, Change, Instance, InstanceId, Kill, Place, Setting, Signal, Via};
+use squall::engine::{Ability, Engine as _, Outcome, Tag};
+use squall::instance::{self, Change, Instance, InstanceId, Kill, Place, Setting, Signal, Trait, Via};
 use squall::store::StateDir;
 
 use crate::harness::Squall;
@@ -364,4 +364,18 @@ fn a_keeper_takes_the_stack_away_when_its_master_is_gone() {
     drop(keeper.stdin.take());
     assert!(keeper.wait().unwrap().success());
     assert_eq!(pids(&world), [] as [i32; 0]);
+}
+
+#[tokio::test]
+async fn traffic_that_is_everybodys_is_not_disturbed() {
+    let world = World::new("  idle: { command: [sleep, '78'] }");
+    let engine = world.engine();
+    let everything = serde_json::from_str(r#"{"direction":"both"}"#).unwrap();
+    let reset = Setting::ConnectionsReset(Box::new(everything));
+    for _ in 0..2 {
+        let Ability::No(why) = engine.can(&reset) else { panic!("it would hit this machine") };
+        assert!(why.contains("`network: 10.213.7.0/24` in its file"), "{why}");
+        engine.up().await.unwrap();
+    }
+    assert!(look(&engine, "idle-1").await.traits.contains(&Trait::HostNetwork));
 }

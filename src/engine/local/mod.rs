@@ -83,6 +83,14 @@ impl Local {
         Ok(records.processes.iter().map(|(name, record)| self.observe_one(&records, name, record)).collect())
     }
 
+    /// Whether the stack has a network of its own: as it is up, else as its file says.
+    fn is_private(&self) -> bool {
+        match records::read(&self.dir) {
+            Ok(Some(records)) => records.processes.values().any(|record| record.recipe.seat.is_some()),
+            _ => self.wanted.as_ref().is_some_and(up::Wanted::is_private),
+        }
+    }
+
     fn place<'a>(&'a self, records: &'a Records, name: &'a str) -> Place<'a> {
         Place { address: &self.address, stack: &records.stack, name }
     }
@@ -117,6 +125,8 @@ impl Local {
 }
 
 const NOT_YET: &str = "this engine cannot disturb traffic yet";
+const SHARED: &str = "the processes of this stack share the network of this machine, where everything would be hit: give the \
+                      stack a network of its own, by `network: 10.213.7.0/24` in its file, which takes root";
 
 #[async_trait]
 impl Engine for Local {
@@ -145,6 +155,7 @@ impl Engine for Local {
 
     fn can(&self, to: &Setting) -> Ability {
         match to {
+            Setting::Network(_) | Setting::ConnectionsReset(_) if !self.is_private() => Ability::No(SHARED.to_owned()),
             Setting::Network(_) | Setting::ConnectionsReset(_) => Ability::No(NOT_YET.to_owned()),
             _ => Ability::Yes,
         }

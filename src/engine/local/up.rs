@@ -28,6 +28,12 @@ pub(super) struct Wanted {
     replicas: Vec<Replica>,
 }
 
+impl Wanted {
+    pub(super) fn is_private(&self) -> bool {
+        self.subnet.is_some()
+    }
+}
+
 impl Local {
     /// The stack of a stack file, up or not.
     ///

@@ -12,7 +12,9 @@ use std::time::Duration;
 
 use anyhow::{Context, bail, ensure};
 use bollard::models::{ContainerCreateBody, HostConfig, RestartPolicy, RestartPolicyNameEnum};
-use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions};
+use bollard::query_parameters::{
+    CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder, StartContainerOptions,
+};
 use clap::Parser;
 use rand::rngs::ChaCha12Rng;
 use rand::seq::IndexedRandom;
@@ -27,9 +29,19 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
 /// The subcommands that this program passes on to Squall itself: it is its own runner, guard and victim.
-const SQUALL: [&str; 4] = ["run", "guard", "recover", "serve"];
+const SQUALL: [&str; 5] = ["run", "guard", "recover", "serve", "shape"];
 
 const FAULTS: [&str; 4] = ["kill: { via: engine }", "kill: { via: host }", "stop: { timeout: 1s }", "pause: {}"];
+
+/// Disturbances of traffic, by every means there is: the kernel's queues, rules, and a process that holds packets.
+const NETWORK: [&str; 6] = [
+    "latency: { delay: 50ms, mechanism: userspace }",
+    "shape: { delay: 20ms, loss: { percent: 5% }, direction: both }",
+    "bandwidth: { rate: 1mbit }",
+    "partition: {}",
+    "blackhole: { port: 80, how: reject }",
+    "dns: { answer: nxdomain }",
+];
 
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -39,6 +51,9 @@ struct Arguments {
     /// Repeats the random choices of an earlier storm.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// Disturbs traffic, and nothing else.
+    #[arg(long)]
+    network: bool,
 }
 
 /// Who is hurt in a round.
@@ -90,10 +105,12 @@ async fn storm(arguments: &Arguments) -> anyhow::Result<()> {
 async fn blow(field: &Field, arguments: &Arguments) -> anyhow::Result<()> {
     let mut rng = ChaCha12Rng::seed_from_u64(arguments.seed);
     let before = field.settings().await?;
+    let namespaces = field.namespaces().await?;
+    let faults = if arguments.network { NETWORK.to_vec() } else { [FAULTS.as_slice(), &NETWORK].concat() };
     let mut figures: BTreeMap<Casualty, Vec<Duration>> = BTreeMap::new();
     let mut in_place = 0;
     for round in 0..arguments.rounds {
-        let fault = FAULTS.choose(&mut rng).context("no fault")?;
+        let fault = faults.choose(&mut rng).context("no fault")?;
         let casualty = *Casualty::ALL.choose(&mut rng).context("no casualty")?;
         let moment = Duration::from_millis(rng.random_range(0..2200));
         let dir = field.dir.join(format!("round-{round}"));
@@ -103,6 +120,11 @@ async fn blow(field: &Field, arguments: &Arguments) -> anyhow::Result<()> {
         figures.entry(casualty).or_default().push(took);
         let after = field.settings().await?;
         ensure!(after == before, "{what}: settings are not as before\n  before {before:?}\n  after  {after:?}");
+        let after = field.namespaces().await?;
+        ensure!(
+            after == namespaces,
+            "{what}: a namespace is not as before\n  before {namespaces:?}\n  after  {after:?}"
+        );
         ensure!(field.docker.claims().await?.iter().all(|c| c.service != field.service), "{what}: a marker was left");
         if (round + 1) % 10 == 0 {
             eprintln!("{} of {} rounds, all restored", round + 1, arguments.rounds);
@@ -170,7 +192,11 @@ async fn disturb(
     }
     let end = Instant::now() + Duration::from_mins(1);
     while recover::needs_recovery(&journal) || journal::is_locked(&journal) {
-        ensure!(Instant::now() < end, "nobody finished {}", journal.display());
+        if Instant::now() >= end {
+            let text = std::fs::read_to_string(&journal).unwrap_or_default();
+            let last: Vec<&str> = text.lines().rev().take(12).collect();
+            bail!("nobody finished {}; its end, last line first:\n{}", journal.display(), last.join("\n"));
+        }
         sleep(Duration::from_millis(5)).await;
     }
     Ok((from.elapsed(), was_on))
@@ -219,7 +245,6 @@ impl Field {
             cmd: Some(["serve", "store", "--listen", "127.0.0.1:8080"].map(str::to_owned).to_vec()),
             labels: Some([("squall.service".to_owned(), self.service.clone())].into()),
             host_config: Some(HostConfig {
-                network_mode: Some("none".to_owned()),
                 restart_policy: Some(RestartPolicy { name: Some(policy), maximum_retry_count: None }),
                 ..HostConfig::default()
             }),
@@ -236,6 +261,29 @@ impl Field {
     async fn settings(&self) -> anyhow::Result<BTreeMap<String, BTreeMap<Aspect, Setting>>> {
         let fleet = self.docker.observe().await?;
         Ok(fleet.into_iter().filter(|i| i.service == self.service).map(|i| (i.name, i.settings)).collect())
+    }
+
+    /// What lies on the traffic of every container, as the tools that people use tell it: queues, filters, rules and links.
+    async fn namespaces(&self) -> anyhow::Result<Vec<String>> {
+        let mut namespaces = Vec::new();
+        for name in &self.containers {
+            let found = self.api.inspect_container(name, None::<InspectContainerOptions>).await?;
+            let pid = found.state.and_then(|s| s.pid).context("no PID")?.to_string();
+            let mut text = String::new();
+            for words in
+                ["tc qdisc", "tc filter show dev eth0 egress", "tc filter show dev eth0 ingress", "nft list ruleset"]
+            {
+                let output = Command::new("nsenter").args(["-t", &pid, "-n"]).args(words.split(' ')).output().await?;
+                text += &String::from_utf8_lossy(&output.stdout);
+            }
+            let output = Command::new("nsenter").args(["-t", &pid, "-n", "ip", "-o", "link"]).output().await?;
+            // Numbers and addresses of interfaces are others in another life.
+            let links = String::from_utf8_lossy(&output.stdout).into_owned();
+            let name = |line: &str| line.split([':', '@']).nth(1).unwrap_or_default().trim().to_owned();
+            text += &links.lines().map(name).collect::<Vec<_>>().join(" ");
+            namespaces.push(text);
+        }
+        Ok(namespaces)
     }
 
     fn squall(dir: &Path) -> Command {

@@ -334,4 +334,10 @@ pub struct Shape {
     /// What tells this namespace from others: the file's device and number
     #[arg(long, num_args = 2)]
     pub identity: Vec<u64>,
+    /// A process in the namespace, with whose end this one's work ends
+    #[arg(long)]
+    pub holder: u32,
+    /// What the table stands for with which this one's work ends
+    #[arg(long)]
+    pub mark: String,
 }

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use crate::engine::{Description, Outcome};
 use crate::exit::Verdict;
 use crate::experiment::Experiment;
-use crate::instance::{Change, Instance};
+use crate::instance::{Change, Counted, Instance};
 
 /// The format of the journal, in its first event. A newer program reads every older one.
 pub const FORMAT: u32 = 1;
@@ -125,6 +125,13 @@ pub enum Event {
         proven: bool,
         /// What was observed.
         proof: String,
+    },
+    /// What has met a disturbance of traffic, read right before it is taken back.
+    Measured {
+        /// The change's number.
+        n: usize,
+        /// The kernel's counters, and ours.
+        counted: Counted,
     },
     /// Something happened to an instance that this run did not do.
     Noticed {

@@ -108,6 +108,26 @@ pub struct Counted {
     pub packets: u64,
     /// Of these, packets that did not get through.
     pub dropped: u64,
+    /// How long those that were delayed were held, the median (µs), where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_us: Option<u64>,
+}
+
+impl fmt::Display for Counted {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.packets {
+            1 => f.write_str("a packet has met it")?,
+            n => write!(f, "{n} packets have met it")?,
+        }
+        if self.dropped > 0 {
+            let share = self.dropped as f64 / self.packets.max(self.dropped) as f64;
+            write!(f, ", {} of them ({:.1} %) did not get through", self.dropped, share * 100.0)?;
+        }
+        if let Some(us) = self.held_us {
+            write!(f, ", held for {:.1} ms in the median", us as f64 / 1000.0)?;
+        }
+        Ok(())
+    }
 }
 
 /// What an instance's own health check says.

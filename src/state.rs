@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use crate::engine::Outcome;
 use crate::event::{Actor, Event, GuardKind, Judged, Phase, Reason, Spared, Stamped, Standing, Started, Window};
 use crate::exit::Verdict;
-use crate::instance::{Back, Change, Instance};
+use crate::instance::{Back, Change, Counted, Instance};
 
 /// What is known of a run.
 #[derive(Debug, Clone, Default)]
@@ -110,6 +110,8 @@ pub struct ChangeState {
     pub inject_error: Option<String>,
     /// Whether its effect is proven, and how.
     pub bite: Option<(Timestamp, bool, String)>,
+    /// What has met it, where it disturbs traffic.
+    pub measured: Option<Counted>,
     /// When it was about to be taken back.
     pub reverting: Option<Timestamp>,
     /// When it was taken back, what came of it, by whom, and how long that took.
@@ -218,6 +220,9 @@ impl RunState {
             Event::Bite { n, proven, proof } => {
                 self.change(*n).map_err(|w| illegal(&w))?.bite = Some((at, *proven, proof.clone()));
             }
+            Event::Measured { n, counted } => {
+                self.change(*n).map_err(|w| illegal(&w))?.measured = Some(*counted);
+            }
             Event::Noticed { instance, what } => self.noticed.push((at, instance.clone(), what.clone())),
             Event::Stopping { why, text } => {
                 self.stopping.get_or_insert((at, *why, text.clone()));
@@ -264,6 +269,7 @@ impl RunState {
                 injected: None,
                 inject_error: None,
                 bite: None,
+                measured: None,
                 reverting: None,
                 reverted: None,
                 revert_errors: Vec::new(),

@@ -1,13 +1,15 @@
 //! `squall shape`: a process that holds the packets of a network namespace, for as long as its table is there.
 //!
 //! Whoever starts it hands it the settings and waits for `ready`. It outlives them: what it does ends when it is told to
-//! let go (SIGUSR1), when the table that stands for its settings is gone, or when it is killed. Then packets pass.
+//! let go (SIGUSR1), when the table that stands for its settings is gone, when the process ends whose packets they are, or
+//! when it is killed. Then packets pass.
 #![expect(clippy::print_stdout, reason = "whoever starts it hears it")]
 
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
 use std::process::ExitCode;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use rustix::event::{EventfdFlags, eventfd};
@@ -17,6 +19,7 @@ use tokio::sync::mpsc;
 use crate::cli;
 use crate::exit;
 use crate::host::net::namespace::Namespace;
+use crate::host::process::Process;
 use crate::network::Network;
 use crate::shaper::{Layout, Shaper, layout};
 
@@ -27,6 +30,8 @@ pub(super) async fn run(args: cli::Shape) -> anyhow::Result<ExitCode> {
         [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal).into_iter().collect();
     let mut told = signal(SignalKind::user_defined1()).context("cannot listen for its end")?;
     let end = Arc::new(eventfd(0, EventfdFlags::CLOEXEC).context("cannot be told of its end")?);
+    let holder = Process::open(args.holder).context("cannot hold the process whose packets these are")?;
+    let holder = holder.context("the process whose packets these are has ended")?;
     let (say, mut said) = mpsc::unbounded_channel();
     let thread = std::thread::Builder::new().name("shaper".to_owned()).spawn({
         let end = Arc::clone(&end);
@@ -44,7 +49,7 @@ pub(super) async fn run(args: cli::Shape) -> anyhow::Result<ExitCode> {
     }
     let result = tokio::select! {
         result = said.recv() => result,
-        _ = told.recv() => {
+        () = async { tokio::select! { _ = told.recv() => {}, () = ended(&holder) => {} } } => {
             rustix::io::write(&*end, &1_u64.to_ne_bytes()).context("cannot tell of the end")?;
             said.recv().await
         }
@@ -52,6 +57,12 @@ pub(super) async fn run(args: cli::Shape) -> anyhow::Result<ExitCode> {
     drop(thread.join());
     result.unwrap_or(Ok(()))?;
     Ok(ExitCode::SUCCESS)
+}
+
+/// Waits for the end of a process.
+async fn ended(process: &Process) {
+    // A wait that fails says nothing about the process.
+    while !matches!(process.ended_within(Duration::from_hours(1)).await, Ok(true) | Err(_)) {}
 }
 
 /// Shapes until its end, on a thread that does nothing else.
@@ -66,7 +77,7 @@ fn shape(args: &cli::Shape, end: &OwnedFd, ready: impl FnOnce()) -> anyhow::Resu
     let mut shaper =
         Shaper::new(queues(&network), network.seed).context("cannot bind the queues (NFQUEUE) in the namespace")?;
     ready();
-    shaper.serve(&network.mark(), end).context("cannot go on")
+    shaper.serve(&args.mark, end).context("cannot go on")
 }
 
 /// All queues that the rules may name. Which interfaces these are for, and whether somebody else has a flow, is for

@@ -34,6 +34,12 @@ pub trait Engine: Send + Sync {
     /// Everything that it creates is named after `tag`.
     async fn set(&self, tag: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError>;
 
+    /// Sends a packet of our own the way of those that a disturbance of traffic is about, where that can be done: the proof
+    /// that it bites where nobody else sends any.
+    async fn knock(&self, _id: &InstanceId, _to: &Setting) -> Result<(), EngineError> {
+        Ok(())
+    }
+
     /// Whether it can make such a setting so, asked for the whole plan before anything is touched.
     fn can(&self, to: &Setting) -> Ability;
 

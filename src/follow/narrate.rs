@@ -135,6 +135,9 @@ pub(super) fn narrate(state: &RunState, stamped: &Stamped) -> Vec<Line> {
             let what = if *proven { "" } else { "no effect: " };
             Line::judged(*proven, "bite", format!("{}: {what}{proof}", c.change.name))
         }),
+        Event::Measured { n, counted } => {
+            about(n, &|c| Line::info("measured", format!("{}: {counted}", c.change.name)))
+        }
         Event::Noticed { instance, what } => vec![Line::warn("noticed", format!("{instance}: {what}"))],
         Event::Stopping { text, .. } => vec![Line::warn("stopping", text)],
         Event::Reverted { n, outcome, by, .. } => about(n, &|c| reverted(c, *outcome, *by)),

@@ -1,6 +1,7 @@
 //! Runs that never were, for the tests of the reports: each folded from synthetic events as a journal would hold them.
 
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -9,7 +10,8 @@ use crate::event::{Actor, Event, FORMAT, GuardKind, Judged, Latency, Phase, Reas
 use crate::event::{Started, Window};
 use crate::exit::Verdict;
 use crate::experiment::Experiment;
-use crate::instance::{Aspect, Back, Change, Epoch, Instance, InstanceId, Kill, Setting, Signal, Via};
+use crate::instance::{Aspect, Back, Change, Counted, Epoch, Instance, InstanceId, Kill, Setting, Signal, Via};
+use crate::network::{Direction, Flow, Mechanism, Network, Ports, Shape, Traffic, Treatment};
 use crate::state::RunState;
 
 /// Every fixture with its name.
@@ -17,6 +19,7 @@ pub(super) fn all() -> Vec<(&'static str, RunState)> {
     vec![
         ("held", held()),
         ("broken", broken()),
+        ("late", late()),
         ("no-verdict", no_verdict()),
         ("left-behind", left_behind()),
         ("by-guard", by_guard()),
@@ -370,6 +373,32 @@ pub(super) fn held() -> RunState {
     let checks = [("checkout".to_owned(), Some(1240)), ("shops-running".to_owned(), Some(310))].into();
     s.at(33_940, Event::Recovery { rto_ms: Some(1240), checks });
     s.finish(33_941, Reason::HypothesisHeld, "every expectation held, and steady state was back after 1.24 s")
+}
+
+/// The packets of one shop are late; cut short, since only its change is of interest.
+pub(super) fn late() -> RunState {
+    let mut s = Script::new(KILL_ONE, "20261120-101500-late-shop-31c4", 7);
+    shop_baseline(&mut s);
+    let shape = Shape { delay: Duration::from_millis(200), ..Shape::default() };
+    let traffic = Traffic { remote_ports: vec![Ports { first: 5432, last: 5432 }], ..Traffic::all(Direction::Egress) };
+    let flows = vec![Flow { traffic, treatment: Treatment::Shape(Box::new(shape)) }];
+    let network = Network { flows, mechanism: Some(Mechanism::Userspace), seed: 7 };
+    let change = Change {
+        before: Some(Setting::NetworkMark(None)),
+        to: Setting::Network(Box::new(network)),
+        back: Back::To(Setting::NetworkMark(None)),
+        ..kill(0, "shop-2")
+    };
+    s.plan(6110, vec![instance("shop-2", "shop", "b")], shops(), vec![change]);
+    s.phase(6130, Phase::During);
+    s.inject(6131, 0, 4, "12 packets have met it");
+    s.sample("checkout", Phase::During, (6140, 9140), 50, 212.0, &[]);
+    s.at(9150, Event::Stopping { why: Reason::Interrupted, text: "interrupted".to_owned() });
+    s.phase(9151, Phase::Revert);
+    s.at(9152, Event::Measured { n: 0, counted: Counted { packets: 1804, dropped: 3, held_us: Some(200_300) } });
+    s.revert(9153, 0, 3, Actor::Runner);
+    s.at(9160, Event::Restored { instance: "shop-2".to_owned(), differences: Vec::new() });
+    s.finish(9161, Reason::Interrupted, "interrupted")
 }
 
 /// The store is frozen; the gateway has no answer to that, and the run is aborted.

@@ -183,6 +183,7 @@ struct ChangeOut<'a> {
     injected: Option<DoneOut>,
     inject_error: Option<&'a str>,
     bite: Option<BiteOut<'a>>,
+    measured: Option<MeasuredOut>,
     reverted: Option<RevertedOut>,
     revert_errors: &'a [String],
     by_hand: Option<&'a str>,
@@ -194,6 +195,14 @@ struct DoneOut {
     at: Timestamp,
     outcome: Outcome,
     took_us: u64,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct MeasuredOut {
+    packets: u64,
+    dropped: u64,
+    held_us: Option<u64>,
 }
 
 #[derive(Serialize)]
@@ -406,6 +415,11 @@ impl<'a> ChangeOut<'a> {
             injected: state.injected.map(|(at, outcome, took)| DoneOut { at, outcome, took_us: micros(took) }),
             inject_error: state.inject_error.as_deref(),
             bite: state.bite.as_ref().map(|(at, proven, proof)| BiteOut { at: *at, proven: *proven, proof }),
+            measured: state.measured.map(|c| MeasuredOut {
+                packets: c.packets,
+                dropped: c.dropped,
+                held_us: c.held_us,
+            }),
             reverted: state.reverted.map(|(at, outcome, by, took)| RevertedOut {
                 at,
                 outcome,

@@ -140,7 +140,7 @@ fn victims(out: &mut String, state: &RunState) -> std::fmt::Result {
     writeln!(out, "| Hit | Change | Bite | Taken back | Undo |\n|---|---|---|---|---|")?;
     for change in state.changes.iter().take(SHOWN) {
         let bite = match &change.bite {
-            Some((_, true, proof)) => format!("proven: {proof}"),
+            Some((_, true, proof)) => format!("proven: {}", change.measured.map_or(proof.clone(), |c| c.to_string())),
             Some((_, false, proof)) => format!("none: {proof}"),
             None => "not proven".to_owned(),
         };

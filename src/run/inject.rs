@@ -16,6 +16,9 @@ use crate::target;
 /// How long the proof of a bite is awaited beyond the change's own time.
 const PROOF: Duration = Duration::from_secs(2);
 
+/// How long nobody sends a packet before we send one.
+const SILENCE: Duration = Duration::from_millis(500);
+
 /// How often it is looked for: within that time, and afterwards.
 const OFTEN: Duration = Duration::from_millis(20);
 const SELDOM: Duration = Duration::from_millis(250);
@@ -107,14 +110,25 @@ pub(super) async fn prove(
 async fn prove_one(engine: &dyn Engine, rec: &Recorder, change: &Change, until: Instant) -> Result<(), NotOn> {
     let begin = Instant::now();
     let end = begin + PROOF;
-    let end = if matches!(change.to, Setting::Network(_)) { end.max(until) } else { end };
+    let traffic = matches!(change.to, Setting::Network(_));
+    let end = if traffic { end.max(until) } else { end };
+    let mut knocked = false;
     loop {
+        if traffic && !knocked && Instant::now() >= begin + SILENCE {
+            knocked = true;
+            if let Err(why) = engine.knock(&change.instance, &change.to).await {
+                tracing::warn!(%why, "no packet of our own can be sent");
+            }
+        }
         let seen = match engine.look(&change.instance).await {
             Ok(now) => bitten(change, now.as_ref()),
             Err(e) => Err(e.to_string()),
         };
         match seen {
-            Ok(proof) => {
+            Ok(mut proof) => {
+                if knocked {
+                    proof += ", one of our own among them, for nobody else sent any";
+                }
                 rec.note(Event::Bite { n: change.n, proven: true, proof });
                 return Ok(());
             }
@@ -161,8 +175,7 @@ pub(super) fn bitten(change: &Change, now: Option<&Instance>) -> Result<String, 
                 _ if now.settings.get(&Aspect::Network) != Some(&mark) => {
                     Err("its traffic is not disturbed".to_owned())
                 }
-                Some(counted) if counted.packets == 1 => Ok("a packet has met it".to_owned()),
-                Some(counted) if counted.packets > 0 => Ok(format!("{} packets have met it", counted.packets)),
+                Some(counted) if counted.packets > 0 => Ok(counted.to_string()),
                 _ => Err("no packet has met it".to_owned()),
             }
         }

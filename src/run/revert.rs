@@ -87,9 +87,14 @@ async fn take_back(engine: &dyn Engine, rec: &Recorder, run: &str, by: Actor, o:
     let tag = Tag { run: run.to_owned(), change: n };
     rec.note(Event::Reverting { n });
     let begin = Instant::now();
-    if o.unproven && matches!(o.change.to, Setting::Network(_)) {
-        // What has met it is told by what is about to be removed.
-        if let Ok(Ok(now)) = timeout(LAST_LOOK, engine.look(&o.change.instance)).await {
+    // What has met it is told by what is about to be removed.
+    if matches!(o.change.to, Setting::Network(_))
+        && let Ok(Ok(now)) = timeout(LAST_LOOK, engine.look(&o.change.instance)).await
+    {
+        if let Some(counted) = now.as_ref().and_then(|i| i.counted) {
+            rec.note(Event::Measured { n, counted });
+        }
+        if o.unproven {
             let (proven, proof) =
                 bitten(&o.change, now.as_ref()).map_or_else(|why| (false, why), |proof| (true, proof));
             rec.note(Event::Bite { n, proven, proof });

@@ -55,7 +55,8 @@ impl Yard {
 
     /// A yard on another engine than the usual one.
     pub(crate) async fn on(host: Option<String>) -> Self {
-        let docker = Docker::connect(host.as_deref()).await.expect("a Docker Engine is there");
+        let program = std::path::PathBuf::from(env!("CARGO_BIN_EXE_squall"));
+        let docker = Docker::connect(host.as_deref()).await.expect("a Docker Engine is there").using(program);
         let api = client(host.as_deref());
         let prefix = format!("squall-test-{}-{}", std::process::id(), YARDS.fetch_add(1, Ordering::Relaxed));
         let mut in_use = IN_USE.lock().await;

@@ -18,4 +18,5 @@ mod lifecycle;
 mod private_engine;
 mod runs;
 mod signals;
+mod traffic;
 mod trouble;

@@ -45,7 +45,16 @@ pub(crate) fn delay(milliseconds: u64) -> Shape {
 
 pub(crate) async fn lay(namespace: &Namespace, tag: &Tag, network: &Network) {
     let program = Path::new(env!("CARGO_BIN_EXE_squall"));
-    let ground = Ground { program, namespace, tag: &tag.0, interface: &|_| None, elsewhere: &|_| false };
+    let ground = Ground {
+        program,
+        namespace,
+        tag: &tag.0,
+        change: &tag.0,
+        holder: std::process::id(),
+        mark: &network.mark(),
+        interface: &|_| None,
+        elsewhere: &|_| false,
+    };
     userspace::lay(&ground, network).await.unwrap();
 }
 
@@ -127,7 +136,7 @@ async fn a_delay_is_what_was_asked_for_and_all_of_it_is_taken_back() {
         }
         let own = pair.near.run(|| ping("127.0.0.1")).unwrap();
         assert!(own < Duration::from_millis(5), "{own:?}");
-        let (flows, _) = userspace::counted(&pair.near, &tag.0, &network).unwrap();
+        let (flows, _) = userspace::counted(&pair.near, &tag.0, &network.mark()).unwrap();
         assert!(flows[&0] > 20, "{flows:?}");
         userspace::clear(&pair.near, &tag.0).await.unwrap();
         assert_eq!(with_variable(VARIABLE, &tag.0).len(), 0);

@@ -19,6 +19,7 @@ mod image;
 mod info;
 mod lifecycle;
 mod manual;
+mod net;
 mod observe;
 mod own;
 mod stack;
@@ -27,6 +28,7 @@ pub use image::PROGRAM;
 pub use info::Details;
 pub use stack::NewContainer;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
 use std::time::Duration;
@@ -51,8 +53,6 @@ const QUICK: Duration = Duration::from_secs(15);
 /// The client's own bound, above every bound that is set here for a call (a stop may be given hours).
 const NO_BOUND: Duration = Duration::from_hours(7 * 24);
 
-const NOT_YET: &str = "this engine cannot disturb traffic yet";
-
 /// A Docker Engine.
 #[derive(Debug, Clone)]
 pub struct Docker {
@@ -62,6 +62,8 @@ pub struct Docker {
     zone_label: String,
     /// The container that this process runs in, where it runs in one of this engine's.
     own: Option<String>,
+    /// Squall's own file, for processes of ours that stand in a container's namespace.
+    program: PathBuf,
     sight: Arc<Sight>,
 }
 
@@ -95,7 +97,8 @@ impl Docker {
         );
         let own = own::find(&api).await;
         let zone_label = ZONE_LABEL.to_owned();
-        Ok(Self { api, address, version, zone_label, own, sight: Arc::default() })
+        let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("squall"));
+        Ok(Self { api, address, version, zone_label, own, program, sight: Arc::default() })
     }
 
     /// Finds the engine that another process has described.
@@ -111,6 +114,12 @@ impl Docker {
     pub fn with_zone_label(mut self, label: Option<String>) -> Self {
         self.zone_label = label.unwrap_or_else(|| ZONE_LABEL.to_owned());
         self
+    }
+
+    /// The same, with another program as `squall`. For tests, whose own file is not `squall`.
+    #[must_use]
+    pub fn using(self, program: PathBuf) -> Self {
+        Self { program, ..self }
     }
 
     /// The id of the container that this process runs in, where it runs in one of this engine's.
@@ -157,7 +166,10 @@ impl Engine for Docker {
 
     async fn look(&self, id: &InstanceId) -> Result<Option<Instance>, EngineError> {
         let found = self.inspect(&id.0).await.map_err(|f| f.error(&self.address, || format!("inspect {id}")))?;
-        Ok(found.and_then(|c| self.instance(c)))
+        match found {
+            Some(container) => Ok(self.with_traffic(container).await),
+            None => Ok(None),
+        }
     }
 
     async fn set(&self, tag: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
@@ -171,16 +183,20 @@ impl Engine for Docker {
             Setting::Paused(true) => self.attempt(id, to, QUICK, self.api.pause_container(&id.0)).await,
             Setting::Paused(false) => self.attempt(id, to, QUICK, self.api.unpause_container(&id.0)).await,
             Setting::Network(_) | Setting::NetworkMark(_) | Setting::ConnectionsReset(_) => {
-                Err(EngineError::Refused { attempt: to.to_string(), why: NOT_YET.to_owned() })
+                self.set_traffic(tag, id, to).await
             }
             Setting::Ran(command) => self.run_command(tag, id, command).await,
         }
     }
 
+    async fn knock(&self, id: &InstanceId, to: &Setting) -> Result<(), EngineError> {
+        self.send_own(id, to).await
+    }
+
     fn can(&self, to: &Setting) -> Ability {
         match to {
             Setting::Killed(Kill { via: Via::Host, .. }) => self.can_crash(),
-            Setting::Network(_) | Setting::ConnectionsReset(_) => Ability::No(NOT_YET.to_owned()),
+            Setting::Network(_) | Setting::ConnectionsReset(_) => self.can_disturb(to),
             _ => Ability::Yes,
         }
     }

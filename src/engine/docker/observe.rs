@@ -27,20 +27,26 @@ impl Docker {
         let listed = within(QUICK, self.api.list_containers(Some(options))).await.map_err(error)?;
         let ids: Vec<String> = listed.into_iter().filter_map(|c| c.id).collect();
         let found: Vec<_> = futures_util::stream::iter(ids)
-            .map(|id| async move { self.inspect(&id).await })
+            .map(|id| async move {
+                match self.inspect(&id).await? {
+                    Some(container) => Ok(self.with_traffic(container).await),
+                    None => Ok(None),
+                }
+            })
             .buffer_unordered(AT_ONCE)
             .collect()
             .await;
         let mut instances = Vec::new();
-        for container in found {
-            match container {
-                Ok(container) => instances.extend(container.and_then(|c| self.instance(c))),
+        for instance in found {
+            match instance {
+                Ok(instance) => instances.extend(instance),
                 // One that is not understood is none that could be disturbed.
                 Err(Failure::Refused(why)) => tracing::warn!(%why, "a container is left out"),
                 Err(failure) => return Err(error(failure)),
             }
         }
         instances.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+        name_who_shares(&mut instances);
         Ok(instances)
     }
 
@@ -74,6 +80,21 @@ impl Docker {
     }
 }
 
+/// Containers that share a network know each other by id; people know them by name, and both of them should know.
+fn name_who_shares(instances: &mut [Instance]) {
+    let shared = |i: &Instance| {
+        i.traits.iter().find_map(|t| if let Trait::SharesNetwork(id) = t { Some(id.clone()) } else { None })
+    };
+    for guest in 0..instances.len() {
+        let Some(id) = shared(&instances[guest]) else { continue };
+        let Some(host) = instances.iter().position(|i| i.id.0 == id) else { continue };
+        let (guest_name, host_name) = (instances[guest].name.clone(), instances[host].name.clone());
+        instances[guest].traits.remove(&Trait::SharesNetwork(id));
+        instances[guest].traits.insert(Trait::SharesNetwork(host_name));
+        instances[host].traits.insert(Trait::SharesNetwork(guest_name));
+    }
+}
+
 /// The host's PID of a container's main process, where it has one.
 pub(super) fn main_pid(state: &ContainerState) -> Option<u32> {
     state.pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0)
@@ -85,6 +106,7 @@ pub(super) fn is_running(state: &ContainerState) -> bool {
 }
 
 fn instance(container: ContainerInspectResponse, zone_label: &str, own: Option<&str>) -> Option<Instance> {
+    let addresses = super::net::addresses(&container);
     let id = container.id?;
     let state = container.state?;
     let config = container.config.unwrap_or_default();
@@ -107,7 +129,7 @@ fn instance(container: ContainerInspectResponse, zone_label: &str, own: Option<&
         epoch: Epoch(state.started_at.unwrap_or_default()),
         health,
         restarts: container.restart_count.and_then(|n| u64::try_from(n).ok()).unwrap_or_default(),
-        addresses: Vec::new(),
+        addresses,
         counted: None,
         settings: settings.into_iter().map(|s| (s.aspect(), s)).collect::<BTreeMap<Aspect, Setting>>(),
         labels,
@@ -137,6 +159,9 @@ fn traits(host: &HostConfig, labels: &BTreeMap<String, String>, own: bool) -> BT
     }
     if host.network_mode.as_deref() == Some("host") {
         traits.insert(Trait::HostNetwork);
+    }
+    if let Some(other) = host.network_mode.as_deref().and_then(|mode| mode.strip_prefix("container:")) {
+        traits.insert(Trait::SharesNetwork(other.to_owned()));
     }
     let ports = host.port_bindings.iter().flatten().filter_map(|(_, bindings)| bindings.as_ref()).flatten();
     let random = |port: Option<&str>| matches!(port, None | Some("" | "0"));

@@ -164,7 +164,7 @@ fn lay_on(socket: &mut Socket, link: &Link, steps: &[Step<'_>]) -> io::Result<()
     let mut messages = messages.into_iter();
     let Some(first) = messages.next() else { return Ok(()) };
     // Together, so that no `clsact` is without a filter that says whose it is, even if this process ends in between.
-    let begun = socket.requests(vec![qdisc::clsact(link.index), first]);
+    let begun = socket.requests(vec![qdisc::clsact(link.index), first, link::set_queue_length(link)]);
     if begun.is_err() && filter::filters(socket, link.index)?.is_empty() {
         // The filter was refused; without one nobody would know the `clsact` again.
         qdisc::delete_clsact(socket, link.index)?;
@@ -249,6 +249,7 @@ mod tests {
             up: true,
             loopback: false,
             mtu: 1500,
+            queue_length: 1000,
             addresses: Vec::new(),
         };
         let name = ifb_name(12, Hook::Ingress, 1_234_567);

@@ -11,6 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use crate::engine::here::MARK;
 use crate::host::net::namespace::Namespace;
 use crate::host::net::nft;
 use crate::host::process::{kill_with_variable, with_variable};
@@ -31,8 +32,14 @@ pub struct Ground<'a> {
     pub program: &'a Path,
     /// The namespace.
     pub namespace: &'a Namespace,
-    /// What the shaper will be found by: one for each instance.
+    /// What the shaper will be found by: one for each namespace.
     pub tag: &'a str,
+    /// The change that it is all for, which finds the shaper where the namespace is gone.
+    pub change: &'a str,
+    /// A process in the namespace, with whose end the shaper's work ends.
+    pub holder: u32,
+    /// What the table stands for.
+    pub mark: &'a str,
     /// The number of the interface on an engine's network, where it has one.
     pub interface: &'a (dyn Fn(&str) -> Option<u32> + Sync),
     /// Flows that somebody else treats; their packets pass here.
@@ -54,13 +61,12 @@ pub async fn lay(ground: &Ground<'_>, network: &Network) -> io::Result<()> {
 }
 
 async fn try_lay(ground: &Ground<'_>, network: &Network) -> io::Result<()> {
-    let mark = network.mark();
-    ground.namespace.run(|| nft::create(&mark))?;
+    ground.namespace.run(|| nft::create(ground.mark))?;
     let layout = layout(&network.flows, ground.interface, ground.elsewhere);
     if !layout.lanes.is_empty() {
         start(ground, network).await?;
     }
-    ground.namespace.run(|| nft::fill(&mark, &layout.chains))
+    ground.namespace.run(|| nft::fill(ground.mark, &layout.chains))
 }
 
 /// Starts a shaper. When this returns, it stands.
@@ -72,7 +78,9 @@ async fn start(ground: &Ground<'_>, network: &Network) -> io::Result<()> {
         .arg(ground.namespace.path())
         .arg("--identity")
         .args([device.to_string(), number.to_string()])
+        .args(["--holder", &ground.holder.to_string(), "--mark", ground.mark])
         .env(VARIABLE, ground.tag)
+        .env(MARK, ground.change)
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .stderr(Stdio::null())
@@ -115,13 +123,9 @@ pub async fn clear(namespace: &Namespace, tag: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// Where the kernel does not tell.
-pub fn counted(
-    namespace: &Namespace,
-    tag: &str,
-    network: &Network,
-) -> io::Result<(BTreeMap<usize, u64>, Option<Statistics>)> {
+pub fn counted(namespace: &Namespace, tag: &str, mark: &str) -> io::Result<(BTreeMap<usize, u64>, Option<Statistics>)> {
     let mut flows = BTreeMap::new();
-    for counter in namespace.run(|| nft::counters(&network.mark()))? {
+    for counter in namespace.run(|| nft::counters(mark))? {
         if let Some(flow) = counter.comment.strip_prefix("flow ").and_then(|number| number.parse().ok()) {
             *flows.entry(flow).or_default() += counter.packets;
         }

@@ -79,7 +79,7 @@ impl Disturbed {
             _ => None,
         });
         let Some(answer) = answer else { return Fate::Passes(Duration::ZERO) };
-        *counted = Counted { packets: counted.packets + 1, dropped: counted.dropped + 1 };
+        *counted = Counted { packets: counted.packets + 1, dropped: counted.dropped + 1, ..*counted };
         match answer {
             // Nobody in this world lives at an address that was made up.
             Answer::Timeout | Answer::Address(_) => Fate::Stopped(Met::Silence, self.since),

@@ -15,6 +15,7 @@ const IFINFO: usize = 16;
 const IFADDR: usize = 8;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_TXQLEN: u16 = 13;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_INFO_KIND: u16 = 1;
 const IFLA_AF_SPEC: u16 = 26;
@@ -39,6 +40,8 @@ pub struct Link {
     pub loopback: bool,
     /// The largest packet that it carries, in bytes.
     pub mtu: u32,
+    /// How many packets a queue of its own would hold unless told otherwise.
+    pub queue_length: u32,
     /// Its own addresses, each with the length of its network's prefix.
     pub addresses: Vec<(IpAddr, u8)>,
 }
@@ -106,6 +109,13 @@ pub fn delete(socket: &mut Socket, name: &str) -> io::Result<bool> {
 }
 
 /// `struct ifinfomsg` that sets flags.
+/// The request that gives a link back the length of its queue. The kernel takes a length of zero for a mistake, and mends
+/// it, as soon as the link gets a qdisc of any kind (`qdisc_create()`); virtual links have zero on purpose.
+#[must_use]
+pub fn set_queue_length(link: &Link) -> Message {
+    Message::new(RTM_NEWLINK, 0, &info(link.index, 0)).with_u32(IFLA_TXQLEN, link.queue_length)
+}
+
 fn info(index: u32, set: u32) -> [u8; IFINFO] {
     let mut info = [0; IFINFO];
     info[4..8].copy_from_slice(&index.to_ne_bytes());
@@ -124,6 +134,7 @@ fn link(answer: &Answer) -> Option<Link> {
         up: has & UP != 0,
         loopback: has & LOOPBACK != 0,
         mtu: attribute(attributes, IFLA_MTU).map_or(0, number),
+        queue_length: attribute(attributes, IFLA_TXQLEN).map_or(0, number),
         addresses: Vec::new(),
     })
 }

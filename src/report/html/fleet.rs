@@ -145,6 +145,7 @@ fn one(state: &RunState, change: &ChangeState) -> Markup {
             dl.proofs {
                 (injection(state, change))
                 (bite(state, change))
+                (measured(change))
                 (way_back(state, change))
                 (undo(state, change))
             }
@@ -179,6 +180,15 @@ fn bite(state: &RunState, change: &ChangeState) -> Markup {
                 Some((at, false, proof)) => dd { span.no { "✗ none" } " " (words::relative(state, *at)) ": " (proof) },
                 None => dd { span.muted { "not proven" } },
             }
+        }
+    }
+}
+
+/// What a disturbance of traffic did, beside what it was to do.
+fn measured(change: &ChangeState) -> Markup {
+    html! {
+        @if let Some(counted) = &change.measured {
+            div { dt { "Measured" } dd { (counted) } }
         }
     }
 }

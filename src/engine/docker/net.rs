@@ -1,0 +1,124 @@
+//! The traffic of containers: whose network namespace it is, found by the container's main process. What is laid on it,
+//! and how, is the business of `engine::net`.
+
+use std::path::Path;
+use std::sync::atomic::Ordering;
+
+use bollard::models::{ContainerInspectResponse, EndpointSettings};
+use tokio::time::Instant;
+
+use super::lifecycle::{attempting, name_of};
+use super::observe::{is_running, main_pid};
+use super::{Docker, QUICK};
+use crate::engine::net::{self, Site};
+use crate::engine::{Ability, EngineError, Outcome, Tag};
+use crate::host::net::namespace::Namespace;
+use crate::host::process::Process;
+use crate::instance::{Address, Aspect, Instance, InstanceId, Setting};
+
+const NOT_ROOT: &str = "traffic is disturbed in the container's network namespace, from its host: run as root, and in a container \
+                        with `--pid=host --cap-add SYS_ADMIN --cap-add NET_ADMIN --cap-add SYS_PTRACE`";
+
+const NOT_SEEN: &str = "traffic is disturbed in the container's network namespace, and its processes cannot be seen from here: \
+                        run Squall on the engine's own host, or in a container with `--pid=host --cap-add SYS_ADMIN \
+                        --cap-add NET_ADMIN --cap-add SYS_PTRACE`";
+
+impl Docker {
+    /// Whether traffic can be disturbed from here, and how where that leaves a choice.
+    pub(super) fn can_disturb(&self, to: &Setting) -> Ability {
+        if !net::may_enter() {
+            return Ability::No(NOT_ROOT.to_owned());
+        }
+        if self.sight.looked.load(Ordering::Relaxed) && !self.sight.found.load(Ordering::Relaxed) {
+            return Ability::No(NOT_SEEN.to_owned());
+        }
+        net::can(to)
+    }
+
+    /// The container with what lies on its traffic, where that can be seen.
+    pub(super) async fn with_traffic(&self, container: ContainerInspectResponse) -> Option<Instance> {
+        let may = net::may_enter() && self.sight.found.load(Ordering::Relaxed);
+        let site = may.then(|| site(&container, &self.program)).flatten();
+        let mut instance = self.instance(container)?;
+        if !may {
+            return Some(instance);
+        }
+        // Nothing can lie on the traffic of one that does not run, nor of one whose process has just ended.
+        let seen = match site {
+            Some(site) => net::look(site).await,
+            None => Ok(net::Seen::default()),
+        };
+        match seen {
+            Ok(seen) => {
+                instance.settings.insert(Aspect::Network, Setting::NetworkMark(seen.mark));
+                instance.counted = seen.counted;
+            }
+            Err(why) => tracing::warn!(instance = instance.name, %why, "its traffic cannot be looked at"),
+        }
+        Some(instance)
+    }
+
+    /// Sends a packet of our own from it.
+    pub(super) async fn send_own(&self, id: &InstanceId, to: &Setting) -> Result<(), EngineError> {
+        let Some(container) = self.now(id, to).await? else { return Ok(()) };
+        let Some(site) = site(&container, &self.program) else { return Ok(()) };
+        net::knock(site, to).await.map_err(|why| EngineError::Refused {
+            attempt: format!("send a packet from {}", name_of(&container, id)),
+            why: why.to_string(),
+        })
+    }
+
+    /// Disturbs its traffic, leaves it alone again, or resets its connections.
+    pub(super) async fn set_traffic(&self, tag: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
+        let Some(container) = self.now(id, to).await? else { return Ok(Outcome::Gone) };
+        let attempt = attempting(&name_of(&container, id), to);
+        let running = container.state.as_ref().is_some_and(is_running);
+        match site(&container, &self.program) {
+            Some(site) => {
+                let begin = Instant::now();
+                let set = tokio::time::timeout(QUICK, net::set(site, tag, to)).await;
+                match set {
+                    Ok(Ok(outcome)) => Ok(outcome),
+                    Ok(Err(why)) => Err(EngineError::Refused { attempt, why: why.to_string() }),
+                    Err(_) => Err(EngineError::TimedOut { attempt, after: begin.elapsed() }),
+                }
+            }
+            // With the last process of a namespace goes everything that lay on it.
+            None if matches!(to, Setting::NetworkMark(None)) && !running => {
+                net::forget(tag).await.map_err(|why| EngineError::Refused { attempt, why: why.to_string() })?;
+                Ok(Outcome::Already)
+            }
+            None if !running => Err(EngineError::Refused { attempt, why: "it is not running".to_owned() }),
+            None => Err(EngineError::Refused { attempt, why: NOT_SEEN.to_owned() }),
+        }
+    }
+}
+
+/// Where a container's traffic is, if it runs and can be seen from here. A process is held before it is shown to be the
+/// container's, so that a PID that went to somebody else meanwhile is never mistaken for it.
+fn site(container: &ContainerInspectResponse, program: &Path) -> Option<Site> {
+    let state = container.state.as_ref().filter(|s| is_running(s))?;
+    let process = Process::open(main_pid(state)?).ok()??;
+    let namespace = Namespace::of(process.pid()).ok()?;
+    // Asked last: it says that the process lived until now, so that the namespace is that process's.
+    let is_its = process.is_in_cgroup_of(container.id.as_deref()?);
+    is_its.then(|| Site { namespace, pid: process.pid(), addresses: addresses(container), program: program.to_owned() })
+}
+
+/// Where a container can be reached.
+pub(super) fn addresses(container: &ContainerInspectResponse) -> Vec<Address> {
+    let networks = container.network_settings.as_ref().and_then(|s| s.networks.as_ref());
+    let mut addresses: Vec<Address> = networks
+        .into_iter()
+        .flatten()
+        .flat_map(|(network, endpoint)| {
+            ips(endpoint).map(|ip| Address { network: network.clone(), ip }).collect::<Vec<_>>()
+        })
+        .collect();
+    addresses.sort();
+    addresses
+}
+
+fn ips(endpoint: &EndpointSettings) -> impl Iterator<Item = std::net::IpAddr> {
+    [&endpoint.ip_address, &endpoint.global_ipv6_address].into_iter().flatten().filter_map(|text| text.parse().ok())
+}

@@ -1,0 +1,80 @@
+//! Which mechanism impairs packets on this machine: the kernel's emulator where it has one, else our own in user space.
+//!
+//! A kernel's configuration does not say what can be loaded, so it is tried, once, in a namespace that is gone at once.
+
+use std::io;
+use std::sync::OnceLock;
+
+use crate::host::net::namespace::Namespace;
+use crate::host::net::netlink::{Family, Socket};
+use crate::host::net::{link, nft, qdisc};
+use crate::network::{Flow, Mechanism, Network, Shape, Treatment};
+
+/// The mechanism for what is asked for; nothing where the kernel's own rules do it without either.
+///
+/// # Errors
+/// Why this machine cannot, and what to do about it.
+pub(super) fn choose(network: &Network) -> Result<Option<Mechanism>, String> {
+    let shapes =
+        || network.flows.iter().filter_map(|f| if let Treatment::Shape(s) = &f.treatment { Some(s) } else { None });
+    let emulates = |s: &Shape| s.only_loses().is_none() && s.only_limits().is_none();
+    let answers = network.flows.iter().any(|f| matches!(f.treatment, Treatment::Dns(_)));
+    if answers && let Err(why) = has_queue() {
+        return Err(format!("answers about names are given in user space, and this kernel has no way there: {why}"));
+    }
+    match network.mechanism {
+        Some(Mechanism::Netem) => match has_netem() {
+            Ok(()) => Ok(Some(Mechanism::Netem)),
+            Err(why) => Err(format!(
+                "`mechanism: netem` is asked for, and this kernel has no sch_netem ({why}): leave the key out, or install \
+                 kernel-modules-extra or your system's like"
+            )),
+        },
+        None if !shapes().any(|s| emulates(s)) => Ok(None),
+        None if has_netem().is_ok() => Ok(Some(Mechanism::Netem)),
+        Some(Mechanism::Userspace) | None => match has_queue() {
+            Ok(()) => Ok(Some(Mechanism::Userspace)),
+            Err(why) => Err(format!(
+                "this kernel has neither sch_netem nor a way to user space (NFQUEUE: {why}): install kernel-modules-extra or \
+                 your system's like"
+            )),
+        },
+    }
+}
+
+/// Whether the kernel does it by itself, with no process of ours.
+pub(super) fn is_kernels(flow: &Flow, mechanism: Option<Mechanism>) -> bool {
+    match &flow.treatment {
+        Treatment::Drop => true,
+        Treatment::Shape(_) => mechanism != Some(Mechanism::Userspace),
+        Treatment::Reject | Treatment::Dns(_) => false,
+    }
+}
+
+fn has_netem() -> Result<(), String> {
+    static TRIED: OnceLock<Result<(), String>> = OnceLock::new();
+    tried(&TRIED, || {
+        let mut socket = Socket::open(Family::Route)?;
+        let links = link::links(&mut socket)?;
+        let loopback = links.first().ok_or(io::ErrorKind::NotFound)?;
+        qdisc::set_root(&mut socket, loopback.index, qdisc::Carries::Netem(&Shape::default(), 0))
+    })
+}
+
+fn has_queue() -> Result<(), String> {
+    static TRIED: OnceLock<Result<(), String>> = OnceLock::new();
+    tried(&TRIED, || {
+        let verdict = nft::Verdict::Queue(1);
+        let rule = nft::Rule { matches: Vec::new(), verdict, comment: String::new() };
+        let chain = nft::Chain { name: "try".to_owned(), hook: nft::Hook::Input, priority: 0, rules: vec![rule] };
+        nft::create("try")?;
+        nft::fill("try", &[chain])
+    })
+}
+
+fn tried(
+    known: &'static OnceLock<Result<(), String>>,
+    attempt: impl FnOnce() -> io::Result<()> + Send,
+) -> Result<(), String> {
+    known.get_or_init(|| Namespace::new().and_then(|n| n.run(attempt)).map_err(|e| e.to_string())).clone()
+}

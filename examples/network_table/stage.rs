@@ -92,6 +92,9 @@ impl Stage {
                     program: &program,
                     namespace,
                     tag: &shaper(),
+                    change: &shaper(),
+                    holder: std::process::id(),
+                    mark: &network.mark(),
                     interface: &|_| None,
                     elsewhere: &|_| false,
                 };

@@ -45,6 +45,8 @@ impl Shaper {
     pub fn new(layout: Layout, seed: u64) -> io::Result<Self> {
         // Without this the kernel wakes a thread up to 50 µs late, to save power.
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
+        // On a busy machine what is due goes before what has time.
+        let _ = rustix::process::setpriority_process(None, -20);
         let queues: Vec<_> = layout.lanes.iter().map(|lane| (lane.queue, layout.copied(lane))).collect();
         let models = layout.models.iter().zip(0_u64..).map(|(shape, number)| {
             // Far apart, so that the seeds of runs do not meet those of other models.

@@ -15,7 +15,7 @@ use super::shaper::{Tag, lay, network};
 fn question(name: &str) -> Vec<u8> {
     let mut message = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     for label in name.split('.') {
-        message.push(label.len() as u8);
+        message.push(u8::try_from(label.len()).unwrap());
         message.extend(label.bytes());
     }
     message.extend([0, 0, 1, 0, 1]);

@@ -8,3 +8,4 @@ mod local;
 mod nft;
 mod pair;
 mod shaper;
+mod throughput;

@@ -75,7 +75,7 @@ pub(crate) fn ping(peer: &str) -> io::Result<Duration> {
     let number: [u8; 2] = rand::random();
     let mut packet = vec![ask, 0, 0, 0, number[0], number[1], 0, 1];
     let sum: u32 = packet.chunks(2).map(|two| u32::from(two[0]) << 8 | u32::from(two[1])).sum();
-    let sum = !(sum.wrapping_add(sum >> 16) as u16);
+    let sum = !u16::try_from((sum & 0xffff) + (sum >> 16)).unwrap();
     packet[2..4].copy_from_slice(&sum.to_be_bytes());
     let start = Instant::now();
     sendto(&fd, &packet, SendFlags::empty(), &SocketAddr::new(peer, 0))?;

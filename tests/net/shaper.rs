@@ -58,10 +58,11 @@ pub(crate) async fn lay(namespace: &Namespace, tag: &Tag, network: &Network) {
     userspace::lay(&ground, network).await.unwrap();
 }
 
-fn median(mut round_trip: impl FnMut() -> Duration) -> Duration {
+/// The third fastest of eleven: a machine that is busy with something else makes packets late, and none early.
+fn typical(mut round_trip: impl FnMut() -> Duration) -> Duration {
     let mut times: Vec<_> = (0..11).map(|_| round_trip()).collect();
     times.sort();
-    times[5]
+    times[2]
 }
 
 /// Round trips over a conversation with somebody who says everything back: UDP, then TCP.
@@ -93,14 +94,14 @@ fn round_trips(pair: &Pair) -> (Duration, Duration) {
                 let udp = UdpSocket::bind(format!("{NEAR}:0"))?;
                 udp.connect(format!("{FAR}:7"))?;
                 udp.set_read_timeout(Some(Duration::from_secs(3)))?;
-                let over_udp = median(|| {
+                let over_udp = typical(|| {
                     let start = Instant::now();
                     udp.send(b"?").unwrap();
                     udp.recv(&mut [0; 2]).unwrap();
                     start.elapsed()
                 });
                 udp.send(b"!!")?;
-                let over_tcp = median(|| {
+                let over_tcp = typical(|| {
                     let start = Instant::now();
                     stream.write_all(b"?").unwrap();
                     stream.read_exact(&mut [0]).unwrap();
@@ -128,8 +129,8 @@ async fn a_delay_is_what_was_asked_for_and_all_of_it_is_taken_back() {
         let tag = Tag::new();
         let network = network([(Traffic::all(direction), shape(delay(milliseconds)))]);
         lay(&pair.near, &tag, &network).await;
-        let icmp = pair.near.run(|| Ok(median(|| ping(FAR).unwrap()))).unwrap();
-        let icmp6 = pair.near.run(|| Ok(median(|| ping(FAR6).unwrap()))).unwrap();
+        let icmp = pair.near.run(|| Ok(typical(|| ping(FAR).unwrap()))).unwrap();
+        let icmp6 = pair.near.run(|| Ok(typical(|| ping(FAR6).unwrap()))).unwrap();
         let (udp, tcp) = round_trips(&pair);
         for (what, time) in [("icmp", icmp), ("icmp6", icmp6), ("udp", udp), ("tcp", tcp)] {
             assert_about(&format!("{what}, {direction:?}"), time, expected);
@@ -161,7 +162,7 @@ async fn what_is_not_meant_is_not_touched_and_the_first_flow_decides() {
     let (udp, tcp) = round_trips(&pair);
     assert_about("udp", udp, 1);
     assert_about("tcp", tcp, 1);
-    assert_about("icmp", pair.near.run(|| Ok(median(|| ping(FAR).unwrap()))).unwrap(), 50);
+    assert_about("icmp", pair.near.run(|| Ok(typical(|| ping(FAR).unwrap()))).unwrap(), 50);
     let listeners = pair.far.run(|| Ok([81, 82].map(|port| TcpListener::bind((FAR, port)).unwrap()))).unwrap();
     pair.near
         .run(|| {
@@ -230,6 +231,7 @@ async fn a_shaper_ends_with_its_table() {
 fn arriving(pair: &Pair, count: u32, outward: bool) -> (u32, u32, u32) {
     let (from, to, at) = if outward { (&pair.near, &pair.far, FAR) } else { (&pair.far, &pair.near, NEAR) };
     let hear = to.run(|| UdpSocket::bind((at, 9))).unwrap();
+    rustix::net::sockopt::set_socket_recv_buffer_size_force(&hear, 32 << 20).unwrap();
     hear.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
     let say = from.run(|| UdpSocket::bind("0.0.0.0:0")).unwrap();
     let (mut seen, mut arrived, mut twice, mut altered) = (vec![0_u8; count as usize], 0, 0, 0);

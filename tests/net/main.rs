@@ -5,6 +5,7 @@
 mod dns;
 mod kernel;
 mod local;
+mod netem;
 mod nft;
 mod pair;
 mod shaper;

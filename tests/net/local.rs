@@ -8,8 +8,9 @@ use std::process::Command;
 use std::time::Duration;
 
 use squall::engine::local::Local;
-use squall::engine::{Engine as _, Outcome, Tag};
-use squall::instance::{Instance, InstanceId, Setting, Trait};
+use squall::engine::{Ability, Engine as _, Outcome, Tag};
+use squall::instance::{Aspect, Instance, InstanceId, Setting, Trait};
+use squall::network::{Flow, Network, Traffic, Treatment};
 use squall::store::StateDir;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
@@ -70,6 +71,15 @@ impl World {
     }
 }
 
+/// A test that fails leaves no processes either.
+impl Drop for World {
+    fn drop(&mut self) {
+        for pid in pids(&self.state()) {
+            let _ = Command::new("kill").args(["-KILL", &pid.to_string()]).status();
+        }
+    }
+}
+
 /// Runs a test on a machine of its own, and sees that it leaves nothing there.
 fn on_a_machine(network: &str, test: impl AsyncFnOnce(&World) + Send) {
     empty()
@@ -86,8 +96,7 @@ fn on_a_machine(network: &str, test: impl AsyncFnOnce(&World) + Send) {
                 test(&world).await;
                 world.engine().down().await.unwrap();
             });
-            assert_eq!(traces(), before);
-            assert_eq!(pids(&world.state()), [] as [i32; 0]);
+            assert_eq!((traces(), pids(&world.state())), (before, Vec::new()));
             Ok(())
         })
         .unwrap();
@@ -231,5 +240,44 @@ fn a_network_that_is_somebodys_is_refused_and_so_is_one_without_root() {
         let refused = world.squall("up").uid(nobody).gid(nobody).output().unwrap();
         let why = String::from_utf8(refused.stderr).unwrap();
         assert!(why.contains("it takes root") && why.contains("leave `network` out"), "{why}");
+    });
+}
+
+#[test]
+fn traffic_of_one_is_disturbed_and_that_of_the_others_is_not() {
+    on_a_machine("10.213.7.0/24", async |world| {
+        let engine = world.engine();
+        engine.up().await.unwrap();
+        let store = look(&engine, "store-1").await;
+        let everything: Traffic = serde_json::from_str(r#"{"direction":"ingress"}"#).unwrap();
+        let network =
+            Network { flows: vec![Flow { traffic: everything, treatment: Treatment::Drop }], mechanism: None, seed: 1 };
+        let mark = network.mark();
+        let to = Setting::Network(Box::new(network));
+        let Ability::As(to) = engine.can(&to) else { panic!("{:?}", engine.can(&to)) };
+        let tag = Tag { run: format!("local-{}", std::process::id()), change: 0 };
+        assert_eq!(engine.set(&tag, &store.id, &to).await.unwrap(), Outcome::Done);
+        assert_eq!(engine.set(&tag, &store.id, &to).await.unwrap(), Outcome::Already);
+
+        let answer = get("10.213.7.5:8080", "/checkout").await;
+        assert!(!answer.contains("200 OK"), "the shops do not reach the store: {answer}");
+        let during = engine.observe().await.unwrap();
+        let marked: Vec<_> = during
+            .iter()
+            .filter(|i| i.settings[&Aspect::Network] != Setting::NetworkMark(None))
+            .map(|i| (i.name.as_str(), &i.settings[&Aspect::Network], i.counted.unwrap().dropped > 0))
+            .collect();
+        assert_eq!(marked, [("store-1", &Setting::NetworkMark(Some(mark)), true)]);
+
+        let untouched = Setting::NetworkMark(None);
+        assert_eq!(engine.set(&tag, &store.id, &untouched).await.unwrap(), Outcome::Done);
+        assert_eq!(look(&engine, "store-1").await.settings, store.settings);
+        assert!(get("10.213.7.5:8080", "/checkout").await.contains("200 OK"));
+
+        engine.set(&tag, &store.id, &to).await.unwrap();
+        let restarted = Setting::Restarted { timeout: Duration::from_secs(5) };
+        engine.set(&tag, &store.id, &restarted).await.unwrap();
+        assert_eq!(look(&engine, "store-1").await.settings[&Aspect::Network], untouched, "it went with the namespace");
+        assert_eq!(engine.set(&tag, &store.id, &untouched).await.unwrap(), Outcome::Already);
     });
 }

@@ -8,6 +8,7 @@ mod private;
 mod process;
 mod records;
 mod set;
+mod traffic;
 mod up;
 
 use std::collections::BTreeMap;
@@ -15,11 +16,12 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use futures_util::future::join_all;
 
 use super::shell::{quote, template};
 use super::{Ability, Claim, Description, Engine, EngineError, Kind, Outcome, Ran, Tag, here};
 use crate::host::command;
-use crate::instance::{Address, Aspect, Change, Epoch, Instance, InstanceId, Kill, Setting, Trait};
+use crate::instance::{Aspect, Change, Epoch, Instance, InstanceId, Kill, Setting, Trait};
 use process::Place;
 use records::{Record, Records};
 
@@ -100,8 +102,6 @@ impl Local {
         let stopped = main.and_then(|life| crate::host::process::stat(life.pid)).is_some_and(|stat| stat.state == 'T');
         let epoch = main.or(record.life).map(|life| format!("{}+{}", life.pid, life.started)).unwrap_or_default();
         let recipe = &record.recipe;
-        let address =
-            recipe.seat.as_ref().map(|seat| Address { network: records.stack.clone(), ip: seat.address.into() });
         let instance = Instance {
             id: InstanceId(name.to_owned()),
             name: name.to_owned(),
@@ -112,7 +112,7 @@ impl Local {
             epoch: Epoch(epoch),
             health: None,
             restarts: 0,
-            addresses: address.into_iter().collect(),
+            addresses: recipe.address(&records.stack).into_iter().collect(),
             counted: None,
             traits: recipe.seat.is_none().then_some(Trait::HostNetwork).into_iter().collect(),
             settings: BTreeMap::from([
@@ -123,10 +123,6 @@ impl Local {
         Status { instance, pid: main.map(|life| life.pid), port: recipe.port, log: recipe.log.clone() }
     }
 }
-
-const NOT_YET: &str = "this engine cannot disturb traffic yet";
-const SHARED: &str = "the processes of this stack share the network of this machine, where everything would be hit: give the \
-                      stack a network of its own, by `network: 10.213.7.0/24` in its file, which takes root";
 
 #[async_trait]
 impl Engine for Local {
@@ -139,24 +135,32 @@ impl Engine for Local {
     }
 
     async fn observe(&self) -> Result<Vec<Instance>, EngineError> {
-        let mut instances: Vec<Instance> = self.status()?.into_iter().map(|status| status.instance).collect();
+        let Some(records) = records::read(&self.dir)? else { return Ok(Vec::new()) };
+        let each = records.processes.iter().map(|(name, record)| self.with_traffic(&records, name, record));
+        let mut instances = join_all(each).await;
         instances.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(instances)
     }
 
     async fn look(&self, id: &InstanceId) -> Result<Option<Instance>, EngineError> {
         let Some(records) = records::read(&self.dir)? else { return Ok(None) };
-        Ok(records.processes.get(&id.0).map(|record| self.observe_one(&records, &id.0, record).instance))
+        match records.processes.get(&id.0) {
+            Some(record) => Ok(Some(self.with_traffic(&records, &id.0, record).await)),
+            None => Ok(None),
+        }
     }
 
     async fn set(&self, tag: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
         self.make_so(tag, id, to).await
     }
 
+    async fn knock(&self, id: &InstanceId, to: &Setting) -> Result<(), EngineError> {
+        self.send_own(id, to).await
+    }
+
     fn can(&self, to: &Setting) -> Ability {
         match to {
-            Setting::Network(_) | Setting::ConnectionsReset(_) if !self.is_private() => Ability::No(SHARED.to_owned()),
-            Setting::Network(_) | Setting::ConnectionsReset(_) => Ability::No(NOT_YET.to_owned()),
+            Setting::Network(_) | Setting::ConnectionsReset(_) => self.can_disturb(to),
             _ => Ability::Yes,
         }
     }
@@ -174,7 +178,7 @@ impl Engine for Local {
         let port = record.recipe.port.map(|port| ("PORT", port.to_string()));
         let own = record.recipe.environment.iter().map(|(name, value)| (name.as_str(), value.clone()));
         let env: Vec<(&str, String)> = own.chain(port).chain([("SQUALL_INSTANCE", instance.to_owned())]).collect();
-        let namespace = self.place(records, instance).namespace(record).map_err(|e| refused(e.to_string()))?;
+        let namespace = self.site(records, instance, record).map_err(|e| refused(e.to_string()))?.map(|s| s.namespace);
         match command::run_in(namespace.as_ref(), argv, &env, timeout).await {
             Ok(Some(command::Output { status, stdout, stderr })) => Ok(Ran { status, stdout, stderr }),
             Ok(None) => Err(EngineError::TimedOut {

@@ -1,6 +1,5 @@
 //! One process of a stack: started in a session of its own, found again, ended with all its children.
 
-use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::path::Path;
 use std::process::Stdio;
@@ -12,7 +11,6 @@ use tokio::time::{Instant, sleep, timeout};
 
 use super::records::{Life, Recipe, Record};
 use crate::engine::EngineError;
-use crate::host::net::namespace::Namespace;
 use crate::host::process::{self, Process};
 
 /// The variable by which the processes of an instance, children included, are found: the stack's address and the name.
@@ -62,14 +60,6 @@ impl Place<'_> {
             })
             .min_by_key(|(life, _)| life.started)
             .map(|(life, held)| (held, life))
-    }
-
-    /// The network namespace of its main process, where it has one of its own and is alive.
-    pub(super) fn namespace(&self, record: &Record) -> io::Result<Option<Namespace>> {
-        let Some((main, _)) = self.main(record).filter(|_| record.recipe.seat.is_some()) else { return Ok(None) };
-        let namespace = Namespace::of(main.pid())?;
-        // Only then was it that process's, and not a successor's.
-        Ok(main.is_alive().then_some(namespace))
     }
 
     /// The instance's processes: the main one and its children, or what it left behind.

@@ -14,6 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::engine::EngineError;
 use crate::host::net::switch::Seat;
+use crate::instance::Address;
 
 /// The file's name in the stack's directory. Its path is the engine's address.
 pub(super) const FILE: &str = "state.json";
@@ -62,6 +63,13 @@ pub(super) struct Recipe {
     pub(super) directory: PathBuf,
     /// The file of its output.
     pub(super) log: PathBuf,
+}
+
+impl Recipe {
+    /// Its address in the stack's own network, which is called as the stack is.
+    pub(super) fn address(&self, stack: &str) -> Option<Address> {
+        self.seat.as_ref().map(|seat| Address { network: stack.to_owned(), ip: seat.address.into() })
+    }
 }
 
 /// One life of a process. A PID alone is given to another process sooner or later.

@@ -35,7 +35,7 @@ impl Local {
             }
             Setting::Paused(on) => freeze(place, record, *on).await,
             Setting::Network(_) | Setting::NetworkMark(_) | Setting::ConnectionsReset(_) => {
-                Err(place.refused("disturb the traffic of", &super::NOT_YET))
+                self.set_traffic(tag, &records, (&id.0, record), to).await
             }
             Setting::Ran(command) => {
                 here::run_here(tag, &self.observe_one(&records, &id.0, record).instance, command).await

@@ -22,6 +22,7 @@ use rand::{RngExt, SeedableRng};
 use rustix::process::{Pid, Signal, kill_process};
 use squall::engine::Engine;
 use squall::engine::docker::{Docker, PROGRAM};
+use squall::host::process;
 use squall::instance::{Aspect, Setting};
 use squall::journal;
 use squall::run::recover;
@@ -63,10 +64,11 @@ enum Casualty {
     Guard,
     Both,
     RunnerStopped,
+    Shaper,
 }
 
 impl Casualty {
-    const ALL: [Self; 4] = [Self::Runner, Self::Guard, Self::Both, Self::RunnerStopped];
+    const ALL: [Self; 5] = [Self::Runner, Self::Guard, Self::Both, Self::RunnerStopped, Self::Shaper];
 
     fn words(self) -> &'static str {
         match self {
@@ -74,6 +76,7 @@ impl Casualty {
             Self::Guard => "SIGKILL of the guard",
             Self::Both => "SIGKILL of both, then `recover`",
             Self::RunnerStopped => "SIGSTOP of the runner past its deadline",
+            Self::Shaper => "SIGKILL of the processes that hold packets",
         }
     }
 }
@@ -179,6 +182,13 @@ async fn disturb(
         Casualty::Runner | Casualty::Both => kill_process(pid, Signal::KILL)?,
         Casualty::RunnerStopped => kill_process(pid, Signal::STOP)?,
         Casualty::Guard => {}
+        Casualty::Shaper => {
+            let run = state.started.as_ref().map(|s| s.run.clone()).unwrap_or_default();
+            for change in &state.changes {
+                let tag = format!("{run}.{}", change.change.n);
+                process::with_variable("SQUALL_CHANGE", &tag).iter().try_for_each(|p| p.signal(Signal::KILL))?;
+            }
+        }
     }
     if casualty == Casualty::RunnerStopped && guard.is_none() {
         // Stopped before there was a guard, and so before there was a fault: nobody needs to do anything.

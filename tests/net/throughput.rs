@@ -46,7 +46,7 @@ async fn throughput() {
         };
         userspace::lay(&ground, &network).await.unwrap();
         let (out, back) = (measured(&pair, false), measured(&pair, true));
-        let (_, statistics) = userspace::counted(&pair.near, &tag.0, &network).unwrap();
+        let statistics = userspace::counted(&pair.near, &tag.0, &network.mark()).unwrap().shaper;
         println!("{milliseconds} ms: {out:.2} Gbit/s out, {back:.2} in; {:?}", statistics.unwrap());
         userspace::clear(&pair.near, &tag.0).await.unwrap();
     }

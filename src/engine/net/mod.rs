@@ -210,8 +210,11 @@ fn seen_here(namespace: &Namespace) -> io::Result<Seen> {
         _ => return Ok(Seen { mark: Some(UNFINISHED.to_owned()), counted: None }),
     };
     let kernel = namespace.run(kernel::counted)?;
-    let (flows, shaper) = userspace::counted(namespace, &name(namespace)?, mark)?;
-    let met: u64 = flows.values().sum();
+    let told = userspace::counted(namespace, &name(namespace)?, mark)?;
+    if told.lacks_shaper {
+        return Ok(Seen { mark: Some(UNFINISHED.to_owned()), counted: None });
+    }
+    let (met, shaper) = (told.flows.values().sum::<u64>(), told.shaper);
     let counted = Counted {
         packets: met.max(kernel.meant),
         dropped: kernel.dropped + shaper.as_ref().map_or(0, |s| s.dropped + s.overflowed),

@@ -119,16 +119,33 @@ pub async fn clear(namespace: &Namespace, tag: &str) -> io::Result<()> {
     namespace.run(nft::delete_all)
 }
 
-/// How many packets each flow has met so far, by the flow's place; and what the shaper says of itself, where it stands.
+/// What the rules and the shaper tell of themselves.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Told {
+    /// How many packets each flow has met so far, by the flow's place.
+    pub flows: BTreeMap<usize, u64>,
+    /// What the shaper says, where one stands.
+    pub shaper: Option<Statistics>,
+    /// Whether a shaper is missing: packets that it should hold pass.
+    pub lacks_shaper: bool,
+}
+
+/// What is known of the settings that a mark stands for.
 ///
 /// # Errors
 /// Where the kernel does not tell.
-pub fn counted(namespace: &Namespace, tag: &str, mark: &str) -> io::Result<(BTreeMap<usize, u64>, Option<Statistics>)> {
+pub fn counted(namespace: &Namespace, tag: &str, mark: &str) -> io::Result<Told> {
+    let counters = namespace.run(|| nft::counters(mark))?;
     let mut flows = BTreeMap::new();
-    for counter in namespace.run(|| nft::counters(mark))? {
+    for counter in &counters {
         if let Some(flow) = counter.comment.strip_prefix("flow ").and_then(|number| number.parse().ok()) {
             *flows.entry(flow).or_default() += counter.packets;
         }
     }
-    Ok((flows, with_variable(VARIABLE, tag).iter().find_map(|shaper| statistics(shaper.pid()))))
+    let shapers = with_variable(VARIABLE, tag);
+    Ok(Told {
+        flows,
+        shaper: shapers.iter().find_map(|shaper| statistics(shaper.pid())),
+        lacks_shaper: shapers.is_empty() && counters.iter().any(|c| c.queued),
+    })
 }

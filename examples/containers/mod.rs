@@ -15,6 +15,9 @@ use squall::instance::InstanceId;
 /// How many are started at a time: more only wait for each other in the engine.
 const AT_ONCE: usize = 2;
 
+/// How often removing is tried again.
+const CLEARINGS: usize = 10;
+
 /// A container.
 #[derive(Debug)]
 pub(crate) struct Member {
@@ -75,6 +78,12 @@ impl Containers {
 
     /// Removes them, their network and their image.
     pub(crate) async fn clear(self) -> anyhow::Result<()> {
+        // The engine is asked to remove them all at once, which it may take longer over than it is given for one.
+        for _ in 0..CLEARINGS {
+            if self.docker.remove_labelled(&self.label, true).await.is_ok() {
+                break;
+            }
+        }
         self.docker.remove_labelled(&self.label, true).await?;
         Ok(self.docker.remove_images_of(&self.repository).await?)
     }

@@ -52,10 +52,11 @@ pub(super) async fn witness(world: &World, rec: &Recorder) {
     let unproven: Vec<Change> = rec
         .read(|s| s.current().filter(|c| c.injected.is_some() && c.bite.is_none()).map(|c| c.change.clone()).collect());
     for change in unproven.iter().filter(|c| matches!(c.to, Setting::Network(_))) {
-        if let Ok(now) = world.engine.look(&change.instance).await
-            && let Ok(proof) = bitten(change, now.as_ref())
-        {
+        let Ok(now) = world.engine.look(&change.instance).await else { continue };
+        if let Ok(proof) = bitten(change, now.as_ref()) {
             rec.note(Event::Bite { n: change.n, proven: true, proof });
+        } else if let Err(why) = world.engine.knock(&change.instance, &change.to).await {
+            tracing::warn!(%why, "no packet of our own can be sent");
         }
     }
 }

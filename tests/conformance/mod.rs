@@ -54,7 +54,7 @@ pub(crate) async fn conforms(world: &mut dyn World) {
     ] {
         is_set_and_set_back(world.engine(), &id, &disturbance).await;
     }
-    if world.engine().can(&late(Duration::from_millis(1))) == Ability::Yes {
+    if feasible(world.engine(), &late(Duration::from_millis(1))).is_some() {
         traffic_is_disturbed_and_left_alone(world.engine(), &id).await;
     }
     restarts_give_another_life(world.engine(), &id).await;
@@ -83,8 +83,17 @@ async fn settings(engine: &dyn Engine, id: &InstanceId) -> BTreeMap<Aspect, Sett
 }
 
 async fn set(engine: &dyn Engine, id: &InstanceId, to: &Setting) -> Outcome {
-    assert_eq!(engine.can(to), Ability::Yes, "{to}");
+    assert_eq!(feasible(engine, to).as_ref(), Some(to), "{to}");
     engine.set(&tag(), id, to).await.unwrap_or_else(|e| panic!("{to}: {e}"))
+}
+
+/// The setting as this engine makes it so, where it leaves a choice; `None` where the engine is not able to.
+fn feasible(engine: &dyn Engine, to: &Setting) -> Option<Setting> {
+    match engine.can(to) {
+        Ability::Yes => Some(to.clone()),
+        Ability::As(this) => Some(*this),
+        Ability::No(_) => None,
+    }
 }
 
 async fn is_observed(engine: &dyn Engine, id: &InstanceId) {
@@ -128,7 +137,8 @@ async fn traffic_is_disturbed_and_left_alone(engine: &dyn Engine, id: &InstanceI
     assert_eq!(before[&Aspect::Network], untouched);
     assert_eq!(set(engine, id, &untouched).await, Outcome::Already, "there is nothing to take back");
 
-    let (to, other) = (late(Duration::from_millis(1)), late(Duration::from_millis(2)));
+    let late = |delay| feasible(engine, &late(Duration::from_millis(delay))).expect("it is able to");
+    let (to, other) = (late(1), late(2));
     let marked = |to: &Setting| match to {
         Setting::Network(network) => Setting::NetworkMark(Some(network.mark())),
         other => panic!("{other}"),
@@ -274,8 +284,7 @@ async fn what_is_gone_is_gone(engine: &dyn Engine, id: &InstanceId) {
     ] {
         assert_eq!(set(engine, id, &to).await, Outcome::Gone, "{to}");
     }
-    let to = late(T);
-    if engine.can(&to) == Ability::Yes {
+    if let Some(to) = feasible(engine, &late(T)) {
         assert_eq!(set(engine, id, &to).await, Outcome::Gone, "{to}");
     }
 }

@@ -59,7 +59,7 @@ async fn docker_over_tcp_does_too_and_another_process_finds_it() {
     yard.docker = Docker::connect(Some(&address)).await.unwrap();
     let described = yard.docker.describe();
     assert_eq!((described.kind, &described.address), (Kind::Docker, &address));
-    yard.docker = Docker::from_description(&described).await.unwrap();
+    yard.docker = Docker::from_description(&described).await.unwrap().using(env!("CARGO_BIN_EXE_squall").into());
     conforms(&mut yard).await;
 }
 

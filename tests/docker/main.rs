@@ -19,4 +19,5 @@ mod private_engine;
 mod runs;
 mod signals;
 mod traffic;
+mod traffic_runs;
 mod trouble;

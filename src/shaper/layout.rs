@@ -195,7 +195,8 @@ impl Chains {
         self.refuse.extend(rules(arriving, Verdict::Accept, comment));
     }
 
-    /// The chains that do something.
+    /// The chains that do something. What leaves is counted even where somebody else treats it: of packets that the kernel
+    /// loses at random, it knows only the lost ones.
     fn done(self) -> Vec<Chain> {
         let all = [
             ("leave", Hook::Output, -300, self.leave),
@@ -204,7 +205,10 @@ impl Chains {
             ("refuse", Hook::Input, 0, self.refuse),
         ];
         all.into_iter()
-            .filter(|(_, _, _, rules)| rules.iter().any(|rule| rule.verdict != Verdict::Accept))
+            .filter(|(name, _, _, rules)| {
+                let counts = *name == "leave" && !rules.is_empty();
+                counts || rules.iter().any(|rule| rule.verdict != Verdict::Accept)
+            })
             .map(|(name, hook, priority, rules)| {
                 let name = name.to_owned();
                 Chain { name, hook, priority, rules: [own(), never_meant(hook), rules].concat() }
@@ -324,7 +328,7 @@ mod tests {
     fn nothing_is_queued_that_nothing_happens_to() {
         let late = Shape { loss: None, bandwidth: None, ..shape() };
         let tcp = laid(&[shaped(Direction::Egress, Some(Protocol::Tcp), late.clone())]);
-        assert_eq!((names(&tcp), tcp.lanes.len()), (vec!["answers"], 1));
+        assert_eq!((names(&tcp), tcp.lanes.len()), (vec!["leave", "answers"], 1), "what leaves is counted");
         let udp = laid(&[shaped(Direction::Egress, Some(Protocol::Udp), late)]);
         assert_eq!((names(&udp), udp.lanes.len()), (vec!["leave"], 1));
         let lost = Shape { delay: Duration::ZERO, bandwidth: None, ..shape() };

@@ -93,9 +93,7 @@ pub async fn set(site: Site, tag: &Tag, to: &Setting) -> io::Result<Outcome> {
             }
         }
         _ => {
-            let outcome = clear(&Arc::new(site)).await?;
-            forget(tag).await?;
-            Ok(outcome)
+            clear(&Arc::new(site)).await
         }
     }
 }
@@ -196,8 +194,20 @@ fn on_network<'a>(network: &str, site: &Site, links: &'a [link::Link]) -> Vec<&'
 
 /// Takes everything of ours off it, whoever laid it: whether there was anything.
 async fn clear(site: &Arc<Site>) -> io::Result<Outcome> {
-    let (marks, kernels) = here(site, || Ok((nft::marks()?, kernel::clear()?))).await?;
-    userspace::clear(&site.namespace, &name(&site.namespace)?).await?;
+    let (marks, kernels, queued) = here(site, || {
+        let marks = nft::marks()?;
+        // What is not all in place may have a process without a rule yet. To look for one takes a look at every process.
+        let queued = marks.iter().any(|mark| {
+            mark == UNFINISHED || nft::counters(mark).is_ok_and(|counters| counters.iter().any(|c| c.queued))
+        });
+        Ok((marks, kernel::clear()?, queued))
+    })
+    .await?;
+    if queued {
+        userspace::clear(&site.namespace, &name(&site.namespace)?).await?;
+    } else {
+        here(site, nft::delete_all).await?;
+    }
     Ok(if marks.is_empty() && !kernels { Outcome::Already } else { Outcome::Done })
 }
 

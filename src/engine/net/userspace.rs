@@ -142,10 +142,19 @@ pub fn counted(namespace: &Namespace, tag: &str, mark: &str) -> io::Result<Told>
             *flows.entry(flow).or_default() += counter.packets;
         }
     }
-    let shapers = with_variable(VARIABLE, tag);
-    Ok(Told {
-        flows,
-        shaper: shapers.iter().find_map(|shaper| statistics(shaper.pid())),
-        lacks_shaper: shapers.is_empty() && counters.iter().any(|c| c.queued),
-    })
+    if !counters.iter().any(|c| c.queued) {
+        return Ok(Told { flows, ..Told::default() });
+    }
+    let bound = namespace.run(|| Ok(bound()))?;
+    let shaper = bound.and_then(statistics).or_else(|| {
+        // The kernel tells the number of a socket, which is usually that of its process.
+        with_variable(VARIABLE, tag).iter().find_map(|shaper| statistics(shaper.pid()))
+    });
+    Ok(Told { flows, shaper, lacks_shaper: bound.is_none() })
+}
+
+/// Who has bound a queue in the namespace of this thread, if anybody has.
+fn bound() -> Option<u32> {
+    let queues = std::fs::read_to_string("/proc/thread-self/net/netfilter/nfnetlink_queue").ok()?;
+    queues.lines().next()?.split_whitespace().nth(1)?.parse().ok()
 }

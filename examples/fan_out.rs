@@ -16,15 +16,18 @@ use anyhow::{Context as _, ensure};
 use clap::Parser;
 use futures_util::future::try_join_all;
 use squall::engine::docker::PROGRAM;
-use squall::engine::{Engine as _, Outcome, Tag};
+use squall::engine::{Ability, Engine as _, Outcome, Tag};
 use squall::instance::Setting;
-use squall::network::{Direction, Flow, Network, Peer, Peers, Traffic, Treatment};
+use squall::network::{Direction, Flow, Network, Peer, Peers, Shape, Traffic, Treatment};
 use tokio::process::Command;
 
 use containers::{Containers, Member};
 
 #[derive(Debug, Parser)]
 struct Arguments {
+    /// What happens to them.
+    #[arg(long, value_enum, default_value_t = Fault::Latency)]
+    fault: Fault,
     /// How many containers are hit.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 50, 100])]
     counts: Vec<usize>,
@@ -34,6 +37,24 @@ struct Arguments {
     /// Helper containers are slow: no more than so many of them for a figure, which is then scaled up.
     #[arg(long, default_value_t = 10)]
     helpers: usize,
+}
+
+/// What happens to the traffic with another container's address.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Fault {
+    /// It is late by a second; by netem, or where the kernel has none by a process for each container.
+    Latency,
+    /// It is cut off, by queues of the kernel.
+    Partition,
+}
+
+impl Fault {
+    fn treatment(self) -> Treatment {
+        match self {
+            Self::Latency => Treatment::Shape(Box::new(Shape { delay: Duration::from_secs(1), ..Shape::default() })),
+            Self::Partition => Treatment::Drop,
+        }
+    }
 }
 
 /// How long it took to disturb all, and to take it back.
@@ -62,7 +83,7 @@ async fn table(containers: &Containers, arguments: &Arguments) -> anyhow::Result
         let targets = &containers.members[..count];
         let (mut our_ways, mut by_command, mut by_helper) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..arguments.times {
-            our_ways.push(ours(containers, targets).await?);
+            our_ways.push(ours(containers, targets, arguments.fault).await?);
             by_command.push(commands(targets).await?);
         }
         let some = &targets[..count.min(arguments.helpers)];
@@ -91,14 +112,18 @@ async fn table(containers: &Containers, arguments: &Arguments) -> anyhow::Result
     Ok(())
 }
 
-/// Through the engine, all at once. Each is cut off from another one's address.
-async fn ours(containers: &Containers, targets: &[Member]) -> anyhow::Result<Took> {
+/// Through the engine, all at once. Each is disturbed in its traffic with another one's address.
+async fn ours(containers: &Containers, targets: &[Member], fault: Fault) -> anyhow::Result<Took> {
     let all = &containers.members;
     let setting = |n: usize| {
         let peers = Peers::These(vec![Peer::Addresses(all[(n + 1) % all.len()].address.into())]);
         let traffic = Traffic { peers, ..Traffic::all(Direction::Both) };
-        let flows = vec![Flow { traffic, treatment: Treatment::Drop }];
-        Setting::Network(Box::new(Network { flows, mechanism: None, seed: 0 }))
+        let flows = vec![Flow { traffic, treatment: fault.treatment() }];
+        let setting = Setting::Network(Box::new(Network { flows, mechanism: None, seed: 0 }));
+        match containers.docker.can(&setting) {
+            Ability::As(this) => *this,
+            _ => setting,
+        }
     };
     let there = set(containers, targets, setting).await?;
     let back = set(containers, targets, |_| Setting::NetworkMark(None)).await?;

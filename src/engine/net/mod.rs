@@ -92,9 +92,7 @@ pub async fn set(site: Site, tag: &Tag, to: &Setting) -> io::Result<Outcome> {
                 _ => Ok(Outcome::Done),
             }
         }
-        _ => {
-            clear(&Arc::new(site)).await
-        }
+        _ => clear(&Arc::new(site)).await,
     }
 }
 

@@ -1,7 +1,6 @@
 //! `squall guard`: waits for a runner's end in any way, or for its deadline, and takes everything back.
 //!
 //! The journal's lock tells of the end: the kernel frees it when its holder dies. No poll, no signal, no trust.
-#![expect(clippy::print_stdout, reason = "the runner hears it")]
 
 use std::fs::File;
 use std::io::Write;
@@ -37,8 +36,8 @@ pub(super) async fn run(args: cli::Guard) -> anyhow::Result<ExitCode> {
         [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal).into_iter().collect();
     // Held from the start, so that it can never mean another process.
     let runner = args.runner.map(Process::open).transpose().context("cannot hold the runner")?.flatten();
-    println!("ready");
-    let _ = std::io::stdout().flush();
+    // A runner that has died meanwhile hears nothing, and needs its guard all the more.
+    let _ = writeln!(std::io::stdout(), "ready").and_then(|()| std::io::stdout().flush());
     if args.runner_container.is_some() {
         std::fs::write(ready_file(&args.journal), "ready\n").context("cannot say that the guard stands")?;
     }

@@ -3,7 +3,6 @@
 //! Whoever starts it hands it the settings and waits for `ready`. It outlives them: what it does ends when it is told to
 //! let go (SIGUSR1), when the table that stands for its settings is gone, when the process ends whose packets they are, or
 //! when it is killed. Then packets pass.
-#![expect(clippy::print_stdout, reason = "whoever starts it hears it")]
 
 use std::io::{Read as _, Write as _};
 use std::os::fd::OwnedFd;
@@ -42,8 +41,9 @@ pub(super) async fn run(args: cli::Shape) -> anyhow::Result<ExitCode> {
     })?;
     let ready = said.recv().await.context("it ended without a word")?;
     // The reason goes the same way as the good news, for whoever waits.
-    println!("{}", ready.as_ref().map_or_else(|e| format!("{e:#}"), |()| "ready".to_owned()));
-    let _ = std::io::stdout().flush();
+    let word = ready.as_ref().map_or_else(|e| format!("{e:#}"), |()| "ready".to_owned());
+    // Whoever has died meanwhile hears nothing; what takes over after it finds the table.
+    let _ = writeln!(std::io::stdout(), "{word}").and_then(|()| std::io::stdout().flush());
     if ready.is_err() {
         return Ok(ExitCode::from(exit::INVALID));
     }

@@ -6,7 +6,7 @@ use rustix::process::Signal;
 use squall::host::process::stat;
 use tokio::time::{Instant, sleep};
 
-use crate::scene::{Scene, eventually, guard, lonely, send};
+use crate::scene::{Scene, eventually, guard, journal_in, lonely, send};
 
 /// Long enough that only what a test does can end it.
 const LONG: &str = "baseline: 500ms, duration: 60s, recovery: 500ms";
@@ -134,5 +134,25 @@ async fn a_runner_that_is_stopped_is_ended_at_its_deadline() {
     let taken_back = ended.state.changes[0].reverted.as_ref().expect("taken back").0;
     let late = taken_back.duration_since(deadline).as_secs_f64();
     assert!((0.0..2.0).contains(&late), "taken back {late} s after the deadline");
+    scene.is_as(&before).await;
+}
+
+/// A runner that dies while it posts a guard leaves one that nobody listens to.
+#[tokio::test]
+async fn a_guard_that_nobody_hears_takes_back_all_the_same() {
+    let scene = Scene::of(1, lonely()).await;
+    let before = scene.settings().await;
+    let mut run = scene.start(&scene.experiment("pause: {}", "baseline: 500ms, duration: 20s, recovery: 1s"));
+    let state = run.until_on().await;
+    send(guard(&state), Signal::KILL);
+    run.signal(Signal::KILL);
+    let (_, dir) = run.dies().await;
+    let journal = journal_in(&dir).expect("a journal");
+    let (hears, says) = std::io::pipe().unwrap();
+    drop(hears);
+    let mut unheard = scene.squall("state");
+    unheard.arg("guard").arg("--journal").arg(&journal).args(["--deadline", "2100-01-01T00:00:00Z"]);
+    let ended = unheard.stdout(says).status().await.unwrap();
+    assert!(ended.success(), "{ended}");
     scene.is_as(&before).await;
 }

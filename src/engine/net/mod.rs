@@ -2,7 +2,8 @@
 //! have in common: they find the namespace, this does the rest. It knows no container and no run.
 //!
 //! What is in place has a name that says exactly what it is: a table of nf_tables, `squall_` and the mark of the setting. It
-//! is there from before the first to after the last of it, so that whoever looks sees all of it, some of it, or nothing.
+//! is there from before the first to after the last of it, and dormant until all of it is in place, so that whoever looks
+//! sees all of it, some of it, or nothing.
 
 pub mod kernel;
 mod mechanism;
@@ -127,8 +128,8 @@ const UNFINISHED: &str = "unfinished";
 /// Lays it on the traffic of a namespace: all of it, or nothing.
 async fn lay(site: Site, tag: &Tag, mark: &str, network: Network) -> io::Result<Outcome> {
     let site = Arc::new(site);
-    let found = here(&site, nft::marks).await?;
-    if found == [mark] {
+    let found = here(&site, nft::tables).await?;
+    if matches!(found.as_slice(), [table] if table.mark == mark && table.whole) {
         return Ok(Outcome::Already);
     }
     if !found.is_empty() {
@@ -144,9 +145,9 @@ async fn lay(site: Site, tag: &Tag, mark: &str, network: Network) -> io::Result<
 
 async fn try_to_lay(site: &Arc<Site>, tag: &Tag, mark: &str, network: Network) -> io::Result<()> {
     let network = Arc::new(network);
-    let (on, flows) = (site.clone(), network.clone());
+    let (on, flows, table) = (site.clone(), network.clone(), mark.to_owned());
     here(site, move || {
-        nft::create(UNFINISHED)?;
+        nft::create(&table)?;
         lay_in_kernel(&on, &flows)
     })
     .await?;
@@ -161,8 +162,7 @@ async fn try_to_lay(site: &Arc<Site>, tag: &Tag, mark: &str, network: Network) -
         interface: &|name| on_network(name, site, &links).first().map(|l| l.index),
         elsewhere: &|flow| mechanism::is_kernels(flow, network.mechanism),
     };
-    userspace::lay(&ground, &network).await?;
-    here(site, || nft::delete(UNFINISHED)).await
+    userspace::lay(&ground, &network).await
 }
 
 /// What the kernel does by itself, link by link: a flow may be about one of them.
@@ -192,13 +192,13 @@ fn on_network<'a>(network: &str, site: &Site, links: &'a [link::Link]) -> Vec<&'
 
 /// Takes everything of ours off it, whoever laid it: whether there was anything.
 async fn clear(site: &Arc<Site>) -> io::Result<Outcome> {
-    let (marks, kernels, queued) = here(site, || {
-        let marks = nft::marks()?;
+    let (tables, kernels, queued) = here(site, || {
+        let tables = nft::tables()?;
         // What is not all in place may have a process without a rule yet. To look for one takes a look at every process.
-        let queued = marks.iter().any(|mark| {
-            mark == UNFINISHED || nft::counters(mark).is_ok_and(|counters| counters.iter().any(|c| c.queued))
+        let queued = tables.iter().any(|table| {
+            !table.whole || nft::counters(&table.mark).is_ok_and(|counters| counters.iter().any(|c| c.queued))
         });
-        Ok((marks, kernel::clear()?, queued))
+        Ok((tables, kernel::clear()?, queued))
     })
     .await?;
     if queued {
@@ -206,15 +206,15 @@ async fn clear(site: &Arc<Site>) -> io::Result<Outcome> {
     } else {
         here(site, nft::delete_all).await?;
     }
-    Ok(if marks.is_empty() && !kernels { Outcome::Already } else { Outcome::Done })
+    Ok(if tables.is_empty() && !kernels { Outcome::Already } else { Outcome::Done })
 }
 
 fn seen_here(namespace: &Namespace) -> io::Result<Seen> {
-    let marks = namespace.run(nft::marks)?;
-    let mark = match marks.as_slice() {
+    let tables = namespace.run(nft::tables)?;
+    let mark = match tables.as_slice() {
         [] => return Ok(Seen::default()),
-        [mark] => mark,
-        // With more than one, what is there is not all of a setting.
+        [table] if table.whole => &table.mark,
+        // What is there is not all of a setting, or more than one.
         _ => return Ok(Seen { mark: Some(UNFINISHED.to_owned()), counted: None }),
     };
     let kernel = namespace.run(kernel::counted)?;

@@ -61,12 +61,23 @@ pub async fn lay(ground: &Ground<'_>, network: &Network) -> io::Result<()> {
 }
 
 async fn try_lay(ground: &Ground<'_>, network: &Network) -> io::Result<()> {
-    ground.namespace.run(|| nft::create(ground.mark))?;
+    let mark = ground.mark.to_owned();
+    inside(ground.namespace, move || nft::create(&mark)).await?;
     let layout = layout(&network.flows, ground.interface, ground.elsewhere);
     if !layout.lanes.is_empty() {
         start(ground, network).await?;
     }
-    ground.namespace.run(|| nft::fill(ground.mark, &layout.chains))
+    let mark = ground.mark.to_owned();
+    inside(ground.namespace, move || nft::fill(&mark, &layout.chains)).await
+}
+
+/// Does something in a namespace, where it may block.
+async fn inside<T: Send + 'static>(
+    namespace: &Namespace,
+    work: impl FnOnce() -> io::Result<T> + Send + 'static,
+) -> io::Result<T> {
+    let namespace = namespace.try_clone()?;
+    tokio::task::spawn_blocking(move || namespace.run(work)).await.map_err(io::Error::other)?
 }
 
 /// Starts a shaper. When this returns, it stands.
@@ -116,7 +127,7 @@ pub async fn clear(namespace: &Namespace, tag: &str) -> io::Result<()> {
         shaper.ended_within(LET_GO).await?;
     }
     kill_with_variable(VARIABLE, tag, LET_GO).await?;
-    namespace.run(nft::delete_all)
+    inside(namespace, nft::delete_all).await
 }
 
 /// What the rules and the shaper tell of themselves.

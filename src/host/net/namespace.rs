@@ -41,6 +41,14 @@ impl Namespace {
         Ok(Self { file: File::open(path)? })
     }
 
+    /// The same once more.
+    ///
+    /// # Errors
+    /// Where there are no descriptors left.
+    pub fn try_clone(&self) -> io::Result<Self> {
+        Ok(Self { file: self.file.try_clone()? })
+    }
+
     /// A file that stands for it as long as this does, for other processes of this machine.
     #[must_use]
     pub fn path(&self) -> PathBuf {

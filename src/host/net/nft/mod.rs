@@ -26,6 +26,10 @@ const NEWCHAIN: u16 = NEWTABLE + 3;
 const NEWRULE: u16 = NEWTABLE + 6;
 const GETRULE: u16 = NEWTABLE + 7;
 
+/// An attribute of a table, and one of the flags in it: its chains are not asked.
+const TABLE_FLAGS: u16 = 2;
+const DORMANT: u32 = 1;
+
 /// `struct nfgenmsg`: IPv4 and IPv6 in one (`NFPROTO_INET`).
 const INET: [u8; 4] = [1, 0, 0, 0];
 
@@ -44,12 +48,26 @@ pub struct Counter {
     pub queued: bool,
 }
 
-/// Makes an empty table that stands for a mark, in the namespace of this thread. One that is there stays as it is.
+/// A table of ours.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Table {
+    /// What it stands for.
+    pub mark: String,
+    /// Whether it is filled; else what it stands for is not all in place.
+    pub whole: bool,
+}
+
+/// Makes an empty table that stands for a mark, in the namespace of this thread. It is dormant until it is filled. One
+/// that is there stays as it is.
 ///
 /// # Errors
 /// Where the kernel has no nf_tables, or this user may not (it takes `CAP_NET_ADMIN`).
 pub fn create(mark: &str) -> io::Result<()> {
-    Socket::open(Family::Netfilter)?.transaction(vec![table(NEWTABLE, flags::CREATE, &name(mark))])
+    let dormant = table(NEWTABLE, flags::CREATE | flags::EXCL, &name(mark)).with_be32(TABLE_FLAGS, DORMANT);
+    match Socket::open(Family::Netfilter)?.transaction(vec![dormant]) {
+        Err(e) if netlink::errno(&e) == Some(libc::EEXIST) => Ok(()),
+        result => result,
+    }
 }
 
 /// Fills the table that stands for a mark: afterwards it has these chains and no others, all at once or not at all.
@@ -57,12 +75,16 @@ pub fn create(mark: &str) -> io::Result<()> {
 /// # Errors
 /// As for [`create`], and where the kernel lacks what a rule needs.
 pub fn fill(mark: &str, chains: &[Chain]) -> io::Result<()> {
+    // A socket that deletes waits for the kernel's readers when it is closed, some 20 ms: a new table needs none of it.
+    let fresh = tables()?.contains(&Table { mark: mark.to_owned(), whole: false });
     let mut socket = Socket::open(Family::Netfilter)?;
-    match socket.transaction(filled(mark, chains, Queueing::Native)) {
+    match socket.transaction(filled(mark, fresh, chains, Queueing::Native)) {
         // The kernel may lack this word for what it can do nevertheless.
-        Err(e) if missing(&e) && queues(chains) => socket.transaction(filled(mark, chains, Queueing::Compat)),
+        Err(e) if missing(&e) && queues(chains) => socket.transaction(filled(mark, fresh, chains, Queueing::Compat)),
         result => result,
-    }
+    }?;
+    // In a transaction of its own: kernels refuse chains for a table that is being woken.
+    if fresh { socket.transaction(vec![table(NEWTABLE, 0, &name(mark)).with_be32(TABLE_FLAGS, 0)]) } else { Ok(()) }
 }
 
 /// The marks that our tables in this thread's namespace stand for.
@@ -70,12 +92,25 @@ pub fn fill(mark: &str, chains: &[Chain]) -> io::Result<()> {
 /// # Errors
 /// Where this user may not ask. A kernel without nf_tables has none.
 pub fn marks() -> io::Result<Vec<String>> {
+    Ok(tables()?.into_iter().map(|table| table.mark).collect())
+}
+
+/// Our tables in this thread's namespace.
+///
+/// # Errors
+/// As for [`marks`].
+pub fn tables() -> io::Result<Vec<Table>> {
     let tables = match Socket::open(Family::Netfilter)?.dump(&Message::new(GETTABLE, 0, &INET)) {
         Err(e) if netlink::errno(&e) == Some(libc::EINVAL) || missing(&e) => return Ok(Vec::new()),
         tables => tables?,
     };
-    let names = tables.iter().filter_map(|t| attribute(t.body.get(4..)?, 1).map(netlink::text));
-    Ok(names.filter_map(|name| name.strip_prefix(PREFIX).map(str::to_owned)).collect())
+    let table = |attributes: &[u8]| {
+        let mark = attribute(attributes, 1).map(netlink::text)?.strip_prefix(PREFIX)?.to_owned();
+        let flags =
+            attribute(attributes, TABLE_FLAGS).and_then(|f| f.first_chunk().copied()).map_or(0, u32::from_be_bytes);
+        Some(Table { mark, whole: flags & DORMANT == 0 })
+    };
+    Ok(tables.iter().filter_map(|t| table(t.body.get(4..)?)).collect())
 }
 
 /// Removes the table that stands for a mark. One that is gone is no error.
@@ -126,11 +161,11 @@ fn table(kind: u16, flags: u16, name: &str) -> Message {
     Message::new(kind, flags, &INET).with_text(1, name)
 }
 
-fn filled(mark: &str, chains: &[Chain], queueing: Queueing) -> Vec<Message> {
+fn filled(mark: &str, fresh: bool, chains: &[Chain], queueing: Queueing) -> Vec<Message> {
     let name = name(mark);
     let make = || table(NEWTABLE, flags::CREATE, &name);
     // Deleting wants something to be there, and making wants nothing.
-    let mut messages = vec![make(), table(DELTABLE, 0, &name), make()];
+    let mut messages = if fresh { Vec::new() } else { vec![make(), table(DELTABLE, 0, &name), make()] };
     for chain in chains {
         // NFTA_CHAIN_NAME, _HOOK { _HOOKNUM, _PRIORITY }, _POLICY: accept, _TYPE
         messages.push(

@@ -283,7 +283,7 @@ mod tests {
         let [change] = plan.changes.as_slice() else { panic!("{plan:?}") };
         assert_eq!(change.back, crate::instance::Back::To(Setting::NetworkMark(None)));
         let Setting::Network(network) = &change.to else { panic!("{change:?}") };
-        assert_eq!((network.seed, network.to_string().as_str()), (7, "1s later, to 10.0.0.2, 10.0.0.3"));
+        assert_eq!((network.seed, network.to_string().as_str()), (7, "1s later, to shop-2 and shop-3"));
     }
 
     #[test]

@@ -8,10 +8,10 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use jiff::Timestamp;
 
-use crate::engine::Outcome;
+use crate::engine::{Kind, Outcome};
 use crate::event::{Actor, Event, GuardKind, Judged, Phase, Reason, Spared, Stamped, Standing, Started, Window};
 use crate::exit::Verdict;
-use crate::instance::{Back, Change, Counted, Instance};
+use crate::instance::{Back, Change, Counted, Instance, Setting};
 
 /// What is known of a run.
 #[derive(Debug, Clone, Default)]
@@ -142,6 +142,16 @@ pub struct Illegal {
 }
 
 impl RunState {
+    /// Who disturbs traffic in a change, in words; nothing where nobody really does.
+    #[must_use]
+    pub fn mechanism(&self, change: &Change) -> Option<String> {
+        let real = self.started.as_ref().is_none_or(|s| s.engine.kind != Kind::Sim);
+        match &change.to {
+            Setting::Network(network) if real => Some(network.done_by()),
+            _ => None,
+        }
+    }
+
     /// Folds one event in.
     ///
     /// # Errors

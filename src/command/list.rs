@@ -1,5 +1,4 @@
 //! `squall list`: the runs, newest last.
-#![expect(clippy::print_stdout, reason = "prints the list")]
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -21,12 +20,12 @@ pub(super) fn run(json: bool, state: &StateDir) -> anyhow::Result<ExitCode> {
     let rows: Vec<Row> = state.runs()?.into_iter().map(|id| Row::of(state, id)).collect();
     if json {
         for row in &rows {
-            println!("{}", serde_json::to_string(row)?);
+            super::print(&format!("{}\n", serde_json::to_string(row)?))?;
         }
     } else if rows.is_empty() {
-        println!("no runs in {} yet; `squall run FILE` makes the first", state.root().display());
+        super::print(&format!("no runs in {} yet; `squall run FILE` makes the first\n", state.root().display()))?;
     } else {
-        println!("{}", table(&rows, Timestamp::now()));
+        super::print(&format!("{}\n", table(&rows, Timestamp::now())))?;
     }
     Ok(ExitCode::SUCCESS)
 }

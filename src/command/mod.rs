@@ -25,6 +25,16 @@ use std::process::ExitCode;
 use crate::cli::{Cli, Command};
 use crate::store::StateDir;
 
+/// Prints what was asked for. A reader that has seen enough (`| head`) is no mistake.
+fn print(text: &str) -> std::io::Result<()> {
+    use std::io::Write as _;
+    let mut out = std::io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(e) if e.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
 /// Does what the command line says; the exit code says what came of it.
 ///
 /// # Errors

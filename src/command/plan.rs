@@ -1,8 +1,7 @@
 //! `squall plan`: who would be hit, who is spared and why, and how it would be undone. Touches nothing.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what people see")]
+#![expect(clippy::print_stderr, reason = "what people see")]
 
 use std::fmt::Write;
-use std::net::IpAddr;
 use std::process::ExitCode;
 
 use tabled::builder::Builder;
@@ -12,9 +11,9 @@ use super::connect::reach;
 use super::load;
 use super::run::no_verdict;
 use crate::cli;
-use crate::engine::Engine;
+use crate::engine::{Engine, Kind};
 use crate::exit::INVALID;
-use crate::instance::{Back, Change, Instance, Setting};
+use crate::instance::{Back, Change, Setting};
 use crate::plan::{Plan, plan};
 use crate::store::StateDir;
 use crate::target::{self, Targets};
@@ -49,9 +48,8 @@ pub(super) async fn run(args: cli::Plan, state: StateDir) -> anyhow::Result<Exit
         let steps: Vec<_> =
             plan.changes.iter().map(|c| serde_json::json!({ "change": c, "undo": undo(c, engine.as_ref()) })).collect();
         let all = serde_json::json!({ "seed": seed, "hit": targets.hit, "spared": targets.spared, "changes": steps, "warnings": plan.warnings });
-        println!("{all:#}");
+        super::print(&format!("{all:#}\n"))?;
     } else {
-        show(&targets, &plan, &fleet, engine.as_ref());
         let mut again = format!("squall run {} --seed {seed}", args.file.display());
         if let Some(stack) = &args.engine.stack {
             let _ = write!(again, " --stack {}", stack.display());
@@ -59,24 +57,39 @@ pub(super) async fn run(args: cli::Plan, state: StateDir) -> anyhow::Result<Exit
         if let Some(kind) = args.engine.engine {
             let _ = write!(again, " --engine {kind}");
         }
-        println!("\nThe same victims again: {again}");
+        let text = shown(&targets, &plan, engine.as_ref());
+        super::print(&format!("{text}\nThe same victims again: {again}\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(targets: &Targets, plan: &Plan, fleet: &[Instance], engine: &dyn Engine) {
-    println!("Would be hit:");
+fn shown(targets: &Targets, plan: &Plan, engine: &dyn Engine) -> String {
+    let mut out = String::from("Would be hit:\n");
     let mut rows = Builder::default();
-    rows.push_record(["instance", "zone", "now", "with the fault", "undone by"]);
+    let fits = plan.changes.iter().any(|c| !is_long(c));
+    let columns = ["instance", "zone", "now", "with the fault", "undone by"].map(str::to_owned);
+    rows.push_record(columns.into_iter().take(if fits { 5 } else { 4 }));
     for c in &plan.changes {
         let instance = targets.hit.iter().find(|i| i.id == c.instance);
         let zone = instance.and_then(|i| i.zone.clone()).unwrap_or_else(|| "–".to_owned());
         let now = c.before.as_ref().map_or_else(|| "–".to_owned(), ToString::to_string);
-        rows.push_record([c.name.clone(), zone, now, by_name(&c.to, fleet), undo(c, engine)]);
+        let undone_by = if is_long(c) { "see below".to_owned() } else { undo(c, engine) };
+        let cells = [c.name.clone(), zone, now, c.to.to_string(), undone_by];
+        rows.push_record(cells.into_iter().take(if fits { 5 } else { 4 }));
     }
-    table(rows);
+    let _ = writeln!(out, "{}", table(rows));
+    let mechanism = plan.changes.iter().find_map(|c| match &c.to {
+        Setting::Network(network) if engine.describe().kind != Kind::Sim => Some(network.done_by()),
+        _ => None,
+    });
+    if let Some(by) = mechanism {
+        let _ = writeln!(out, "Mechanism: {by}");
+    }
+    for c in plan.changes.iter().filter(|c| is_long(c)) {
+        let _ = writeln!(out, "\nWhat would undo {} by hand:\n{}", c.name, undo(c, engine));
+    }
     if !targets.spared.is_empty() {
-        println!("\nSpared:");
+        out.push_str("\nSpared:\n");
         let mut rows = Builder::default();
         rows.push_record(["instance", "service", "zone", "why"]);
         for s in &targets.spared {
@@ -87,26 +100,17 @@ fn show(targets: &Targets, plan: &Plan, fleet: &[Instance], engine: &dyn Engine)
                 s.why.clone(),
             ]);
         }
-        table(rows);
+        let _ = writeln!(out, "{}", table(rows));
     }
     for warning in &plan.warnings {
-        println!("\nwarning: {warning}");
+        let _ = writeln!(out, "\nwarning: {warning}");
     }
-    println!("\nNothing was touched.");
+    out + "\nNothing was touched.\n"
 }
 
-/// A setting in words, in which instances have their names in place of their addresses.
-fn by_name(to: &Setting, fleet: &[Instance]) -> String {
-    let name = |word: &str| {
-        let address: IpAddr = word.parse().ok()?;
-        fleet.iter().find(|i| i.addresses.iter().any(|a| a.ip == address)).map(|i| i.name.clone())
-    };
-    let text = to.to_string();
-    let words = text.split(' ').map(|word| match word.strip_suffix(',') {
-        Some(bare) => name(bare).map_or_else(|| word.to_owned(), |name| name + ","),
-        None => name(word).unwrap_or_else(|| word.to_owned()),
-    });
-    words.collect::<Vec<_>>().join(" ")
+/// Whether the way back is too long for a table: then it stands below it, whole.
+fn is_long(c: &Change) -> bool {
+    matches!(c.back, Back::To(Setting::NetworkMark(_)))
 }
 
 fn undo(c: &Change, engine: &dyn Engine) -> String {
@@ -116,8 +120,8 @@ fn undo(c: &Change, engine: &dyn Engine) -> String {
     }
 }
 
-fn table(rows: Builder) {
+fn table(rows: Builder) -> String {
     let mut table = rows.build();
     table.with(Style::rounded()).with(Width::wrap(80).priority(Priority::max(true)).keep_words(true));
-    println!("{table}");
+    table.to_string()
 }

@@ -1,5 +1,5 @@
 //! `squall recover`: takes back what dead runs left behind.
-#![expect(clippy::print_stdout, clippy::print_stderr, reason = "what people see")]
+#![expect(clippy::print_stderr, reason = "what people see")]
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -22,7 +22,8 @@ pub(super) async fn run(args: cli::Recover, state: StateDir) -> anyhow::Result<E
     for path in &journals {
         match one(path).await {
             Ok((verdict, line)) => {
-                println!("{line}");
+                // Whoever does not read on is no reason to stop here.
+                let _ = super::print(&format!("{line}\n"));
                 if verdict == Verdict::LeftBehind {
                     worst = verdict;
                 }
@@ -34,7 +35,7 @@ pub(super) async fn run(args: cli::Recover, state: StateDir) -> anyhow::Result<E
         }
     }
     if journals.is_empty() {
-        println!("nothing to take back in {}", state.root().display());
+        super::print(&format!("nothing to take back in {}\n", state.root().display()))?;
     }
     if args.unlock {
         unlock(&args.engine, &state).await?;
@@ -109,13 +110,16 @@ async fn unlock(args: &cli::EngineArgs, state: &StateDir) -> anyhow::Result<()> 
     for claim in engine.claims().await? {
         let living = journal::is_locked(&state.journal(&claim.run));
         if living {
-            println!("service `{}` belongs to run {}, which is going on: its marker stays", claim.service, claim.run);
+            super::print(&format!(
+                "service `{}` belongs to run {}, which is going on: its marker stays\n",
+                claim.service, claim.run
+            ))?;
         } else {
             engine.release(&claim.service, &claim.run).await?;
-            println!(
-                "service `{}` is free again: the marker of run {} ({}, {}) is removed",
+            super::print(&format!(
+                "service `{}` is free again: the marker of run {} ({}, {}) is removed\n",
                 claim.service, claim.run, claim.owner, claim.at
-            );
+            ))?;
         }
     }
     Ok(())

@@ -1,7 +1,5 @@
 //! `squall report`: any run's reports again, from its journal.
-#![expect(clippy::print_stdout, reason = "prints the report, or where it is")]
 
-use std::io::Write as _;
 use std::process::ExitCode;
 
 use crate::cli::{self, ReportFormat};
@@ -13,10 +11,10 @@ pub(super) fn run(args: &cli::Report, state: &StateDir) -> anyhow::Result<ExitCo
     let dir = state.resolve(&args.run)?;
     let run = journal::replay(&dir.join(JOURNAL))?;
     match args.format {
-        Some(format) => print(&report::render(&run, chosen(format)))?,
+        Some(format) => super::print(&report::render(&run, chosen(format)))?,
         None => {
             for path in report::write_all(&run, &dir)? {
-                println!("{}", path.display());
+                super::print(&format!("{}\n", path.display()))?;
             }
         }
     }
@@ -29,13 +27,5 @@ fn chosen(format: ReportFormat) -> Format {
         ReportFormat::Markdown => Format::Markdown,
         ReportFormat::Json => Format::Json,
         ReportFormat::Junit => Format::Junit,
-    }
-}
-
-/// Prints; a reader that has seen enough (`| head`) is no error.
-fn print(text: &str) -> anyhow::Result<()> {
-    match std::io::stdout().write_all(text.as_bytes()) {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.into()),
-        _ => Ok(()),
     }
 }

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use crate::experiment::quantity::{Addresses, Port};
 use crate::experiment::selector::glob;
 use crate::instance::{Back, Instance, Setting};
-use crate::network::{Cidr, Direction, Flow, Mechanism, Network, Peer, Peers, Ports, Protocol, Traffic, Treatment};
+use crate::network::{Direction, Flow, Mechanism, Network, Peer, Peers, Ports, Protocol, Traffic, Treatment};
 
 /// With whom an instance talks: `service`, `zone` and `instance` together (each that is given must match), or a range of
 /// addresses, or a host.
@@ -48,8 +48,9 @@ impl Who {
         if let Some(host) = &self.host {
             return Peers::These(vec![Peer::Host(host.clone())]);
         }
-        let meant = others.iter().filter(|i| self.means(i)).flat_map(|i| &i.addresses);
-        let mut peers: Vec<Peer> = meant.map(|a| Peer::Addresses(Cidr::from(a.ip))).collect();
+        let of = |i: &Instance| i.addresses.iter().map(|a| (i.name.clone(), a.ip)).collect::<Vec<_>>();
+        let meant = others.iter().filter(|i| self.means(i)).flat_map(of);
+        let mut peers: Vec<Peer> = meant.map(|(name, address)| Peer::Instance { name, address }).collect();
         peers.sort();
         peers.dedup();
         Peers::These(peers)

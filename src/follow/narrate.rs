@@ -218,13 +218,21 @@ fn phase_judged(j: &Judged) -> Line {
 fn planned(state: &RunState, changes: &[Change], deadline: Timestamp) -> String {
     let left = state.last.map(|now| span(since(now, deadline))).unwrap_or_default();
     let momentary = changes.iter().filter(|c| c.back == Back::Nothing).count();
-    let momentary = if momentary > 0 { format!(", {momentary} of them momentary") } else { String::new() };
-    format!("{}{momentary}; everything is taken back within {left}", count(changes.len(), "change"))
+    let momentary = match (momentary, changes.len()) {
+        (0, _) => "",
+        (all, of) if all == of => ", momentary",
+        _ => ", some momentary",
+    };
+    let by = changes.iter().find_map(|c| state.mechanism(c)).map(|by| format!(" by {by}")).unwrap_or_default();
+    format!("{}{momentary}{by}; everything is taken back within {left}", count(changes.len(), "change"))
 }
 
 fn injected(c: &ChangeState, outcome: Outcome) -> Line {
     let took = c.injected.as_ref().map(|(_, _, took)| span(*took)).unwrap_or_default();
     match outcome {
+        Outcome::Done if matches!(c.change.to, Setting::Network(_) | Setting::ConnectionsReset(_)) => {
+            Line::fault("▼", "fault in", format!("{} (took {took})", c.change))
+        }
         Outcome::Done => Line::fault("▼", "fault in", format!("{} in {took}", c.change)),
         Outcome::Already => Line::warn("fault in", format!("{}: was so already", c.change)),
         Outcome::Gone => Line::bad("fault in", format!("{}: it does not exist any more", c.change)),
@@ -238,6 +246,7 @@ fn reverted(c: &ChangeState, outcome: Outcome, by: Actor) -> Line {
     let back = match &c.change.back {
         Back::To(Setting::Running(true)) => "running again".to_owned(),
         Back::To(Setting::Paused(false)) => "resumed".to_owned(),
+        Back::To(Setting::NetworkMark(None)) if outcome == Outcome::Done => "network untouched again".to_owned(),
         Back::To(setting) => setting.to_string(),
         Back::Nothing => "nothing to set back".to_owned(),
     };

@@ -14,7 +14,8 @@ use super::paint::{Paint, Tone};
 use super::words::{budget, count, few, instance, planned, span, wrap};
 use crate::event::{Phase, Standing};
 use crate::exit::Verdict;
-use crate::state::{CheckState, RunState};
+use crate::instance::{Back, Setting};
+use crate::state::{ChangeState, CheckState, RunState};
 
 /// The verdict and its reason, and, where something was left behind, the commands to take it back by hand.
 #[must_use]
@@ -169,10 +170,13 @@ fn facts(state: &RunState) -> Vec<(&'static str, String)> {
         let spared = if state.spared.is_empty() { String::new() } else { format!("; {} spared", state.spared.len()) };
         facts.push(("hit", format!("{}{spared}", few(&names, 8))));
     }
+    let is_long = |c: &ChangeState| matches!(c.change.to, Setting::Network(_));
     let on: Vec<String> = state
         .changes
         .iter()
         .map(|c| match (&c.injected, &c.reverted) {
+            (Some(_), _) if c.change.back == Back::Nothing => c.change.to_string(),
+            (Some((from, ..)), Some((to, ..))) if is_long(c) => format!("{} ({})", c.change, span(since(*from, *to))),
             (Some((from, ..)), Some((to, ..))) => format!("{} for {}", c.change, span(since(*from, *to))),
             (Some(_), None) => c.change.to_string(),
             (None, _) => format!("{} was not made", c.change),
@@ -181,6 +185,12 @@ fn facts(state: &RunState) -> Vec<(&'static str, String)> {
     if !on.is_empty() {
         facts.push(("fault", few(&on, 6)));
     }
+    let met = |c: &ChangeState| Some(format!("{}: {}", c.change.name, c.measured?));
+    let met: Vec<String> = state.changes.iter().filter_map(met).collect();
+    if !met.is_empty() {
+        facts.push(("measured", few(&met, 3)));
+    }
+    facts.extend(state.changes.iter().find_map(|c| state.mechanism(&c.change)).map(|by| ("mechanism", by)));
     if let Some(latency) = state.abort_latency() {
         facts.push(("abort", format!("everything was back {} after the breach was known", span(latency))));
     }

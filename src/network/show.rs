@@ -15,6 +15,31 @@ impl fmt::Display for Network {
     }
 }
 
+impl Network {
+    /// Who does it, in words: netem, a process of ours, or what else the kernel has. As the mechanism has been chosen by
+    /// whoever plans it; one that is still open is the kernel's.
+    #[must_use]
+    pub fn done_by(&self) -> String {
+        let mut all: Vec<&str> = self.flows.iter().map(|flow| flow.treatment.done_by(self.mechanism)).collect();
+        all.dedup();
+        all.join(", ")
+    }
+}
+
+impl Treatment {
+    fn done_by(&self, mechanism: Option<Mechanism>) -> &'static str {
+        const USERSPACE: &str = "userspace: a process of Squall holds the packets (NFQUEUE)";
+        match self {
+            Self::Shape(_) if mechanism == Some(Mechanism::Userspace) => USERSPACE,
+            Self::Dns(_) => "userspace: a process of Squall answers (NFQUEUE)",
+            Self::Shape(shape) if shape.only_limits().is_some() => "the kernel's queues (tbf)",
+            Self::Shape(shape) if shape.only_loses().is_none() => "netem: the kernel's own emulator",
+            Self::Shape(_) | Self::Drop => "the kernel's filters (cls_bpf)",
+            Self::Reject => "the kernel's firewall (nf_tables)",
+        }
+    }
+}
+
 impl fmt::Display for Flow {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.treatment {
@@ -120,11 +145,13 @@ impl fmt::Display for Peers {
             Self::Everybody => f.write_str("everybody"),
             Self::These(peers) if peers.is_empty() => f.write_str("nobody at the moment"),
             Self::These(peers) => {
-                let named: Vec<String> = peers.iter().take(3).map(ToString::to_string).collect();
-                f.write_str(&named.join(", "))?;
-                match peers.len() - named.len() {
-                    0 => Ok(()),
-                    more => write!(f, " and {more} more"),
+                let mut named: Vec<String> = peers.iter().map(ToString::to_string).collect();
+                // One with several addresses is still one.
+                named.dedup();
+                match named.as_slice() {
+                    [one] => f.write_str(one),
+                    [first @ .., last] if named.len() <= 3 => write!(f, "{} and {last}", first.join(", ")),
+                    _ => write!(f, "{} and {} more", named[..3].join(", "), named.len() - 3),
                 }
             }
         }
@@ -135,7 +162,7 @@ impl fmt::Display for Peer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Addresses(addresses) => addresses.fmt(f),
-            Self::Host(name) => f.write_str(name),
+            Self::Instance { name, .. } | Self::Host(name) => f.write_str(name),
         }
     }
 }

@@ -78,8 +78,27 @@ impl Peers {
 pub enum Peer {
     /// By address.
     Addresses(Cidr),
+    /// By an address of an instance that people know by name.
+    Instance {
+        /// The instance's name.
+        name: String,
+        /// One of its addresses.
+        address: IpAddr,
+    },
     /// By name, which is looked up when the setting is made.
     Host(String),
+}
+
+impl Peer {
+    /// Its addresses; nothing where only its name is known.
+    #[must_use]
+    pub fn range(&self) -> Option<Cidr> {
+        match self {
+            Self::Addresses(range) => Some(*range),
+            Self::Instance { address, .. } => Some(Cidr::from(*address)),
+            Self::Host(_) => None,
+        }
+    }
 }
 
 /// What of a packet decides whether it is meant; for those who look at packets themselves, and for tests.
@@ -143,7 +162,7 @@ impl Traffic {
     pub fn matches(&self, packet: &Packet) -> bool {
         let peers = match &self.peers {
             Peers::Everybody => true,
-            Peers::These(peers) => peers.iter().any(|p| matches!(p, Peer::Addresses(a) if a.contains(packet.remote))),
+            Peers::These(peers) => peers.iter().filter_map(Peer::range).any(|range| range.contains(packet.remote)),
         };
         let protocol = self.protocol.is_none_or(|p| p.number(packet.remote.is_ipv6()) == packet.protocol);
         let port = |wanted: &[Ports], have: Option<u16>| {

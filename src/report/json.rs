@@ -183,6 +183,7 @@ struct ChangeOut<'a> {
     injected: Option<DoneOut>,
     inject_error: Option<&'a str>,
     bite: Option<BiteOut<'a>>,
+    mechanism: Option<String>,
     measured: Option<MeasuredOut>,
     reverted: Option<RevertedOut>,
     revert_errors: &'a [String],
@@ -281,7 +282,7 @@ impl<'a> Report<'a> {
             spared: state.spared.iter().map(SparedOut::of).collect(),
             guards: state.guards.iter().map(|(kind, id)| GuardOut { kind: *kind, id }).collect(),
             deadline: state.deadline,
-            changes: state.changes.iter().map(ChangeOut::of).collect(),
+            changes: state.changes.iter().map(|change| ChangeOut::of(state, change)).collect(),
             left_behind: facts::left_behind(state)
                 .into_iter()
                 .filter_map(|(n, by_hand)| {
@@ -403,7 +404,7 @@ impl<'a> SparedOut<'a> {
 }
 
 impl<'a> ChangeOut<'a> {
-    fn of(state: &'a ChangeState) -> Self {
+    fn of(run: &RunState, state: &'a ChangeState) -> Self {
         let (before, to, back) = words::values(&state.change);
         Self {
             n: state.change.n,
@@ -415,6 +416,7 @@ impl<'a> ChangeOut<'a> {
             injected: state.injected.map(|(at, outcome, took)| DoneOut { at, outcome, took_us: micros(took) }),
             inject_error: state.inject_error.as_deref(),
             bite: state.bite.as_ref().map(|(at, proven, proof)| BiteOut { at: *at, proven: *proven, proof }),
+            mechanism: run.mechanism(&state.change),
             measured: state.measured.map(|c| MeasuredOut {
                 packets: c.packets,
                 dropped: c.dropped,

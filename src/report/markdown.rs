@@ -159,6 +159,9 @@ fn victims(out: &mut String, state: &RunState) -> std::fmt::Result {
     }
     writeln!(out)?;
     more(out, state.changes.len(), "")?;
+    if let Some(by) = state.changes.iter().find_map(|c| state.mechanism(&c.change)) {
+        writeln!(out, "Mechanism: {}.\n", text(&by))?;
+    }
     if !state.spared.is_empty() {
         let names: Vec<String> = state.spared.iter().take(SHOWN).map(|s| text(&s.name)).collect();
         let rest = state.spared.len().saturating_sub(SHOWN);

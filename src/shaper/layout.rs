@@ -76,6 +76,8 @@ pub fn layout(flows: &[Flow], interface: &dyn Fn(&str) -> Option<u32>, elsewhere
         match &flow.treatment {
             Treatment::Dns(_) => {}
             _ if elsewhere(flow) => {
+                // Who loses some packets at random has not seen the others.
+                chains.count |= matches!(&flow.treatment, Treatment::Shape(shape) if shape.only_loses().is_some());
                 let answers = mirrored(&flow.traffic).map(|t| meant(&t, true)).unwrap_or_default();
                 chains.answers.extend(rules(&answers, Verdict::Accept, &comment));
                 chains.everywhere(&out, &arriving, Verdict::Accept, &comment);
@@ -182,11 +184,13 @@ struct Chains {
     arrive: Vec<Rule>,
     /// Where older kernels can refuse as well.
     refuse: Vec<Rule>,
+    /// Whether those that arrive and pass must be counted.
+    count: bool,
 }
 
 impl Chains {
     fn new() -> Self {
-        Self { leave: Vec::new(), answers: Vec::new(), arrive: Vec::new(), refuse: Vec::new() }
+        Self { leave: Vec::new(), answers: Vec::new(), arrive: Vec::new(), refuse: Vec::new(), count: false }
     }
 
     fn everywhere(&mut self, out: &[Vec<Match>], arriving: &[Vec<Match>], verdict: Verdict, comment: &str) {
@@ -206,7 +210,7 @@ impl Chains {
         ];
         all.into_iter()
             .filter(|(name, _, _, rules)| {
-                let counts = *name == "leave" && !rules.is_empty();
+                let counts = (*name == "leave" || *name == "arrive" && self.count) && !rules.is_empty();
                 counts || rules.iter().any(|rule| rule.verdict != Verdict::Accept)
             })
             .map(|(name, hook, priority, rules)| {

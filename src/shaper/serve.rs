@@ -195,8 +195,10 @@ impl Shaper {
 
     /// A packet has met everything and goes on.
     fn pass(&mut self, held: &Held, now: Time) -> io::Result<()> {
-        let late = now.max(self.now());
-        let _ = self.waited.record((late - held.came) / 1000);
+        // Those that go at once, because only their answers wait, would hide how long that is.
+        if now > held.came {
+            let _ = self.waited.record((now.max(self.now()) - held.came) / 1000);
+        }
         match (&held.data, held.id) {
             (Some(data), None) => {
                 if self.raw.send(data).is_err() {

@@ -1,6 +1,7 @@
 //! The command that a person would type to set something by hand.
 
 use super::DEFAULT_HOST;
+use crate::engine::net::manual::{end_connections, untouch};
 use crate::engine::shell::{quote, template};
 use crate::instance::{Change, Command, Place, Setting, Via};
 
@@ -11,18 +12,22 @@ pub(super) fn command(address: &str, change: &Change, to: &Setting) -> String {
         docker = format!("docker --host {}", quote(address));
     }
     let name = quote(&change.name);
+    let pid = format!("\"$({docker} inspect -f '{{{{.State.Pid}}}}' {name})\"");
     match to {
         Setting::Running(true) => format!("{docker} start {name}"),
         Setting::Running(false) => format!("{docker} kill {name}"),
         Setting::Killed(kill) if kill.via == Via::Host => {
-            format!("kill -s {} \"$({docker} inspect -f '{{{{.State.Pid}}}}' {name})\"", &kill.signal.name()[3..])
+            format!("kill -s {} {pid}", &kill.signal.name()[3..])
         }
         Setting::Killed(kill) => format!("{docker} kill --signal {} {name}", kill.signal),
         Setting::Stopped { timeout } => format!("{docker} stop --time {} {name}", timeout.as_secs_f64().ceil()),
         Setting::Restarted { timeout } => format!("{docker} restart --time {} {name}", timeout.as_secs_f64().ceil()),
         Setting::Paused(true) => format!("{docker} pause {name}"),
         Setting::Paused(false) => format!("{docker} unpause {name}"),
-        Setting::Network(_) | Setting::NetworkMark(_) | Setting::ConnectionsReset(_) => "squall recover".to_owned(),
+        Setting::NetworkMark(_) => untouch(&pid),
+        Setting::ConnectionsReset(_) => end_connections(&pid),
+        // Nobody would: what is set back is always that traffic is left alone.
+        Setting::Network(_) => "squall run".to_owned(),
         Setting::Ran(Command { run, place, .. }) => {
             let line = run.iter().map(|part| template(part)).collect::<Vec<_>>().join(" ");
             match place {

@@ -18,6 +18,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::join_all;
 
+use super::net::manual::{end_connections, untouch};
 use super::shell::{quote, template};
 use super::{Ability, Claim, Description, Engine, EngineError, Kind, Outcome, Ran, Tag, here};
 use crate::host::command;
@@ -227,7 +228,10 @@ impl Engine for Local {
             Setting::Stopped { .. } => kill("TERM"),
             Setting::Paused(true) => kill("STOP"),
             Setting::Paused(false) => kill("CONT"),
-            Setting::Network(_) | Setting::NetworkMark(_) | Setting::ConnectionsReset(_) => "squall recover".to_owned(),
+            Setting::NetworkMark(_) => untouch(pids.first().map_or("PID", String::as_str)),
+            Setting::ConnectionsReset(_) => end_connections(pids.first().map_or("PID", String::as_str)),
+            // Nobody would: what is set back is always that traffic is left alone.
+            Setting::Network(_) => "squall run".to_owned(),
             Setting::Ran(command) => {
                 let line: Vec<String> = command.run.iter().map(|part| template(part)).collect();
                 format!("SQUALL_NAME={} SQUALL_INSTANCE={} {}", change.name, change.instance, line.join(" "))

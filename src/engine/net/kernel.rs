@@ -25,6 +25,10 @@ pub struct Counted {
     pub meant: u64,
     /// How many of them were dropped.
     pub dropped: u64,
+    /// The same where a packet that is yet to be cut into segments is one: as nf_tables counts.
+    pub dropped_whole: u64,
+    /// Those of [`dropped_whole`](Self::dropped_whole) that arrived, which nf_tables has never seen.
+    pub dropped_early: u64,
 }
 
 /// A filter to lay on a link, ready but for the number of its ifb.
@@ -89,6 +93,9 @@ pub fn counted() -> io::Result<Counted> {
             let name = ifb_name(order / 2, filter.hook, clsact.link);
             let ifb = links.iter().find(|l| l.name == name);
             let queue = ifb.and_then(|ifb| qdiscs.iter().find(|q| q.link == ifb.index));
+            let whole = queue.map_or(0, |q| q.statistics.drops);
+            counted.dropped_whole += whole;
+            counted.dropped_early += if filter.hook == Hook::Ingress { whole } else { 0 };
             counted.meant += filter.statistics.packets;
             counted.dropped += match queue {
                 // It counts a segmented packet as one.

@@ -42,6 +42,24 @@ pub(super) fn choose(network: &Network) -> Result<Option<Mechanism>, String> {
     }
 }
 
+/// What this machine has for packets that are late or altered, as tried in a namespace that is gone at once; which it takes
+/// root to do.
+#[derive(Debug, Clone)]
+pub struct Mechanisms {
+    /// Whether the kernel has its own emulator, or why not.
+    pub netem: Result<(), String>,
+    /// Whether packets can be handed to a process, or why not.
+    pub userspace: Result<(), String>,
+}
+
+impl Mechanisms {
+    /// Tries both.
+    #[must_use]
+    pub fn here() -> Self {
+        Self { netem: has_netem(), userspace: has_queue() }
+    }
+}
+
 /// Whether the kernel does it by itself, with no process of ours.
 pub(super) fn is_kernels(flow: &Flow, mechanism: Option<Mechanism>) -> bool {
     match &flow.treatment {

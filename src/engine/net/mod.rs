@@ -6,6 +6,7 @@
 //! sees all of it, some of it, or nothing.
 
 pub mod kernel;
+pub mod manual;
 mod mechanism;
 pub mod userspace;
 
@@ -13,8 +14,9 @@ use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+pub use self::mechanism::Mechanisms;
 use self::userspace::Ground;
 use super::{Ability, Outcome, Tag};
 use crate::host::facts::{CAPABILITIES, Facts};
@@ -88,7 +90,7 @@ pub async fn set(site: Site, tag: &Tag, to: &Setting) -> io::Result<Outcome> {
         }
         Setting::ConnectionsReset(traffic) => {
             let traffic = Traffic { peers: look_up_peers(&traffic.peers).await?, ..traffic.as_ref().clone() };
-            match blocking(move || site.namespace.run(|| sockets::reset(&traffic))).await? {
+            match blocking(move || site.namespace.run(|| reset_soon(&traffic))).await? {
                 0 => Err(io::Error::other("there is no established connection of this kind")),
                 _ => Ok(Outcome::Done),
             }
@@ -121,6 +123,21 @@ pub async fn forget(tag: &Tag) -> io::Result<()> {
 
 /// How long a killed process may take to end.
 const ENDED: Duration = Duration::from_secs(5);
+
+/// Resets connections as soon as there are any: where each request has a connection of its own, there is none most of the
+/// time.
+#[expect(clippy::disallowed_methods, reason = "whoever asks the kernel blocks: this is no runtime's thread")]
+fn reset_soon(traffic: &Traffic) -> io::Result<usize> {
+    const AT_MOST: Duration = Duration::from_secs(2);
+    const OFTEN: Duration = Duration::from_millis(1);
+    let begin = Instant::now();
+    loop {
+        match sockets::reset(traffic)? {
+            0 if begin.elapsed() < AT_MOST => std::thread::sleep(OFTEN),
+            ended => return Ok(ended),
+        }
+    }
+}
 
 /// The mark of what is not all in place (yet).
 const UNFINISHED: &str = "unfinished";
@@ -223,9 +240,13 @@ fn seen_here(namespace: &Namespace) -> io::Result<Seen> {
         return Ok(Seen { mark: Some(UNFINISHED.to_owned()), counted: None });
     }
     let (met, shaper) = (told.flows.values().sum::<u64>(), told.shaper);
+    // Where rules count, they have met all but what was dropped before them. Else the kernel's filters have met all.
+    let by_rules = met + kernel.dropped_early;
+    let (packets, dropped) =
+        if by_rules > kernel.meant { (by_rules, kernel.dropped_whole) } else { (kernel.meant, kernel.dropped) };
     let counted = Counted {
-        packets: met.max(kernel.meant),
-        dropped: kernel.dropped + shaper.as_ref().map_or(0, |s| s.dropped + s.overflowed),
+        packets,
+        dropped: dropped + shaper.as_ref().map_or(0, |s| s.dropped + s.overflowed),
         held_us: shaper.map(|s| s.median_us).filter(|us| *us > 0),
     };
     Ok(Seen { mark: Some(mark.clone()), counted: Some(counted) })
@@ -260,7 +281,7 @@ async fn look_up_peers(peers: &Peers) -> io::Result<Peers> {
     let mut addresses = Vec::new();
     for peer in peers {
         match peer {
-            Peer::Addresses(range) => addresses.push(Peer::Addresses(*range)),
+            Peer::Addresses(_) | Peer::Instance { .. } => addresses.push(peer.clone()),
             Peer::Host(name) => {
                 let found = tokio::net::lookup_host((name.as_str(), 0))
                     .await

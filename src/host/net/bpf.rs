@@ -9,7 +9,7 @@ use std::net::IpAddr;
 
 use thiserror::Error;
 
-use crate::network::{Cidr, Peer, Peers, Ports, Protocol, Traffic};
+use crate::network::{Cidr, Peers, Ports, Protocol, Traffic};
 
 /// How long a program may be. The kernel runs 4096 instructions, but it answers in at most 32 KiB, and a filter that
 /// cannot be listed cannot be told from somebody else's.
@@ -130,10 +130,10 @@ fn peers(peers: &Peers, v6: bool) -> Result<Option<Vec<Cidr>>, Unfit> {
     let Peers::These(these) = peers else { return Ok(Some(Vec::new())) };
     let mut all = Vec::new();
     for peer in these {
-        match peer {
-            Peer::Addresses(cidr) if cidr.address().is_ipv6() == v6 => all.push(*cidr),
-            Peer::Addresses(_) => {}
-            Peer::Host(name) => return Err(Unfit::Name(name.clone())),
+        match peer.range() {
+            Some(range) if range.address().is_ipv6() == v6 => all.push(range),
+            Some(_) => {}
+            None => return Err(Unfit::Name(peer.to_string())),
         }
     }
     // What holds others comes right before them.

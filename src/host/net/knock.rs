@@ -8,7 +8,7 @@ use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, ipproto, sendto, socket_with};
 
-use crate::network::{Peer, Peers, Protocol, Traffic};
+use crate::network::{Peers, Protocol, Traffic};
 
 /// An address that is nobody's (RFC 5737, RFC 3849), for traffic that goes to everybody.
 const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
@@ -24,9 +24,7 @@ const WRONG: [u8; 2] = [0xde, 0xad];
 pub fn knock(traffic: &Traffic) -> io::Result<bool> {
     let to = match &traffic.peers {
         Peers::Everybody => Some(NOBODY),
-        Peers::These(peers) => {
-            peers.iter().find_map(|p| if let Peer::Addresses(a) = p { Some(a.address()) } else { None })
-        }
+        Peers::These(peers) => peers.iter().find_map(|p| Some(p.range()?.address())),
     };
     let Some(to) = to.filter(|_| traffic.has(false)) else { return Ok(false) };
     let bytes = packet(to, traffic);
@@ -85,7 +83,7 @@ fn packet(to: IpAddr, traffic: &Traffic) -> Vec<u8> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::Direction;
+    use crate::network::{Direction, Peer};
 
     #[test]
     fn it_is_one_of_those_that_are_meant() {

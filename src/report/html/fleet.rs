@@ -143,6 +143,7 @@ fn one(state: &RunState, change: &ChangeState) -> Markup {
                 li { span.label { "back to" } (back) }
             }
             dl.proofs {
+                (mechanism(state, change))
                 (injection(state, change))
                 (bite(state, change))
                 (measured(change))
@@ -180,6 +181,15 @@ fn bite(state: &RunState, change: &ChangeState) -> Markup {
                 Some((at, false, proof)) => dd { span.no { "✗ none" } " " (words::relative(state, *at)) ": " (proof) },
                 None => dd { span.muted { "not proven" } },
             }
+        }
+    }
+}
+
+/// Who disturbs traffic.
+fn mechanism(state: &RunState, change: &ChangeState) -> Markup {
+    html! {
+        @if let Some(by) = state.mechanism(&change.change) {
+            div { dt { "Mechanism" } dd { (by) } }
         }
     }
 }

@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::network::{Direction, Packet};
+use crate::network::{Direction, Packet, Peer};
 
 const ALWAYS: Verdict = Verdict::Match { probability: 1.0 };
 

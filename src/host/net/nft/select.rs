@@ -2,7 +2,7 @@
 
 use super::rule::{Match, Rule, Verdict};
 use crate::host::net::bpf::WITH_PORTS;
-use crate::network::{Peer, Peers, Ports, Protocol, Traffic};
+use crate::network::{Cidr, Peer, Peers, Ports, Protocol, Traffic};
 
 /// What a packet that arrives (else: that leaves) must fit to be meant: any of these, all of it. Nothing of it: none
 /// is meant. Peers must be addresses; `interface` is the number of the only one that is meant.
@@ -60,14 +60,11 @@ fn protocols(traffic: &Traffic) -> Option<Vec<Vec<Match>>> {
 
 fn peers(peers: &Peers, arriving: bool) -> Option<Vec<Vec<Match>>> {
     let Peers::These(peers) = peers else { return None };
-    let one = |peer: &Peer| match peer {
-        Peer::Addresses(range) => {
-            let side = if arriving { Match::Source(*range) } else { Match::Destination(*range) };
-            Some(vec![Match::V6(range.address().is_ipv6()), side])
-        }
-        Peer::Host(_) => None,
+    let one = |range: Cidr| {
+        let side = if arriving { Match::Source(range) } else { Match::Destination(range) };
+        vec![Match::V6(range.address().is_ipv6()), side]
     };
-    Some(peers.iter().filter_map(one).collect())
+    Some(peers.iter().filter_map(Peer::range).map(one).collect())
 }
 
 fn ports(ports: &[Ports], source: bool) -> Option<Vec<Vec<Match>>> {

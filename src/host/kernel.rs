@@ -12,19 +12,32 @@ pub struct Feature {
     pub option: &'static str,
     /// What it is needed for.
     pub serves: &'static str,
+    /// What takes its place, where something does: another of these, by its module.
+    pub instead: Option<&'static str>,
+}
+
+const fn feature(module: &'static str, option: &'static str, serves: &'static str) -> Feature {
+    Feature { module, option, serves, instead: None }
+}
+
+const fn or(feature: Feature, instead: &'static str) -> Feature {
+    Feature { instead: Some(instead), ..feature }
 }
 
 /// What faults of the network are made of.
-pub const NETWORK: [Feature; 9] = [
-    Feature { module: "sch_netem", option: "CONFIG_NET_SCH_NETEM", serves: "latency and loss" },
-    Feature { module: "sch_prio", option: "CONFIG_NET_SCH_PRIO", serves: "faults for some peers only" },
-    Feature { module: "sch_htb", option: "CONFIG_NET_SCH_HTB", serves: "bandwidth" },
-    Feature { module: "sch_tbf", option: "CONFIG_NET_SCH_TBF", serves: "bandwidth" },
-    Feature { module: "sch_ingress", option: "CONFIG_NET_SCH_INGRESS", serves: "faults on arriving traffic" },
-    Feature { module: "ifb", option: "CONFIG_IFB", serves: "faults on arriving traffic" },
-    Feature { module: "nf_tables", option: "CONFIG_NF_TABLES", serves: "partitions" },
-    Feature { module: "xt_NFQUEUE", option: "CONFIG_NETFILTER_XT_TARGET_NFQUEUE", serves: "latency without netem" },
-    Feature { module: "nfnetlink_queue", option: "CONFIG_NETFILTER_NETLINK_QUEUE", serves: "latency without netem" },
+pub const NETWORK: [Feature; 11] = [
+    or(feature("sch_netem", "CONFIG_NET_SCH_NETEM", "delays, and packets altered, by the kernel"), "nfnetlink_queue"),
+    feature("sch_tbf", "CONFIG_NET_SCH_TBF", "bandwidth by the kernel"),
+    feature("sch_ingress", "CONFIG_NET_SCH_INGRESS", "losses, partitions and bandwidth (clsact)"),
+    feature("cls_bpf", "CONFIG_NET_CLS_BPF", "losses, partitions and bandwidth"),
+    feature("act_mirred", "CONFIG_NET_ACT_MIRRED", "losses, partitions and bandwidth"),
+    feature("ifb", "CONFIG_IFB", "losses, partitions and bandwidth"),
+    feature("nf_tables", "CONFIG_NF_TABLES", "every fault of the network"),
+    feature("nfnetlink_queue", "CONFIG_NETFILTER_NETLINK_QUEUE", "wrong answers about names, and delays without netem"),
+    or(feature("nft_queue", "CONFIG_NFT_QUEUE", "what nfnetlink_queue serves"), "xt_NFQUEUE"),
+    or(feature("xt_NFQUEUE", "CONFIG_NETFILTER_XT_TARGET_NFQUEUE", "what nfnetlink_queue serves"), "nft_queue"),
+    // No module of its own: a choice within another one.
+    feature("inet_diag_destroy", "CONFIG_INET_DIAG_DESTROY", "`reset`"),
 ];
 
 /// Whether a kernel has something, and how that is known.

@@ -1,6 +1,7 @@
 //! `squall doctor`: looks at this machine and says what works, what does not, and what to do about it. Changes nothing.
 
-use std::io::Write as _;
+mod network;
+
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
@@ -14,8 +15,8 @@ use crate::exit::Verdict;
 use crate::follow::paint::{Paint, Tone};
 use crate::follow::words::{count, wrap};
 use crate::follow::{Output, Style};
-use crate::host::facts::{CAPABILITIES, Cgroups, Facts, nearest};
-use crate::host::kernel::{Kernel, NETWORK, Presence};
+use crate::host::facts::{Cgroups, Facts, nearest};
+use crate::host::kernel::Kernel;
 use crate::journal;
 use crate::run::recover;
 use crate::store::StateDir;
@@ -39,9 +40,6 @@ enum Mark {
     Bad,
 }
 
-/// What to do about what no fault of this version uses.
-const LATER: &str = "nothing now: only faults of the network need it";
-
 fn finding(mark: Mark, what: &'static str, found: impl Into<String>, todo: impl Into<String>) -> Finding {
     Finding { mark, what, found: found.into(), todo: todo.into() }
 }
@@ -63,12 +61,13 @@ pub(super) async fn run(args: EngineArgs, state: StateDir) -> anyhow::Result<Exi
     let docker = Docker::connect(args.docker_host.as_deref()).await;
     let mut findings = engines(&docker, args.engine).await;
     findings.push(user(&facts));
-    findings.push(capabilities(&facts));
+    findings.push(network::capabilities(&facts));
     let listener = listener(&docker).await;
     findings.push(processes(&facts, listener));
-    findings.push(namespaces(&facts, listener));
+    findings.push(network::namespaces(&facts, listener));
     findings.push(cgroups(&facts));
-    findings.extend(kernel(&Kernel::read(facts.root())));
+    findings.push(network::mechanism());
+    findings.extend(network::kernel(&Kernel::read(facts.root())));
     findings.push(state_directory(&facts, state.root()));
     findings.push(guard(&facts, docker.as_ref().ok()));
     findings.push(halted(&state));
@@ -85,10 +84,8 @@ pub(super) async fn run(args: EngineArgs, state: StateDir) -> anyhow::Result<Exi
     };
     let out = Output::stdout();
     let text = render(&findings, verdict, out.width().min(120), Style::of(&out, false).colour);
-    match writeln!(std::io::stdout(), "{text}") {
-        Err(e) if e.kind() != std::io::ErrorKind::BrokenPipe => Err(e.into()),
-        _ => Ok(ExitCode::from(verdict.code())),
-    }
+    super::print(&format!("{text}\n"))?;
+    Ok(ExitCode::from(verdict.code()))
 }
 
 fn render(findings: &[Finding], verdict: Verdict, width: usize, colour: bool) -> String {
@@ -134,7 +131,11 @@ async fn engines(docker: &Result<Docker, EngineError>, asked: Option<Kind>) -> V
                     let groups = format!("cgroup v{} by {}", or(d.cgroup_version), or(d.cgroup_driver));
                     let text = format!("{}; storage {}; {groups}", or(d.system), or(d.storage));
                     if d.rootless {
-                        note("its host", format!("{text}; rootless"), "`via: host` needs root on its host")
+                        note(
+                            "its host",
+                            format!("{text}; rootless"),
+                            "`via: host` and faults of the network need root on its host",
+                        )
                     } else {
                         good("its host", text)
                     }
@@ -155,24 +156,9 @@ async fn engines(docker: &Result<Docker, EngineError>, asked: Option<Kind>) -> V
 fn user(facts: &Facts) -> Finding {
     match facts.user() {
         Some(0) => good("user", "root"),
-        Some(uid) => note("user", format!("user {uid}, not root"), "only `via: host` needs root"),
+        Some(uid) => note("user", format!("user {uid}, not root"), "`via: host` and faults of the network need root"),
         None => note("user", "unknown: /proc cannot be read", "mount /proc"),
     }
-}
-
-fn capabilities(facts: &Facts) -> Finding {
-    let names = |has: bool| -> Vec<&str> {
-        CAPABILITIES.iter().filter(|c| facts.has(**c).unwrap_or(false) == has).map(|c| c.name).collect()
-    };
-    if facts.has(CAPABILITIES[0]).is_none() {
-        return note("capabilities", "unknown: /proc cannot be read", "mount /proc");
-    }
-    let lacks = names(false);
-    if lacks.is_empty() {
-        return good("capabilities", names(true).join(", "));
-    }
-    let todo = "only `via: host` needs KILL; the others wait for faults of the network. In a container: `--cap-add`";
-    note("capabilities", format!("without {}", lacks.join(", ")), todo)
 }
 
 /// Who listens at an engine's socket, as the kernel tells: 0 where that process is not visible from here. Nothing where
@@ -187,7 +173,8 @@ async fn listener(docker: &Result<Docker, EngineError>) -> Option<u32> {
 /// Whether the engine's processes are processes here, under the same numbers.
 fn processes(facts: &Facts, listener: Option<u32>) -> Finding {
     const WHAT: &str = "PID namespace";
-    const TODO: &str = "for `via: host` run on the engine's own host, or in a container with `--pid=host`";
+    const TODO: &str =
+        "for `via: host` and faults of the network run on the engine's own host, or in a container with `--pid=host`";
     let Some(pid) = listener else {
         return note(WHAT, "unknown: there is no engine's socket on this machine to compare with", TODO);
     };
@@ -198,15 +185,6 @@ fn processes(facts: &Facts, listener: Option<u32>) -> Finding {
     }
 }
 
-fn namespaces(facts: &Facts, listener: Option<u32>) -> Finding {
-    // The first process may be guarded more closely than any container.
-    let of = listener.filter(|pid| *pid > 0).unwrap_or(1);
-    match facts.opens_network_of(of) {
-        Ok(()) => good("namespaces", format!("can be opened (tried with that of process {of})")),
-        Err(e) => note("namespaces", format!("cannot be opened: {e}"), LATER),
-    }
-}
-
 fn cgroups(facts: &Facts) -> Finding {
     match facts.cgroups() {
         Some(Cgroups::V1) => good("cgroups", "version 1"),
@@ -214,32 +192,6 @@ fn cgroups(facts: &Facts) -> Finding {
         Some(Cgroups::Hybrid) => good("cgroups", "hybrid: version 1 with an empty version 2"),
         None => note("cgroups", "unknown: /sys/fs/cgroup cannot be seen", "nothing now: only faults of load need it"),
     }
-}
-
-/// What the kernel has for faults of the network, those with the same answer in one line.
-fn kernel(kernel: &Kernel) -> Vec<Finding> {
-    let release = kernel.release.clone().unwrap_or_else(|| "of unknown release".to_owned());
-    let mut has = Vec::new();
-    let mut others: Vec<(Presence, Vec<&str>)> = Vec::new();
-    for feature in &NETWORK {
-        match kernel.has(feature) {
-            Presence::Yes(_) => has.push(feature.module),
-            presence => match others.iter_mut().find(|(p, _)| *p == presence) {
-                Some((_, modules)) => modules.push(feature.module),
-                None => others.push((presence, vec![feature.module])),
-            },
-        }
-    }
-    let list = if has.is_empty() { String::new() } else { format!("; has {}", has.join(", ")) };
-    let mut findings = vec![good("kernel", release + &list)];
-    findings.extend(others.into_iter().map(|(presence, modules)| {
-        let modules = modules.join(", ");
-        match presence {
-            Presence::No(why) | Presence::Yes(why) => note("kernel lacks", format!("{modules}: {why}"), LATER),
-            Presence::Unknown(why) => note("kernel, unknown", format!("{modules}: {why}"), LATER),
-        }
-    }));
-    findings
 }
 
 /// Whether journals can be kept, so that what was left behind is found again after a reboot.
@@ -350,13 +302,13 @@ mod tests {
                 "docker engine",
                 "yes: 20.10.24+dfsg1 (API 1.41) at unix:///run/user/1000/a/very/long/place/of/a.sock",
             ),
-            note("kernel lacks", "sch_netem", LATER),
+            note("kernel lacks", "sch_netem", "nothing: something takes its place"),
             bad("leftovers", "one\ntwo", "`squall recover`"),
         ];
         for width in [60, 80, 120] {
             let plain = render(&findings, Verdict::LeftBehind, width, false);
             assert!(plain.lines().all(|l| console::measure_text_width(l) <= width), "{plain}");
-            assert!(plain.contains("→ `squall recover`") && plain.contains("→ nothing now"));
+            assert!(plain.contains("→ `squall recover`") && plain.contains("→ nothing: something"));
             let coloured = render(&findings, Verdict::LeftBehind, width, true);
             assert_eq!(console::strip_ansi_codes(&coloured), plain);
         }
@@ -372,12 +324,5 @@ mod tests {
         let found = state_directory(&facts, &state);
         assert_eq!(found.mark, Mark::Bad);
         assert!(found.todo.contains("mount a volume"), "{found:?}");
-    }
-
-    #[test]
-    fn a_kernel_without_netem_is_no_obstacle() {
-        let found = kernel(&Kernel::read(tempfile::tempdir().unwrap().path()));
-        assert!(found.iter().all(|f| f.mark != Mark::Bad));
-        assert!(found.iter().any(|f| f.found.contains("sch_netem") && f.found.contains("can be seen from here")));
     }
 }

@@ -229,8 +229,11 @@ pub struct Demo {
     /// Leave the stack up for the files in experiments/
     #[arg(long)]
     pub keep: bool,
-    /// Take a stack away that was kept
+    /// Only bring the stack up for the files in experiments/: no demonstration
     #[arg(long, conflicts_with = "keep")]
+    pub up: bool,
+    /// Take a stack away that was left up
+    #[arg(long, conflicts_with_all = ["keep", "up"])]
     pub down: bool,
 }
 

@@ -33,8 +33,12 @@ pub(super) async fn run(args: cli::Demo, state: StateDir) -> anyhow::Result<Exit
     let site = site(&args, &state, ports).await?;
     site.refuse_if_taken().await?;
     let keeper = Keeper::start(keeper_arguments(&site, &state)).await?;
-    let played = play(&site, &state, ports, &mut signals).await;
-    if args.keep && played.is_ok() {
+    let played = match bring_up(&site, ports, &mut signals).await {
+        Ok(()) if args.up => Site::experiments(&state, ports).map(|_| Vec::new()),
+        Ok(()) => play(&site, &state, ports, &mut signals).await,
+        Err(e) => Err(e),
+    };
+    if (args.keep || args.up) && played.is_ok() {
         keeper.dismiss().await;
         how_to_go_on(&site, &state, ports);
     } else {
@@ -82,8 +86,7 @@ fn keeper_arguments(site: &Site, state: &StateDir) -> Vec<OsString> {
     arguments
 }
 
-/// Brings the stack up and runs the experiments; what they came to, in their order.
-async fn play(site: &Site, state: &StateDir, ports: Ports, signals: &mut Signals) -> anyhow::Result<Vec<Verdict>> {
+async fn bring_up(site: &Site, ports: Ports, signals: &mut Signals) -> anyhow::Result<()> {
     let kind = match site {
         Site::Docker { .. } => "containers on Docker",
         Site::Local { .. } => "processes on this machine",
@@ -94,6 +97,11 @@ async fn play(site: &Site, state: &StateDir, ports: Ports, signals: &mut Signals
         name = signals.any() => bail!("stopped by {name}"),
     }
     say(&format!("They are up: customers check out at http://127.0.0.1:{}/checkout", ports.gateway));
+    Ok(())
+}
+
+/// Runs the experiments; what they came to, in their order.
+async fn play(site: &Site, state: &StateDir, ports: Ports, signals: &mut Signals) -> anyhow::Result<Vec<Verdict>> {
     let files = Site::experiments(state, ports)?;
     let mut ends = Vec::new();
     for (n, (act, file)) in ACTS.iter().zip(&files).enumerate() {

@@ -17,6 +17,7 @@ mod inside;
 mod lifecycle;
 mod private_engine;
 mod runs;
+mod shop;
 mod signals;
 mod traffic;
 mod traffic_runs;

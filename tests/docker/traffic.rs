@@ -41,7 +41,7 @@ fn set(network: &Network) -> Setting {
 }
 
 /// Everything that can be seen of a namespace's network from outside.
-async fn namespace(yard: &Yard, id: &InstanceId) -> String {
+pub(crate) async fn namespace(yard: &Yard, id: &InstanceId) -> String {
     let pid = yard.pid(id).await.to_string();
     let look = |words: &[&str]| {
         let output = Command::new("nsenter").args(["-t", &pid, "-n"]).args(words).output().expect("nsenter");
@@ -54,7 +54,7 @@ async fn namespace(yard: &Yard, id: &InstanceId) -> String {
         look(&["tc", "qdisc"]),
         look(&["tc", "filter", "show", "dev", "eth0", "egress"]),
         look(&["tc", "filter", "show", "dev", "eth0", "ingress"]),
-        look(&["nft", "list", "ruleset"]),
+        look(&["nft", "--stateless", "list", "ruleset"]),
     ]
     .concat()
 }

@@ -1,0 +1,128 @@
+//! The experiments of `experiments/` whose faults are of the network, on the stack that they are about: each comes to what
+//! its first lines say, for the reason that it gives, and leaves the network of every container as it was.
+
+use squall::engine::docker::NewContainer;
+use squall::instance::InstanceId;
+
+use crate::harness::{Spec, Yard};
+use crate::scene::{Ended, Scene, eventually};
+use crate::traffic::namespace;
+
+/// The stack of `examples/shop/`, under names that nobody else has.
+struct Shop {
+    scene: Scene,
+    members: Vec<InstanceId>,
+    gateway: String,
+}
+
+/// Service, number, whom it asks, and zone.
+const STACK: [(&str, u32, &str, &str); 5] = [
+    ("store", 1, "", "a"),
+    ("shop", 1, "store-1:8080", "a"),
+    ("shop", 2, "store-1:8080", "b"),
+    ("shop", 3, "store-1:8080", "c"),
+    ("gateway", 1, "shop-1:8080,shop-2:8080,shop-3:8080", "none"),
+];
+
+impl Shop {
+    async fn open() -> Self {
+        let yard = Yard::new().await;
+        let network = yard.name("net");
+        yard.docker.make_network(&network, ("squall.test", &yard.prefix)).await.expect("a network");
+        for (service, n, upstream, zone) in STACK {
+            let alias = format!("{service}-{n}");
+            let mut command = vec!["serve", service, "--name", &alias, "--listen", "0.0.0.0:8080"];
+            if !upstream.is_empty() {
+                command.extend(["--upstream", upstream]);
+            }
+            let labels = [("squall.service", service), ("squall.zone", zone)];
+            let new = NewContainer {
+                name: yard.name(&alias),
+                image: yard.image.clone(),
+                command: command.into_iter().map(str::to_owned).collect(),
+                labels: labels.map(|(key, value)| (key.to_owned(), yard.name(value))).to_vec(),
+                network: network.clone(),
+                alias,
+                publish: None,
+                restarts: false,
+            };
+            yard.docker.start_new(new).await.expect("it starts");
+        }
+        let fleet = squall::engine::Engine::observe(&yard.docker).await.expect("the engine answers");
+        let fleet: Vec<_> = fleet.into_iter().filter(|i| i.name.starts_with(&yard.name(""))).collect();
+        let gateway = fleet.iter().find(|i| i.service == yard.name("gateway")).expect("a gateway");
+        let gateway = format!("{}:8080", gateway.addresses[0].ip);
+        eventually("an open shop", || async { tokio::net::TcpStream::connect(&gateway).await.is_ok().then_some(()) })
+            .await;
+        let members = fleet.into_iter().map(|i| i.id).collect();
+        Self { scene: Scene::in_yard(yard, 0, Spec::default()).await, members, gateway }
+    }
+
+    /// Runs a file, on this stack, for a shorter time, and on a machine that is busy with other tests.
+    async fn run(&self, file: &str) -> Ended {
+        let path = format!("{}/experiments/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
+        let mut text = std::fs::read_to_string(path).expect("the experiment");
+        for name in ["gateway", "shop", "store"] {
+            text = text.replace(&format!("service: {name}"), &format!("service: {}", self.scene.yard.name(name)));
+        }
+        text = text.replace("zone: b", &format!("zone: {}", self.scene.yard.name("b")));
+        for (there, here) in [
+            ("127.0.0.1:8080", self.gateway.as_str()),
+            ("rate: 50/s", "rate: 30/s"),
+            ("p95: 300ms", "p95: 900ms"),
+            ("baseline: 3s, duration: 8s", "baseline: 2s, duration: 3s"),
+        ] {
+            assert!(text.contains(there), "{file} has no `{there}`");
+            text = text.replace(there, here);
+        }
+        self.scene.start_in(file, &text).ends().await
+    }
+
+    /// Everything that can be seen of every container's network, and of the processes that hold packets of theirs.
+    async fn networks(&self) -> String {
+        let mut all = String::new();
+        for id in &self.members {
+            let holder = format!("--holder\0{}\0", self.scene.yard.pid(id).await);
+            all += &namespace(&self.scene.yard, id).await;
+            for entry in std::fs::read_dir("/proc").expect("/proc").filter_map(Result::ok) {
+                let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
+                let line = String::from_utf8_lossy(&line);
+                if line.contains(&holder) {
+                    all += &line;
+                }
+            }
+        }
+        all
+    }
+}
+
+#[tokio::test]
+async fn each_comes_to_what_its_first_lines_say_and_leaves_no_trace() {
+    let shop = Box::pin(Shop::open()).await;
+    let before = (shop.scene.settings().await, shop.networks().await);
+    for (file, code, hit) in
+        [("latency-gateway-shops", 0, 1), ("loss-one-shop", 0, 1), ("partition-zone", 0, 1), ("dns-store", 1, 3)]
+    {
+        let ended = Box::pin(shop.run(file)).await;
+        ended.is(code, if code == 0 { "hypothesis-held" } else { "hypothesis-broken" }).taken_back_by("runner");
+        assert_eq!(ended.state.changes.len(), hit, "{file}");
+        for change in &ended.state.changes {
+            assert!(matches!(change.bite, Some((_, true, _))), "{file}: {change:?}");
+            assert!(change.measured.is_some_and(|m| m.packets > 0), "{file}: {change:?}");
+        }
+        let measured = ended.state.changes[0].measured.expect("it was just there");
+        match file {
+            // 50 ms, a normal distribution around it, and how late a busy machine is.
+            "latency-gateway-shops" => {
+                assert!((40_000..80_000).contains(&measured.held_us.unwrap_or(0)), "{measured:?}");
+            }
+            "loss-one-shop" => assert!(measured.dropped > 0 && measured.dropped < measured.packets, "{measured:?}"),
+            "partition-zone" => assert_eq!(measured.dropped, measured.packets),
+            _ => {}
+        }
+        shop.scene.is_as(&before.0).await;
+        assert_eq!(shop.networks().await, before.1, "{file}");
+    }
+    let claims = squall::engine::Engine::claims(&shop.scene.yard.docker).await.expect("the engine answers");
+    assert!(!claims.iter().any(|claim| claim.service.starts_with(&shop.scene.yard.name(""))), "{claims:?}");
+}

@@ -116,17 +116,19 @@ pub fn start_ticks(pid: u32) -> Option<u64> {
 /// seen by root alone.
 #[must_use]
 pub fn with_variable(name: &str, value: &str) -> Vec<Process> {
-    let wanted = format!("{name}={value}");
     let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
     let pids = entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|pid| *pid != std::process::id())
-        .filter_map(|pid| {
-            let process = Process::open(pid).ok()??;
-            let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
-            let has = environment.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes());
-            (has && process.is_alive()).then_some(process)
-        })
-        .collect()
+    pids.filter(|pid| *pid != std::process::id()).filter_map(|pid| if_with_variable(pid, name, value)).collect()
+}
+
+/// A process by its number, if its environment, as it was started, has `name=value`.
+#[must_use]
+pub fn if_with_variable(pid: u32, name: &str, value: &str) -> Option<Process> {
+    let wanted = format!("{name}={value}");
+    let process = Process::open(pid).ok()??;
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let has = environment.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes());
+    (has && process.is_alive()).then_some(process)
 }
 
 /// Kills every process whose environment has `name=value`, and those that they start meanwhile. Says how many.

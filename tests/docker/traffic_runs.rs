@@ -93,8 +93,12 @@ async fn what_holds_packets_and_dies_ends_the_run() {
 async fn where_nobody_sends_a_packet_of_our_own_is_the_proof() {
     let scene = Scene::of(1, Spec::default()).await;
     let before = scene.settings().await;
-    let ended =
-        scene.run(&scene.experiment("loss: { percent: 50% }", "baseline: 500ms, duration: 2s, recovery: 2s")).await;
+    let ended = scene
+        .run(&scene.experiment(
+            "loss: { percent: 50%, port: 5432, protocol: tcp }",
+            "baseline: 500ms, duration: 2s, recovery: 2s",
+        ))
+        .await;
     ended.is(0, "hypothesis-held");
     let (_, proven, proof) = ended.state.changes[0].bite.clone().expect("a bite");
     assert!(proven && proof.contains("of our own"), "{proof}");

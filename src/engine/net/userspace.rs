@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use crate::engine::here::MARK;
 use crate::host::net::namespace::Namespace;
 use crate::host::net::nft;
-use crate::host::process::{kill_with_variable, with_variable};
+use crate::host::process::{if_with_variable, kill_with_variable, with_variable};
 use crate::network::{Flow, Network};
 use crate::shaper::{Statistics, layout, statistics};
 
@@ -119,14 +119,19 @@ async fn start(ground: &Ground<'_>, network: &Network) -> io::Result<()> {
 /// # Errors
 /// Where a shaper does not end, or the kernel refuses.
 pub async fn clear(namespace: &Namespace, tag: &str) -> io::Result<()> {
-    let shapers = with_variable(VARIABLE, tag);
+    // The kernel tells who has the queues; only where it does not, every process is looked at.
+    let known = inside(namespace, || Ok(bound())).await?.and_then(|pid| if_with_variable(pid, VARIABLE, tag));
+    let (known, shapers) = (known.is_some(), known.map_or_else(|| with_variable(VARIABLE, tag), |shaper| vec![shaper]));
+    let mut let_go = true;
     for shaper in &shapers {
         shaper.signal(Signal::USR1)?;
     }
     for shaper in &shapers {
-        shaper.ended_within(LET_GO).await?;
+        let_go &= shaper.ended_within(LET_GO).await?;
     }
-    kill_with_variable(VARIABLE, tag, LET_GO).await?;
+    if !known || !let_go {
+        kill_with_variable(VARIABLE, tag, LET_GO).await?;
+    }
     inside(namespace, nft::delete_all).await
 }
 

@@ -84,7 +84,12 @@ fn sow(to: &mut Setting, seed: u64) {
 
 fn unable(instance: &Instance, to: &Setting, why: &str) -> Refusal {
     let name = &instance.name;
-    Refusal { reason: Reason::Refused, text: format!("{name} cannot be {to}: {why}") }
+    let text = match to {
+        Setting::Network(_) => format!("the traffic of {name} cannot be disturbed: {why}"),
+        Setting::ConnectionsReset(_) => format!("the connections of {name} cannot be reset: {why}"),
+        _ => format!("{name} cannot be {to}: {why}"),
+    };
+    Refusal { reason: Reason::Refused, text }
 }
 
 /// Further changes that the fleet as it is now asks for: targets that have another life since they were hit, and settings

@@ -141,7 +141,7 @@ fn of_changes(changes: &[ChangeState]) -> Vec<Moment> {
         &|c| {
             let (at, _, by, took) = c.reverted.as_ref()?;
             let (_, _, back) = words::values(&c.change);
-            Some((*at, format!("taken back by {by}: {} {back} (took {})", c.change.name, words::span(*took))))
+            Some((*at, format!("taken back by {by}: {}: {back} (took {})", c.change.name, words::span(*took))))
         },
         "changes taken back",
     ));

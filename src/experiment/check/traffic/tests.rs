@@ -48,7 +48,7 @@ fn what_is_written_is_what_is_set() {
         ),
         (
             "{ latency: { delay: 1s, from: { zone: b }, port: 80, direction: egress } }",
-            "1s later, to 10.0.0.2, own port 80",
+            "1s later, to shop-2, own port 80",
         ),
         ("{ latency: { delay: 1s, direction: ingress, port: 80 } }", "1s later, from everybody, own port 80"),
         ("{ loss: { percent: 0.4%, direction: both } }", "0.4 % lost, to and from everybody"),

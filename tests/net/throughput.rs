@@ -4,11 +4,21 @@
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 
-use squall::engine::net::userspace;
+use squall::engine::net::userspace::{self, VARIABLE};
+use squall::host::process::with_variable;
 use squall::network::{Direction, Traffic};
 
 use super::pair::{FAR, Pair, told};
 use super::shaper::{Tag, delay, lay_by, network, shape};
+
+/// The seconds of a core that the shaper found by a tag has used so far.
+fn cpu(tag: &str) -> f64 {
+    let shaper = with_variable(VARIABLE, tag).first().expect("a shaper").pid();
+    let stat = std::fs::read_to_string(format!("/proc/{shaper}/stat")).unwrap();
+    // utime and stime (proc_pid_stat(5)), in hundredths; the name before them may hold spaces.
+    let fields: Vec<&str> = stat.rsplit_once(") ").unwrap().1.split(' ').collect();
+    fields[11..13].iter().map(|ticks| ticks.parse::<f64>().unwrap() / 100.0).sum()
+}
 
 /// Gigabits per second from the near end to the far one, or the other way.
 fn measured(pair: &Pair, back: bool) -> f64 {
@@ -38,9 +48,13 @@ async fn throughput() {
         let late = squall::network::Shape { jitter: std::time::Duration::from_nanos(1), ..delay(milliseconds) };
         let network = network([(Traffic::all(Direction::Egress), shape(late))]);
         lay_by(&program, &pair.near, &tag, &network).await;
-        let (out, back) = (measured(&pair, false), measured(&pair, true));
+        let (out, between, back) = (measured(&pair, false), cpu(&tag.0), measured(&pair, true));
+        let cores = between / 6.0;
         let statistics = userspace::counted(&pair.near, &tag.0, &network.mark()).unwrap().shaper;
-        println!("{milliseconds} ms: {out:.2} Gbit/s out, {back:.2} in; {:?}", statistics.unwrap());
+        println!(
+            "{milliseconds} ms: {out:.2} Gbit/s out ({cores:.2} of a core), {back:.2} in; {:?}",
+            statistics.unwrap()
+        );
         userspace::clear(&pair.near, &tag.0).await.unwrap();
     }
 }

@@ -10,8 +10,9 @@ use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, ipproto, se
 
 use crate::network::{Peers, Protocol, Traffic};
 
-/// An address that is nobody's (RFC 5737, RFC 3849), for traffic that goes to everybody.
+/// Addresses that are nobody's (RFC 5737, RFC 3849), for traffic that goes to everybody.
 const NOBODY: IpAddr = IpAddr::V4(Ipv4Addr::new(192, 0, 2, 1));
+const NOBODY6: IpAddr = IpAddr::V6(Ipv6Addr::new(0x2001, 0xdb8, 0, 0, 0, 0, 0, 1));
 
 /// No program expects this: what a checksum would hardly come to, twice.
 const WRONG: [u8; 2] = [0xde, 0xad];
@@ -27,6 +28,12 @@ pub fn knock(traffic: &Traffic) -> io::Result<bool> {
         Peers::These(peers) => peers.iter().find_map(|p| Some(p.range()?.address())),
     };
     let Some(to) = to.filter(|_| traffic.has(false)) else { return Ok(false) };
+    // The first address of everybody's range is no address to send to.
+    let to = match to {
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => NOBODY,
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => NOBODY6,
+        to => to,
+    };
     let bytes = packet(to, traffic);
     let family = if to.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket_with(family, SocketType::RAW, SocketFlags::CLOEXEC, Some(ipproto::RAW))?;

@@ -226,6 +226,34 @@ async fn what_cannot_be_is_refused_and_nothing_of_it_stays() {
 }
 
 #[tokio::test]
+async fn on_one_of_two_networks_the_other_is_left_alone() {
+    let yard = Yard::new().await;
+    let id = yard.start("victim", Spec::default()).await;
+    let first = address(&yard, &id).await;
+    let other = yard.name("other");
+    yard.docker.make_network(&other, ("squall.test", &yard.prefix)).await.expect("a network");
+    let request = bollard::models::NetworkConnectRequest { container: id.0.clone(), endpoint_config: None };
+    yard.api.connect_network(&other, request).await.expect("it joins");
+    let before = namespace(&yard, &id).await;
+    let addresses = yard.look(&id).await.addresses;
+    let second = addresses.iter().find(|a| a.network == other).expect("an address there").ip;
+    let second = SocketAddr::new(second, 8080);
+    connects(second, SILENCE).await.expect("it answers").unwrap();
+
+    let traffic = Traffic { network: Some(other.clone()), ..Traffic::all(Direction::Both) };
+    for treatment in [Treatment::Drop, Treatment::Reject] {
+        let told = treatment.to_string();
+        let network = network(vec![Flow { traffic: traffic.clone(), treatment }]);
+        yard.docker.set(&yard.tag(0), &id, &set(&network)).await.unwrap();
+        assert!(!matches!(connects(second, SILENCE).await, Some(Ok(_))), "{told} there");
+        connects(first, SILENCE).await.expect("it answers").unwrap();
+    }
+    yard.docker.set(&yard.tag(0), &id, &NOTHING).await.unwrap();
+    connects(second, SILENCE).await.expect("it answers again").unwrap();
+    assert_eq!(namespace(&yard, &id).await, before);
+}
+
+#[tokio::test]
 async fn a_lost_share_is_lost_in_the_kernel_too() {
     let yard = Yard::new().await;
     let id = yard.start("victim", Spec::default()).await;

@@ -6,6 +6,7 @@ use bollard::query_parameters::{RestartContainerOptions, RestartContainerOptions
 use rustix::process::Signal;
 use squall::host::process::with_variable;
 use squall::instance::{Aspect, Setting};
+use squall::network::Peers;
 use squall::state::RunState;
 
 use crate::harness::Spec;
@@ -52,10 +53,10 @@ async fn peers_that_come_are_followed() {
     let state =
         run.until("the other one is cut off, too", |s| s.changes.len() == 2 && s.changes[1].injected.is_some()).await;
     let Setting::Network(network) = &state.changes[1].change.to else { panic!("{:?}", state.changes[1]) };
-    let peers = network.flows[0].traffic.peers.to_string();
+    let Peers::These(peers) = &network.flows[0].traffic.peers else { panic!("{network:?}") };
     for id in [&first, &second] {
-        let ip = scene.yard.look(id).await.addresses[0].ip.to_string();
-        assert!(peers.contains(&ip), "{peers}: {ip}");
+        let ip = scene.yard.look(id).await.addresses[0].ip;
+        assert!(peers.iter().any(|p| p.range() == Some(ip.into())), "{peers:?}: {ip}");
     }
     run.signal(Signal::INT);
     run.ends().await.is(3, "interrupted").taken_back_by("runner");

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use squall::engine::net::userspace;
 use squall::network::{Answer, Direction, Dns, Traffic, Treatment};
 
-use super::pair::{FAR, FAR6, Pair, ping, told};
+use super::pair::{FAR, FAR6, Pair, told};
 use super::shaper::{Tag, lay, network};
 
 /// A question for an IPv4 address.
@@ -77,8 +77,6 @@ async fn questions_about_some_names_are_answered_wrongly() {
         serve(at.run(|| UdpSocket::bind((address, port))).unwrap());
     }
     let ask_all = |name| pair.near.run(|| Ok([FAR, FAR6, "127.0.0.11"].map(|server| ask(server, 53, name)))).unwrap();
-    // Neighbours have to be found first, and what looks for them on a new wire may be lost.
-    pair.near.run(|| ping(FAR6)).unwrap();
     assert_eq!(ask_all("db.gone"), [RIGHT; 3]);
     let before = told(&pair.near, "nft list ruleset");
     let tag = Tag::new();

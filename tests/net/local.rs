@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use squall::engine::local::Local;
 use squall::engine::{Ability, Engine as _, Outcome, Tag};
+use squall::host::process::Process;
 use squall::instance::{Aspect, Instance, InstanceId, Setting, Trait};
 use squall::network::{Flow, Network, Traffic, Treatment};
 use squall::store::StateDir;
@@ -113,6 +114,21 @@ fn pids(state: &Path) -> Vec<i32> {
     all.filter(has_mark).collect()
 }
 
+/// Kills every process of a stack, and waits until they are gone.
+async fn kill_all(state: &Path) {
+    let killed = pids(state);
+    assert!(!killed.is_empty());
+    for pid in &killed {
+        assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
+    }
+    for pid in killed {
+        // With all its threads, which the state of its first one does not tell.
+        while Process::open(pid.try_into().unwrap()).unwrap().is_some_and(|p| p.is_alive()) {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    }
+}
+
 /// What an HTTP service answers; at once, or not at all.
 async fn get(address: &str, path: &str) -> String {
     let ask = async {
@@ -177,16 +193,12 @@ fn whatever_is_killed_and_removed_by_hand_down_clears_the_rest() {
         let before = traces();
         let engine = world.engine();
         engine.up().await.unwrap();
-        for pid in pids(&world.state()) {
-            assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
-        }
+        kill_all(&world.state()).await;
         assert_eq!(engine.down().await.unwrap(), 0);
         assert_eq!(traces(), before);
 
         engine.up().await.unwrap();
-        for pid in pids(&world.state()) {
-            assert!(Command::new("kill").args(["-KILL", &pid.to_string()]).status().unwrap().success());
-        }
+        kill_all(&world.state()).await;
         std::fs::remove_dir_all(world.state()).unwrap();
         assert_ne!(traces(), before);
         engine.down().await.unwrap();

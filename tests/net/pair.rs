@@ -58,6 +58,11 @@ impl Pair {
             told(at, "ip link set wire addrgenmode none");
             told(at, "ip link set wire up");
         }
+        // Neighbours have to be found first, and what looks for them on a new wire may be lost.
+        for far in [FAR, FAR6] {
+            let found = (0..10).any(|_| pair.near.run(|| ping(far)).is_ok());
+            assert!(found, "{far} does not answer on a new wire");
+        }
         pair
     }
 }

@@ -52,6 +52,9 @@ struct Arguments {
     /// Repeats the random choices of an earlier storm.
     #[arg(long, default_value_t = 1)]
     seed: u64,
+    /// The latest moment of a blow, in ms from the start of a run; a machine that is slow takes more.
+    #[arg(long, default_value_t = 2200)]
+    latest: u64,
     /// Disturbs traffic, and nothing else.
     #[arg(long)]
     network: bool,
@@ -115,7 +118,7 @@ async fn blow(field: &Field, arguments: &Arguments) -> anyhow::Result<()> {
     for round in 0..arguments.rounds {
         let fault = faults.choose(&mut rng).context("no fault")?;
         let casualty = *Casualty::ALL.choose(&mut rng).context("no casualty")?;
-        let moment = Duration::from_millis(rng.random_range(0..2200));
+        let moment = Duration::from_millis(rng.random_range(0..arguments.latest));
         let dir = field.dir.join(format!("round-{round}"));
         let what = format!("round {round}: {fault}, {} after {moment:?}", casualty.words());
         let (took, was_on) = disturb(field, fault, casualty, moment, &dir).await.context(what.clone())?;

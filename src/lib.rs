@@ -9,6 +9,7 @@
 // What the file says.
 pub mod experiment;
 pub mod fault;
+pub mod glob;
 pub mod humantime_text;
 pub mod instance;
 pub mod network;

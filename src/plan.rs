@@ -38,11 +38,7 @@ pub fn plan(
             sow(&mut to, seed.wrapping_add(changes.len() as u64));
             may_be_disturbed(&x.fault, &to, instance)?;
             traffic_may_be_disturbed(&x.fault, &to, instance)?;
-            let to = match can(&to) {
-                Ability::Yes => to,
-                Ability::As(this) => *this,
-                Ability::No(why) => return Err(unable(instance, &to, &why)),
-            };
+            let to = as_able(instance, to, &can)?;
             if !taken.insert((&instance.id.0, to.aspect())) {
                 return Err(Refusal::limits(format!("two changes would meet on one aspect of {}", instance.name)));
             }
@@ -82,14 +78,20 @@ fn sow(to: &mut Setting, seed: u64) {
     }
 }
 
-fn unable(instance: &Instance, to: &Setting, why: &str) -> Refusal {
+/// The setting as the engine makes it so.
+fn as_able(instance: &Instance, to: Setting, can: impl Fn(&Setting) -> Ability) -> Result<Setting, Refusal> {
+    let why = match can(&to) {
+        Ability::Yes => return Ok(to),
+        Ability::As(this) => return Ok(*this),
+        Ability::No(why) => why,
+    };
     let name = &instance.name;
     let text = match to {
         Setting::Network(_) => format!("the traffic of {name} cannot be disturbed: {why}"),
         Setting::ConnectionsReset(_) => format!("the connections of {name} cannot be reset: {why}"),
         _ => format!("{name} cannot be {to}: {why}"),
     };
-    Refusal { reason: Reason::Refused, text }
+    Err(Refusal { reason: Reason::Refused, text })
 }
 
 /// Further changes that the fleet as it is now asks for: targets that have another life since they were hit, and settings
@@ -111,11 +113,7 @@ pub fn further(
         let Setting::Network(current) = &change.to else { continue };
         for mut to in x.fault.disturb().settings(instance, &others(fleet, instance)) {
             sow(&mut to, current.seed);
-            let to = match can(&to) {
-                Ability::Yes => to,
-                Ability::As(this) => *this,
-                Ability::No(why) => return Err(unable(instance, &to, &why)),
-            };
+            let to = as_able(instance, to, &can)?;
             if to.aspect() != change.to.aspect() || (to == change.to && instance.epoch == change.epoch) {
                 continue;
             }

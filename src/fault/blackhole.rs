@@ -4,10 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::partition::How;
-use super::traffic::{Peering, Selection, Who, disturbed, untouched};
+use super::traffic::{Peering, Selection, Who, disturbed};
 use super::{Disturb, Heal};
 use crate::experiment::quantity::Port;
-use crate::instance::{Back, Instance, Setting};
+use crate::instance::{Instance, Setting};
 use crate::network::Protocol;
 
 /// Let what the instance sends to some peers or ports lead nowhere.
@@ -45,10 +45,6 @@ impl Disturb for Blackhole {
             ..Selection::default()
         };
         disturbed(selection.traffic(peers), self.how.into(), None)
-    }
-
-    fn back(&self, _: &Setting, _: Option<&Setting>) -> Back {
-        untouched()
     }
 
     fn heal(&self) -> Heal {

@@ -5,9 +5,9 @@ use std::net::IpAddr;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::traffic::{disturbed, untouched};
+use super::traffic::disturbed;
 use super::{Disturb, Heal};
-use crate::instance::{Back, Instance, Setting};
+use crate::instance::{Instance, Setting};
 use crate::network::{self, Direction, Ports, Traffic, Treatment};
 
 /// Answer the instance's questions about names wrongly, or not at all.
@@ -60,10 +60,6 @@ impl Disturb for Dns {
             Traffic { remote_ports: vec![Ports { first: 53, last: 53 }], ..Traffic::all(Direction::Egress) };
         let dns = network::Dns { names: self.names.clone(), answer: self.answer() };
         disturbed(questions, Treatment::Dns(dns), None)
-    }
-
-    fn back(&self, _: &Setting, _: Option<&Setting>) -> Back {
-        untouched()
     }
 
     fn heal(&self) -> Heal {

@@ -49,9 +49,13 @@ pub trait Disturb {
     /// The settings that `instance` shall have; `peers` is everybody else, hit or not.
     fn settings(&self, instance: &Instance, peers: &[Instance]) -> Vec<Setting>;
 
-    /// The way back, where it is not simply the value observed before.
-    fn back(&self, _to: &Setting, before: Option<&Setting>) -> Back {
-        before.cloned().map_or(Back::Nothing, Back::To)
+    /// The way back: the value observed before, unless a fault knows better.
+    fn back(&self, to: &Setting, before: Option<&Setting>) -> Back {
+        match to {
+            // An amendment finds what an earlier change has laid: what is set back is nothing, never that.
+            Setting::Network(_) => Back::To(Setting::NetworkMark(None)),
+            _ => before.cloned().map_or(Back::Nothing, Back::To),
+        }
     }
 
     /// Who makes it good again.

@@ -3,9 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::traffic::{Peering, Selection, Who, disturbed, untouched};
+use super::traffic::{Peering, Selection, Who, disturbed};
 use super::{Disturb, Heal};
-use crate::instance::{Back, Instance, Setting};
+use crate::instance::{Instance, Setting};
 use crate::network::{Direction, Treatment};
 
 /// Cut the instance off from its peers.
@@ -61,10 +61,6 @@ impl Disturb for Partition {
             ..Selection::default()
         };
         disturbed(selection.traffic(peers), self.how.into(), None)
-    }
-
-    fn back(&self, _: &Setting, _: Option<&Setting>) -> Back {
-        untouched()
     }
 
     fn heal(&self) -> Heal {

@@ -6,8 +6,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::experiment::quantity::{Addresses, Port};
-use crate::experiment::selector::glob;
-use crate::instance::{Back, Instance, Setting};
+use crate::glob::glob;
+use crate::instance::{Instance, Setting};
 use crate::network::{Direction, Flow, Mechanism, Network, Peer, Peers, Ports, Protocol, Traffic, Treatment};
 
 /// With whom an instance talks: `service`, `zone` and `instance` together (each that is given must match), or a range of
@@ -126,11 +126,6 @@ pub(super) fn disturbed(traffic: Traffic, treatment: Treatment, mechanism: Optio
     vec![Setting::Network(Box::new(Network { flows, mechanism, seed: 0 }))]
 }
 
-/// The way back of whatever disturbs traffic.
-pub(super) fn untouched() -> Back {
-    Back::To(Setting::NetworkMark(None))
-}
-
 /// A fault that shapes traffic: its own keys, and after them those that choose the traffic, `mechanism` and `heal`. What
 /// it does stands in its `shape`; where it has a second name, that is its own keys alone, for `shape`'s file.
 ///
@@ -221,14 +216,6 @@ macro_rules! on_traffic {
                 };
                 let shape = crate::network::Treatment::Shape(Box::new(self.shape()));
                 crate::fault::traffic::disturbed(selection.traffic(peers), shape, self.mechanism)
-            }
-
-            fn back(
-                &self,
-                _: &crate::instance::Setting,
-                _: Option<&crate::instance::Setting>,
-            ) -> crate::instance::Back {
-                crate::fault::traffic::untouched()
             }
 
             fn heal(&self) -> crate::fault::Heal {

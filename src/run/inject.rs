@@ -94,7 +94,8 @@ pub(super) async fn make(engine: &dyn Engine, rec: &Recorder, run: &str, change:
     }
 }
 
-/// Proves that every change had its effect, by what can be observed of the instances themselves. A disturbance of traffic is proven by the first packet that meets it, for which `until` may be waited.
+/// Proves that every change had its effect, by what can be observed of the instances themselves. A disturbance of
+/// traffic is proven by the first packet that meets it, for which `until` may be waited.
 ///
 /// # Errors
 /// Where a change shows none in time.

@@ -4,6 +4,7 @@
 
 use std::net::IpAddr;
 
+use crate::glob::glob;
 use crate::network::{Answer, Dns, Packet, Traffic};
 
 /// What becomes of a packet.
@@ -59,12 +60,8 @@ pub(super) fn react(packet: &[u8], names: &[(Traffic, Dns)]) -> Reaction {
 }
 
 /// Whether a name is meant by a text in which `*` stands for any text. A last dot says nothing.
-fn fits(glob: &str, name: &str) -> bool {
-    let glob = glob.strip_suffix('.').unwrap_or(glob);
-    let Some((begin, rest)) = glob.split_once('*') else { return glob == name };
-    let Some(name) = name.strip_prefix(begin) else { return false };
-    // The first star takes as little as lets the rest fit.
-    name.char_indices().map(|(at, _)| at).chain([name.len()]).any(|at| fits(rest, &name[at..]))
+fn fits(pattern: &str, name: &str) -> bool {
+    glob(pattern.strip_suffix('.').unwrap_or(pattern), name)
 }
 
 fn short(bytes: &[u8], at: usize) -> Option<u16> {

@@ -23,13 +23,7 @@ pub(crate) struct Pair {
 
 /// A namespace that nobody else is in.
 pub(crate) fn empty() -> Namespace {
-    thread::spawn(|| {
-        #[expect(deprecated, reason = "its successor is unsafe, and only for the sharing of descriptors")]
-        rustix::thread::unshare(rustix::thread::UnshareFlags::NEWNET).expect("these tests need root");
-        Namespace::own().unwrap()
-    })
-    .join()
-    .unwrap()
+    Namespace::new().expect("these tests need root")
 }
 
 /// What a command says in a namespace.

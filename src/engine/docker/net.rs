@@ -14,7 +14,7 @@ use crate::engine::net::{self, Site};
 use crate::engine::{Ability, EngineError, Outcome, Tag};
 use crate::host::net::namespace::Namespace;
 use crate::host::process::Process;
-use crate::instance::{Address, Aspect, Instance, InstanceId, Setting};
+use crate::instance::{Address, Instance, InstanceId, Setting};
 
 const NOT_ROOT: &str = "traffic is disturbed in the container's network namespace, from its host: run as root, and in a container \
                         with `--pid=host --cap-add SYS_ADMIN --cap-add NET_ADMIN --cap-add SYS_PTRACE`";
@@ -38,22 +38,10 @@ impl Docker {
     /// The container with what lies on its traffic, where that can be seen.
     pub(super) async fn with_traffic(&self, container: ContainerInspectResponse) -> Option<Instance> {
         let may = net::may_enter() && self.sight.found.load(Ordering::Relaxed);
-        let site = may.then(|| site(&container, &self.program)).flatten();
+        let site = may.then(|| site(&container, &self.program));
         let mut instance = self.instance(container)?;
-        if !may {
-            return Some(instance);
-        }
-        // Nothing can lie on the traffic of one that does not run, nor of one whose process has just ended.
-        let seen = match site {
-            Some(site) => net::look(site).await,
-            None => Ok(net::Seen::default()),
-        };
-        match seen {
-            Ok(seen) => {
-                instance.settings.insert(Aspect::Network, Setting::NetworkMark(seen.mark));
-                instance.counted = seen.counted;
-            }
-            Err(why) => tracing::warn!(instance = instance.name, %why, "its traffic cannot be looked at"),
+        if let Some(site) = site {
+            net::observe(Ok(site), &mut instance).await;
         }
         Some(instance)
     }

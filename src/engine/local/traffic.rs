@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use super::Local;
 use super::records::{Record, Records};
-use crate::engine::net::{self, Seen, Site};
+use crate::engine::net::{self, Site};
 use crate::engine::{Ability, EngineError, Outcome, Tag};
 use crate::host::net::namespace::Namespace;
-use crate::instance::{Aspect, Instance, InstanceId, Setting};
+use crate::instance::{Instance, InstanceId, Setting};
 
 const SHARED: &str = "the processes of this stack share the network of this machine, where everything would be hit: give the \
                       stack a network of its own, by `network: 10.213.7.0/24` in its file, which takes root";
@@ -47,21 +47,8 @@ impl Local {
     /// The instance with what lies on its traffic, where that can be seen.
     pub(super) async fn with_traffic(&self, records: &Records, name: &str, record: &Record) -> Instance {
         let mut instance = self.observe_one(records, name, record).instance;
-        if record.recipe.seat.is_none() || !net::may_enter() {
-            return instance;
-        }
-        let seen = match self.site(records, name, record) {
-            Ok(Some(site)) => net::look(site).await,
-            // Nothing can lie on the traffic of one that does not run.
-            Ok(None) => Ok(Seen::default()),
-            Err(why) => Err(why),
-        };
-        match seen {
-            Ok(seen) => {
-                instance.settings.insert(Aspect::Network, Setting::NetworkMark(seen.mark));
-                instance.counted = seen.counted;
-            }
-            Err(why) => tracing::warn!(instance = instance.name, %why, "its traffic cannot be looked at"),
+        if record.recipe.seat.is_some() && net::may_enter() {
+            net::observe(self.site(records, name, record), &mut instance).await;
         }
         instance
     }

@@ -13,7 +13,7 @@ pub mod userspace;
 use std::io;
 use std::net::IpAddr;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 pub use self::mechanism::Mechanisms;
@@ -24,7 +24,7 @@ use crate::host::net::namespace::Namespace;
 use crate::host::net::netlink::{Family, Socket};
 use crate::host::net::{link, nft, sockets};
 use crate::host::process;
-use crate::instance::{Address, Counted, Setting};
+use crate::instance::{Address, Aspect, Counted, Instance, Setting};
 use crate::network::{Cidr, Flow, Network, Peer, Peers, Traffic};
 
 /// Where traffic is disturbed.
@@ -41,19 +41,23 @@ pub struct Site {
 }
 
 /// What lies on the traffic of a namespace.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Seen {
+#[derive(Default)]
+struct Seen {
     /// The mark of what was set, where something was.
-    pub mark: Option<String>,
+    mark: Option<String>,
     /// What has met it.
-    pub counted: Option<Counted>,
+    counted: Option<Counted>,
 }
 
 /// Whether this process may enter other network namespaces and change what is in them.
 #[must_use]
 pub fn may_enter() -> bool {
-    let facts = Facts::here();
-    CAPABILITIES.iter().filter(|c| c.name != "KILL").all(|c| facts.has(*c) == Some(true))
+    // Asked for each instance each time that it is looked at, and never another answer.
+    static MAY: OnceLock<bool> = OnceLock::new();
+    *MAY.get_or_init(|| {
+        let facts = Facts::here();
+        CAPABILITIES.iter().filter(|c| c.name != "KILL").all(|c| facts.has(*c) == Some(true))
+    })
 }
 
 /// Whether this machine's kernel can do it, and by which mechanism.
@@ -68,12 +72,20 @@ pub fn can(to: &Setting) -> Ability {
     }
 }
 
-/// Looks at what lies on the traffic of a namespace.
-///
-/// # Errors
-/// Where it cannot be entered, or the kernel does not say.
-pub async fn look(site: Site) -> io::Result<Seen> {
-    blocking(move || seen_here(&site.namespace)).await
+/// Looks at what lies on an instance's traffic. Nothing can lie on that of one that does not run: it has no site.
+pub async fn observe(site: io::Result<Option<Site>>, instance: &mut Instance) {
+    let seen = match site {
+        Ok(Some(site)) => blocking(move || seen_here(&site.namespace)).await,
+        Ok(None) => Ok(Seen::default()),
+        Err(why) => Err(why),
+    };
+    match seen {
+        Ok(seen) => {
+            instance.settings.insert(Aspect::Network, Setting::NetworkMark(seen.mark));
+            instance.counted = seen.counted;
+        }
+        Err(why) => tracing::warn!(instance = instance.name, %why, "its traffic cannot be looked at"),
+    }
 }
 
 /// Disturbs the traffic of a namespace, leaves it alone again, or tears its connections down.
@@ -145,7 +157,7 @@ const UNFINISHED: &str = "unfinished";
 /// Lays it on the traffic of a namespace: all of it, or nothing.
 async fn lay(site: Site, tag: &Tag, mark: &str, network: Network) -> io::Result<Outcome> {
     let site = Arc::new(site);
-    let found = here(&site, nft::tables).await?;
+    let found = inside(&site.namespace, nft::tables).await?;
     if matches!(found.as_slice(), [table] if table.mark == mark && table.whole) {
         return Ok(Outcome::Already);
     }
@@ -163,12 +175,13 @@ async fn lay(site: Site, tag: &Tag, mark: &str, network: Network) -> io::Result<
 async fn try_to_lay(site: &Arc<Site>, tag: &Tag, mark: &str, network: Network) -> io::Result<()> {
     let network = Arc::new(network);
     let (on, flows, table) = (site.clone(), network.clone(), mark.to_owned());
-    here(site, move || {
+    let links = inside(&site.namespace, move || {
         nft::create(&table)?;
-        lay_in_kernel(&on, &flows)
+        let links = link::links(&mut Socket::open(Family::Route)?)?;
+        lay_in_kernel(&on, &flows, &links)?;
+        Ok(links)
     })
     .await?;
-    let links = here(site, || link::links(&mut Socket::open(Family::Route)?)).await?;
     let ground = Ground {
         program: &site.program,
         namespace: &site.namespace,
@@ -183,16 +196,15 @@ async fn try_to_lay(site: &Arc<Site>, tag: &Tag, mark: &str, network: Network) -
 }
 
 /// What the kernel does by itself, link by link: a flow may be about one of them.
-fn lay_in_kernel(site: &Site, network: &Network) -> io::Result<()> {
-    let links = link::links(&mut Socket::open(Family::Route)?)?;
+fn lay_in_kernel(site: &Site, network: &Network, links: &[link::Link]) -> io::Result<()> {
     let flows: Vec<&Flow> = network.flows.iter().filter(|f| mechanism::is_kernels(f, network.mechanism)).collect();
     for name in network.flows.iter().filter_map(|f| f.traffic.network.as_deref()) {
-        if on_network(name, site, &links).is_empty() {
+        if on_network(name, site, links).is_empty() {
             return Err(io::Error::other(format!("it is not on the network `{name}`")));
         }
     }
     for link in links.iter().filter(|l| !l.loopback) {
-        let is_on = |name: &str| on_network(name, site, &links).contains(&link);
+        let is_on = |name: &str| on_network(name, site, links).contains(&link);
         let on: Vec<&Flow> = flows.iter().filter(|f| f.traffic.network.as_deref().is_none_or(is_on)).copied().collect();
         if !on.is_empty() {
             kernel::lay(&on, std::slice::from_ref(link), network.seed)?;
@@ -209,7 +221,7 @@ fn on_network<'a>(network: &str, site: &Site, links: &'a [link::Link]) -> Vec<&'
 
 /// Takes everything of ours off it, whoever laid it: whether there was anything.
 async fn clear(site: &Arc<Site>) -> io::Result<Outcome> {
-    let (tables, kernels, queued) = here(site, || {
+    let (tables, kernels, queued) = inside(&site.namespace, || {
         let tables = nft::tables()?;
         // What is not all in place may have a process without a rule yet. To look for one takes a look at every process.
         let queued = tables.iter().any(|table| {
@@ -221,20 +233,23 @@ async fn clear(site: &Arc<Site>) -> io::Result<Outcome> {
     if queued {
         userspace::clear(&site.namespace, &name(&site.namespace)?).await?;
     } else {
-        here(site, nft::delete_all).await?;
+        inside(&site.namespace, nft::delete_all).await?;
     }
     Ok(if tables.is_empty() && !kernels { Outcome::Already } else { Outcome::Done })
 }
 
 fn seen_here(namespace: &Namespace) -> io::Result<Seen> {
-    let tables = namespace.run(nft::tables)?;
+    let (tables, kernel) = namespace.run(|| {
+        let tables = nft::tables()?;
+        let kernel = if tables.is_empty() { kernel::Counted::default() } else { kernel::counted()? };
+        Ok((tables, kernel))
+    })?;
     let mark = match tables.as_slice() {
         [] => return Ok(Seen::default()),
         [table] if table.whole => &table.mark,
         // What is there is not all of a setting, or more than one.
         _ => return Ok(Seen { mark: Some(UNFINISHED.to_owned()), counted: None }),
     };
-    let kernel = namespace.run(kernel::counted)?;
     let told = userspace::counted(namespace, &name(namespace)?, mark)?;
     if told.lacks_shaper {
         return Ok(Seen { mark: Some(UNFINISHED.to_owned()), counted: None });
@@ -258,13 +273,13 @@ fn name(namespace: &Namespace) -> io::Result<String> {
     Ok(format!("{device}.{number}"))
 }
 
-/// Does something in the namespace, where it may block.
-async fn here<T: Send + 'static>(
-    site: &Arc<Site>,
+/// Does something in a namespace, where it may block.
+async fn inside<T: Send + 'static>(
+    namespace: &Namespace,
     work: impl FnOnce() -> io::Result<T> + Send + 'static,
 ) -> io::Result<T> {
-    let site = site.clone();
-    blocking(move || site.namespace.run(work)).await
+    let namespace = namespace.try_clone()?;
+    blocking(move || namespace.run(work)).await
 }
 
 /// The same with the addresses of peers that are known by name.

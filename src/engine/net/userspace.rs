@@ -11,6 +11,7 @@ use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
 use tokio::time::timeout;
 
+use super::inside;
 use crate::engine::here::MARK;
 use crate::host::net::namespace::Namespace;
 use crate::host::net::nft;
@@ -69,15 +70,6 @@ async fn try_lay(ground: &Ground<'_>, network: &Network) -> io::Result<()> {
     }
     let mark = ground.mark.to_owned();
     inside(ground.namespace, move || nft::fill(&mark, &layout.chains)).await
-}
-
-/// Does something in a namespace, where it may block.
-async fn inside<T: Send + 'static>(
-    namespace: &Namespace,
-    work: impl FnOnce() -> io::Result<T> + Send + 'static,
-) -> io::Result<T> {
-    let namespace = namespace.try_clone()?;
-    tokio::task::spawn_blocking(move || namespace.run(work)).await.map_err(io::Error::other)?
 }
 
 /// Starts a shaper. When this returns, it stands.
@@ -151,17 +143,21 @@ pub struct Told {
 /// # Errors
 /// Where the kernel does not tell.
 pub fn counted(namespace: &Namespace, tag: &str, mark: &str) -> io::Result<Told> {
-    let counters = namespace.run(|| nft::counters(mark))?;
+    let (counters, queued, bound) = namespace.run(|| {
+        let counters = nft::counters(mark)?;
+        let queued = counters.iter().any(|c| c.queued);
+        let bound = if queued { bound() } else { None };
+        Ok((counters, queued, bound))
+    })?;
     let mut flows = BTreeMap::new();
     for counter in &counters {
         if let Some(flow) = counter.comment.strip_prefix("flow ").and_then(|number| number.parse().ok()) {
             *flows.entry(flow).or_default() += counter.packets;
         }
     }
-    if !counters.iter().any(|c| c.queued) {
+    if !queued {
         return Ok(Told { flows, ..Told::default() });
     }
-    let bound = namespace.run(|| Ok(bound()))?;
     let shaper = bound.and_then(statistics).or_else(|| {
         // The kernel tells the number of a socket, which is usually that of its process.
         with_variable(VARIABLE, tag).iter().find_map(|shaper| statistics(shaper.pid()))

@@ -7,7 +7,7 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::Instant;
 
 use super::world::Met;
-use crate::experiment::selector::glob;
+use crate::glob::glob;
 use crate::instance::{Counted, Instance};
 use crate::network::{Answer, Chance, Dns, Flow, Loss, Network, Packet, Peer, Peers, Shape, Traffic, Treatment};
 

@@ -17,7 +17,7 @@ use clap::Parser;
 use futures_util::future::try_join_all;
 use squall::engine::docker::PROGRAM;
 use squall::engine::{Ability, Engine as _, Outcome, Tag};
-use squall::instance::Setting;
+use squall::instance::{Aspect, Setting};
 use squall::network::{Direction, Flow, Network, Peer, Peers, Shape, Traffic, Treatment};
 use tokio::process::Command;
 
@@ -60,8 +60,12 @@ impl Fault {
 /// How long it took to disturb all, and to take it back.
 type Took = (Duration, Duration);
 
+fn main() -> anyhow::Result<ExitCode> {
+    squall::command::shape::if_asked_to().map_or_else(measure, Ok)
+}
+
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
+async fn measure() -> anyhow::Result<ExitCode> {
     if let Some(code) = containers::as_squall().await {
         return Ok(code);
     }
@@ -115,18 +119,19 @@ async fn table(containers: &Containers, arguments: &Arguments) -> anyhow::Result
 /// Through the engine, all at once. Each is disturbed in its traffic with another one's address.
 async fn ours(containers: &Containers, targets: &[Member], fault: Fault) -> anyhow::Result<Took> {
     let all = &containers.members;
+    let instance = containers.docker.look(&all[0].id).await?.context("a container is gone")?;
     let setting = |n: usize| {
         let peers = Peers::These(vec![Peer::Addresses(all[(n + 1) % all.len()].address.into())]);
         let traffic = Traffic { peers, ..Traffic::all(Direction::Both) };
         let flows = vec![Flow { traffic, treatment: fault.treatment() }];
         let setting = Setting::Network(Box::new(Network { flows, mechanism: None, seed: 0 }));
-        match containers.docker.can(&setting) {
+        match containers.docker.can(&instance, &setting) {
             Ability::As(this) => *this,
             _ => setting,
         }
     };
     let there = set(containers, targets, setting).await?;
-    let back = set(containers, targets, |_| Setting::NetworkMark(None)).await?;
+    let back = set(containers, targets, |_| Setting::Mark(Aspect::Network, None)).await?;
     Ok((there, back))
 }
 

@@ -1,10 +1,14 @@
 //! The command line: what can be said, and its help. No behaviour.
 
+pub mod gameday;
+pub mod history;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
 use crate::engine::Kind;
+use crate::experiment::Percent;
 
 /// Chaos experiments that take themselves back.
 #[derive(Debug, Parser)]
@@ -30,14 +34,14 @@ Exit codes:
 /// What to do.
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Run an experiment
+    /// Run experiments, one after the other
     #[command(after_help = RUN_EXAMPLES)]
     Run(Run),
     /// Show who would be hit and how it would be undone; touches nothing
     Plan(Plan),
-    /// Check experiment files: every mistake at once
+    /// Check files, of experiments and others: every mistake at once
     Validate(Validate),
-    /// Print the JSON Schema of experiment files, for editors
+    /// Print the JSON Schema of experiment files and others, for editors
     Schema {
         /// The schema of which file
         #[arg(long, value_enum, default_value_t)]
@@ -54,12 +58,25 @@ pub enum Command {
     Resume,
     /// Render a run's reports again from its journal
     Report(Report),
+    /// Tell whether a service is worse under a fault than in an earlier run
+    #[command(after_help = COMPARE_EXAMPLES)]
+    Compare(Compare),
     /// List the runs
     List {
         /// Print JSON, one run a line
         #[arg(long)]
         json: bool,
     },
+    /// Start experiments when schedule files say so: a daemon
+    #[command(after_help = SCHEDULE_EXAMPLES)]
+    Schedule(Schedule),
+    /// An exercise of several experiments, with the people and lists around it
+    #[command(subcommand, after_help = gameday::EXAMPLES)]
+    Gameday(gameday::Gameday),
+    /// What the runs came to over time, one experiment a line
+    History(history::History),
+    /// Hypotheses that broke and have not held since
+    Weaknesses(history::Weaknesses),
     /// Look at this machine: what works, what does not, and what to do about it
     Doctor(EngineArgs),
     /// A demonstration: two experiments on a small stack that is made and taken away
@@ -78,9 +95,6 @@ pub enum Command {
     /// One service of the demonstration's stack
     #[command(hide = true)]
     Serve(Serve),
-    /// Holds, loses and alters the packets of a network namespace; the settings come as JSON on its input
-    #[command(hide = true)]
-    Shape(Shape),
 }
 
 const RUN_EXAMPLES: &str = "\
@@ -89,17 +103,58 @@ Examples:
   squall run kill-one.yaml --seed 7                 the same victims again
   squall run kill-one.yaml --engine sim             a rehearsal: nothing real is touched
   squall run kill-one.yaml --stack shop.yaml        on local processes, started for it
-  squall run kill-one.yaml --format json | jq .     every event, one a line";
+  squall run chaos/*.yaml --stack compose.yaml      on containers, started for them
+  squall run kill-one.yaml --format json | jq .     every event, one a line
+  squall run chaos/*.yaml --junit junit.xml         a gate: the worst verdict is the exit code
+  squall run chaos/*.yaml --tag nightly --repeat 3 --require 2
+
+Of several experiments the worst verdict is the exit code: 4 before 1 before 3 before 0. All files are checked before the
+first of them runs; where one is wrong the exit code is 2, and nothing was touched.";
+
+const COMPARE_EXAMPLES: &str = "\
+Examples:
+  squall compare 7f3a last                          two runs on this machine
+  squall compare main/report.json last              against an artifact of another pipeline
+  squall compare 7f3a 9c2e --no-worse-than 20%      exit 1 where it is worse than that, 3 where it cannot be told";
+
+const SCHEDULE_EXAMPLES: &str = "\
+Examples:
+  squall schedule staging.yaml --next 20            when would what start? starts nothing
+  squall schedule staging.yaml                      works until SIGTERM; figures on http://127.0.0.1:9797/metrics
+  systemctl reload squall-schedule                  (SIGHUP) looks at once whether the files have changed";
+
+/// Arguments of `schedule`.
+#[derive(Debug, Args)]
+pub struct Schedule {
+    /// The schedule files
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
+    /// Only print the next so many starts, as if the files were first seen now
+    #[arg(long, value_name = "N")]
+    pub next: Option<usize>,
+    /// Where `/healthz` and `/metrics` are shown; `off`: nowhere
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:9797")]
+    pub listen: String,
+    /// The seed of all random times and choices [default: one that is kept in the state directory]
+    #[arg(long)]
+    pub seed: Option<u64>,
+    /// On which engine
+    #[command(flatten)]
+    pub engine: EngineArgs,
+}
 
 /// Which engine.
 #[derive(Debug, Clone, Default, Args)]
 pub struct EngineArgs {
-    /// Which engine [default: local where --stack is given, else docker]
+    /// Which engine [default: local where --stack is a stack file, else docker]
     #[arg(long, value_enum)]
     pub engine: Option<Kind>,
-    /// The stack of local processes; also the world of the sim
+    /// The stack of local processes, also the world of the sim; or a compose file, for `run`
     #[arg(long, value_name = "FILE")]
     pub stack: Option<PathBuf>,
+    /// The compose project that is seen of a Docker Engine; all of it where there is none
+    #[arg(skip)]
+    pub project: Option<String>,
     /// The Docker Engine's socket [default: /var/run/docker.sock]
     #[arg(long, value_name = "URL", env = "DOCKER_HOST")]
     pub docker_host: Option<String>,
@@ -108,14 +163,21 @@ pub struct EngineArgs {
 /// Arguments of `run`.
 #[derive(Debug, Args)]
 pub struct Run {
-    /// The experiment
-    pub file: PathBuf,
+    /// The experiments
+    #[arg(required = true, value_name = "FILE")]
+    pub files: Vec<PathBuf>,
     /// Which engine
     #[command(flatten)]
     pub engine: EngineArgs,
+    /// What belongs to a gate
+    #[command(flatten)]
+    pub gate: Gate,
     /// Repeat the random choices of an earlier run
     #[arg(long)]
     pub seed: Option<u64>,
+    /// A label of instances that are not hit, on top of what the file protects; may be given several times
+    #[arg(long, value_name = "LABEL")]
+    pub protect: Vec<String>,
     /// Text for people, or events as JSON, one a line
     #[arg(long, value_enum, default_value_t)]
     pub format: Format,
@@ -128,6 +190,37 @@ pub struct Run {
     /// Which kind of guard [default: a container where Squall itself runs in one]
     #[arg(long, value_enum, default_value_t)]
     pub guard: GuardChoice,
+}
+
+/// Which experiments, how often, and what is written about all of them.
+#[derive(Debug, Clone, Default, Args)]
+#[command(next_help_heading = "As a gate")]
+pub struct Gate {
+    /// Only experiments of this name, in which `*` stands for any text; may be given several times
+    #[arg(long, value_name = "NAME")]
+    pub only: Vec<String>,
+    /// Only experiments with this tag; may be given several times
+    #[arg(long, value_name = "TAG")]
+    pub tag: Vec<String>,
+    /// Start no further experiment after one that is no pass
+    #[arg(long)]
+    pub fail_fast: bool,
+    /// Run each experiment so many times
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub repeat: u32,
+    /// It has to hold at least so many of these times [default: each time]
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=1000))]
+    pub require: Option<u32>,
+    /// Hold each experiment against an earlier run of it: a run's id, a directory, a `report.json`, or `last`; may be given
+    /// several times, and runs of one experiment are taken together
+    #[arg(long, value_name = "RUN")]
+    pub baseline: Vec<String>,
+    /// Write one `JUnit` file for all of them
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
+    /// Write one Markdown summary for all of them; also appended to `$GITHUB_STEP_SUMMARY`, where that is set
+    #[arg(long, value_name = "FILE")]
+    pub summary: Option<PathBuf>,
 }
 
 /// How a run shows itself.
@@ -160,6 +253,10 @@ pub enum SchemaOf {
     Experiment,
     /// Stack files of the local engine.
     Stack,
+    /// Schedule files.
+    Schedule,
+    /// Game-day files.
+    Gameday,
 }
 
 /// Arguments of `plan`.
@@ -173,6 +270,9 @@ pub struct Plan {
     /// Show the choice that this seed makes
     #[arg(long)]
     pub seed: Option<u64>,
+    /// A label of instances that are not hit, on top of what the file protects; may be given several times
+    #[arg(long, value_name = "LABEL")]
+    pub protect: Vec<String>,
     /// Print JSON
     #[arg(long)]
     pub json: bool,
@@ -181,7 +281,7 @@ pub struct Plan {
 /// Arguments of `validate`.
 #[derive(Debug, Args)]
 pub struct Validate {
-    /// The experiments
+    /// The files: experiments, schedules, game days
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
 }
@@ -195,6 +295,24 @@ pub struct Recover {
     /// Which engine to look for markers on
     #[command(flatten)]
     pub engine: EngineArgs,
+}
+
+/// Arguments of `compare`.
+#[derive(Debug, Args)]
+pub struct Compare {
+    /// The run that was before: its id, its directory, a journal, a `report.json`, or `last`
+    pub base: String,
+    /// The run that is held against it
+    pub new: String,
+    /// By how much latency may be longer [default: what the experiment says, else 10%]
+    #[arg(long, value_name = "SHARE")]
+    pub no_worse_than: Option<Percent>,
+    /// By how many percentage points more may fail [default: what the experiment says, else 2%]
+    #[arg(long, value_name = "SHARE")]
+    pub failures: Option<Percent>,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// Arguments of `report`.
@@ -272,11 +390,14 @@ pub enum Stack {
     #[command(hide = true)]
     Keep {
         /// The stack file
-        #[arg(required_unless_present = "demo")]
+        #[arg(required_unless_present_any = ["demo", "project"])]
         file: Option<PathBuf>,
         /// In its place: the containers of a demonstration
         #[arg(long, conflicts_with = "file")]
         demo: Option<String>,
+        /// In its place: a project of Compose
+        #[arg(long, conflicts_with_all = ["file", "demo"])]
+        project: Option<String>,
         /// The Docker Engine that they are on
         #[arg(long, value_name = "URL")]
         docker_host: Option<String>,
@@ -326,21 +447,4 @@ pub enum Role {
     Shop,
     /// Answers.
     Store,
-}
-
-/// Arguments of the shaper.
-#[derive(Debug, Args)]
-pub struct Shape {
-    /// A file that stands for the namespace
-    #[arg(long)]
-    pub namespace: PathBuf,
-    /// What tells this namespace from others: the file's device and number
-    #[arg(long, num_args = 2)]
-    pub identity: Vec<u64>,
-    /// A process in the namespace, with whose end this one's work ends
-    #[arg(long)]
-    pub holder: u32,
-    /// What the table stands for with which this one's work ends
-    #[arg(long)]
-    pub mark: String,
 }

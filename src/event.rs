@@ -62,7 +62,7 @@ pub enum Event {
     Breached {
         /// In which phase the deciding sample was due.
         phase: Phase,
-        /// Which check.
+        /// Which check, or which alert.
         check: String,
         /// Whether it is one of `safety`.
         #[serde(default)]
@@ -133,6 +133,13 @@ pub enum Event {
         /// The kernel's counters, and ours.
         counted: Counted,
     },
+    /// What an instance sees itself of an aspect that was changed: right before it is taken back, and when all is as before.
+    Seen {
+        /// The change's number.
+        n: usize,
+        /// In words.
+        what: String,
+    },
     /// Something happened to an instance that this run did not do.
     Noticed {
         /// The instance's name.
@@ -195,6 +202,25 @@ pub enum Event {
         /// The same for each check (ms).
         checks: BTreeMap<String, Option<u64>>,
     },
+    /// An expected alert is first seen firing.
+    AlertFired {
+        /// Its name in the file.
+        alert: String,
+        /// How long after the first change (ms): the time to detect.
+        after_ms: u64,
+    },
+    /// An expected alert that fired is first seen not to fire any more.
+    AlertResolved {
+        /// Its name in the file.
+        alert: String,
+        /// How long after the fault was gone (ms).
+        after_ms: u64,
+    },
+    /// The failover clock, where zones were hit.
+    Failover {
+        /// For each check.
+        checks: BTreeMap<String, Failover>,
+    },
     /// The run is over.
     Finished {
         /// What it came to.
@@ -204,6 +230,26 @@ pub enum Event {
         /// In a sentence.
         text: String,
     },
+}
+
+/// What the failover clock of one check has shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct Failover {
+    /// From the first injection on a zone to the first good answer of those who were not hit after which the check stayed good
+    /// (ms); nothing where there was none until the way back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub served_ms: Option<u64>,
+    /// How many questions failed until then.
+    pub failed: u64,
+    /// How long it had to stay good for that (ms).
+    pub stretch_ms: u64,
+    /// From the begin of the way back to the first good answer of one who was hit (ms); nothing where there was none, or
+    /// answers do not tell.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub returned_ms: Option<u64>,
+    /// Whether answers tell who gave them.
+    pub told: bool,
 }
 
 /// How a run began.
@@ -283,6 +329,9 @@ pub struct Window {
     /// The last value that was read, for probes that read one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<String>,
+    /// Good answers by who gave them, for probes that are told.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub by: BTreeMap<String, u64>,
     /// Failures by kind.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub failures: BTreeMap<String, u64>,
@@ -365,6 +414,9 @@ pub struct Judged {
 pub struct Spared {
     /// The instance's name.
     pub name: String,
+    /// Its id.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub id: String,
     /// Its service.
     pub service: String,
     /// Its zone.
@@ -428,6 +480,10 @@ pub enum Reason {
     HypothesisBroken,
     /// Steady state did not come back in time.
     RecoveryTooSlow,
+    /// An expected alert did not fire in time.
+    AlertMissing,
+    /// An expected alert was not resolved in time.
+    AlertUnresolved,
     /// Steady state was not met before anything was touched.
     BaselineNotMet,
     /// More than 1 % of a probe's questions could not be asked.
@@ -474,7 +530,9 @@ impl Reason {
     pub fn verdict(self) -> Verdict {
         match self {
             Self::HypothesisHeld => Verdict::Held,
-            Self::HypothesisBroken | Self::RecoveryTooSlow => Verdict::Broken,
+            Self::HypothesisBroken | Self::RecoveryTooSlow | Self::AlertMissing | Self::AlertUnresolved => {
+                Verdict::Broken
+            }
             Self::LeftBehind => Verdict::LeftBehind,
             _ => Verdict::NoVerdict,
         }

@@ -20,6 +20,9 @@ pub enum Verdict {
 pub const INVALID: u8 = 2;
 
 impl Verdict {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Held, Self::Broken, Self::NoVerdict, Self::LeftBehind];
+
     /// The exit code.
     #[must_use]
     pub fn code(self) -> u8 {
@@ -41,6 +44,17 @@ impl Verdict {
             Self::LeftBehind => 3,
         };
         if rank(other) > rank(self) { other } else { self }
+    }
+
+    /// In a word, for programs: as it is stored.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            Self::Held => "held",
+            Self::Broken => "broken",
+            Self::NoVerdict => "no-verdict",
+            Self::LeftBehind => "left-behind",
+        }
     }
 
     /// As people read it.

@@ -11,7 +11,10 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::burden::{Burden, Called, Oom, Work};
+use crate::disk::{Fill, Mount, MountKind, Place as Spot};
 use crate::humantime_text;
+use crate::machine::{Allowance, Limit};
 use crate::network::{Network, Traffic};
 
 /// The identity of an instance: a container id, or the name of a local or simulated process.
@@ -64,6 +67,19 @@ pub struct Instance {
     /// What has met the disturbance of its traffic so far, where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub counted: Option<Counted>,
+    /// What it may use of its machine, and uses now, where that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allowance: Option<Allowance>,
+    /// The file systems that its engine has given it, where they are known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mounts: Vec<Mount>,
+    /// Its processes, the main one apart, where they can be seen.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub processes: Option<Vec<Called>>,
+    /// What it would see itself of each aspect of its machine, in words: the kernel's own counters, so evidence of what was
+    /// set. It differs from one look to the next.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub sees: BTreeMap<Aspect, String>,
     /// What makes it special, for better or worse.
     #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
     pub traits: BTreeSet<Trait>,
@@ -72,6 +88,30 @@ pub struct Instance {
 }
 
 impl Instance {
+    /// One of which nothing is known but who it is.
+    #[must_use]
+    pub fn new(id: impl Into<String>, name: impl Into<String>, service: impl Into<String>) -> Self {
+        Self {
+            id: InstanceId(id.into()),
+            name: name.into(),
+            service: service.into(),
+            zone: None,
+            image: None,
+            labels: BTreeMap::new(),
+            epoch: Epoch::default(),
+            health: None,
+            restarts: 0,
+            addresses: Vec::new(),
+            counted: None,
+            allowance: None,
+            mounts: Vec::new(),
+            processes: None,
+            sees: BTreeMap::new(),
+            traits: BTreeSet::new(),
+            settings: BTreeMap::new(),
+        }
+    }
+
     /// Whether its main process runs and is not paused.
     #[must_use]
     pub fn is_up(&self) -> bool {
@@ -90,6 +130,16 @@ impl Instance {
     pub fn is_healthy(&self) -> bool {
         self.is_up() && matches!(self.health, None | Some(Health::Healthy))
     }
+}
+
+/// What an instance of this name and id may call itself in answers: its name, with or without what engines put before it
+/// (`demo-shop-1`), its id, and the part of it that containers take for their host's name.
+#[must_use]
+pub fn aliases(name: &str, id: &str) -> Vec<String> {
+    let rests = name.match_indices(['-', '_']).map(|(at, _)| &name[at + 1..]);
+    let told = rests.filter(|rest| rest.contains(|c: char| c.is_alphabetic()));
+    let short = id.get(..12).filter(|_| id.len() == 64);
+    [name, id].into_iter().chain(told).chain(short).filter(|n| !n.is_empty()).map(str::to_owned).collect()
 }
 
 /// Where an instance can be reached.
@@ -174,8 +224,88 @@ pub enum Aspect {
     Network,
     /// Its established connections.
     Connections,
+    /// How many processes it may have.
+    ProcessLimit,
+    /// Whether its engine starts it again when its main process ends by itself.
+    RestartPolicy,
+    /// What fills its file systems.
+    Disk,
+    /// Through which of its mounts nothing can be written.
+    Mounts,
+    /// How much processor time it may use.
+    CpuLimit,
+    /// How much memory it may use.
+    MemoryLimit,
+    /// How fast it may read and write its disks.
+    IoLimit,
+    /// How many descriptors its processes may have.
+    DescriptorLimit,
+    /// From which ports its own connections begin.
+    PortRange,
+    /// What a process of ours uses of its processor.
+    CpuLoad,
+    /// What a process of ours uses of its memory.
+    MemoryLoad,
+    /// Its processes other than the main one.
+    Processes,
     /// What a command of the user's changes, which nobody else can observe.
     Custom,
+}
+
+impl Aspect {
+    /// Whether its value can be observed wherever it can be set.
+    #[must_use]
+    pub fn is_observed(self) -> bool {
+        !matches!(self, Self::Connections | Self::Custom)
+    }
+
+    /// Whether another aspect's change may change it as a consequence, so that it is put right after any run. What is none of
+    /// those may be changed by others for reasons of their own, while a run is about something else.
+    #[must_use]
+    pub fn may_follow(self) -> bool {
+        !matches!(
+            self,
+            Self::ProcessLimit
+                | Self::CpuLimit
+                | Self::MemoryLimit
+                | Self::IoLimit
+                | Self::DescriptorLimit
+                | Self::PortRange
+                | Self::Disk
+                | Self::Mounts
+                | Self::Processes
+        )
+    }
+
+    /// Whether it is about traffic, which is disturbed from outside of the instance.
+    #[must_use]
+    pub fn is_of_traffic(self) -> bool {
+        matches!(self, Self::Network | Self::Connections)
+    }
+}
+
+impl fmt::Display for Aspect {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Running => "main process",
+            Self::Paused => "freezer",
+            Self::Network => "traffic",
+            Self::Connections => "connections",
+            Self::ProcessLimit => "limit of processes",
+            Self::RestartPolicy => "restart policy",
+            Self::Disk => "disk",
+            Self::Mounts => "mounts",
+            Self::CpuLimit => "limit of processor time",
+            Self::MemoryLimit => "limit of memory",
+            Self::IoLimit => "limit of reading and writing",
+            Self::DescriptorLimit => "limit of descriptors",
+            Self::PortRange => "range of ports",
+            Self::CpuLoad => "processor load",
+            Self::MemoryLoad => "memory load",
+            Self::Processes => "processes",
+            Self::Custom => "own ways",
+        })
+    }
 }
 
 /// One aspect of an instance and the value it has, or shall have.
@@ -202,11 +332,25 @@ pub enum Setting {
     Paused(bool),
     /// Its traffic is disturbed. Observed as its mark.
     Network(Box<Network>),
-    /// What of ours lies on its traffic: the [mark](Network::mark) of what was set, or nothing. Observed; nothing is what is
-    /// set back.
-    NetworkMark(Option<String>),
+    /// What of ours lies on this aspect, told by the mark of what was set (such as [`Network::mark`]), or nothing. Observed;
+    /// nothing is what is set back.
+    Mark(Aspect, Option<String>),
+    /// It may use no more than this of its machine. Observed, and set back.
+    Limit(Limit),
+    /// One of its file systems is filled. Observed as its mark.
+    Filled(Box<Fill>),
+    /// What filled the file system at this place is gone. Set back.
+    Freed(Box<Spot>),
+    /// Nothing can be written through these of its mounts, and through all others it can. Observed, and set back.
+    ReadOnly(BTreeSet<String>),
+    /// A process of ours uses up what it has, or holds some of its processes still. Observed as its mark.
+    Burden(Box<Burden>),
+    /// Processes other than the main one have got a signal. Momentary.
+    Signalled(Box<Signalled>),
     /// Its established TCP connections of this kind are torn down. Momentary.
     ConnectionsReset(Box<Traffic>),
+    /// What its engine does when its main process ends by itself. Observed, and set back, in whichever life.
+    RestartPolicy(RestartPolicy),
     /// A command of the user's has run. Momentary: its evidence is its exit status.
     Ran(Command),
 }
@@ -218,10 +362,59 @@ impl Setting {
         match self {
             Self::Running(_) | Self::Killed(_) | Self::Stopped { .. } | Self::Restarted { .. } => Aspect::Running,
             Self::Paused(_) => Aspect::Paused,
-            Self::Network(_) | Self::NetworkMark(_) => Aspect::Network,
+            Self::Network(_) => Aspect::Network,
+            Self::Mark(aspect, _) => *aspect,
+            Self::Limit(limit) => match limit {
+                Limit::Processes(_) => Aspect::ProcessLimit,
+                Limit::Cpu(_) => Aspect::CpuLimit,
+                Limit::Memory(_) => Aspect::MemoryLimit,
+                Limit::Io(_) => Aspect::IoLimit,
+                Limit::Descriptors(_) => Aspect::DescriptorLimit,
+                Limit::Ports { .. } => Aspect::PortRange,
+            },
+            Self::Filled(_) | Self::Freed(_) => Aspect::Disk,
+            Self::ReadOnly(_) => Aspect::Mounts,
+            Self::Burden(burden) => match burden.work {
+                Work::Cpu { .. } => Aspect::CpuLoad,
+                Work::Memory(_) => Aspect::MemoryLoad,
+                Work::Stop { .. } => Aspect::Processes,
+            },
+            Self::Signalled(_) => Aspect::Processes,
             Self::ConnectionsReset(_) => Aspect::Connections,
+            Self::RestartPolicy(_) => Aspect::RestartPolicy,
             Self::Ran(_) => Aspect::Custom,
         }
+    }
+
+    /// What is observed of it while it is in effect: the value itself, the mark of what is laid, or, where it is momentary or
+    /// shows otherwise (in a life that ended), nothing.
+    #[must_use]
+    pub fn observed_as(&self) -> Option<Self> {
+        match self {
+            Self::Running(_)
+            | Self::Paused(_)
+            | Self::Mark(..)
+            | Self::Limit(_)
+            | Self::ReadOnly(_)
+            | Self::RestartPolicy(_) => Some(self.clone()),
+            Self::Filled(fill) => Some(Self::Mark(Aspect::Disk, Some(fill.mark()))),
+            Self::Freed(_) => Some(Self::Mark(Aspect::Disk, None)),
+            Self::Network(network) => Some(Self::Mark(Aspect::Network, Some(network.mark()))),
+            Self::Burden(burden) => Some(Self::Mark(self.aspect(), Some(burden.mark()))),
+            Self::Killed(_)
+            | Self::Stopped { .. }
+            | Self::Restarted { .. }
+            | Self::ConnectionsReset(_)
+            | Self::Signalled(_)
+            | Self::Ran(_) => None,
+        }
+    }
+
+    /// In which stage of a fault it is set: what must be in place on all targets before anything else happens to them comes
+    /// first.
+    #[must_use]
+    pub fn stage(&self) -> u8 {
+        u8::from(!matches!(self, Self::RestartPolicy(_)))
     }
 
     /// How long an engine may still be busy with this after the process that asked for it has died.
@@ -236,9 +429,37 @@ impl Setting {
             | Self::Killed(_)
             | Self::Paused(_)
             | Self::Network(_)
-            | Self::NetworkMark(_)
+            | Self::Mark(..)
+            | Self::Limit(_)
+            | Self::RestartPolicy(_)
+            | Self::Filled(_)
+            | Self::ReadOnly(_)
+            | Self::Burden(_)
+            | Self::Signalled(_)
             | Self::ConnectionsReset(_) => MARGIN,
+            // A directory with a million files goes file by file.
+            Self::Freed(_) => Duration::from_secs(20),
         }
+    }
+
+    /// Whether it ends with the life of the instance that it was made for, without being over by that: it is made again in
+    /// the next life, for as long as the fault is on.
+    #[must_use]
+    pub fn ends_with_life(&self) -> bool {
+        match self {
+            Self::Network(_) | Self::Limit(_) | Self::ReadOnly(_) => true,
+            // Memory does; what is written to a file system stays.
+            Self::Filled(fill) => fill.place.mount.kind == MountKind::Tmpfs,
+            // The processes of the next life are others.
+            Self::Burden(burden) => !matches!(burden.work, Work::Stop { .. }),
+            _ => false,
+        }
+    }
+
+    /// Whether the end of the instance's main process may be its very effect.
+    #[must_use]
+    pub fn may_end_life(&self) -> bool {
+        matches!(self, Self::Burden(burden) if matches!(&burden.work, Work::Memory(load) if load.oom == Oom::Allow))
     }
 }
 
@@ -253,9 +474,20 @@ impl fmt::Display for Setting {
             Self::Paused(true) => f.write_str("paused"),
             Self::Paused(false) => f.write_str("not paused"),
             Self::Network(network) => network.fmt(f),
-            Self::NetworkMark(None) => f.write_str("network untouched"),
-            Self::NetworkMark(Some(mark)) => write!(f, "network disturbed ({mark})"),
+            Self::Mark(aspect, None) => write!(f, "{aspect} untouched"),
+            Self::Mark(aspect, Some(mark)) => write!(f, "{aspect} disturbed ({mark})"),
+            Self::Limit(limit) => write!(f, "limited to {limit}"),
+            Self::Filled(fill) => fill.fmt(f),
+            Self::Freed(place) => write!(f, "freed at {}", place.path),
+            Self::ReadOnly(paths) if paths.is_empty() => f.write_str("writable everywhere"),
+            Self::ReadOnly(paths) => {
+                let paths: Vec<&str> = paths.iter().map(String::as_str).collect();
+                write!(f, "read-only at {}", paths.join(" and "))
+            }
+            Self::Burden(burden) => burden.fmt(f),
+            Self::Signalled(signalled) => signalled.fmt(f),
             Self::ConnectionsReset(traffic) => write!(f, "connections reset {traffic}"),
+            Self::RestartPolicy(policy) => policy.fmt(f),
             Self::Ran(command) => write!(f, "ran {command}"),
         }
     }
@@ -331,6 +563,50 @@ impl fmt::Display for Via {
     }
 }
 
+/// What an engine does when a main process ends by itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum RestartPolicy {
+    /// Nothing.
+    Never,
+    /// It starts it again where the exit status is not 0.
+    OnFailure {
+        /// So many times at most; 0: without a limit.
+        most: u32,
+    },
+    /// It starts it again, unless somebody has stopped it; with the engine itself, too.
+    UnlessStopped,
+    /// It starts it again; with the engine itself, too, whoever has stopped it.
+    Always,
+}
+
+impl fmt::Display for RestartPolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Never => f.write_str("never restarted by its engine"),
+            Self::OnFailure { most: 0 } => f.write_str("restarted on failure"),
+            Self::OnFailure { most } => write!(f, "restarted on failure (at most {most} times)"),
+            Self::UnlessStopped => f.write_str("restarted unless stopped"),
+            Self::Always => f.write_str("always restarted"),
+        }
+    }
+}
+
+/// A signal to processes other than the main one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Signalled {
+    /// Their names, in which `*` stands for any text.
+    pub name: String,
+    /// Which signal.
+    pub signal: Signal,
+}
+
+impl fmt::Display for Signalled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "hit by {} in its processes `{}`", self.signal, self.name)
+    }
+}
+
 /// A command: an argument list, never a shell's line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Command {
@@ -370,6 +646,9 @@ pub enum Place {
 pub struct Change {
     /// Its place in the plan, from 0. Together with the run's id it names everything that the change creates.
     pub n: usize,
+    /// Which fault of the experiment it belongs to: its place in the list, from 0.
+    #[serde(default)]
+    pub fault: usize,
     /// Whom it changes.
     pub instance: InstanceId,
     /// The instance's name, for people.

@@ -7,14 +7,22 @@
 //! Console, reports and notifications only read events.
 
 // What the file says.
+pub mod burden;
+pub mod disk;
 pub mod experiment;
 pub mod fault;
+pub mod fingerprint;
+pub mod gameday;
 pub mod glob;
 pub mod humantime_text;
 pub mod instance;
+pub mod machine;
 pub mod network;
+pub mod notify;
 pub mod probe;
+pub mod schedule;
 pub mod stack;
+pub mod zones;
 // What happens.
 pub mod clock;
 pub mod event;
@@ -23,12 +31,17 @@ pub mod state;
 // The world.
 pub mod engine;
 pub mod host;
+pub mod load;
 pub mod shaper;
+pub mod tls;
 // Deciding: pure.
+pub mod compare;
+pub mod gate;
 pub mod plan;
 pub mod steady;
 pub mod target;
 // The run.
+pub mod history;
 pub mod journal;
 pub mod run;
 pub mod store;

@@ -7,6 +7,10 @@ use clap::Parser;
 use squall::cli::Cli;
 
 fn main() -> ExitCode {
+    let small = squall::command::shape::if_asked_to().or_else(squall::command::burden::if_asked_to);
+    if let Some(code) = small {
+        return code;
+    }
     let cli = Cli::parse();
     squall::host::resolver::make_static_safe();
     // For developers: `SQUALL_LOG=squall=debug`. People read the console, which is made of events.

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub use address::{Cidr, Ports};
 pub use traffic::{Direction, Packet, Peer, Peers, Protocol, Traffic};
 
-use crate::humantime_text;
+use crate::{fingerprint, humantime_text};
 
 /// Everything that happens to the traffic of one instance.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -49,6 +49,17 @@ pub enum Mechanism {
     Netem,
     /// A process of ours that holds the kernel's packets (NFQUEUE). When it dies, packets pass.
     Userspace,
+}
+
+/// Who treats the packets of a flow.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum By {
+    /// The kernel's queues (tc(8)).
+    Queues,
+    /// The kernel's rules (nft(8)), by themselves.
+    Rules,
+    /// A process of ours that rules hand them to.
+    Process,
 }
 
 /// What becomes of packets.
@@ -195,12 +206,19 @@ impl Network {
     /// given, so that anybody can see whether exactly this is in place.
     #[must_use]
     pub fn mark(&self) -> String {
-        // 64-bit FNV-1a: the same over versions and machines, as the value's text is.
-        let text = serde_json::to_vec(self).unwrap_or_default();
-        let hash = text
-            .iter()
-            .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3));
-        format!("{hash:016x}")
+        fingerprint::of(self)
+    }
+
+    /// Who treats the packets of one of its flows.
+    #[must_use]
+    pub fn by(&self, flow: &Flow) -> By {
+        match &flow.treatment {
+            Treatment::Drop | Treatment::Reject => By::Rules,
+            Treatment::Dns(_) => By::Process,
+            Treatment::Shape(_) if self.mechanism == Some(Mechanism::Userspace) => By::Process,
+            Treatment::Shape(shape) if shape.only_loses().is_some() => By::Rules,
+            Treatment::Shape(_) => By::Queues,
+        }
     }
 }
 

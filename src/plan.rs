@@ -1,12 +1,15 @@
 //! All changes of a run, each with its way back: computed and checked as a whole before anything is touched. Pure.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
+use crate::disk::{Mount, MountKind, is_below};
 use crate::engine::Ability;
 use crate::event::Reason;
-use crate::experiment::Experiment;
+use crate::experiment::{Experiment, Injection};
 use crate::fault::{Fault, Heal};
 use crate::instance::{Aspect, Change, Instance, Setting, Signal, Trait, Via};
+use crate::machine::Limit;
 use crate::network::{Peers, Traffic};
 use crate::target::{Refusal, Targets};
 
@@ -19,51 +22,142 @@ pub struct Plan {
     pub warnings: Vec<String>,
 }
 
-/// Plans the fault on every target, among everything that the engine has. The seed is for whatever the fault leaves to chance.
+/// Plans every fault on its targets, among everything that the engine has. The seed is for whatever a fault leaves to chance.
 ///
 /// # Errors
-/// Where a target must not be disturbed this way, the engine is not able to, or two changes meet on one aspect.
+/// Where a target must not be disturbed this way, the engine is not able to, or two changes do not go together.
 pub fn plan(
     x: &Experiment,
     targets: &Targets,
     fleet: &[Instance],
     seed: u64,
-    can: impl Fn(&Setting) -> Ability,
+    can: impl Fn(&Instance, &Setting) -> Ability,
 ) -> Result<Plan, Refusal> {
+    let faults = x.faults();
     let mut changes: Vec<Change> = Vec::new();
-    let mut taken: BTreeSet<(&str, Aspect)> = BTreeSet::new();
-    for instance in &targets.hit {
-        for mut to in x.fault.disturb().settings(instance, &others(fleet, instance)) {
-            // Another one for each, so that two targets do not lose the same packets.
-            sow(&mut to, seed.wrapping_add(changes.len() as u64));
-            may_be_disturbed(&x.fault, &to, instance)?;
-            traffic_may_be_disturbed(&x.fault, &to, instance)?;
-            let to = as_able(instance, to, &can)?;
-            if !taken.insert((&instance.id.0, to.aspect())) {
-                return Err(Refusal::limits(format!("two changes would meet on one aspect of {}", instance.name)));
+    let mut second_best: Vec<String> = Vec::new();
+    for (number, Injection { fault, .. }) in faults.iter().enumerate() {
+        for instance in targets.of(number) {
+            if let Some(why) = fault.disturb().refuses(instance) {
+                return Err(Refusal::limits(format!("`{}` would not do for {}: {why}", fault.name(), instance.name)));
             }
-            let before = instance.settings.get(&to.aspect()).cloned();
-            if before.as_ref() == Some(&to) {
-                return Err(Refusal::limits(format!("{} is {to} already", instance.name)));
+            for mut to in fault.disturb().settings(instance, &others(fleet, instance)) {
+                // Another one for each, so that two targets do not lose the same packets.
+                sow(&mut to, seed.wrapping_add(changes.len() as u64));
+                bound(&mut to, x, fault);
+                may_be_disturbed(fault, &to, instance)?;
+                would_limit(&to, instance)?;
+                traffic_may_be_disturbed(fault, &to, instance)?;
+                disk_may_be_filled(&to, instance, fleet)?;
+                has_none(&to, instance)?;
+                let to = match (as_able(instance, to.clone(), &can), fault.disturb().instead(&to)) {
+                    (Err(first), Some(instead)) => {
+                        let instead = as_able(instance, instead, &can)?;
+                        second_best.push(format!("{}; {instead} instead", first.text));
+                        instead
+                    }
+                    (able, _) => able?,
+                };
+                for earlier in changes.iter().filter(|c| c.instance == instance.id) {
+                    go_together(earlier, number, &to, &faults)?;
+                }
+                let before = observed_before(instance, &to)?;
+                changes.push(Change {
+                    n: changes.len(),
+                    fault: number,
+                    instance: instance.id.clone(),
+                    name: instance.name.clone(),
+                    epoch: instance.epoch.clone(),
+                    back: fault.disturb().back(&to, before.as_ref()),
+                    before,
+                    to,
+                });
             }
-            if before.is_none() && to.aspect() == Aspect::Network {
-                return Err(Refusal::limits(format!(
-                    "the traffic of {} cannot be observed from here, so that nobody could prove it to be as before",
-                    instance.name
-                )));
-            }
-            changes.push(Change {
-                n: changes.len(),
-                instance: instance.id.clone(),
-                name: instance.name.clone(),
-                epoch: instance.epoch.clone(),
-                back: x.fault.disturb().back(&to, before.as_ref()),
-                before,
-                to,
-            });
         }
     }
-    Ok(Plan { changes, warnings: warnings(x, targets) })
+    let of_faults = faults.iter().enumerate().flat_map(|(n, i)| warnings(x, &i.fault, targets.of(n)));
+    let of_zones = faults
+        .iter()
+        .enumerate()
+        .filter(|(_, i)| i.fault.disturb().hits_zones())
+        .flat_map(|(n, _)| part_of_a_zone(&targets.of(n).collect::<Vec<_>>(), fleet));
+    let warnings = summed(&second_best).into_iter().chain(of_faults).chain(of_zones).collect();
+    Ok(Plan { changes, warnings })
+}
+
+/// The first of some warnings that say the same of each instance, and how many there are.
+fn summed(all: &[String]) -> Option<String> {
+    match all {
+        [] => None,
+        [one] => Some(one.clone()),
+        [first, others @ ..] => Some(format!("{first} (and so for {} others)", others.len())),
+    }
+}
+
+/// What goes on in zones that shall be out: nothing is hit that the target does not mean.
+fn part_of_a_zone(hit: &[&Instance], fleet: &[Instance]) -> Vec<String> {
+    let zones: BTreeSet<&String> = hit.iter().filter_map(|i| i.zone.as_ref()).collect();
+    let left = |zone: &String| {
+        let stays = |i: &&Instance| i.zone.as_ref() == Some(zone) && i.is_up() && !hit.iter().any(|h| h.id == i.id);
+        fleet.iter().filter(stays).map(|i| i.name.clone()).collect::<Vec<_>>()
+    };
+    zones
+        .into_iter()
+        .map(|zone| (zone, left(zone)))
+        .filter(|(_, left)| !left.is_empty())
+        .map(|(zone, left)| {
+            let (are, it) = if left.len() == 1 { ("is", "it") } else { ("are", "they") };
+            let names = if left.len() > 4 {
+                format!("{} and {} others", left[..3].join(", "), left.len() - 3)
+            } else {
+                left.join(", ")
+            };
+            format!("{names} {are} in zone {zone} and not hit, since {it} {are} not selected or {are} protected: this is not the outage of the whole zone")
+        })
+        .collect()
+}
+
+/// The value that is set back, if the aspect has one: as observed, and another than the one to be set.
+fn observed_before(instance: &Instance, to: &Setting) -> Result<Option<Setting>, Refusal> {
+    let before = instance.settings.get(&to.aspect()).cloned();
+    if before.as_ref() == Some(to) {
+        return Err(Refusal::limits(format!("{} is {to} already", instance.name)));
+    }
+    if before.is_none() && to.aspect().is_observed() {
+        return Err(Refusal::limits(format!(
+            "the {} of {} cannot be observed from here, so that nobody could prove it to be as before",
+            to.aspect(),
+            instance.name
+        )));
+    }
+    Ok(before)
+}
+
+/// Two changes of one instance. Whether their times overlap does not matter: a run may be late, and the way back of the one
+/// would be the beginning of the other.
+fn go_together(earlier: &Change, fault: usize, to: &Setting, faults: &[Injection]) -> Result<(), Refusal> {
+    let (one, other) = (earlier.to.aspect(), to.aspect());
+    let name = &earlier.name;
+    let meet = format!("two changes would meet on one aspect of {name}, its {one}");
+    if earlier.fault == fault {
+        // What else belongs together is made so by a fault's author.
+        return if one == other { Err(Refusal::limits(meet)) } else { Ok(()) };
+    }
+    let why = if one == other {
+        meet
+    } else if one == Aspect::Running || other == Aspect::Running {
+        format!("one of them ends a life of {name}, and what the other one changes would end with it")
+    } else if [one, other].contains(&Aspect::Paused) && !(one.is_of_traffic() || other.is_of_traffic()) {
+        format!("{name} does nothing while it is frozen, and only its traffic can be disturbed then")
+    } else {
+        return Ok(());
+    };
+    let [one, other] = [earlier.fault, fault].map(|n| faults.get(n).map_or("", |i| i.fault.name()));
+    Err(Refusal::limits(format!(
+        "fault {} (`{one}`) and fault {} (`{other}`) cannot both hit {name}: {why}; give one of them another target",
+        earlier.fault + 1,
+        fault + 1
+    )))
 }
 
 /// Everybody else.
@@ -78,9 +172,20 @@ fn sow(to: &mut Setting, seed: u64) {
     }
 }
 
+/// How long after its time a process of ours ends that nobody has ended.
+const LAST_RESORT: Duration = Duration::from_mins(1);
+
+/// Gives what a process of ours does its time.
+fn bound(to: &mut Setting, x: &Experiment, fault: &Fault) {
+    if let Setting::Burden(burden) = to {
+        let recovery = if fault.heal() == Heal::Itself { x.timing.recovery.0 } else { Duration::ZERO };
+        burden.at_most = x.timing.duration.0 + recovery + LAST_RESORT;
+    }
+}
+
 /// The setting as the engine makes it so.
-fn as_able(instance: &Instance, to: Setting, can: impl Fn(&Setting) -> Ability) -> Result<Setting, Refusal> {
-    let why = match can(&to) {
+fn as_able(instance: &Instance, to: Setting, can: impl Fn(&Instance, &Setting) -> Ability) -> Result<Setting, Refusal> {
+    let why = match can(instance, &to) {
         Ability::Yes => return Ok(to),
         Ability::As(this) => return Ok(*this),
         Ability::No(why) => why,
@@ -89,6 +194,7 @@ fn as_able(instance: &Instance, to: Setting, can: impl Fn(&Setting) -> Ability) 
     let text = match to {
         Setting::Network(_) => format!("the traffic of {name} cannot be disturbed: {why}"),
         Setting::ConnectionsReset(_) => format!("the connections of {name} cannot be reset: {why}"),
+        Setting::Filled(_) => format!("the disk of {name} cannot be filled: {why}"),
         _ => format!("{name} cannot be {to}: {why}"),
     };
     Err(Refusal { reason: Reason::Refused, text })
@@ -96,7 +202,7 @@ fn as_able(instance: &Instance, to: Setting, can: impl Fn(&Setting) -> Ability) 
 
 /// Further changes that the fleet as it is now asks for: targets that have another life since they were hit, and settings
 /// that are about peers who have come or gone. `current` are the changes in effect; what is added is numbered on from
-/// `next`. Only settings of traffic follow: nothing else is about peers or has to outlive a life.
+/// `next`. What ends with a life is made again in the next one; only settings of traffic are about peers.
 ///
 /// # Errors
 /// Where the engine is not able to.
@@ -105,23 +211,39 @@ pub fn further(
     fleet: &[Instance],
     current: &[Change],
     next: usize,
-    can: impl Fn(&Setting) -> Ability,
+    can: impl Fn(&Instance, &Setting) -> Ability,
 ) -> Result<Vec<Change>, Refusal> {
     let mut changes = Vec::new();
+    let faults = x.faults();
     for change in current {
+        let Some(Injection { fault, .. }) = faults.get(change.fault) else { continue };
         let Some(instance) = fleet.iter().find(|i| i.id == change.instance && i.is_up()) else { continue };
-        let Setting::Network(current) = &change.to else { continue };
-        for mut to in x.fault.disturb().settings(instance, &others(fleet, instance)) {
-            sow(&mut to, current.seed);
+        let wanted = match &change.to {
+            Setting::Network(current) => {
+                let mut wanted = fault.disturb().settings(instance, &others(fleet, instance));
+                for to in &mut wanted {
+                    sow(to, current.seed);
+                }
+                wanted
+            }
+            // What was planned for the first life, not what the same words would come to in the next one: it has just begun.
+            to if to.ends_with_life() && instance.epoch != change.epoch => vec![to.clone()],
+            _ => Vec::new(),
+        };
+        for to in wanted {
             let to = as_able(instance, to, &can)?;
             if to.aspect() != change.to.aspect() || (to == change.to && instance.epoch == change.epoch) {
                 continue;
             }
             let before = instance.settings.get(&to.aspect()).cloned();
+            // What cannot be looked at just now has only begun its life.
+            if before.is_none() {
+                continue;
+            }
             changes.push(Change {
                 n: next + changes.len(),
                 epoch: instance.epoch.clone(),
-                back: x.fault.disturb().back(&to, before.as_ref()),
+                back: fault.disturb().back(&to, before.as_ref()),
                 before,
                 to,
                 ..change.clone()
@@ -152,11 +274,36 @@ fn may_be_disturbed(fault: &Fault, to: &Setting, i: &Instance) -> Result<(), Ref
     Ok(())
 }
 
+/// What a process of ours does already, left over from another run, or processes that somebody else has stopped.
+fn has_none(to: &Setting, i: &Instance) -> Result<(), Refusal> {
+    match (to, i.settings.get(&to.aspect())) {
+        (Setting::Burden(_) | Setting::Signalled(_), Some(Setting::Mark(aspect, Some(_)))) => {
+            Err(Refusal::limits(format!(
+                "{} is not as it should be, by its {aspect}: left over from another run, which `squall recover` takes back, or \
+                 stopped by somebody else",
+                i.name
+            )))
+        }
+        _ => Ok(()),
+    }
+}
+
+/// A limit that would leave as much as there is, or more.
+fn would_limit(to: &Setting, i: &Instance) -> Result<(), Refusal> {
+    match (to, i.settings.get(&to.aspect())) {
+        (Setting::Limit(to), Some(Setting::Limit(now))) if !to.is_below(now) => {
+            Err(Refusal::limits(format!("{} is limited to {now} already: {to} would limit nothing", i.name)))
+        }
+        _ => Ok(()),
+    }
+}
+
 /// Networks that are not the instance's alone, that somebody disturbs already, or that the fault would not meet.
 fn traffic_may_be_disturbed(fault: &Fault, to: &Setting, i: &Instance) -> Result<(), Refusal> {
     let meant: Vec<&Traffic> = match to {
         Setting::Network(network) => network.flows.iter().map(|flow| &flow.traffic).collect(),
         Setting::ConnectionsReset(traffic) => vec![traffic],
+        Setting::Limit(Limit::Ports { .. }) => Vec::new(),
         _ => return Ok(()),
     };
     for t in &i.traits {
@@ -178,7 +325,7 @@ fn traffic_may_be_disturbed(fault: &Fault, to: &Setting, i: &Instance) -> Result
             _ => {}
         }
     }
-    if let Some(Setting::NetworkMark(Some(_))) = i.settings.get(&Aspect::Network) {
+    if let Some(Setting::Mark(Aspect::Network, Some(_))) = i.settings.get(&Aspect::Network) {
         return Err(Refusal::limits(format!(
             "the traffic of {} is disturbed already, left over from another run; `squall recover` takes it back",
             i.name
@@ -194,14 +341,41 @@ fn traffic_may_be_disturbed(fault: &Fault, to: &Setting, i: &Instance) -> Result
     Ok(())
 }
 
-fn warnings(x: &Experiment, targets: &Targets) -> Vec<String> {
+/// A disk that is filled already, or that is not the instance's alone.
+fn disk_may_be_filled(to: &Setting, i: &Instance, fleet: &[Instance]) -> Result<(), Refusal> {
+    let Setting::Filled(fill) = to else { return Ok(()) };
+    if let Some(Setting::Mark(Aspect::Disk, Some(_))) = i.settings.get(&Aspect::Disk) {
+        return Err(Refusal::limits(format!(
+            "the disk of {} is filled already, left over from another run; `squall recover` takes it back",
+            i.name
+        )));
+    }
+    let (Some(source), kind) = (&fill.place.mount.source, fill.place.mount.kind) else { return Ok(()) };
+    let shares = |other: &&Instance| {
+        let same = |m: &Mount| {
+            let their = m.source.as_deref().filter(|_| !m.read_only && m.kind != MountKind::Root);
+            their.is_some_and(|their| is_below(their, source) || is_below(source, their))
+        };
+        other.id != i.id && other.is_running() && other.mounts.iter().any(same)
+    };
+    match fleet.iter().find(shares) {
+        Some(other) if kind != MountKind::Root => Err(Refusal::limits(format!(
+            "{} shares {} ({source}) with {}: `disk-fill` would hit both, and only one of them is a target",
+            i.name, fill.place.mount.path, other.name
+        ))),
+        _ => Ok(()),
+    }
+}
+
+fn warnings<'a>(x: &Experiment, fault: &Fault, hit: impl Iterator<Item = &'a Instance>) -> Vec<String> {
     let mut warnings = Vec::new();
-    for i in &targets.hit {
+    for i in hit {
+        warnings.extend(fault.disturb().warns(i));
         let ends = |to: &Setting| to.aspect() == Aspect::Running;
-        if x.fault.disturb().settings(i, &[]).iter().any(ends) && i.traits.contains(&Trait::RandomPorts) {
+        if fault.disturb().settings(i, &[]).iter().any(ends) && i.traits.contains(&Trait::RandomPorts) {
             warnings.push(format!("{} publishes random ports: they will be others afterwards", i.name));
         }
-        if let Fault::Kill(kill) = &x.fault
+        if let Fault::Kill(kill) = fault
             && kill.via == Via::Engine
             && kill.signal != Signal::SigKill
             && i.traits.contains(&Trait::Restarts)
@@ -211,7 +385,7 @@ fn warnings(x: &Experiment, targets: &Targets) -> Vec<String> {
                 i.name, kill.signal
             ));
         }
-        if let Fault::Kill(kill) = &x.fault
+        if let Fault::Kill(kill) = fault
             && kill.via == Via::Host
             && !i.traits.contains(&Trait::Restarts)
             && kill.heal == Heal::Itself
@@ -220,86 +394,11 @@ fn warnings(x: &Experiment, targets: &Targets) -> Vec<String> {
         }
     }
     let only_connects = x.steady_state.values().all(|c| matches!(c.probe, crate::probe::Probe::Tcp(_)));
-    if let (true, Some(unseen)) = (only_connects, x.fault.disturb().unseen()) {
+    if let (true, Some(unseen)) = (only_connects, fault.disturb().unseen()) {
         warnings.push(unseen.to_owned());
     }
     warnings
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn experiment(fault: &str) -> Experiment {
-        let text = format!(
-            "version: 1\nname: a\nhypothesis: b\nsteady-state: {{ c: {{ tcp: 'x:80' }} }}\ntarget: {{ service: shop }}\n\
-             blast-radius: {{ max-instances: 1 }}\nfault: {fault}\n"
-        );
-        crate::experiment::read::experiment("a", text.as_bytes(), &|_| None).unwrap_or_else(|m| panic!("{m}")).value
-    }
-
-    fn instance(name: &str, byte: u8, settings: &[Setting], traits: &[Trait]) -> Instance {
-        let mut i: Instance = serde_json::from_value(serde_json::json!({
-            "id": name, "name": name, "service": "shop", "epoch": "1", "settings": {},
-            "addresses": [{ "network": "n", "ip": format!("10.0.0.{byte}") }],
-        }))
-        .unwrap();
-        i.settings = settings.iter().map(|s| (s.aspect(), s.clone())).collect();
-        i.traits = traits.iter().cloned().collect();
-        i
-    }
-
-    /// A plan for shop-1, as it is said to be, among shop-2 and shop-3.
-    fn planned(fault: &str, settings: &[Setting], traits: &[Trait]) -> Result<Plan, String> {
-        let hit = vec![instance("shop-1", 1, settings, traits)];
-        let mut fleet = hit.clone();
-        fleet.extend([instance("shop-2", 2, &[], &[]), instance("shop-3", 3, &[], &[])]);
-        let targets = Targets { hit, spared: Vec::new() };
-        plan(&experiment(fault), &targets, &fleet, 7, |_| Ability::Yes).map_err(|r| r.text)
-    }
-
-    const FAULT: &str = "{ latency: { delay: 1s, to: { service: shop } } }";
-    const FREE: [Setting; 2] = [Setting::Running(true), Setting::NetworkMark(None)];
-
-    #[test]
-    fn traffic_that_is_not_the_targets_alone_is_left_alone() {
-        let with = Trait::SharesNetwork("sidecar".to_owned());
-        for (settings, traits, want) in [
-            (&FREE[..], &[Trait::HostNetwork][..], "everything on that machine"),
-            (&FREE[..], &[with][..], "shares its network with sidecar"),
-            (&FREE[..1], &[], "cannot be observed"),
-            (&[Setting::NetworkMark(Some("0".to_owned()))], &[], "squall recover"),
-        ] {
-            let refusal = planned(FAULT, settings, traits).unwrap_err();
-            assert!(refusal.contains("shop-1") && refusal.contains(want), "{refusal}");
-            planned("pause", settings, traits).expect("other faults do not care");
-        }
-        let refusal = planned("reset", &FREE, &[Trait::HostNetwork]).unwrap_err();
-        assert!(refusal.contains("everything on that machine"), "{refusal}");
-        let refusal = planned("{ partition: { from: { zone: b } } }", &FREE, &[]).unwrap_err();
-        assert!(refusal.contains("(from zone b)"), "{refusal}");
-    }
-
-    #[test]
-    fn the_way_back_of_traffic_is_untouched_and_its_chances_have_a_seed() {
-        let plan = planned(FAULT, &FREE, &[]).unwrap();
-        let [change] = plan.changes.as_slice() else { panic!("{plan:?}") };
-        assert_eq!(change.back, crate::instance::Back::To(Setting::NetworkMark(None)));
-        let Setting::Network(network) = &change.to else { panic!("{change:?}") };
-        assert_eq!((network.seed, network.to_string().as_str()), (7, "1s later, to shop-2 and shop-3"));
-    }
-
-    #[test]
-    fn further_changes_come_with_other_peers_or_another_life_alone() {
-        let x = experiment(FAULT);
-        let current = planned(FAULT, &FREE, &[]).unwrap().changes;
-        let further = |fleet: &[Instance]| further(&x, fleet, &current, 1, |_| Ability::Yes).unwrap();
-        let mut fleet: Vec<Instance> = (1..=3).map(|n| instance(&format!("shop-{n}"), n, &FREE, &[])).collect();
-        assert_eq!(further(&fleet), [], "nothing has changed, the seed neither");
-        fleet[2].addresses[0].ip = [10, 0, 0, 9].into();
-        assert_eq!(further(&fleet).len(), 1, "a peer has moved");
-        fleet[2].addresses[0].ip = [10, 0, 0, 3].into();
-        fleet[0].epoch.0 = "2".to_owned();
-        assert_eq!(further(&fleet).len(), 1, "another life");
-    }
-}
+mod tests;

@@ -2,14 +2,20 @@
 //!
 //! Used live, for recovery and for every report alike, so that none of them can disagree. Knows no file and no channel.
 
+mod alert;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
 use indexmap::IndexMap;
 use jiff::Timestamp;
 
+pub use alert::{AlertState, AlertStep};
+
 use crate::engine::{Kind, Outcome};
-use crate::event::{Actor, Event, GuardKind, Judged, Phase, Reason, Spared, Stamped, Standing, Started, Window};
+use crate::event::{
+    Actor, Event, Failover, GuardKind, Judged, Phase, Reason, Spared, Stamped, Standing, Started, Window,
+};
 use crate::exit::Verdict;
 use crate::instance::{Back, Change, Counted, Instance, Setting};
 
@@ -34,6 +40,8 @@ pub struct RunState {
     pub planned_ms: Option<u64>,
     /// What the probes saw, in the order of the file.
     pub checks: IndexMap<String, CheckState>,
+    /// The alerts that were expected, in the order of the file.
+    pub alerts: IndexMap<String, AlertState>,
     /// The first breach of each check and phase.
     pub breaches: Vec<Breach>,
     /// Who is hit.
@@ -54,6 +62,8 @@ pub struct RunState {
     pub restored: Vec<(String, Vec<String>)>,
     /// The recovery, once it is known.
     pub recovery: Option<RecoveryState>,
+    /// The failover clock of each check, where zones were hit.
+    pub failover: BTreeMap<String, Failover>,
     /// The end, once it is reached.
     pub finished: Option<(Timestamp, Verdict, Reason, String)>,
     /// When the steps came that have no time of their own above.
@@ -97,6 +107,17 @@ pub struct Breach {
     pub standing: Standing,
 }
 
+/// What an instance sees itself of an aspect, in words.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Sees {
+    /// When the change was planned.
+    pub before: Option<String>,
+    /// Right before it was taken back.
+    pub during: Option<String>,
+    /// When all was as before.
+    pub after: Option<String>,
+}
+
 /// What is known of a change.
 #[derive(Debug, Clone)]
 pub struct ChangeState {
@@ -112,6 +133,8 @@ pub struct ChangeState {
     pub bite: Option<(Timestamp, bool, String)>,
     /// What has met it, where it disturbs traffic.
     pub measured: Option<Counted>,
+    /// What its instance sees itself of what was changed.
+    pub sees: Sees,
     /// When it was about to be taken back.
     pub reverting: Option<Timestamp>,
     /// When it was taken back, what came of it, by whom, and how long that took.
@@ -177,6 +200,7 @@ impl RunState {
                         self.checks.insert(name.clone(), CheckState { safety, ..CheckState::default() });
                     }
                 }
+                self.alerts = x.alerts.iter().map(|(name, a)| (name.clone(), AlertState::of(a))).collect();
                 self.started = Some(started.clone());
             }
             Event::Claiming { services } => self.claimed.clone_from(services),
@@ -189,13 +213,18 @@ impl RunState {
             Event::Judged(judged) => {
                 self.checks.entry(judged.check.clone()).or_default().judged.insert(judged.phase, judged.clone());
             }
-            Event::Breached { phase, check, safety, standing } => self.breaches.push(Breach {
-                at,
-                phase: *phase,
-                check: check.clone(),
-                safety: *safety,
-                standing: standing.clone(),
-            }),
+            Event::Breached { phase, check, safety, standing } => {
+                if let Some(alert) = self.alerts.get_mut(check) {
+                    alert.failed.push(*phase);
+                }
+                self.breaches.push(Breach {
+                    at,
+                    phase: *phase,
+                    check: check.clone(),
+                    safety: *safety,
+                    standing: standing.clone(),
+                });
+            }
             Event::Targeted { hit, spared } => {
                 self.hit.clone_from(hit);
                 self.spared.clone_from(spared);
@@ -214,8 +243,9 @@ impl RunState {
                 self.extend(changes).map_err(|why| illegal(&why))?;
             }
             Event::Amended { changes } => {
-                if self.changes.iter().any(|c| c.reverting.is_some()) {
-                    return Err(illegal("an amendment after the way back has begun"));
+                let ending = |fault| self.changes.iter().any(|c| c.change.fault == fault && c.reverting.is_some());
+                if changes.iter().any(|c| ending(c.fault)) {
+                    return Err(illegal("an amendment of a fault whose way back has begun"));
                 }
                 self.extend(changes).map_err(|why| illegal(&why))?;
             }
@@ -232,6 +262,11 @@ impl RunState {
             }
             Event::Measured { n, counted } => {
                 self.change(*n).map_err(|w| illegal(&w))?.measured = Some(*counted);
+            }
+            Event::Seen { n, what } => {
+                let change = self.change(*n).map_err(|w| illegal(&w))?;
+                let when = if change.reverted.is_some() { &mut change.sees.after } else { &mut change.sees.during };
+                *when = Some(what.clone());
             }
             Event::Noticed { instance, what } => self.noticed.push((at, instance.clone(), what.clone())),
             Event::Stopping { why, text } => {
@@ -261,6 +296,13 @@ impl RunState {
                     checks: checks.iter().map(|(k, v)| (k.clone(), v.map(Duration::from_millis))).collect(),
                 });
             }
+            Event::AlertFired { alert, after_ms } => {
+                self.alert(alert).fired = Some((at, Duration::from_millis(*after_ms)));
+            }
+            Event::AlertResolved { alert, after_ms } => {
+                self.alert(alert).resolved = Some((at, Duration::from_millis(*after_ms)));
+            }
+            Event::Failover { checks } => self.failover.clone_from(checks),
             Event::Finished { verdict, reason, text } => self.finished = Some((at, *verdict, *reason, text.clone())),
         }
         self.seq += 1;
@@ -273,6 +315,8 @@ impl RunState {
             if change.n != self.changes.len() {
                 return Err(format!("change {} where {} was expected", change.n, self.changes.len()));
             }
+            let before = self.hit.iter().find(|i| i.id == change.instance);
+            let before = before.and_then(|i| i.sees.get(&change.to.aspect())).cloned();
             self.changes.push(ChangeState {
                 change: change.clone(),
                 injecting: None,
@@ -280,6 +324,7 @@ impl RunState {
                 inject_error: None,
                 bite: None,
                 measured: None,
+                sees: Sees { before, ..Sees::default() },
                 reverting: None,
                 reverted: None,
                 revert_errors: Vec::new(),
@@ -287,6 +332,10 @@ impl RunState {
             });
         }
         Ok(())
+    }
+
+    fn alert(&mut self, name: &str) -> &mut AlertState {
+        self.alerts.entry(name.to_owned()).or_default()
     }
 
     fn change(&mut self, n: usize) -> Result<&mut ChangeState, String> {
@@ -310,6 +359,11 @@ impl RunState {
         })
     }
 
+    /// The changes that should be in effect: made, and not being taken back.
+    pub fn on(&self) -> impl Iterator<Item = &ChangeState> {
+        self.current().filter(|c| c.injected.is_some() && c.reverting.is_none())
+    }
+
     /// Whether a phase has been reached.
     #[must_use]
     pub fn reached(&self, phase: Phase) -> bool {
@@ -330,11 +384,38 @@ impl RunState {
         self.breaches.iter().find(|b| b.phase == Phase::During && !b.safety)
     }
 
+    /// When the first change was injected: what people's times count from.
+    #[must_use]
+    pub fn injected(&self) -> Option<Timestamp> {
+        self.changes.iter().filter_map(|c| c.injected.as_ref().map(|i| i.0)).min()
+    }
+
     /// From the breach to the last change taken back.
     #[must_use]
     pub fn abort_latency(&self) -> Option<Duration> {
         let breach = self.breaches.iter().find(|b| b.phase == Phase::During)?.at;
         let last = self.changes.iter().filter_map(|c| c.reverted.as_ref().map(|r| r.0)).max()?;
         Duration::try_from(last.duration_since(breach)).ok()
+    }
+
+    /// The same where a breach stopped the run and everything was taken back; else nothing.
+    #[must_use]
+    pub fn stopped_in(&self) -> Option<Duration> {
+        let (_, why, _) = self.stopping.as_ref()?;
+        let by_breach = matches!(why, Reason::HypothesisBroken | Reason::AlertMissing | Reason::SafetyBreached);
+        if by_breach && self.outstanding().is_empty() { self.abort_latency() } else { None }
+    }
+
+    /// The time for which the system was bad from the injection on, by the worst check of the hypothesis.
+    #[must_use]
+    pub fn bad(&self) -> Duration {
+        let Some(x) = self.started.as_ref().map(|s| &s.experiment) else { return Duration::ZERO };
+        let bad = x.steady_state.iter().filter_map(|(name, check)| {
+            let windows = &self.checks.get(name)?.windows;
+            let after = windows.iter().filter(|w| matches!(w.phase, Phase::During | Phase::Revert | Phase::Recovery));
+            let failed: u64 = after.map(|w| w.failed).sum();
+            Duration::try_from_secs_f64(failed as f64 / check.rate.0).ok()
+        });
+        bad.max().unwrap_or_default()
     }
 }

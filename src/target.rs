@@ -9,16 +9,26 @@ use thiserror::Error;
 
 use crate::event::{Reason, Spared};
 use crate::experiment::selector::has_label;
-use crate::experiment::{BlastRadius, Experiment, Pick};
-use crate::instance::{Instance, Trait};
+use crate::experiment::{BlastRadius, Experiment, Injection, Pick};
+use crate::instance::{Instance, InstanceId, Trait, aliases};
 
 /// Who is hit and who is not, and why.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Targets {
-    /// Who is hit, ordered by name.
+    /// Who is hit by any fault, ordered by name.
     pub hit: Vec<Instance>,
+    /// Whom each fault of the list hits.
+    pub by_fault: Vec<Vec<InstanceId>>,
     /// Everybody else.
     pub spared: Vec<Spared>,
+}
+
+impl Targets {
+    /// Whom one fault of the list hits, ordered by name.
+    pub fn of(&self, fault: usize) -> impl Iterator<Item = &Instance> {
+        let ids = self.by_fault.get(fault).map(Vec::as_slice).unwrap_or_default();
+        self.hit.iter().filter(|i| ids.contains(&i.id))
+    }
 }
 
 /// Why nobody is hit.
@@ -48,27 +58,65 @@ impl Refusal {
 /// # Errors
 /// Where nothing matches, or the choice would exceed a limit.
 pub fn choose(x: &Experiment, fleet: &[Instance], seed: u64) -> Result<Targets, Refusal> {
-    let candidates = candidates(x, fleet);
-    let selector = x.target.selector();
+    let faults = x.faults();
+    let mut by_fault: Vec<Vec<InstanceId>> = Vec::new();
+    for injection in &faults {
+        by_fault.push(drawn(&x.blast_radius, injection, fleet, seed)?.into_iter().map(|i| i.id.clone()).collect());
+    }
+    // The limits are about everybody who is hit, whatever hits them, and whenever.
+    let mut hit: Vec<&Instance> = fleet.iter().filter(|i| by_fault.iter().flatten().any(|id| *id == i.id)).collect();
+    hit.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+    within(&x.blast_radius, fleet, &hit)?;
+    let spared = fleet.iter().filter(|i| !hit.contains(i)).map(|i| spare(x, &faults, i)).collect();
+    Ok(Targets { hit: hit.into_iter().cloned().collect(), by_fault, spared })
+}
+
+/// Whom one fault hits. Faults with the same target hit the same.
+fn drawn<'a>(
+    radius: &BlastRadius,
+    injection: &Injection,
+    fleet: &'a [Instance],
+    seed: u64,
+) -> Result<Vec<&'a Instance>, Refusal> {
+    let (target, candidates) = (&injection.target, candidates(radius, injection, fleet));
     if candidates.is_empty() {
+        let selector = target.selector();
         let matching = fleet.iter().filter(|i| selector.matches(i)).count();
         return Err(Refusal::nobody(if matching == 0 {
             format!("nothing matches the target ({selector}) among {} instances", fleet.len())
+        } else if injection.fault.disturb().hits_zones() {
+            format!(
+                "{matching} instances match the target ({selector}), but each is in no zone, protected, paused or not running; \
+                 `zones` says where a zone is read from"
+            )
         } else {
             format!("{matching} instances match the target ({selector}), but each is protected, paused or not running")
         }));
     }
-    let mut hit = pick(x.target.pick, candidates, seed)?;
-    hit.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
-    within(&x.blast_radius, fleet, &hit)?;
-    let spared = fleet.iter().filter(|i| !hit.contains(i)).map(|i| spare(x, i)).collect();
-    Ok(Targets { hit: hit.into_iter().cloned().collect(), spared })
+    pick(injection.pick(), candidates, seed)
+}
+
+/// What those are called in answers who are in a zone that is hit as a whole: by name, id or zone. Nothing: no zone is.
+#[must_use]
+pub fn zones_hit(faults: &[Injection], targets: &Targets) -> Option<BTreeSet<String>> {
+    let of_zones = |n: &usize| faults[*n].fault.disturb().hits_zones();
+    let hit: Vec<&Instance> = (0..faults.len()).filter(of_zones).flat_map(|n| targets.of(n)).collect();
+    (!hit.is_empty()).then(|| hit.into_iter().flat_map(called).collect())
+}
+
+/// What an instance may be called in answers.
+fn called(i: &Instance) -> Vec<String> {
+    // Where a label says which service it is, the one of Compose may name this instance.
+    let composed = i.labels.get("com.docker.compose.service").filter(|name| **name != i.service);
+    aliases(&i.name, &i.id.0).into_iter().chain(i.zone.clone()).chain(composed.cloned()).collect()
 }
 
 /// The services that a choice could hit, whatever the seed: those to be claimed.
 #[must_use]
 pub fn services(x: &Experiment, fleet: &[Instance]) -> Vec<String> {
-    let names: BTreeSet<&String> = candidates(x, fleet).into_iter().map(|i| &i.service).collect();
+    let faults = x.faults();
+    let meant = faults.iter().flat_map(|f| candidates(&x.blast_radius, f, fleet));
+    let names: BTreeSet<&String> = meant.map(|i| &i.service).collect();
     names.into_iter().cloned().collect()
 }
 
@@ -124,17 +172,19 @@ fn kin(i: &Instance) -> (&str, Option<&String>) {
     (&i.service, i.labels.get("com.docker.compose.project"))
 }
 
-fn candidates<'a>(x: &Experiment, fleet: &'a [Instance]) -> Vec<&'a Instance> {
-    let selector = x.target.selector();
-    fleet.iter().filter(|i| selector.matches(i) && obstacle(x, i).is_none()).collect()
+fn candidates<'a>(radius: &BlastRadius, injection: &Injection, fleet: &'a [Instance]) -> Vec<&'a Instance> {
+    let selector = injection.target.selector();
+    // What is in no zone goes on when zones are out.
+    let placed = |i: &Instance| i.zone.is_some() || !injection.fault.disturb().hits_zones();
+    fleet.iter().filter(|i| selector.matches(i) && placed(i) && obstacle(radius, i).is_none()).collect()
 }
 
 /// Why an instance cannot be chosen although it is selected.
-fn obstacle(x: &Experiment, i: &Instance) -> Option<String> {
+fn obstacle(radius: &BlastRadius, i: &Instance) -> Option<String> {
     if i.traits.contains(&Trait::Ours) {
         return Some("it is part of Squall".to_owned());
     }
-    if let Some(label) = protected_by(&x.blast_radius, i) {
+    if let Some(label) = protected_by(radius, i) {
         return Some(format!("protected by {label}"));
     }
     if !i.is_running() {
@@ -147,13 +197,13 @@ fn protected_by<'a>(radius: &'a BlastRadius, i: &Instance) -> Option<&'a str> {
     radius.protect.iter().find(|l| has_label(i, l)).map(String::as_str)
 }
 
-fn spare(x: &Experiment, i: &Instance) -> Spared {
-    let why = if x.target.selector().matches(i) {
-        obstacle(x, i).unwrap_or_else(|| "not picked".to_owned())
+fn spare(x: &Experiment, faults: &[Injection], i: &Instance) -> Spared {
+    let why = if faults.iter().any(|f| f.target.selector().matches(i)) {
+        obstacle(&x.blast_radius, i).unwrap_or_else(|| "not picked".to_owned())
     } else {
         "not selected".to_owned()
     };
-    Spared { name: i.name.clone(), service: i.service.clone(), zone: i.zone.clone(), why }
+    Spared { name: i.name.clone(), id: i.id.0.clone(), service: i.service.clone(), zone: i.zone.clone(), why }
 }
 
 fn pick(pick: Pick, mut candidates: Vec<&Instance>, seed: u64) -> Result<Vec<&Instance>, Refusal> {
@@ -187,7 +237,7 @@ fn pick(pick: Pick, mut candidates: Vec<&Instance>, seed: u64) -> Result<Vec<&In
                 candidates.iter().filter_map(|i| i.zone.as_ref()).collect::<BTreeSet<_>>().into_iter().collect();
             if n > zones.len() {
                 return Err(Refusal::nobody(format!(
-                    "{n} zones are to be picked, but the matching instances are in {}; a zone is the label `squall.zone`",
+                    "{n} zones are to be picked, but the matching instances are in {}; `zones` says where a zone is read from",
                     zones.len()
                 )));
             }

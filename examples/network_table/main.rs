@@ -52,8 +52,12 @@ enum Chosen {
     Userspace,
 }
 
+fn main() -> anyhow::Result<ExitCode> {
+    squall::command::shape::if_asked_to().map_or_else(measure, Ok)
+}
+
 #[tokio::main]
-async fn main() -> anyhow::Result<ExitCode> {
+async fn measure() -> anyhow::Result<ExitCode> {
     if let Some(code) = containers::as_squall().await {
         return Ok(code);
     }

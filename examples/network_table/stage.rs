@@ -5,12 +5,10 @@ use std::io;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use squall::engine::net::kernel;
 use squall::engine::net::userspace::{self, Ground};
+use squall::engine::net::{kernel, lay_here};
 use squall::engine::{Engine as _, Outcome, Tag};
-use squall::host::net::link::links;
 use squall::host::net::namespace::Namespace;
-use squall::host::net::netlink::{Family, Socket};
 use squall::instance::{Aspect, InstanceId, Setting};
 use squall::network::{Mechanism, Network, Treatment};
 
@@ -86,24 +84,20 @@ impl Stage {
     pub(crate) async fn disturb(&self, network: Network) -> anyhow::Result<()> {
         let Some((containers, target)) = self.target() else {
             let namespace = &self.ends[TARGET].namespace;
-            if network.mechanism == Some(Mechanism::Userspace) {
-                let program = std::env::current_exe()?;
+            let mark = network.mark();
+            if let Some(rules) = namespace.run(|| lay_here(&mark, &network, |_, _| false))? {
+                let (program, shaper) = (std::env::current_exe()?, shaper());
                 let ground = Ground {
                     program: &program,
                     namespace,
-                    tag: &shaper(),
-                    change: &shaper(),
+                    tag: &shaper,
+                    change: &shaper,
                     holder: std::process::id(),
-                    mark: &network.mark(),
-                    interface: &|_| None,
-                    elsewhere: &|_| false,
+                    mark: &mark,
                 };
-                return Ok(userspace::lay(&ground, &network).await?);
+                userspace::lay(&ground, &network, rules).await?;
             }
-            return Ok(namespace.run(|| {
-                let wires = links(&mut Socket::open(Family::Route)?)?;
-                kernel::lay(&network.flows.iter().collect::<Vec<_>>(), &wires, network.seed)
-            })?);
+            return Ok(());
         };
         let mark = network.mark();
         let outcome = containers.docker.set(&tag(), target, &Setting::Network(Box::new(network))).await?;
@@ -118,7 +112,7 @@ impl Stage {
             namespace.run(kernel::clear)?;
             return Ok(userspace::clear(namespace, &shaper()).await?);
         };
-        containers.docker.set(&tag(), target, &Setting::NetworkMark(None)).await?;
+        containers.docker.set(&tag(), target, &Setting::Mark(Aspect::Network, None)).await?;
         self.observe(None).await
     }
 
@@ -137,7 +131,7 @@ impl Stage {
         let (containers, target) = self.target().context("no engine")?;
         let seen = containers.docker.look(target).await?.context("the container is gone")?;
         let seen = seen.settings.get(&Aspect::Network);
-        ensure!(seen == Some(&Setting::NetworkMark(wanted)), "the engine observes {seen:?}");
+        ensure!(seen == Some(&Setting::Mark(Aspect::Network, wanted)), "the engine observes {seen:?}");
         Ok(())
     }
 }

@@ -20,7 +20,7 @@ use crate::probe::{Live, Senses};
 use crate::run::guard::{NoSentry, Post, ProcessSentry, Sentry};
 use crate::store::StateDir;
 
-use super::load;
+use super::{compose, load};
 
 /// An engine that answers.
 #[derive(Clone)]
@@ -30,16 +30,23 @@ pub(crate) enum Reached {
     Sim(Arc<Sim>),
 }
 
+/// The kind of engine that the command line means.
+pub(super) fn kind(args: &EngineArgs) -> Kind {
+    let stack = args.stack.as_deref().filter(|file| !compose::is_compose(file));
+    args.engine.unwrap_or(if stack.is_some() { Kind::Local } else { Kind::Docker })
+}
+
 /// Reaches the engine that the command line means, for an experiment if there is one.
 ///
 /// # Errors
 /// Where it does not answer, or the stack file is wrong.
 pub(crate) async fn reach(args: &EngineArgs, x: Option<&Experiment>, state: &StateDir) -> anyhow::Result<Reached> {
-    let kind = args.engine.unwrap_or(if args.stack.is_some() { Kind::Local } else { Kind::Docker });
-    Ok(match (kind, &args.stack, x) {
+    Ok(match (kind(args), &args.stack, x) {
         (Kind::Docker, ..) => {
             let docker = Docker::connect(args.docker_host.as_deref()).await?;
-            Reached::Docker(Arc::new(docker.with_zone_label(x.and_then(|x| x.zone_label.clone()))))
+            let docker = docker.with_zones(x.map(Experiment::zones).unwrap_or_default()).await?;
+            let docker = docker.seeing(args.project.as_deref().map(compose::label));
+            Reached::Docker(Arc::new(docker.needing(state.root())))
         }
         (Kind::Local, Some(stack), _) => Reached::Local(Arc::new(Local::open(state, stack)?)),
         (Kind::Local, None, _) => anyhow::bail!("the local engine needs to know its stack; name one with --stack FILE"),
@@ -73,11 +80,11 @@ impl Reached {
 
     /// Who asks the experiment's probes.
     pub(crate) fn senses(&self, x: &Experiment) -> anyhow::Result<Arc<dyn Senses>> {
-        let checks = || x.steady_state.iter().chain(&x.safety);
+        let questions = x.questions();
         Ok(match self {
-            Self::Sim(sim) => Arc::new(SimSenses::new(sim.clone(), checks())),
+            Self::Sim(sim) => Arc::new(SimSenses::new(sim.clone(), questions.iter())),
             _ => Arc::new(Live::new(
-                checks().map(|(name, check)| (name.as_str(), check)),
+                questions.iter().map(|(name, check)| (name.as_str(), check)),
                 self.engine(),
                 here::variable,
             )?),

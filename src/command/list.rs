@@ -1,26 +1,20 @@
 //! `squall list`: the runs, newest last.
 
 use std::process::ExitCode;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
-use tabled::builder::Builder;
-use tabled::settings::{Padding, Style};
 
+use super::table::{self, ago, column, seconds};
 use crate::exit::Verdict;
-use crate::journal;
-use crate::state::RunState;
+use crate::history::{Filter, History, Row, Status};
 use crate::store::StateDir;
 
-/// A terminal's width that everybody has.
-const WIDTH: usize = 80;
-
 pub(super) fn run(json: bool, state: &StateDir) -> anyhow::Result<ExitCode> {
-    let rows: Vec<Row> = state.runs()?.into_iter().map(|id| Row::of(state, id)).collect();
+    let rows = History::open(state)?.rows(&Filter::default())?;
     if json {
         for row in &rows {
-            super::print(&format!("{}\n", serde_json::to_string(row)?))?;
+            super::print(&format!("{}\n", serde_json::to_string(&Line::of(row))?))?;
         }
     } else if rows.is_empty() {
         super::print(&format!("no runs in {} yet; `squall run FILE` makes the first\n", state.root().display()))?;
@@ -30,157 +24,85 @@ pub(super) fn run(json: bool, state: &StateDir) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// How far a run is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-enum Status {
-    Running,
-    Unfinished,
-    Finished,
-    /// Its journal cannot be read.
-    Unreadable,
-}
-
-/// One line of the list.
+/// One line of the list for programs.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Row {
-    run: String,
-    experiment: Option<String>,
+pub(super) struct Line<'a> {
+    run: &'a str,
+    experiment: Option<&'a str>,
     began: Option<Timestamp>,
     status: Status,
     verdict: Option<Verdict>,
-    reason: Option<String>,
+    reason: Option<&'a str>,
     exit_code: Option<u8>,
+    rehearsal: bool,
     recovery_ms: Option<u64>,
-    error: Option<String>,
+    p99_ms: Option<f64>,
+    abort_ms: Option<f64>,
+    bad_ms: u64,
+    error: Option<&'a str>,
 }
 
-impl Row {
-    fn of(state: &StateDir, run: String) -> Self {
-        let path = state.journal(&run);
-        // The lock first: a run that ends between the two looks is finished, not dead.
-        let locked = journal::is_locked(&path);
-        match journal::replay(&path) {
-            Ok(replayed) => Self::from(run, &replayed, locked),
-            Err(e) => {
-                let empty = RunState::default();
-                Self { status: Status::Unreadable, error: Some(e.to_string()), ..Self::from(run, &empty, locked) }
-            }
-        }
-    }
-
-    fn from(run: String, state: &RunState, locked: bool) -> Self {
-        let finished = state.finished.as_ref();
-        let rto = state.recovery.as_ref().and_then(|r| r.rto);
+impl<'a> Line<'a> {
+    pub(super) fn of(row: &'a Row) -> Self {
         Self {
-            run,
-            experiment: state.started.as_ref().map(|s| s.experiment.name.clone()),
-            began: state.began,
-            status: match (finished, locked) {
-                (Some(_), _) => Status::Finished,
-                (None, true) => Status::Running,
-                (None, false) => Status::Unfinished,
-            },
-            verdict: finished.map(|f| f.1),
-            reason: finished.map(|f| f.2.word()),
-            exit_code: finished.map(|f| f.1.code()),
-            recovery_ms: rto.map(crate::event::millis),
-            error: None,
-        }
-    }
-
-    /// Verdict and reason as people read them.
-    fn came_to(&self) -> (String, String) {
-        match self.status {
-            Status::Running => ("running".to_owned(), String::new()),
-            Status::Unfinished => ("unfinished".to_owned(), "squall recover".to_owned()),
-            // Which says why, in full.
-            Status::Unreadable => ("unreadable".to_owned(), "squall report".to_owned()),
-            Status::Finished => {
-                (self.verdict.map_or("", Verdict::words).to_owned(), self.reason.clone().unwrap_or_default())
-            }
+            run: &row.run,
+            experiment: row.experiment.as_deref(),
+            began: row.began,
+            status: row.status,
+            verdict: row.verdict,
+            reason: row.reason.as_deref(),
+            exit_code: row.verdict.map(Verdict::code),
+            rehearsal: row.rehearsal,
+            recovery_ms: row.recovery_ms,
+            p99_ms: row.p99_ms,
+            abort_ms: row.abort_ms,
+            bad_ms: row.bad_ms,
+            error: row.error.as_deref(),
         }
     }
 }
 
-/// The table, at most [`WIDTH`] wide.
+/// Verdict and reason as people read them.
+pub(super) fn came_to(row: &Row) -> (&str, &str) {
+    match row.status {
+        Status::Running => ("running", ""),
+        Status::Unfinished => ("unfinished", "squall recover"),
+        // Which says why, in full.
+        Status::Unreadable => ("unreadable", "squall report"),
+        Status::Finished => (row.verdict.map_or("", Verdict::words), row.reason.as_deref().unwrap_or_default()),
+    }
+}
+
 fn table(rows: &[Row], now: Timestamp) -> String {
-    const GAP: usize = 2;
-    let ids: Vec<&str> = rows.iter().map(|r| r.run.as_str()).collect();
-    let mut columns = [
-        column("RUN", rows, |r| short(&r.run, &ids).to_owned()),
+    let ids = table::Ids::of(rows.iter().map(|r| r.run.as_str()));
+    let columns = vec![
+        column("RUN", rows, |r| ids.short(&r.run).to_owned()),
         column("EXPERIMENT", rows, |r| r.experiment.clone().unwrap_or_default()),
         column("BEGAN", rows, |r| r.began.map(|at| ago(at, now)).unwrap_or_default()),
-        column("VERDICT", rows, |r| r.came_to().0),
-        column("REASON", rows, |r| r.came_to().1),
+        column("VERDICT", rows, |r| came_to(r).0.to_owned()),
+        column("REASON", rows, |r| came_to(r).1.to_owned()),
         column("RECOVERY", rows, |r| r.recovery_ms.map(seconds).unwrap_or_default()),
     ];
-    // What does not fit is cut from the experiment's name, then from the reason.
-    let width = |column: &[String]| column.iter().map(|c| c.chars().count()).max().unwrap_or(0);
-    for (i, least) in [(1, 12), (4, 12)] {
-        let total: usize = columns.iter().map(|c| width(c) + GAP).sum();
-        let room = width(&columns[i]).saturating_sub(total.saturating_sub(WIDTH + GAP)).max(least);
-        columns[i].iter_mut().for_each(|cell| *cell = cut(cell, room));
-    }
-    let mut builder = Builder::default();
-    for column in columns {
-        builder.push_column(column);
-    }
-    let mut table = builder.build();
-    table.with(Style::empty()).with(Padding::new(0, GAP, 0, 0));
-    table.to_string().lines().map(str::trim_end).collect::<Vec<_>>().join("\n")
-}
-
-/// The end of an id, where it means this run alone: every command takes it. Else the whole.
-fn short<'a>(id: &'a str, all: &[&str]) -> &'a str {
-    let end = id.rsplit('-').next().unwrap_or(id);
-    let meant = all.iter().filter(|other| other.starts_with(end) || other.ends_with(end)).count();
-    if meant == 1 { end } else { id }
-}
-
-fn column(head: &str, rows: &[Row], cell: impl Fn(&Row) -> String) -> Vec<String> {
-    std::iter::once(head.to_owned()).chain(rows.iter().map(cell)).collect()
-}
-
-/// A text in at most so many characters.
-fn cut(text: &str, room: usize) -> String {
-    if text.chars().count() <= room {
-        return text.to_owned();
-    }
-    text.chars().take(room - 1).chain(['…']).collect()
-}
-
-fn seconds(ms: u64) -> String {
-    format!("{:.2}s", Duration::from_millis(ms).as_secs_f64())
-}
-
-/// How long ago, in the largest unit that says enough.
-fn ago(at: Timestamp, now: Timestamp) -> String {
-    match now.duration_since(at).as_secs() {
-        s if s < 60 => "now".to_owned(),
-        s if s < 3600 => format!("{}m ago", s / 60),
-        s if s < 48 * 3600 => format!("{}h ago", s / 3600),
-        s => format!("{}d ago", s / 86_400),
-    }
+    table::table(columns, &[(1, 12), (4, 12)])
 }
 
 #[cfg(test)]
 mod tests {
+    use super::super::table::WIDTH;
     use super::*;
     use crate::event::Reason;
+    use crate::state::RunState;
 
     fn row(run: &str, experiment: &str, reason: Reason) -> Row {
         Row {
-            run: run.to_owned(),
             experiment: Some(experiment.to_owned()),
             began: "2026-11-20T09:30:00Z".parse().ok(),
             status: Status::Finished,
             verdict: Some(reason.verdict()),
             reason: Some(reason.word()),
-            exit_code: Some(reason.verdict().code()),
             recovery_ms: Some(1240),
-            error: None,
+            ..Row::of(run, &RunState::default())
         }
     }
 
@@ -201,11 +123,5 @@ mod tests {
         9c2e  losing-a-whole-zone-of-t…  2h ago  broken      hypothesis-broken  1.24s
         ab12  losing-a-whole-zone-of-t…  2h ago  no verdict  baseline-not-met   1.24s
         ");
-    }
-
-    #[test]
-    fn a_short_id_means_one_run() {
-        let all = ["2026-a-7f3a", "2026-b-7f3a", "2026-b-9c2e", "9c2e-x-1111"];
-        assert_eq!(all.map(|id| short(id, &all)), ["2026-a-7f3a", "2026-b-7f3a", "2026-b-9c2e", "1111"]);
     }
 }

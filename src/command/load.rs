@@ -1,14 +1,16 @@
-//! Opens the files that people name on the command line: experiments and stacks.
+//! Opens the files that people name on the command line: experiments and others.
 
 use std::fs::File;
 use std::io::{IsTerminal, Read};
 use std::path::Path;
 
 use crate::engine::here::variable;
-use crate::experiment::diagnostic::Mistakes;
+use crate::experiment::diagnostic::{Mistakes, Severity};
 use crate::experiment::document::Reading;
 use crate::experiment::structure::Lookup;
 use crate::experiment::{Experiment, read};
+use crate::gameday::{Agenda, Gameday};
+use crate::schedule::Schedule;
 use crate::stack::Stack;
 
 /// No file of ours is longer, in bytes.
@@ -38,6 +40,79 @@ pub fn experiment(path: &Path) -> Result<Reading<Experiment>, Trouble> {
     load(path, read::experiment)
 }
 
+/// Reads a schedule file.
+///
+/// # Errors
+/// As [`experiment`].
+pub fn schedule(path: &Path) -> Result<Reading<Schedule>, Trouble> {
+    load(path, crate::schedule::read::schedule)
+}
+
+/// Reads a game-day file, and the experiments that it names, seen from it.
+///
+/// # Errors
+/// As [`experiment`]; a mistake in an experiment is one of the game day's.
+pub fn gameday(path: &Path) -> Result<Reading<Agenda>, Trouble> {
+    load(path, |name, bytes, lookup| crate::gameday::read::gameday(name, bytes, lookup, &|file| beside(path, file)))
+}
+
+/// An experiment that another file names; else why it cannot be used, in a line.
+fn beside(path: &Path, file: &str) -> Result<Experiment, String> {
+    let file = path.parent().unwrap_or(Path::new("")).join(file);
+    match experiment(&file) {
+        Ok(reading) => Ok(reading.value),
+        Err(Trouble::Mistaken(mistakes)) => {
+            let n = mistakes.count(Severity::Error);
+            let mistakes = if n == 1 { "1 mistake".to_owned() } else { format!("{n} mistakes") };
+            Err(format!("it has {mistakes}, which `squall validate {}` shows", file.display()))
+        }
+        Err(trouble @ Trouble::Unreadable { .. }) => Err(trouble.to_string()),
+    }
+}
+
+/// Reads an experiment, a schedule or a game day, to see whether it is right: its warnings. A schedule is known by its
+/// `entries`, a game day by its `scenarios`.
+///
+/// # Errors
+/// As [`experiment`].
+pub fn any(path: &Path) -> Result<Mistakes, Trouble> {
+    load(path, |name, bytes, lookup| {
+        let source = std::str::from_utf8(bytes).unwrap_or_default();
+        let warnings = if read::has_key(source, &["entries"]) {
+            crate::schedule::read::schedule(name, bytes, lookup)?.warnings
+        } else if read::has_key(source, &["scenarios"]) {
+            crate::gameday::read::gameday(name, bytes, lookup, &|file| beside(path, file))?.warnings
+        } else {
+            read::experiment(name, bytes, lookup)?.warnings
+        };
+        Ok(Reading { value: (), warnings })
+    })
+    .map(|reading| reading.warnings)
+}
+
+/// A file that may say how often what it names is due.
+#[derive(Debug)]
+pub enum Named {
+    /// An experiment.
+    Experiment(Box<Experiment>),
+    /// A game day.
+    Gameday(Box<Gameday>),
+}
+
+/// Reads an experiment or a game day.
+///
+/// # Errors
+/// As [`experiment`].
+pub fn due(path: &Path) -> Result<Named, Trouble> {
+    let is_gameday =
+        bytes(path).is_ok_and(|bytes| read::has_key(std::str::from_utf8(&bytes).unwrap_or_default(), &["scenarios"]));
+    Ok(if is_gameday {
+        Named::Gameday(Box::new(gameday(path)?.value.gameday))
+    } else {
+        Named::Experiment(Box::new(experiment(path)?.value))
+    })
+}
+
 /// Reads a stack file.
 ///
 /// # Errors
@@ -54,9 +129,10 @@ pub fn stack_without_variables(path: &Path) -> Result<Reading<Stack>, Trouble> {
     load(path, |name, bytes, _| read::stack(name, bytes, &|v| variable(v).or_else(|| Some("1".to_owned()))))
 }
 
-type Reader<T> = fn(&str, &[u8], Lookup<'_>) -> Result<Reading<T>, Mistakes>;
-
-fn load<T>(path: &Path, reader: Reader<T>) -> Result<Reading<T>, Trouble> {
+fn load<T>(
+    path: &Path,
+    reader: impl FnOnce(&str, &[u8], Lookup<'_>) -> Result<Reading<T>, Mistakes>,
+) -> Result<Reading<T>, Trouble> {
     let name = path.display().to_string();
     let bytes = bytes(path).map_err(|why| Trouble::Unreadable { file: name.clone(), why })?;
     Ok(reader(&name, &bytes, &variable)?)

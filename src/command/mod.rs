@@ -1,11 +1,17 @@
 //! One file per subcommand: the only place where things are wired together.
 
+pub mod burden;
+mod compare;
 mod completions;
+mod compose;
 mod connect;
 mod demo;
 mod doctor;
+mod gameday;
+mod gate;
 mod guard;
 mod halt;
+mod history;
 mod keeper;
 mod list;
 pub mod load;
@@ -14,11 +20,15 @@ mod recover;
 mod report;
 mod run;
 mod run_stack;
+mod schedule;
 mod schema;
 mod serve;
-mod shape;
+pub mod shape;
 mod stack;
+mod stop;
+mod table;
 mod validate;
+mod weaknesses;
 
 use std::process::ExitCode;
 
@@ -42,7 +52,7 @@ fn print(text: &str) -> std::io::Result<()> {
 pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let state = StateDir::find(cli.state);
     match cli.command {
-        Command::Run(args) => run::run(args, state?).await,
+        Command::Run(args) => gate::run(args, state?).await,
         Command::Plan(args) => plan::run(args, state?).await,
         Command::Validate(args) => Ok(validate::run(&args)),
         Command::Schema { of } => schema::run(of),
@@ -50,13 +60,17 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Halt { reason } => halt::halt(&reason, &state?),
         Command::Resume => halt::resume(&state?),
         Command::Report(args) => report::run(&args, &state?),
+        Command::Compare(args) => compare::run(&args, &state?),
         Command::List { json } => list::run(json, &state?),
+        Command::Schedule(args) => schedule::run(args, state?).await,
+        Command::Gameday(what) => gameday::run(what, state?).await,
+        Command::History(args) => history::run(&args, &state?),
+        Command::Weaknesses(args) => weaknesses::run(args, &state?),
         Command::Doctor(args) => doctor::run(args, state?).await,
         Command::Demo(args) => demo::run(args, state?).await,
         Command::Stack(args) => stack::run(args, state?).await,
         Command::Completions { shell } => completions::run(shell),
         Command::Guard(args) => guard::run(args).await,
         Command::Serve(args) => serve::run(args).await,
-        Command::Shape(args) => shape::run(args).await,
     }
 }

@@ -13,13 +13,14 @@ use super::run::no_verdict;
 use crate::cli;
 use crate::engine::{Engine, Kind};
 use crate::exit::INVALID;
+use crate::experiment::Experiment;
 use crate::instance::{Back, Change, Setting};
 use crate::plan::{Plan, plan};
 use crate::store::StateDir;
 use crate::target::{self, Targets};
 
 pub(super) async fn run(args: cli::Plan, state: StateDir) -> anyhow::Result<ExitCode> {
-    let x = match load::experiment(&args.file) {
+    let mut x = match load::experiment(&args.file) {
         Ok(reading) => {
             if !args.json && !reading.warnings.is_empty() {
                 eprintln!("{}\n", reading.warnings.render(load::styled()));
@@ -31,6 +32,7 @@ pub(super) async fn run(args: cli::Plan, state: StateDir) -> anyhow::Result<Exit
             return Ok(ExitCode::from(INVALID));
         }
     };
+    x.blast_radius.protect.extend(args.protect);
     let reached = match reach(&args.engine, Some(&x), &state).await {
         Ok(reached) => reached,
         Err(e) => return Ok(no_verdict(&format!("{e:#}"))),
@@ -39,7 +41,7 @@ pub(super) async fn run(args: cli::Plan, state: StateDir) -> anyhow::Result<Exit
     let fleet = engine.observe().await?;
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let aimed = target::choose(&x, &fleet, seed)
-        .and_then(|targets| plan(&x, &targets, &fleet, seed, |to| engine.can(to)).map(|plan| (targets, plan)));
+        .and_then(|targets| plan(&x, &targets, &fleet, seed, |i, to| engine.can(i, to)).map(|plan| (targets, plan)));
     let (targets, plan) = match aimed {
         Ok(aimed) => aimed,
         Err(refusal) => return Ok(no_verdict(&format!("{refusal} ({})", refusal.reason.word()))),
@@ -57,13 +59,13 @@ pub(super) async fn run(args: cli::Plan, state: StateDir) -> anyhow::Result<Exit
         if let Some(kind) = args.engine.engine {
             let _ = write!(again, " --engine {kind}");
         }
-        let text = shown(&targets, &plan, engine.as_ref());
+        let text = shown(&x, &targets, &plan, engine.as_ref());
         super::print(&format!("{text}\nThe same victims again: {again}\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn shown(targets: &Targets, plan: &Plan, engine: &dyn Engine) -> String {
+fn shown(x: &Experiment, targets: &Targets, plan: &Plan, engine: &dyn Engine) -> String {
     let mut out = String::from("Would be hit:\n");
     let mut rows = Builder::default();
     let fits = plan.changes.iter().any(|c| !is_long(c));
@@ -78,6 +80,11 @@ fn shown(targets: &Targets, plan: &Plan, engine: &dyn Engine) -> String {
         rows.push_record(cells.into_iter().take(if fits { 5 } else { 4 }));
     }
     let _ = writeln!(out, "{}", table(rows));
+    let faults = x.faults();
+    for (n, fault) in faults.iter().enumerate().filter(|_| faults.len() > 1) {
+        let names: Vec<&str> = targets.of(n).map(|i| i.name.as_str()).collect();
+        let _ = writeln!(out, "Fault {}: {}, on {}", n + 1, fault.words(x.timing.duration), names.join(", "));
+    }
     let mechanism = plan.changes.iter().find_map(|c| match &c.to {
         Setting::Network(network) if engine.describe().kind != Kind::Sim => Some(network.done_by()),
         _ => None,
@@ -110,7 +117,7 @@ fn shown(targets: &Targets, plan: &Plan, engine: &dyn Engine) -> String {
 
 /// Whether the way back is too long for a table: then it stands below it, whole.
 fn is_long(c: &Change) -> bool {
-    matches!(c.back, Back::To(Setting::NetworkMark(_)))
+    matches!(c.back, Back::To(Setting::Mark(..)))
 }
 
 fn undo(c: &Change, engine: &dyn Engine) -> String {

@@ -1,8 +1,10 @@
-//! `squall run`.
+//! One experiment, with its journal, its guard, its followers and its reports.
 #![expect(clippy::print_stderr, reason = "what people see")]
 
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
@@ -10,46 +12,19 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::connect::{Reached, reach};
-use super::run_stack::RunStack;
-use super::{halt, load, recover};
-use crate::cli::{self, Format, GuardChoice};
+use super::connect::Reached;
+use super::{halt, recover};
+use crate::cli::{Format, GuardChoice};
 use crate::event::Reason;
 use crate::exit::Verdict;
 use crate::experiment::Experiment;
 use crate::follow::{self, Output, Style};
+use crate::history::History;
 use crate::journal::Recorder;
 use crate::report;
 use crate::run::abort::{Abort, AbortHandle, Level, abort};
 use crate::run::{self, Task, World};
 use crate::store::StateDir;
-
-pub(super) async fn run(args: cli::Run, state: StateDir) -> anyhow::Result<ExitCode> {
-    let x = match load::experiment(&args.file) {
-        Ok(reading) => {
-            if !args.quiet && args.format == Format::Text && !reading.warnings.is_empty() {
-                eprintln!("{}\n", reading.warnings.render(load::styled()));
-            }
-            reading.value
-        }
-        Err(trouble) => {
-            eprintln!("{trouble}");
-            return Ok(ExitCode::from(crate::exit::INVALID));
-        }
-    };
-    let how = How { seed: args.seed, format: args.format, quiet: args.quiet, guard: args.guard, grace: args.grace };
-    let reached = match reach(&args.engine, Some(&x), &state).await {
-        Ok(reached) => reached,
-        // Not a mistake of the file or the command line: the world is not as it should be.
-        Err(e) => return Ok(no_verdict(&format!("{e:#}"))),
-    };
-    let stack = RunStack::up(&reached, args.engine.stack.as_deref(), &state).await?;
-    let result = experiment(&x, &args.file.display().to_string(), &reached, &state, &how).await;
-    if let Some(stack) = stack {
-        stack.down().await?;
-    }
-    result.map(|(verdict, _)| ExitCode::from(verdict.code()))
-}
 
 /// How an experiment is run and shown.
 #[derive(Debug, Clone)]
@@ -59,12 +34,37 @@ pub(crate) struct How {
     pub(crate) quiet: bool,
     pub(crate) guard: GuardChoice,
     pub(crate) grace: Duration,
+    /// The run's id, for who has named it before.
+    pub(crate) id: Option<String>,
+    /// Set where a signal has come before the run heeds signals itself.
+    pub(crate) stopped: Arc<AtomicBool>,
 }
 
 impl Default for How {
     fn default() -> Self {
-        Self { seed: None, format: Format::Text, quiet: false, guard: GuardChoice::Auto, grace: Duration::from_mins(1) }
+        Self {
+            seed: None,
+            format: Format::Text,
+            quiet: false,
+            guard: GuardChoice::Auto,
+            grace: Duration::from_mins(1),
+            id: None,
+            stopped: Arc::default(),
+        }
     }
+}
+
+/// What came of an experiment.
+#[derive(Debug)]
+pub(crate) enum Came {
+    /// It was run.
+    Run {
+        verdict: Verdict,
+        /// The run's directory.
+        dir: PathBuf,
+    },
+    /// It did not begin, and touched nothing; people have been told why.
+    NotBegun { verdict: Verdict, why: String },
 }
 
 /// Runs one experiment on an engine that answers: with its journal, its guard, its followers and its reports. Tells the
@@ -79,15 +79,34 @@ pub(crate) async fn experiment(
     state: &StateDir,
     how: &How,
 ) -> anyhow::Result<(Verdict, Option<PathBuf>)> {
+    Ok(match attempt(x, file, reached, state, how).await? {
+        Came::Run { verdict, dir } => (verdict, Some(dir)),
+        Came::NotBegun { verdict, .. } => (verdict, None),
+    })
+}
+
+/// The same, and why where it did not begin.
+///
+/// # Errors
+/// As [`experiment`].
+pub(super) async fn attempt(
+    x: &Experiment,
+    file: &str,
+    reached: &Reached,
+    state: &StateDir,
+    how: &How,
+) -> anyhow::Result<Came> {
     if let Some(note) = halt::note(state) {
-        no_verdict(&format!("runs are halted: {note}; `squall resume` allows them again"));
-        return Ok((Verdict::NoVerdict, None));
+        return Ok(not_begun(
+            Verdict::NoVerdict,
+            format!("runs are halted: {note}; `squall resume` allows them again"),
+        ));
     }
     match recover::before_run(reached, state).await {
         Ok(lines) => lines.iter().for_each(|line| eprintln!("{line}")),
         Err(e) => {
-            no_verdict(&format!("what an earlier run left behind cannot be taken back: {e:#}"));
-            return Ok((Verdict::LeftBehind, None));
+            let why = format!("what an earlier run left behind cannot be taken back: {e:#}");
+            return Ok(not_begun(Verdict::LeftBehind, why));
         }
     }
     let world = World {
@@ -97,9 +116,10 @@ pub(crate) async fn experiment(
         owner: owner(),
         grace: how.grace,
     };
-    let (rec, id) = match begin(x, state) {
-        Ok(begun) => begun,
-        Err(e) => return Ok(not_begun(&e)),
+    let id = how.id.clone().unwrap_or_else(|| new_id(&x.name));
+    let rec = match Recorder::create(&state.journal(&id)) {
+        Ok(rec) => rec,
+        Err(e) => return Ok(no_journal(&e.into())),
     };
     let dir = state.run_dir(&id);
     let mut followers = JoinSet::new();
@@ -119,22 +139,29 @@ pub(crate) async fn experiment(
     let (handle, abort) = abort();
     let mut watchers = JoinSet::new();
     watchers.spawn(heed_signals(handle.clone())?);
+    if how.stopped.load(Ordering::Relaxed) {
+        handle.press(Reason::Interrupted, "stopped by a signal");
+    }
     watchers.spawn(heed_halt(handle, state.clone()));
     let seed = how.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let task = Task { run: &id, experiment: x, file, seed };
     let verdict = tokio::select! {
         verdict = run::run(&task, &world, &rec, &abort) => match verdict {
             Ok(verdict) => verdict,
-            Err(e) => return Ok(not_begun(&e.into())),
+            Err(e) => return Ok(no_journal(&e.into())),
         },
         () = left(&abort) => {
             eprintln!("left at once: the guard takes everything back; `squall list` tells when it has");
-            return Ok((Verdict::NoVerdict, Some(dir)));
+            return Ok(Came::Run { verdict: Verdict::NoVerdict, dir });
         }
     };
     watchers.shutdown().await;
 
     let reports = rec.read(|state| report::write_all(state, &dir));
+    // The history is read from the journals; what is missed here is caught up on when somebody looks.
+    if let Err(e) = History::open(state) {
+        tracing::warn!("the history is not up to date: {e:#}");
+    }
     rec.dismiss();
     // A terminal that is stuck does not hold the exit code back.
     let _ = timeout(Duration::from_secs(3), followers.join_all()).await;
@@ -147,21 +174,24 @@ pub(crate) async fn experiment(
         Ok(_) => {}
         Err(e) => eprintln!("warning: the reports could not be written: {e:#}; `squall report {id}` tries again"),
     }
-    Ok((verdict, Some(dir)))
+    Ok(Came::Run { verdict, dir })
 }
 
 /// Without a journal nothing may be touched; that says nothing about the file or the command line.
-fn not_begun(e: &anyhow::Error) -> (Verdict, Option<PathBuf>) {
-    no_verdict(&format!("{e:#}; nothing was touched, --state DIR names another place for the journal"));
-    (Verdict::NoVerdict, None)
+fn no_journal(e: &anyhow::Error) -> Came {
+    let why = format!("{e:#}; nothing was touched, --state DIR names another place for the journal");
+    not_begun(Verdict::NoVerdict, why)
 }
 
-/// A journal for a new run. Its id begins with the time, so that the order of the names is that of the runs.
-fn begin(x: &Experiment, state: &StateDir) -> anyhow::Result<(Recorder, String)> {
+fn not_begun(verdict: Verdict, why: String) -> Came {
+    no_verdict(&why);
+    Came::NotBegun { verdict, why }
+}
+
+/// A new id. It begins with the time, so that the order of the names is that of the runs.
+pub(super) fn new_id(name: &str) -> String {
     let now = jiff::Timestamp::now().strftime("%Y%m%dT%H%M%SZ");
-    let id = format!("{now}-{}-{:04x}", x.name, rand::random::<u16>());
-    let rec = Recorder::create(&state.journal(&id))?;
-    Ok((rec, id))
+    format!("{now}-{name}-{:04x}", rand::random::<u16>())
 }
 
 /// The first signal takes everything back, the second does not wait for probes, the third leaves at once.

@@ -1,26 +1,43 @@
-//! A stack of local processes that is up for one run, and taken away when the run is over, however it ends.
+//! A stack that is up for one `squall run`, and taken away when that is over, however it ends: local processes from a stack
+//! file of ours, or containers from a compose file.
 
 use std::ffi::OsString;
-use std::path::Path;
 use std::sync::Arc;
 
-use super::connect::Reached;
+use super::compose::{self, Project};
+use super::connect::{Reached, kind, reach};
 use super::keeper::Keeper;
+use crate::cli::EngineArgs;
+use crate::engine::Kind;
 use crate::engine::local::Local;
+use crate::experiment::Experiment;
 use crate::store::StateDir;
 
-pub(super) struct RunStack {
-    local: Arc<Local>,
-    keeper: Keeper,
+pub(super) enum RunStack {
+    Local { local: Arc<Local>, keeper: Box<Keeper> },
+    Compose(Box<Project>),
 }
 
 impl RunStack {
-    /// Starts the stack, unless it is up already: then it belongs to somebody else and stays.
+    /// Starts the stack that the command line names, if it names one. A stack of processes that is up already belongs to
+    /// somebody else and stays; a project of Compose is always one of its own, and the only thing that is seen of the engine
+    /// from then on.
     ///
     /// # Errors
     /// Where it does not come up; then nothing of it is left.
-    pub(super) async fn up(reached: &Reached, file: Option<&Path>, state: &StateDir) -> anyhow::Result<Option<Self>> {
-        let (Reached::Local(local), Some(file)) = (reached, file) else { return Ok(None) };
+    pub(super) async fn up(
+        args: &mut EngineArgs,
+        x: Option<&Experiment>,
+        state: &StateDir,
+    ) -> anyhow::Result<Option<Self>> {
+        let Some(file) = args.stack.clone() else { return Ok(None) };
+        if kind(args) == Kind::Docker && compose::is_compose(&file) {
+            let project = Project::up(&file, args.docker_host.as_deref()).await?;
+            args.project = Some(project.name().to_owned());
+            return Ok(Some(Self::Compose(Box::new(project))));
+        }
+        // Each experiment says so: an engine that does not answer is no mistake of the command line.
+        let Ok(Reached::Local(local)) = reach(args, x, state).await else { return Ok(None) };
         if !local.status()?.is_empty() {
             return Ok(None);
         }
@@ -30,17 +47,22 @@ impl RunStack {
             keeper.dismiss().await;
             return Err(e);
         }
-        Ok(Some(Self { local: local.clone(), keeper }))
+        Ok(Some(Self::Local { local, keeper: Box::new(keeper) }))
     }
 
     /// Takes it away.
     ///
     /// # Errors
-    /// Where a process cannot be ended.
+    /// Where a process cannot be ended, or the engine refuses.
     pub(super) async fn down(self) -> anyhow::Result<()> {
-        self.local.down().await?;
-        // Before anybody can start the same stack again: a keeper that comes late would take that one away.
-        self.keeper.dismiss().await;
-        Ok(())
+        match self {
+            Self::Compose(project) => project.down().await,
+            Self::Local { local, keeper } => {
+                local.down().await?;
+                // Before anybody can start the same stack again: a keeper that comes late would take that one away.
+                keeper.dismiss().await;
+                Ok(())
+            }
+        }
     }
 }

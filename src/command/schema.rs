@@ -7,12 +7,16 @@ use anyhow::Context;
 
 use crate::cli::SchemaOf;
 use crate::experiment::{Experiment, schema};
+use crate::gameday::Gameday;
+use crate::schedule::Schedule;
 use crate::stack::Stack;
 
 pub(super) fn run(of: SchemaOf) -> anyhow::Result<ExitCode> {
     let schema = match of {
         SchemaOf::Experiment => schema::published::<Experiment>("urn:squall:schema:experiment:1", "Squall experiment"),
         SchemaOf::Stack => schema::published::<Stack>("urn:squall:schema:stack:1", "Squall stack of local processes"),
+        SchemaOf::Gameday => schema::published::<Gameday>("urn:squall:schema:gameday:1", "Squall game day"),
+        SchemaOf::Schedule => schema::published::<Schedule>("urn:squall:schema:schedule:1", "Squall schedule"),
     };
     match writeln!(std::io::stdout(), "{schema:#}") {
         // Whoever reads has seen enough.

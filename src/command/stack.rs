@@ -10,7 +10,7 @@ use tabled::builder::Builder;
 use tabled::settings::Style;
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::{keeper, load};
+use super::{compose, keeper, load};
 use crate::cli;
 use crate::demo;
 use crate::engine::docker::Docker;
@@ -26,8 +26,9 @@ pub(super) async fn run(args: cli::Stack, state: StateDir) -> anyhow::Result<Exi
         cli::Stack::Down { file } => (Verb::Down, file),
         cli::Stack::Status { file } => (Verb::Status, file),
         cli::Stack::Spawn { log, seat, command } => return spawn(&log, seat.as_deref(), &command),
-        cli::Stack::Keep { file, demo, docker_host } => {
-            return keep(file.as_deref(), demo.as_deref(), docker_host.as_deref(), &state).await;
+        cli::Stack::Keep { file, demo, project, docker_host } => {
+            let kept = Kept { file: file.as_deref(), demo: demo.as_deref(), project: project.as_deref() };
+            return keep(&kept, docker_host.as_deref(), &state).await;
         }
     };
     let read = match verb {
@@ -138,19 +139,27 @@ fn spawn(log: &Path, seat: Option<&str>, command: &[String]) -> anyhow::Result<E
     Ok(ExitCode::SUCCESS)
 }
 
-/// Waits for the master's end and takes the stack away, or the containers of a demonstration.
-async fn keep(
-    file: Option<&Path>,
-    demo: Option<&str>,
-    docker_host: Option<&str>,
-    state: &StateDir,
-) -> anyhow::Result<ExitCode> {
-    let local = file.map(|file| Local::open(state, file)).transpose()?;
+/// What a keeper takes away: one of these.
+struct Kept<'a> {
+    /// The stack of a file.
+    file: Option<&'a Path>,
+    /// The containers of a demonstration.
+    demo: Option<&'a str>,
+    /// A project of Compose.
+    project: Option<&'a str>,
+}
+
+/// Waits for the master's end and takes away what he had.
+async fn keep(kept: &Kept<'_>, docker_host: Option<&str>, state: &StateDir) -> anyhow::Result<ExitCode> {
+    let local = kept.file.map(|file| Local::open(state, file)).transpose()?;
     if keeper::master_is_gone().await? {
         if let Some(local) = local {
             local.down().await?;
         }
-        if let Some(id) = demo {
+        if let Some(project) = kept.project {
+            compose::take_away(&Docker::connect(docker_host).await?, project).await?;
+        }
+        if let Some(id) = kept.demo {
             let docker = Docker::connect(docker_host).await?;
             docker.remove_labelled(&format!("{}={id}", demo::LABEL), false).await?;
             docker.remove_images_of(demo::NAME).await?;

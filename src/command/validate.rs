@@ -14,12 +14,12 @@ use crate::experiment::diagnostic::Severity;
 pub(super) fn run(args: &cli::Validate) -> ExitCode {
     let mut wrong = 0;
     for file in &args.files {
-        match load::experiment(file) {
-            Ok(reading) => {
-                if !reading.warnings.is_empty() {
-                    eprintln!("{}\n", reading.warnings.render(load::styled()));
+        match load::any(file) {
+            Ok(warnings) => {
+                if !warnings.is_empty() {
+                    eprintln!("{}\n", warnings.render(load::styled()));
                 }
-                let warnings = match reading.warnings.count(Severity::Warning) {
+                let warnings = match warnings.count(Severity::Warning) {
                     0 => String::new(),
                     1 => " (1 warning)".to_owned(),
                     n => format!(" ({n} warnings)"),

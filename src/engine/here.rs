@@ -4,9 +4,11 @@
 
 use std::time::Duration;
 
+use rustix::process::Signal as Native;
+
 use super::{EngineError, Outcome, Tag, fill_command};
 use crate::host::{command, process};
-use crate::instance::{Command, Instance};
+use crate::instance::{Command, Instance, Signal};
 
 /// The variable by which the processes of a change are found again: its tag.
 pub const MARK: &str = "SQUALL_CHANGE";
@@ -20,6 +22,22 @@ pub fn variable(name: &str) -> Option<String> {
     match name.strip_prefix("file:") {
         Some(path) => std::fs::read_to_string(path).ok().map(|text| text.trim_end_matches(['\r', '\n']).to_owned()),
         None => std::env::var(name).ok(),
+    }
+}
+
+/// A signal as the kernel counts it.
+#[must_use]
+pub fn native(signal: Signal) -> Native {
+    match signal {
+        Signal::SigKill => Native::KILL,
+        Signal::SigTerm => Native::TERM,
+        Signal::SigInt => Native::INT,
+        Signal::SigQuit => Native::QUIT,
+        Signal::SigHup => Native::HUP,
+        Signal::SigAbrt => Native::ABORT,
+        Signal::SigSegv => Native::SEGV,
+        Signal::SigUsr1 => Native::USR1,
+        Signal::SigUsr2 => Native::USR2,
     }
 }
 
@@ -80,27 +98,11 @@ pub fn judge(attempt: String, status: i32, stdout: &str, stderr: &str) -> Result
 
 #[cfg(test)]
 mod tests {
-    use std::collections::{BTreeMap, BTreeSet};
-
     use super::*;
-    use crate::instance::{Epoch, InstanceId, Place};
+    use crate::instance::Place;
 
     fn shop() -> Instance {
-        Instance {
-            id: InstanceId("abc".to_owned()),
-            name: "shop-1".to_owned(),
-            service: "shop".to_owned(),
-            zone: None,
-            image: None,
-            labels: BTreeMap::new(),
-            epoch: Epoch::default(),
-            health: None,
-            restarts: 0,
-            addresses: Vec::new(),
-            counted: None,
-            traits: BTreeSet::new(),
-            settings: BTreeMap::new(),
-        }
+        Instance::new("abc", "shop-1", "shop")
     }
 
     fn sh(script: &str, timeout: Duration) -> Command {

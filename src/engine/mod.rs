@@ -6,6 +6,7 @@
 pub mod docker;
 pub mod here;
 pub mod local;
+pub mod machine;
 pub mod net;
 mod shell;
 pub mod sim;
@@ -30,6 +31,10 @@ pub trait Engine: Send + Sync {
     /// One instance as it is now; `None` where it does not exist (any more).
     async fn look(&self, id: &InstanceId) -> Result<Option<Instance>, EngineError>;
 
+    /// Looks at what these settings will need, so that they can then be set in the same moment. Changes nothing; what it does not
+    /// find, [`Engine::set`] finds for itself.
+    async fn prepare(&self, _all: &[(InstanceId, Setting)]) {}
+
     /// Makes one setting so. Safe to repeat; what is already so, or already gone, is not an error.
     /// Everything that it creates is named after `tag`.
     async fn set(&self, tag: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError>;
@@ -40,11 +45,16 @@ pub trait Engine: Send + Sync {
         Ok(())
     }
 
-    /// Whether it can make such a setting so, asked for the whole plan before anything is touched.
-    fn can(&self, to: &Setting) -> Ability;
+    /// Whether it can make such a setting of this instance so, asked for the whole plan before anything is touched.
+    fn can(&self, instance: &Instance, to: &Setting) -> Ability;
 
     /// Runs a command inside an instance: exit status and output. For probes.
     async fn exec(&self, instance: &str, command: &[String], timeout: Duration) -> Result<Ran, EngineError>;
+
+    /// What a service is called on its marker: by its name, unless only some of the engine's instances are seen.
+    fn marked_as(&self, service: &str) -> String {
+        service.to_owned()
+    }
 
     /// Takes the marker of a service on the engine, so that no run elsewhere hits the same service meanwhile.
     async fn claim(&self, claim: &Claim) -> Result<(), EngineError>;

@@ -50,10 +50,16 @@ pub(crate) struct CheckKeys {
     /// Ask the engine about a service.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     engine: Option<probe::EngineProbe>,
-    /// How often (default: 10/s for http and tcp, 1/s for exec and engine).
+    /// Ask Prometheus.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    promql: Option<probe::Promql>,
+    /// Ask whether an alert fires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    alert: Option<probe::Alert>,
+    /// How often (default: 10/s for http and tcp, 1/s for the others).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     rate: Option<Rate>,
-    /// An answer that takes longer is a failure (default: 1s for http and tcp, 5s for exec and engine).
+    /// An answer that takes longer is a failure (default: 1s for http and tcp, 5s for the others).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     timeout: Option<Span>,
     /// What is expected (default: success 100%).
@@ -73,6 +79,8 @@ impl TryFrom<CheckKeys> for Check {
         probes.extend(keys.tcp.map(Probe::Tcp));
         probes.extend(keys.exec.map(Probe::Exec));
         probes.extend(keys.engine.map(Probe::Engine));
+        probes.extend(keys.promql.map(Probe::Promql));
+        probes.extend(keys.alert.map(Probe::Alert));
         let [probe] = <[Probe; 1]>::try_from(probes).map_err(|found| {
             format!("needs exactly one of {}; found {}", Probe::NAMES.map(|n| format!("`{n}`")).join(", "), found.len())
         })?;
@@ -98,6 +106,8 @@ impl From<Check> for CheckKeys {
             tcp: None,
             exec: None,
             engine: None,
+            promql: None,
+            alert: None,
             rate: Some(check.rate),
             timeout: Some(check.timeout),
             expect: check.expect,
@@ -108,6 +118,8 @@ impl From<Check> for CheckKeys {
             Probe::Tcp(p) => keys.tcp = Some(p),
             Probe::Exec(p) => keys.exec = Some(p),
             Probe::Engine(p) => keys.engine = Some(p),
+            Probe::Promql(p) => keys.promql = Some(p),
+            Probe::Alert(p) => keys.alert = Some(p),
         }
         keys
     }

@@ -6,8 +6,11 @@
 mod check;
 pub mod diagnostic;
 pub mod document;
+mod expected_alert;
 mod hint;
 pub mod hypothesis;
+pub mod injection;
+mod no_worse_than;
 pub mod quantity;
 pub mod radius;
 pub mod read;
@@ -23,16 +26,21 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use expected_alert::ExpectedAlert;
 pub use hypothesis::{Check, Expect, ValueBound};
-pub use quantity::{Percent, Rate, Span, Text};
+pub use injection::Injection;
+pub use no_worse_than::NoWorseThan;
+pub use quantity::{Due, Percent, Rate, Span, Text};
 pub use radius::{BlastRadius, Pick};
 pub use selector::Selector;
 
-use crate::fault::Fault;
+use crate::fault::{Fault, Heal};
+use crate::zones::Zones;
 
 /// A chaos experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("x-instead" = { "faults": ["target", "fault"] }))]
 pub struct Experiment {
     /// Version of the file format; 1.
     #[schemars(range(min = 1, max = 1))]
@@ -45,12 +53,22 @@ pub struct Experiment {
     /// Words to choose experiments by.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
+    /// How often it is to be run, such as `every quarter`; `squall history due` tells which are overdue.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Due>,
     /// What healthy means: probes by name, each with its expectations.
     pub steady_state: IndexMap<String, Check>,
     /// Whom the fault hits.
-    pub target: Target,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
+    target: Option<Target>,
     /// What goes wrong.
-    pub fault: Fault,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schemars(required)]
+    fault: Option<Fault>,
+    /// Several faults, each with its own target and time, instead of `fault` and `target`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    faults: Vec<Injection>,
     /// How much may be hit. Limits only; there is no default.
     pub blast_radius: BlastRadius,
     /// How long each phase takes.
@@ -62,9 +80,68 @@ pub struct Experiment {
     /// Probes that only abort: the neighbours that must not suffer.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub safety: IndexMap<String, Check>,
-    /// Which label names the zone of an instance (default `squall.zone`).
+    /// Alerts that the fault raises: that they fire in time, and are resolved in time, is part of the hypothesis.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub alerts: IndexMap<String, ExpectedAlert>,
+    /// How much worse than an earlier run it may be, where the two are compared (default 10%).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub no_worse_than: Option<NoWorseThan>,
+    /// Why it is known to break: its break is reported and does not fail a pipeline, and that it held is reported, too.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub known_weakness: Option<String>,
+    /// The label that names the zone of an instance: short for `zones: { label: … }`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone_label: Option<String>,
+    /// Where the zone of an instance is read from, on Docker (default: the label `squall.zone`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zones: Option<Zones>,
+}
+
+impl Experiment {
+    /// Where the zone of an instance is read from.
+    #[must_use]
+    pub fn zones(&self) -> Zones {
+        let label = || self.zone_label.clone().map(Zones::Label);
+        self.zones.clone().or_else(label).unwrap_or_default()
+    }
+}
+
+impl Experiment {
+    /// Every question that is asked in a run, by name: steady state, safety, and whether alerts fire.
+    #[must_use]
+    pub fn questions(&self) -> IndexMap<String, Check> {
+        let checks = self.steady_state.iter().chain(&self.safety).map(|(name, check)| (name.clone(), check.clone()));
+        checks.chain(self.alerts.iter().map(|(name, alert)| (name.clone(), alert.check()))).collect()
+    }
+
+    /// What goes wrong, in the order of the file: `fault` with `target` is the short form of a list of one.
+    #[must_use]
+    pub fn faults(&self) -> Vec<Injection> {
+        match (&self.fault, &self.target) {
+            (Some(fault), Some(target)) => {
+                vec![Injection { fault: fault.clone(), target: target.clone(), after: None, r#for: None }]
+            }
+            _ => self.faults.clone(),
+        }
+    }
+
+    /// Hits another number of instances; whether it can: only an experiment of one fault has one such number.
+    #[must_use]
+    pub fn set_pick(&mut self, pick: Pick) -> bool {
+        let target = match (&mut self.target, &mut self.faults[..]) {
+            (Some(target), _) => target,
+            (None, [one]) => &mut one.target,
+            _ => return false,
+        };
+        target.pick = Some(pick);
+        true
+    }
+
+    /// Who makes the faults good again: one for all of them.
+    #[must_use]
+    pub fn heal(&self) -> Heal {
+        self.faults().first().map(|i| i.fault.heal()).unwrap_or_default()
+    }
 }
 
 /// Whom the fault hits: a selection, and how many of it.
@@ -87,9 +164,10 @@ pub struct Target {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-one" = true))]
     pub labels: Vec<String>,
-    /// How many of the selected: a number (default 1), a percentage (rounded down), `all`, or `{ zones: 1 }`.
-    #[serde(default)]
-    pub pick: Pick,
+    /// How many of the selected: a number (default 1), a percentage (rounded down), `all`, or `{ zones: 1 }` (the default of
+    /// `zone-outage`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pick: Option<Pick>,
 }
 
 impl Target {

@@ -2,6 +2,10 @@
 //!
 //! Each reads exactly one spelling, prints the same spelling, and explains itself where it is misspelt.
 
+mod calendar;
+mod disk;
+mod due;
+mod portion;
 mod traffic;
 
 use std::fmt;
@@ -12,6 +16,10 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error as _, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
+pub use calendar::{Cron, Day, Days, TimeOfDay, Wait, Weekdays, Zone};
+pub use disk::ByteRate;
+pub use due::Due;
+pub use portion::Portion;
 pub use traffic::{Addresses, BitRate, Port, Size};
 
 /// A span of time with its unit: `200ms`, `1.5s`, `2m`. Units above an hour are refused: humantime reads `1M`

@@ -21,12 +21,6 @@ pub enum Pick {
     Zones(usize),
 }
 
-impl Default for Pick {
-    fn default() -> Self {
-        Self::Count(1)
-    }
-}
-
 /// How much may be hit. A plan that exceeds a limit is refused before anything is touched.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]

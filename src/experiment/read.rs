@@ -2,10 +2,10 @@
 //!
 //! Pure: the caller brings the bytes and knows the variables.
 
-use super::diagnostic::Mistakes;
-use super::document::{self, Reading};
+use super::diagnostic::{Mistake, Mistakes};
+use super::document::{self, Document, Reading};
 use super::structure::Lookup;
-use super::{Experiment, check};
+use super::{Experiment, check, tree};
 use crate::stack::Stack;
 
 /// Reads an experiment; `name` is how messages call the file.
@@ -26,6 +26,27 @@ pub fn stack(name: &str, bytes: &[u8], lookup: Lookup<'_>) -> Result<Reading<Sta
     let (mut document, value) = document::parse(name, bytes, lookup)?;
     check::stack(&mut document);
     document.finish(value)
+}
+
+/// The line of a key in a file's text, from 1; where it is missing, that of the nearest key around it.
+#[must_use]
+pub fn line_of(source: &str, path: &[&str]) -> usize {
+    let Ok(root) = tree::parse(source, &mut Vec::new()) else { return 1 };
+    let found = (1..=path.len()).rev().find_map(|n| root.entry(&path[..n]));
+    let at = found.or_else(|| root.entries().first()).map_or(0, |entry| entry.key_at.start);
+    source.get(..at).unwrap_or_default().matches('\n').count() + 1
+}
+
+/// Whether a file's text has this key.
+#[must_use]
+pub fn has_key(source: &str, path: &[&str]) -> bool {
+    tree::parse(source, &mut Vec::new()).is_ok_and(|root| root.entry(path).is_some())
+}
+
+/// What is wrong with the version and the name of a file, for formats that stand elsewhere.
+#[must_use]
+pub fn head(document: &Document) -> Vec<Mistake> {
+    check::head(document)
 }
 
 #[cfg(test)]
@@ -74,9 +95,9 @@ safety:
         assert_eq!((http.headers["X-Debug"].0.as_str(), http.headers["Version"].0.as_str()), ("true", "1.10"));
         let Probe::Exec(exec) = &experiment.steady_state["shops"].probe else { panic!("{experiment:?}") };
         assert_eq!(exec.run[1].0, "3");
-        assert_eq!(experiment.target.labels, ["a=b"]);
+        assert_eq!(experiment.faults()[0].target.labels, ["a=b"]);
         assert_eq!(experiment.blast_radius.max_instances, Some(1));
-        assert_eq!(experiment.fault, Fault::Kill(crate::fault::Kill::default()));
+        assert_eq!(experiment.faults()[0].fault, Fault::Kill(crate::fault::Kill::default()));
     }
 
     #[test]
@@ -85,7 +106,7 @@ safety:
             ["fault: pause", "fault: { pause: }", "fault: { pause: {} }", "fault:\n  pause:", "fault: { pause: ~ }"]
         {
             let experiment = read(&GOOD.replace("fault: kill", fault)).unwrap_or_else(|m| panic!("{fault}: {m}")).value;
-            assert_eq!(experiment.fault.name(), "pause");
+            assert_eq!(experiment.faults()[0].fault.name(), "pause");
         }
     }
 

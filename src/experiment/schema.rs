@@ -4,7 +4,7 @@
 use schemars::{JsonSchema, generate::SchemaSettings};
 use serde_json::{Map, Value as Json, json};
 
-use super::shape::{EXACTLY_ONE, ONE, SHORT};
+use super::shape::{EXACTLY_ONE, INSTEAD, ONE, SHORT};
 
 /// The long form of a type's files.
 #[must_use]
@@ -42,6 +42,9 @@ fn relax(schema: &mut Json, root: &Json) {
                 let each = names.into_iter().map(|name| json!({ "required": [name] })).collect();
                 object.insert("oneOf".to_owned(), Json::Array(each));
             }
+            if let Some(Json::Object(instead)) = object.remove(INSTEAD) {
+                either(object, &instead);
+            }
             let one = object.remove(ONE).is_some();
             let short = object.remove(SHORT).and_then(|key| key.as_str().map(str::to_owned));
             if one && let Some(item) = object.get("items").cloned() {
@@ -55,6 +58,20 @@ fn relax(schema: &mut Json, root: &Json) {
             }
         }
         _ => {}
+    }
+}
+
+/// One key, or the required ones that it stands instead of.
+fn either(object: &mut Map<String, Json>, instead: &Map<String, Json>) {
+    for (key, of) in instead {
+        let replaced = |name: &Json| of.as_array().is_some_and(|of| of.contains(name));
+        if let Some(Json::Array(required)) = object.get_mut("required") {
+            required.retain(|name| !replaced(name));
+        }
+        let forbidden = of.as_array().into_iter().flatten().map(|name| json!({ "required": [name] }));
+        let long = json!({ "required": [key], "not": { "anyOf": forbidden.collect::<Vec<_>>() } });
+        let short = json!({ "required": of, "not": { "required": [key] } });
+        object.insert("oneOf".to_owned(), json!([short, long]));
     }
 }
 
@@ -100,11 +117,13 @@ fn add_bare_names(kinds: &mut Vec<Json>, root: &Json) {
     let tagged = |kind: &Json| {
         let (key, value) = kind.get("properties")?.as_object().filter(|p| p.len() == 1)?.iter().next()?;
         kind.get("required")?.as_array().filter(|r| r.len() == 1)?;
-        Some((key.clone(), value["$ref"].as_str()?.strip_prefix('#')?.to_owned()))
+        Some((key.clone(), value["$ref"].as_str().and_then(|r| r.strip_prefix('#')).map(str::to_owned)))
     };
     let Some(all) = kinds.iter().map(tagged).collect::<Option<Vec<_>>>() else { return };
     let needs_nothing = |kind: &Json| kind.get("required").is_none() && kind.get(EXACTLY_ONE).is_none();
-    let bare = all.into_iter().filter(|(_, pointer)| root.pointer(pointer).is_some_and(needs_nothing));
+    let bare = all
+        .into_iter()
+        .filter(|(_, pointer)| pointer.as_ref().and_then(|pointer| root.pointer(pointer)).is_some_and(needs_nothing));
     let names: Vec<Json> = bare.map(|(name, _)| name.into()).collect();
     if !names.is_empty() {
         kinds.push(json!({ "enum": names, "description": "The bare name, where no parameter is needed." }));

@@ -12,6 +12,9 @@ pub(super) const ONE: &str = "x-one";
 /// In the schema of a mapping: the keys of which it has exactly one.
 pub(super) const EXACTLY_ONE: &str = "x-exactly-one";
 
+/// In the schema of a mapping: a key, and the required keys that it stands instead of.
+pub(super) const INSTEAD: &str = "x-instead";
+
 /// One alternative of what may stand at a place.
 #[derive(Clone, Copy)]
 pub(super) struct Shape<'a> {
@@ -35,6 +38,12 @@ impl<'a> Shape<'a> {
 
     pub(super) fn required(self) -> impl Iterator<Item = &'a str> {
         self.schema["required"].as_array().into_iter().flatten().filter_map(Json::as_str)
+    }
+
+    /// A key with the required keys that it stands instead of, where there is one.
+    pub(super) fn instead(self) -> Option<(&'a str, Vec<&'a str>)> {
+        let (key, of) = self.schema[INSTEAD].as_object()?.iter().next()?;
+        Some((key, of.as_array()?.iter().filter_map(Json::as_str).collect()))
     }
 
     /// The words it allows, where it allows only certain words.

@@ -112,8 +112,11 @@ impl<'a> Walk<'a> {
                 None => value.dropped = true,
             }
         }
-        let missing: Vec<&str> = shape.required().filter(|r| !entries.iter().any(|e| e.key == *r)).collect();
-        let choice = self.exactly_one(entries, shape, place);
+        let given = |key: &str| entries.iter().find(|e| e.key == key);
+        let instead = shape.instead().filter(|(key, _)| given(key).is_some());
+        let replaced = |key: &str| instead.as_ref().is_some_and(|(_, of)| of.contains(&key));
+        let missing: Vec<&str> = shape.required().filter(|r| given(r).is_none() && !replaced(r)).collect();
+        let choice = self.exactly_one(entries, shape, place).or_else(|| both_forms(entries, instead));
         flawed |= choice.is_some();
         self.mistakes.extend(choice);
         node.flawed |= flawed;
@@ -319,6 +322,19 @@ impl<'a> Walk<'a> {
     fn description(&self, schema: &'a Json) -> Option<&'a str> {
         schema["description"].as_str().or_else(|| shapes(self.schema, schema).first()?.schema["description"].as_str())
     }
+}
+
+/// What is wrong where a key stands beside those that it stands instead of.
+fn both_forms(entries: &[Entry], instead: Option<(&str, Vec<&str>)>) -> Option<Mistake> {
+    let (key, of) = instead?;
+    let long = entries.iter().find(|e| e.key == key)?;
+    let short = entries.iter().find(|e| of.contains(&e.key.as_str()))?;
+    let (first, second) = if long.key_at.start < short.key_at.start { (long, short) } else { (short, long) };
+    Some(
+        Mistake::error(&second.key_at, format!("`{key}` stands instead of {}", diagnostic::and(of)))
+            .also(&first.key_at, "the other form")
+            .help(format!("move them into the list, or leave out `{key}`")),
+    )
 }
 
 fn unknown_word(place: &str, written: &str, at: &Range<usize>, guess: Option<&str>, words: &[&str]) -> Mistake {

@@ -80,10 +80,13 @@ impl Node {
         }
     }
 
-    /// The entry under these keys.
+    /// The entry under these keys; an item of a list is named by its number, from 0.
     #[must_use]
     pub fn entry(&self, path: &[&str]) -> Option<&Entry> {
         let (first, rest) = path.split_first()?;
+        if let Kind::List(items) = &self.kind {
+            return items.get(first.parse::<usize>().ok()?)?.entry(rest);
+        }
         let entry = self.entries().iter().find(|e| e.key == *first)?;
         if rest.is_empty() { Some(entry) } else { entry.value.entry(rest) }
     }

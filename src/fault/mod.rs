@@ -6,20 +6,31 @@
 mod bandwidth;
 mod blackhole;
 mod corrupt;
+mod cpu;
+mod disk_fill;
+mod disk_readonly;
+mod disk_slow;
 mod dns;
 mod duplicate;
 mod exec;
+mod file_descriptors;
 mod kill;
 mod latency;
 mod loss;
+mod memory;
 mod partition;
 mod pause;
+mod pids;
+mod process;
 mod reorder;
 mod reset;
 mod restart;
 mod shape;
+mod sockets;
 mod stop;
+mod throttle;
 mod traffic;
+mod zone_outage;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -27,21 +38,36 @@ use serde::{Deserialize, Serialize};
 pub use bandwidth::Bandwidth;
 pub use blackhole::Blackhole;
 pub use corrupt::Corrupt;
+pub use cpu::Cpu;
+pub use disk_fill::DiskFill;
+pub use disk_readonly::DiskReadonly;
+pub use disk_slow::DiskSlow;
 pub use dns::Dns;
 pub use duplicate::Duplicate;
 pub use exec::Exec;
+pub use file_descriptors::FileDescriptors;
 pub use kill::Kill;
 pub use latency::Latency;
 pub use loss::Loss;
+pub use memory::Memory;
 pub use partition::Partition;
 pub use pause::Pause;
+pub use pids::Pids;
+pub use process::{Act, Process};
 pub use reorder::Reorder;
 pub use reset::Reset;
 pub use restart::Restart;
 pub use shape::Shape;
+pub use sockets::Sockets;
 pub use stop::Stop;
+pub use throttle::Throttle;
 pub use traffic::{Peering, Who};
+pub use zone_outage::{Clients as OutageClients, Mode as OutageMode, ZoneOutage};
 
+use std::time::Duration;
+
+use crate::burden::{Burden, Work};
+use crate::experiment::quantity::Span;
 use crate::instance::{Back, Instance, Setting};
 
 /// What a fault does to one instance. Pure.
@@ -51,15 +77,36 @@ pub trait Disturb {
 
     /// The way back: the value observed before, unless a fault knows better.
     fn back(&self, to: &Setting, before: Option<&Setting>) -> Back {
-        match to {
-            // An amendment finds what an earlier change has laid: what is set back is nothing, never that.
-            Setting::Network(_) => Back::To(Setting::NetworkMark(None)),
-            _ => before.cloned().map_or(Back::Nothing, Back::To),
-        }
+        as_before(to, before)
     }
 
     /// Who makes it good again.
     fn heal(&self) -> Heal;
+
+    /// What will do where an engine is not able to make a setting so.
+    fn instead(&self, _to: &Setting) -> Option<Setting> {
+        None
+    }
+
+    /// Whether it is about whole zones, so that it hits everything of them that its target means.
+    fn hits_zones(&self) -> bool {
+        false
+    }
+
+    /// How far apart its instances come back when its time is over; nothing: all at once.
+    fn returns_every(&self) -> Option<Span> {
+        None
+    }
+
+    /// Why it makes no sense for this instance, as far as that is known, if it makes none.
+    fn refuses(&self, _: &Instance) -> Option<String> {
+        None
+    }
+
+    /// What people should know before they do it to this instance, if anything.
+    fn warns(&self, _: &Instance) -> Option<String> {
+        None
+    }
 
     /// With whom the traffic is that it is about, where it says so.
     fn peers(&self) -> Option<Peering<'_>> {
@@ -70,6 +117,20 @@ pub trait Disturb {
     fn unseen(&self) -> Option<&'static str> {
         None
     }
+}
+
+/// The way back to what was observed.
+fn as_before(to: &Setting, before: Option<&Setting>) -> Back {
+    match to.observed_as() {
+        // An amendment finds what an earlier change has laid: what is set back is nothing, never that.
+        Some(Setting::Mark(aspect, _)) => Back::To(Setting::Mark(aspect, None)),
+        _ => before.cloned().map_or(Back::Nothing, Back::To),
+    }
+}
+
+/// What a process of ours does; for how long at most, the plan says.
+fn lasting(work: Work) -> Setting {
+    Setting::Burden(Box::new(Burden { work, at_most: Duration::from_hours(24) }))
 }
 
 /// Who makes a fault good again.
@@ -119,13 +180,35 @@ pub enum Fault {
     Dns(Dns),
     /// Established connections are torn down.
     Reset(Reset),
+    /// The instance cannot have another process.
+    Pids(Pids),
+    /// Processor time of the instance is used up.
+    Cpu(Cpu),
+    /// Memory of the instance is used up.
+    Memory(Memory),
+    /// Processes other than the main one are killed or stopped.
+    Process(Process),
+    /// Everything in a zone at once: without power, cut off, frozen, or behind a bad line.
+    ZoneOutage(ZoneOutage),
+    /// A file system fills up.
+    DiskFill(DiskFill),
+    /// A mount lets nothing be written.
+    DiskReadonly(DiskReadonly),
+    /// The instance gets less processor time or memory than it has.
+    Throttle(Throttle),
+    /// The instance reads and writes its disks more slowly.
+    DiskSlow(DiskSlow),
+    /// The instance can open no other file or socket.
+    FileDescriptors(FileDescriptors),
+    /// The instance has few ports for its own connections.
+    Sockets(Sockets),
     /// A command of your own, with the command that undoes it.
     Exec(Exec),
 }
 
 impl Fault {
     /// Every fault's name as the file spells it.
-    pub const NAMES: [&'static str; 16] = [
+    pub const NAMES: [&'static str; 27] = [
         "kill",
         "stop",
         "pause",
@@ -141,6 +224,17 @@ impl Fault {
         "blackhole",
         "dns",
         "reset",
+        "pids",
+        "cpu",
+        "memory",
+        "process",
+        "zone-outage",
+        "disk-fill",
+        "disk-readonly",
+        "throttle",
+        "disk-slow",
+        "file-descriptors",
+        "sockets",
         "exec",
     ];
 
@@ -163,6 +257,17 @@ impl Fault {
             Self::Blackhole(f) => f,
             Self::Dns(f) => f,
             Self::Reset(f) => f,
+            Self::Pids(f) => f,
+            Self::Cpu(f) => f,
+            Self::Memory(f) => f,
+            Self::Process(f) => f,
+            Self::ZoneOutage(f) => f,
+            Self::DiskFill(f) => f,
+            Self::DiskReadonly(f) => f,
+            Self::Throttle(f) => f,
+            Self::DiskSlow(f) => f,
+            Self::FileDescriptors(f) => f,
+            Self::Sockets(f) => f,
             Self::Exec(f) => f,
         }
     }
@@ -186,6 +291,17 @@ impl Fault {
             Self::Blackhole(_) => "blackhole",
             Self::Dns(_) => "dns",
             Self::Reset(_) => "reset",
+            Self::Pids(_) => "pids",
+            Self::Cpu(_) => "cpu",
+            Self::Memory(_) => "memory",
+            Self::Process(_) => "process",
+            Self::ZoneOutage(_) => "zone-outage",
+            Self::DiskFill(_) => "disk-fill",
+            Self::DiskReadonly(_) => "disk-readonly",
+            Self::Throttle(_) => "throttle",
+            Self::DiskSlow(_) => "disk-slow",
+            Self::FileDescriptors(_) => "file-descriptors",
+            Self::Sockets(_) => "sockets",
             Self::Exec(_) => "exec",
         }
     }

@@ -1,6 +1,6 @@
 //! Runs that never were, for the tests of followers: one that held, one that broke, one that left something behind.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use jiff::{SignedDuration, Timestamp};
 
@@ -66,6 +66,7 @@ impl Tape {
                 unasked: 0,
                 latency: Some(LATENCY),
                 value: None,
+                by: BTreeMap::new(),
                 failures: if failed > 0 { failures } else { BTreeMap::new() },
                 standings: standings(i * 10, i * failed, phase),
             }));
@@ -96,7 +97,13 @@ impl Tape {
         for (name, service) in [("shop-1", "shop"), ("shop-3", "shop"), ("gateway-1", "gateway"), ("store-1", "store")]
         {
             let why = if service == "shop" { "not picked" } else { "other service" };
-            spared.push(Spared { name: name.into(), service: service.into(), zone: None, why: why.into() });
+            spared.push(Spared {
+                name: name.into(),
+                id: String::new(),
+                service: service.into(),
+                zone: None,
+                why: why.into(),
+            });
         }
         self.phase(Phase::Preflight, None).wait(34).phase(Phase::Baseline, Some(5000));
         self.samples(Phase::Baseline, 25, 0).judged(Phase::Baseline, 250, 0);
@@ -218,25 +225,16 @@ fn standings(samples: u64, failed: u64, phase: Phase) -> Vec<Standing> {
 
 fn shop() -> Instance {
     Instance {
-        id: InstanceId("3f1c9a7be2d04c11".into()),
-        name: "shop-2".into(),
-        service: "shop".into(),
         zone: Some("b".into()),
-        image: None,
-        labels: BTreeMap::new(),
-        epoch: Epoch::default(),
-        health: None,
-        restarts: 0,
-        addresses: Vec::new(),
-        counted: None,
-        traits: BTreeSet::new(),
         settings: [(Aspect::Paused, Setting::Paused(false))].into(),
+        ..Instance::new("3f1c9a7be2d04c11", "shop-2", "shop")
     }
 }
 
 fn pause() -> Change {
     Change {
         n: 0,
+        fault: 0,
         instance: InstanceId("3f1c9a7be2d04c11".into()),
         name: "shop-2".into(),
         epoch: Epoch::default(),

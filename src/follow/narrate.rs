@@ -7,8 +7,9 @@ use jiff::Timestamp;
 use super::paint::{Paint, Tone};
 use super::words::{count, few, instance, kinds, span, standing, wrap};
 use crate::engine::Outcome;
-use crate::event::{Actor, Event, GuardKind, Judged, Phase, Stamped, Started};
+use crate::event::{Actor, Event, Failover, GuardKind, Judged, Phase, Stamped, Started};
 use crate::exit::Verdict;
+use crate::experiment::Injection;
 use crate::instance::{Back, Change, Setting};
 use crate::state::{ChangeState, RunState};
 
@@ -108,6 +109,9 @@ pub(super) fn narrate(state: &RunState, stamped: &Stamped) -> Vec<Line> {
         Event::Warned { text } => vec![Line::warn("warning", text)],
         Event::PhaseBegan { phase, planned_ms } => phase_began(state, *phase, *planned_ms),
         Event::Judged(judged) => vec![phase_judged(judged)],
+        Event::Breached { check, standing: s, .. } if state.alerts.contains_key(check) => {
+            vec![Line::bad("breach", format!("alert {check}: {} ({} {})", s.measured, s.expectation, s.bound))]
+        }
         Event::Breached { phase, check, safety, standing: s } => {
             let what = if *safety { "safety probe " } else { "" };
             let text = format!("{what}{check} is beyond its budget ({phase}): {}", standing(s));
@@ -124,7 +128,11 @@ pub(super) fn narrate(state: &RunState, stamped: &Stamped) -> Vec<Line> {
             let id: String = id.chars().take(12).collect();
             vec![Line::good("guard", format!("{kind} {id} takes everything back if this one dies"))]
         }
-        Event::Planned { changes, deadline } => vec![Line::info("plan", planned(state, changes, *deadline))],
+        Event::Planned { changes, deadline } => {
+            let mut lines = vec![Line::info("plan", planned(state, changes, *deadline))];
+            lines.extend(faults(state, changes));
+            lines
+        }
         Event::Amended { changes } => {
             let names: Vec<String> = changes.iter().map(Change::to_string).collect();
             vec![Line::warn("amended", format!("{} more: {}", count(changes.len(), "change"), few(&names, 4)))]
@@ -138,6 +146,10 @@ pub(super) fn narrate(state: &RunState, stamped: &Stamped) -> Vec<Line> {
         Event::Measured { n, counted } => {
             about(n, &|c| Line::info("measured", format!("{}: {counted}", c.change.name)))
         }
+        Event::Seen { n, what } => about(n, &|c| {
+            let when = if c.reverted.is_some() { "afterwards it sees" } else { "it saw" };
+            Line::info("seen", format!("{}: {when} {what}", c.change.name))
+        }),
         Event::Noticed { instance, what } => vec![Line::warn("noticed", format!("{instance}: {what}"))],
         Event::Stopping { text, .. } => vec![Line::warn("stopping", text)],
         Event::Reverted { n, outcome, by, .. } => about(n, &|c| reverted(c, *outcome, *by)),
@@ -154,6 +166,13 @@ pub(super) fn narrate(state: &RunState, stamped: &Stamped) -> Vec<Line> {
             vec![Line::bad("restored", format!("{instance} is not as it was before: {}", differences.join("; ")))]
         }
         Event::Recovery { rto_ms, .. } => vec![recovery(state, *rto_ms)],
+        Event::AlertFired { alert, after_ms } => {
+            vec![Line::info("alert", format!("{alert} fires {} after the injection", ms(*after_ms)))]
+        }
+        Event::AlertResolved { alert, after_ms } => {
+            vec![Line::info("alert", format!("{alert} is resolved {} after the fault was gone", ms(*after_ms)))]
+        }
+        Event::Failover { checks } => checks.iter().map(|(check, clock)| failover(check, clock)).collect(),
         // Each of these is followed within milliseconds by what came of it, or shows elsewhere.
         Event::Sampled(_)
         | Event::Claiming { .. }
@@ -161,6 +180,27 @@ pub(super) fn narrate(state: &RunState, stamped: &Stamped) -> Vec<Line> {
         | Event::Reverting { .. }
         | Event::Finished { .. } => Vec::new(),
     }
+}
+
+fn ms(ms: u64) -> String {
+    span(Duration::from_millis(ms))
+}
+
+fn failover(check: &str, clock: &Failover) -> Line {
+    let stayed = ms(clock.stretch_ms);
+    let served = match (clock.served_ms, clock.failed) {
+        (Some(_), 0) => "went on without a failure".to_owned(),
+        (Some(after), failed) => {
+            format!("was served by the others after {} ({failed} failed, then good for {stayed})", ms(after))
+        }
+        (None, failed) => format!("was not served by the others: {failed} failed, never good for {stayed}"),
+    };
+    let returned = match clock.returned_ms {
+        Some(after) => format!("; the zone served again {} after its way back began", ms(after)),
+        None if clock.told => "; the zone did not serve again".to_owned(),
+        None => String::new(),
+    };
+    Line::new(Tone::Plain, "▪", "failover", format!("`{check}` {served}{returned}"))
 }
 
 fn header(started: &Started) -> Vec<Line> {
@@ -227,6 +267,18 @@ fn planned(state: &RunState, changes: &[Change], deadline: Timestamp) -> String 
     format!("{}{momentary}{by}; everything is taken back within {left}", count(changes.len(), "change"))
 }
 
+/// Each of several faults with its time and its targets.
+fn faults(state: &RunState, changes: &[Change]) -> Vec<Line> {
+    let Some(x) = state.started.as_ref().map(|s| &s.experiment) else { return Vec::new() };
+    let faults = x.faults();
+    let of = |(n, fault): (usize, &Injection)| {
+        let mut names: Vec<String> = changes.iter().filter(|c| c.fault == n).map(|c| c.name.clone()).collect();
+        names.dedup();
+        Line::info("fault", format!("{}: {}, on {}", n + 1, fault.words(x.timing.duration), few(&names, 6)))
+    };
+    faults.iter().enumerate().filter(|_| faults.len() > 1).map(of).collect()
+}
+
 fn injected(c: &ChangeState, outcome: Outcome) -> Line {
     let took = c.injected.as_ref().map(|(_, _, took)| span(*took)).unwrap_or_default();
     match outcome {
@@ -246,7 +298,7 @@ fn reverted(c: &ChangeState, outcome: Outcome, by: Actor) -> Line {
     let back = match &c.change.back {
         Back::To(Setting::Running(true)) => "running again".to_owned(),
         Back::To(Setting::Paused(false)) => "resumed".to_owned(),
-        Back::To(Setting::NetworkMark(None)) if outcome == Outcome::Done => "network untouched again".to_owned(),
+        Back::To(untouched @ Setting::Mark(_, None)) if outcome == Outcome::Done => format!("{untouched} again"),
         Back::To(setting) => setting.to_string(),
         Back::Nothing => "nothing to set back".to_owned(),
     };

@@ -15,7 +15,7 @@ use super::words::{budget, count, few, instance, planned, span, wrap};
 use crate::event::{Phase, Standing};
 use crate::exit::Verdict;
 use crate::instance::{Back, Setting};
-use crate::state::{ChangeState, CheckState, RunState};
+use crate::state::{AlertStep, ChangeState, CheckState, RunState};
 
 /// The verdict and its reason, and, where something was left behind, the commands to take it back by hand.
 #[must_use]
@@ -194,6 +194,12 @@ fn facts(state: &RunState) -> Vec<(&'static str, String)> {
     if let Some(latency) = state.abort_latency() {
         facts.push(("abort", format!("everything was back {} after the breach was known", span(latency))));
     }
+    for (name, alert) in &state.alerts {
+        let steps: Vec<String> = alert.steps().iter().filter_map(alert_step).collect();
+        if !steps.is_empty() {
+            facts.push(("alert", format!("{name} {}", steps.join("; "))));
+        }
+    }
     if let Some(recovery) = &state.recovery {
         let limit = state.started.as_ref().map_or(Duration::ZERO, |s| s.experiment.timing.recovery.0);
         let text = recovery.rto.map_or_else(
@@ -220,6 +226,18 @@ fn facts(state: &RunState) -> Vec<(&'static str, String)> {
         facts.push(("repeat", format!("--seed {}", started.seed)));
     }
     facts
+}
+
+/// What an alert did, or failed to do; nothing where that was not judged.
+fn alert_step(step: &AlertStep) -> Option<String> {
+    let fires = step.expectation == "fires-within";
+    let within = planned(step.within);
+    Some(match (fires, step.took, step.held?) {
+        (true, Some(took), _) => format!("fired {} after the injection ({within} allowed)", span(took)),
+        (true, None, _) => format!("did not fire within {within}"),
+        (false, Some(took), _) => format!("was resolved {} after the fault ({within} allowed)", span(took)),
+        (false, None, _) => format!("still fired {within} after the fault"),
+    })
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
-use tokio::io::{AsyncRead, AsyncReadExt};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::process::Command;
 use tokio::runtime::Handle;
 
@@ -34,10 +34,23 @@ pub struct Output {
 /// # Errors
 /// Where it cannot be started.
 pub async fn run(argv: &[String], env: &[(&str, String)], timeout: Duration) -> io::Result<Option<Output>> {
-    run_in(None, argv, env, timeout).await
+    supervise(None, argv, env, None, timeout).await
 }
 
-/// The same, in a network namespace.
+/// The same, with something on its standard input; a program that does not read it all is no error.
+///
+/// # Errors
+/// Where it cannot be started.
+pub async fn run_with(
+    argv: &[String],
+    env: &[(&str, String)],
+    input: &[u8],
+    timeout: Duration,
+) -> io::Result<Option<Output>> {
+    supervise(None, argv, env, Some(input), timeout).await
+}
+
+/// As [`run`], in a network namespace.
 ///
 /// # Errors
 /// Where the namespace cannot be entered, or the program cannot be started.
@@ -47,12 +60,22 @@ pub async fn run_in(
     env: &[(&str, String)],
     timeout: Duration,
 ) -> io::Result<Option<Output>> {
+    supervise(namespace, argv, env, None, timeout).await
+}
+
+async fn supervise(
+    namespace: Option<&Namespace>,
+    argv: &[String],
+    env: &[(&str, String)],
+    input: Option<&[u8]>,
+    timeout: Duration,
+) -> io::Result<Option<Output>> {
     let (program, arguments) = argv.split_first().ok_or_else(|| io::Error::other("the command is empty"))?;
     let mut command = Command::new(program);
     command
         .args(arguments)
         .envs(env.iter().map(|(name, value)| (name, value)))
-        .stdin(Stdio::null())
+        .stdin(if input.is_some() { Stdio::piped() } else { Stdio::null() })
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
@@ -69,9 +92,9 @@ pub async fn run_in(
     // While the child is not waited for, its number cannot be anybody else's.
     let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
-    let (out, err) = (child.stdout.take(), child.stderr.take());
+    let (out, err, feed) = (child.stdout.take(), child.stderr.take(), child.stdin.take());
     let mut reading = Box::pin(async {
-        tokio::join!(keep(out, &mut stdout), keep(err, &mut stderr));
+        tokio::join!(keep(out, &mut stdout), keep(err, &mut stderr), give(feed, input.unwrap_or_default()));
     });
     let ended = tokio::time::timeout(timeout, async {
         let status = tokio::select! {
@@ -107,6 +130,12 @@ async fn keep(stream: Option<impl AsyncRead + Unpin>, kept: &mut Vec<u8>) {
     }
 }
 
+/// Writes all of it, or as much as the reader takes, and closes the stream.
+async fn give(stream: Option<impl AsyncWrite + Unpin>, input: &[u8]) {
+    let Some(mut stream) = stream else { return };
+    let _ = stream.write_all(input).await;
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -123,6 +152,17 @@ mod tests {
         let got = sh("echo $GREETING; echo oh >&2; exit 3", LONG).await.unwrap();
         assert_eq!((got.status, got.stdout.as_str(), got.stderr.as_str()), (3, "hello\n", "oh\n"));
         assert_eq!(sh("kill -9 $$", LONG).await.unwrap().status, 137);
+    }
+
+    #[tokio::test]
+    async fn what_is_given_is_read_and_need_not_be() {
+        let input = "x".repeat(1_000_000);
+        let given = async |script: &str| {
+            let argv = ["sh", "-c", script].map(str::to_owned);
+            run_with(&argv, &[], input.as_bytes(), LONG).await.unwrap().unwrap()
+        };
+        assert_eq!(given("wc -c").await.stdout, "1000000\n");
+        assert_eq!(given("exit 3").await.status, 3);
     }
 
     #[tokio::test]

@@ -28,6 +28,9 @@ pub const CAPABILITIES: [Capability; 4] = [
     Capability { name: "KILL", number: 5 },
 ];
 
+/// What it takes to never be ended for want of memory.
+pub const SYS_RESOURCE: Capability = Capability { name: "SYS_RESOURCE", number: 24 };
+
 /// Which control groups a machine has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cgroups {

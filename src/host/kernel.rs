@@ -27,13 +27,17 @@ const fn or(feature: Feature, instead: &'static str) -> Feature {
 /// What faults of the network are made of.
 pub const NETWORK: [Feature; 11] = [
     or(feature("sch_netem", "CONFIG_NET_SCH_NETEM", "delays, and packets altered, by the kernel"), "nfnetlink_queue"),
-    feature("sch_tbf", "CONFIG_NET_SCH_TBF", "bandwidth by the kernel"),
-    feature("sch_ingress", "CONFIG_NET_SCH_INGRESS", "losses, partitions and bandwidth (clsact)"),
-    feature("cls_bpf", "CONFIG_NET_CLS_BPF", "losses, partitions and bandwidth"),
-    feature("act_mirred", "CONFIG_NET_ACT_MIRRED", "losses, partitions and bandwidth"),
-    feature("ifb", "CONFIG_IFB", "losses, partitions and bandwidth"),
+    feature("sch_tbf", "CONFIG_NET_SCH_TBF", "bandwidth"),
+    feature("sch_ingress", "CONFIG_NET_SCH_INGRESS", "bandwidth, and delays by the kernel (clsact)"),
+    feature("cls_bpf", "CONFIG_NET_CLS_BPF", "bandwidth, and delays by the kernel"),
+    feature("act_mirred", "CONFIG_NET_ACT_MIRRED", "bandwidth, and delays by the kernel"),
+    feature("ifb", "CONFIG_IFB", "bandwidth, and delays by the kernel"),
     feature("nf_tables", "CONFIG_NF_TABLES", "every fault of the network"),
-    feature("nfnetlink_queue", "CONFIG_NETFILTER_NETLINK_QUEUE", "wrong answers about names, and delays without netem"),
+    feature(
+        "nfnetlink_queue",
+        "CONFIG_NETFILTER_NETLINK_QUEUE",
+        "losses, partitions, wrong answers about names, delays without netem",
+    ),
     or(feature("nft_queue", "CONFIG_NFT_QUEUE", "what nfnetlink_queue serves"), "xt_NFQUEUE"),
     or(feature("xt_NFQUEUE", "CONFIG_NETFILTER_XT_TARGET_NFQUEUE", "what nfnetlink_queue serves"), "nft_queue"),
     // No module of its own: a choice within another one.

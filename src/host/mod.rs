@@ -2,9 +2,18 @@
 //!
 //! Knows no engine, no instance and no run. The only place where `unsafe` may stand.
 
+pub mod cgroup;
+pub mod clock;
 pub mod command;
+pub mod descriptors;
+pub mod disk;
+pub mod disks;
 pub mod facts;
 pub mod kernel;
+pub mod memory;
+pub mod mounts;
 pub mod net;
 pub mod process;
 pub mod resolver;
+pub mod signals;
+pub mod systemd;

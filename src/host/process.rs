@@ -1,7 +1,8 @@
 //! A process held by a descriptor, so that what is signalled is what was looked at, never a successor with its number.
 
 use std::io;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
@@ -14,6 +15,13 @@ use tokio::io::{Interest, unix::AsyncFd};
 pub struct Process {
     pid: u32,
     fd: OwnedFd,
+}
+
+impl AsFd for Process {
+    /// What can be read once the process has ended.
+    fn as_fd(&self) -> BorrowedFd<'_> {
+        self.fd.as_fd()
+    }
 }
 
 impl Process {
@@ -90,6 +98,19 @@ pub struct Stat {
     pub session: u32,
     /// When it was started, in clock ticks since the machine's boot: with its number, this tells two lives apart.
     pub start_ticks: u64,
+    /// How much processor time it has used, all its threads together. It counts in clock ticks.
+    pub used: Duration,
+    /// How much of its memory is there, in bytes.
+    pub resident: u64,
+}
+
+/// What a process is called.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Names {
+    /// What it calls itself, at most 15 bytes of it.
+    pub own: String,
+    /// The file that it was started as, without directories, where that is known and another one.
+    pub program: Option<String>,
 }
 
 /// What the kernel says about a process; `None` where it does not exist (any more).
@@ -103,7 +124,58 @@ pub fn stat(pid: u32) -> Option<Stat> {
         state: field(3)?.chars().next()?,
         session: field(6)?.parse().ok()?,
         start_ticks: field(22)?.parse().ok()?,
+        used: in_ticks(field(14)?.parse::<u64>().ok()?.saturating_add(field(15)?.parse().ok()?)),
+        resident: field(24)?.parse::<u64>().ok()?.saturating_mul(rustix::param::page_size() as u64),
     })
+}
+
+fn in_ticks(ticks: u64) -> Duration {
+    Duration::from_secs(ticks).div_f64(rustix::param::clock_ticks_per_second() as f64)
+}
+
+/// For how long a process has been there, from when it was started; see [`Stat::start_ticks`].
+#[must_use]
+pub fn age(start_ticks: u64) -> Duration {
+    let now = rustix::time::clock_gettime(rustix::time::ClockId::Boottime);
+    let now = Duration::new(now.tv_sec.unsigned_abs(), u32::try_from(now.tv_nsec).unwrap_or_default());
+    now.saturating_sub(in_ticks(start_ticks))
+}
+
+/// What a process is called; `None` where it does not exist (any more).
+#[must_use]
+pub fn names(pid: u32) -> Option<Names> {
+    let own = std::fs::read(format!("/proc/{pid}/comm")).ok()?;
+    let own = String::from_utf8_lossy(&own).trim_end_matches('\n').to_owned();
+    let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
+    let first = String::from_utf8_lossy(line.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned();
+    let program = first.rsplit('/').next().filter(|name| !name.is_empty() && *name != own).map(str::to_owned);
+    Some(Names { own, program })
+}
+
+/// Which process numbers a process sees: two that see the same are told the same. `None` where it does not exist (any more).
+#[must_use]
+pub fn pid_namespace(pid: u32) -> Option<PathBuf> {
+    std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok()
+}
+
+/// How gladly the kernel ends this process where memory runs out, from -1000 (never) to 1000 (first).
+///
+/// # Errors
+/// Below what it was, without the right to (`CAP_SYS_RESOURCE`).
+pub fn set_oom_score(score: i32) -> io::Result<()> {
+    std::fs::write("/proc/self/oom_score_adj", score.to_string())
+        .map_err(|e| io::Error::new(e.kind(), format!("cannot set /proc/self/oom_score_adj to {score}: {e}")))
+}
+
+/// The value of a variable in the environment of a process, as it was started.
+#[must_use]
+pub fn variable(pid: u32, name: &str) -> Option<String> {
+    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
+    let value = |entry: &[u8]| {
+        let value = entry.strip_prefix(name.as_bytes())?.strip_prefix(b"=")?;
+        Some(String::from_utf8_lossy(value).into_owned())
+    };
+    environment.split(|byte| *byte == 0).find_map(value)
 }
 
 /// When a process was started; see [`Stat::start_ticks`].
@@ -124,10 +196,8 @@ pub fn with_variable(name: &str, value: &str) -> Vec<Process> {
 /// A process by its number, if its environment, as it was started, has `name=value`.
 #[must_use]
 pub fn if_with_variable(pid: u32, name: &str, value: &str) -> Option<Process> {
-    let wanted = format!("{name}={value}");
     let process = Process::open(pid).ok()??;
-    let environment = std::fs::read(format!("/proc/{pid}/environ")).ok()?;
-    let has = environment.split(|byte| *byte == 0).any(|entry| entry == wanted.as_bytes());
+    let has = variable(pid, name).is_some_and(|v| v == value);
     (has && process.is_alive()).then_some(process)
 }
 
@@ -188,6 +258,28 @@ mod tests {
         assert!(!ours.wait().unwrap().success());
         assert_eq!(killed, 1);
         assert!(spared);
+    }
+
+    #[test]
+    fn a_process_is_called_what_it_was_started_as() {
+        use std::os::unix::process::CommandExt as _;
+        let mut child = std::process::Command::new("sleep").arg0("/opt/worker: 3").arg("60").spawn().unwrap();
+        // The kernel lets the parent go on before the arguments are in their place; the environment comes after them.
+        let end = std::time::Instant::now() + Duration::from_secs(5);
+        while variable(child.id(), "PATH").is_none() && std::time::Instant::now() < end {}
+        let told = (names(child.id()), pid_namespace(child.id()), variable(child.id(), "PATH"));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let names = Names { own: "sleep".to_owned(), program: Some("worker: 3".to_owned()) };
+        assert_eq!(told, (Some(names), pid_namespace(std::process::id()), std::env::var("PATH").ok()));
+    }
+
+    #[test]
+    fn what_a_process_uses_is_told() {
+        let before = stat(std::process::id()).unwrap();
+        while stat(std::process::id()).unwrap().used <= before.used {}
+        assert!(before.resident > 1 << 20, "{before:?}");
+        assert!(age(before.start_ticks) >= before.used / 64, "{before:?}");
     }
 
     #[test]

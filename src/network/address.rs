@@ -39,6 +39,16 @@ impl Cidr {
         self.address
     }
 
+    /// Its last address.
+    #[must_use]
+    pub fn last(&self) -> IpAddr {
+        let rest = |bits: u8| u32::from(bits - self.prefix);
+        match self.address {
+            IpAddr::V4(a) => IpAddr::V4((u32::from(a) | !u32::MAX.checked_shl(rest(32)).unwrap_or(0)).into()),
+            IpAddr::V6(a) => IpAddr::V6((u128::from(a) | !u128::MAX.checked_shl(rest(128)).unwrap_or(0)).into()),
+        }
+    }
+
     /// How many leading bits count.
     #[must_use]
     pub fn prefix(&self) -> u8 {
@@ -148,6 +158,15 @@ mod tests {
             assert_eq!(text.parse::<Cidr>().unwrap().to_string(), text);
         }
         assert_eq!("10.1.2.3/8".parse::<Cidr>().unwrap().to_string(), "10.0.0.0/8");
+        for (text, last) in [
+            ("10.0.0.0/8", "10.255.255.255"),
+            ("10.1.2.3", "10.1.2.3"),
+            ("0.0.0.0/0", "255.255.255.255"),
+            ("fd00::/126", "fd00::3"),
+            ("::/0", "ffff:ffff:ffff:ffff:ffff:ffff:ffff:ffff"),
+        ] {
+            assert_eq!(text.parse::<Cidr>().unwrap().last().to_string(), last);
+        }
         for wrong in ["10.0.0.0/33", "10.0.0/8", "example.com", "", "::/129", "1.2.3.4/"] {
             assert!(wrong.parse::<Cidr>().is_err(), "{wrong}");
         }

@@ -34,8 +34,7 @@ impl Treatment {
             Self::Dns(_) => "userspace: a process of Squall answers (NFQUEUE)",
             Self::Shape(shape) if shape.only_limits().is_some() => "the kernel's queues (tbf)",
             Self::Shape(shape) if shape.only_loses().is_none() => "netem: the kernel's own emulator",
-            Self::Shape(_) | Self::Drop => "the kernel's filters (cls_bpf)",
-            Self::Reject => "the kernel's firewall (nf_tables)",
+            Self::Shape(_) | Self::Drop | Self::Reject => "the kernel's firewall (nf_tables)",
         }
     }
 }
@@ -144,17 +143,23 @@ impl fmt::Display for Peers {
         match self {
             Self::Everybody => f.write_str("everybody"),
             Self::These(peers) if peers.is_empty() => f.write_str("nobody at the moment"),
-            Self::These(peers) => {
-                let mut named: Vec<String> = peers.iter().map(ToString::to_string).collect();
-                // One with several addresses is still one.
-                named.dedup();
-                match named.as_slice() {
-                    [one] => f.write_str(one),
-                    [first @ .., last] if named.len() <= 3 => write!(f, "{} and {last}", first.join(", ")),
-                    _ => write!(f, "{} and {} more", named[..3].join(", "), named.len() - 3),
-                }
-            }
+            Self::These(peers) => f.write_str(&names(peers)),
+            Self::AllBut(peers) if peers.is_empty() => f.write_str("everybody"),
+            Self::AllBut(peers) => write!(f, "everybody but {}", names(peers)),
         }
+    }
+}
+
+/// The first few of them.
+fn names(peers: &[Peer]) -> String {
+    let mut named: Vec<String> = peers.iter().map(ToString::to_string).collect();
+    // One with several addresses is still one.
+    named.dedup();
+    match named.as_slice() {
+        [] => String::new(),
+        [one] => one.clone(),
+        [first @ .., last] if named.len() <= 3 => format!("{} and {last}", first.join(", ")),
+        _ => format!("{} and {} more", named[..3].join(", "), named.len() - 3),
     }
 }
 

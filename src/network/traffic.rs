@@ -62,6 +62,8 @@ pub enum Peers {
     Everybody,
     /// These; perhaps nobody at the moment.
     These(Vec<Peer>),
+    /// Everybody but these: whoever is not on this side of a cut, known or not.
+    AllBut(Vec<Peer>),
 }
 
 impl Peers {
@@ -160,9 +162,11 @@ impl Traffic {
     /// and neighbour discovery is not known.
     #[must_use]
     pub fn matches(&self, packet: &Packet) -> bool {
+        let among = |peers: &[Peer]| peers.iter().filter_map(Peer::range).any(|range| range.contains(packet.remote));
         let peers = match &self.peers {
             Peers::Everybody => true,
-            Peers::These(peers) => peers.iter().filter_map(Peer::range).any(|range| range.contains(packet.remote)),
+            Peers::These(peers) => among(peers),
+            Peers::AllBut(peers) => !among(peers),
         };
         let protocol = self.protocol.is_none_or(|p| p.number(packet.remote.is_ipv6()) == packet.protocol);
         let port = |wanted: &[Ports], have: Option<u16>| {

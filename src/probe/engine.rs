@@ -63,7 +63,7 @@ impl Ask for Ready {
     /// The engine is not the system: where it does not answer, the question could not be asked.
     async fn ask(&self) -> Answer {
         match timeout(self.timeout, self.engine.observe()).await {
-            Ok(Ok(instances)) => Answer::Good { value: Some(self.probe.read(&instances).to_string()) },
+            Ok(Ok(instances)) => Answer::Good { value: Some(self.probe.read(&instances).to_string()), by: None },
             Ok(Err(error)) => Answer::CouldNotAsk(super::failure::short(&error.to_string())),
             Err(_) => Answer::CouldNotAsk("the engine did not answer in time".to_owned()),
         }

@@ -121,6 +121,6 @@ impl Ready {
         if status != self.status {
             return failure::failed(format!("exit status {status}"));
         }
-        Answer::Good { value: Some(stdout.trim().to_owned()) }
+        Answer::Good { value: Some(stdout.trim().to_owned()), by: None }
     }
 }

@@ -1,22 +1,21 @@
 //! An HTTP request: a new connection for each, no redirects, no retries, no proxy, unless told otherwise.
 
-use std::error::Error as _;
-use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow, ensure};
+use anyhow::{Context, anyhow};
 use async_trait::async_trait;
 use indexmap::IndexMap;
 use regex::Regex;
-use reqwest::header::{HeaderMap, HeaderName, HeaderValue};
-use reqwest::{Client, Method, Request, Response, StatusCode, Url, redirect, retry};
+use reqwest::header::{HeaderMap, HeaderName};
+use reqwest::{Client, Method, Request, Response, StatusCode, redirect};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::ask::{Ask, Ground};
-use super::{Answer, failure, resolve, tls};
+use super::{Answer, failure, request};
 use crate::experiment::quantity::Text;
+use crate::tls;
 
 /// How much of an answer's body is read (bytes).
 const MOST_BODY: usize = 1024 * 1024;
@@ -46,6 +45,9 @@ pub struct Http {
     /// A regular expression that the answer's body matches. Its first group, if any, is the probe's value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matches: Option<String>,
+    /// Who has answered, as the answer itself tells: an instance by name or id, or a zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_by: Option<AnsweredBy>,
     /// A file of CA certificates (PEM) to trust beside the system's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ca: Option<String>,
@@ -57,50 +59,43 @@ pub struct Http {
     pub keep_alive: bool,
 }
 
+/// Where an answer tells who gave it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AnsweredBy {
+    /// In this header.
+    Header(String),
+    /// At this place of a JSON body, written as a JSON pointer (RFC 6901) such as `/shop/name`.
+    Json(String),
+    /// In the body: the first group of this regular expression, or all that matches it.
+    Matches(String),
+}
+
 impl Http {
     pub(super) fn prepare(&self, ground: &Ground) -> anyhow::Result<Box<dyn Ask>> {
-        // Messages show what the file says; what a variable stands for may be secret.
-        let url: Url =
-            ground.text(&self.url)?.trim().parse().map_err(|e| anyhow!("`{}` is not a URL: {e}", self.url))?;
-        ensure!(matches!(url.scheme(), "http" | "https"), "`{}` does not begin with http:// or https://", self.url);
+        let url = request::url(&self.url, ground)?;
         let needs_tls = url.scheme() == "https" || self.follow;
         let mut request = Request::new(self.method()?, url);
-        *request.headers_mut() = self.headers(ground)?;
+        *request.headers_mut() = request::headers(&self.headers, ground)?;
         if let Some(body) = &self.body {
             *request.body_mut() = Some(ground.text(body)?.into());
         }
         let matches = self.matches.as_deref().map(Regex::new).transpose().context("`matches` is no pattern")?;
         let contains = self.contains.as_ref().map(|text| ground.text(text)).transpose()?;
-        let client = Client::builder()
-            .tls_backend_preconfigured(if needs_tls { tls::config(self.ca.as_deref())? } else { tls::unused()? })
-            .dns_resolver(Arc::new(resolve::Resolver { timeout: ground.timeout }))
-            .redirect(if self.follow { redirect::Policy::limited(10) } else { redirect::Policy::none() })
-            .pool_max_idle_per_host(if self.keep_alive { usize::MAX } else { 0 })
-            .retry(retry::never())
-            .no_proxy()
-            .user_agent(concat!("squall/", env!("CARGO_PKG_VERSION")))
-            .build()
-            .map_err(|e| anyhow!("cannot set up the HTTP client: {}", e.without_url()))?;
-        let expected = Expected { status: self.status, contains, matches, lacks: self.lacks() };
+        let tls = if needs_tls { tls::config(self.ca.as_deref())? } else { tls::unused()? };
+        let client = request::client(tls, ground.timeout, |client| {
+            client
+                .redirect(if self.follow { redirect::Policy::limited(10) } else { redirect::Policy::none() })
+                .pool_max_idle_per_host(if self.keep_alive { usize::MAX } else { 0 })
+        })?;
+        let by = self.answered_by.as_ref().map(By::new).transpose()?;
+        let expected = Expected { status: self.status, contains, matches, by, lacks: self.lacks() };
         Ok(Box::new(Ready { client, request, expected, timeout: ground.timeout }))
     }
 
     fn method(&self) -> anyhow::Result<Method> {
         let name = self.method.as_deref().unwrap_or("GET").to_ascii_uppercase();
         Method::from_bytes(name.as_bytes()).map_err(|_| anyhow!("`{name}` is not an HTTP method"))
-    }
-
-    fn headers(&self, ground: &Ground) -> anyhow::Result<HeaderMap> {
-        let mut headers = HeaderMap::new();
-        for (name, value) in &self.headers {
-            let parsed =
-                HeaderName::from_bytes(name.as_bytes()).map_err(|_| anyhow!("`{name}` is not the name of a header"))?;
-            let mut value = HeaderValue::from_str(&ground.text(value)?)
-                .map_err(|_| anyhow!("the value of the header `{name}` has characters that a header cannot have"))?;
-            value.set_sensitive(true);
-            headers.append(parsed, value);
-        }
-        Ok(headers)
     }
 
     /// How it is called when `contains` is not met: in the words of the file, for its variables may be secret.
@@ -121,7 +116,49 @@ struct Expected {
     status: Option<u16>,
     contains: Option<String>,
     matches: Option<Regex>,
+    by: Option<By>,
     lacks: String,
+}
+
+/// Where it is told who has answered, ready to be read.
+enum By {
+    Header(HeaderName),
+    Json(String),
+    Matches(Regex),
+}
+
+/// How much of who has answered is kept (characters): a name, not a page.
+const MOST_NAME: usize = 100;
+
+impl By {
+    fn new(told: &AnsweredBy) -> anyhow::Result<Self> {
+        Ok(match told {
+            AnsweredBy::Header(name) => Self::Header(
+                HeaderName::from_bytes(name.as_bytes()).map_err(|_| anyhow!("`{name}` is not the name of a header"))?,
+            ),
+            AnsweredBy::Json(place) => Self::Json(place.clone()),
+            AnsweredBy::Matches(pattern) => {
+                Self::Matches(Regex::new(pattern).context("`answered-by: { matches }` is no pattern")?)
+            }
+        })
+    }
+
+    /// Nothing where the answer does not tell.
+    fn read(&self, headers: &HeaderMap, body: &str) -> Option<String> {
+        let told = match self {
+            Self::Header(name) => headers.get(name)?.to_str().ok()?.to_owned(),
+            Self::Json(place) => match serde_json::from_str::<serde_json::Value>(body).ok()?.pointer(place)? {
+                serde_json::Value::String(text) => text.clone(),
+                other => other.to_string(),
+            },
+            Self::Matches(pattern) => {
+                let found = pattern.captures(body)?;
+                found.get(1).or_else(|| found.get(0))?.as_str().to_owned()
+            }
+        };
+        let told: String = told.trim().chars().take(MOST_NAME).collect();
+        (!told.is_empty()).then_some(told)
+    }
 }
 
 #[async_trait]
@@ -140,7 +177,7 @@ impl Ready {
             Ok(response) => self.expected.judge(response).await,
             Err(error) => Err(error),
         };
-        answer.unwrap_or_else(|error| explain(&error))
+        answer.unwrap_or_else(|error| request::explain(&error))
     }
 }
 
@@ -151,7 +188,9 @@ impl Expected {
         if !self.status.map_or(status.is_success(), |wanted| status == wanted) {
             return Ok(failure::failed(words_for(status)));
         }
-        let keep = self.contains.is_some() || self.matches.is_some();
+        let told_inside = matches!(self.by, Some(By::Json(_) | By::Matches(_)));
+        let keep = self.contains.is_some() || self.matches.is_some() || told_inside;
+        let headers = response.headers().clone();
         let (mut body, mut length) = (Vec::new(), 0);
         while length < MOST_BODY
             && let Some(chunk) = response.chunk().await?
@@ -161,19 +200,20 @@ impl Expected {
                 body.extend_from_slice(&chunk);
             }
         }
-        Ok(self.judge_body(&String::from_utf8_lossy(&body)))
+        Ok(self.judge_body(&headers, &String::from_utf8_lossy(&body)))
     }
 
-    fn judge_body(&self, body: &str) -> Answer {
+    fn judge_body(&self, headers: &HeaderMap, body: &str) -> Answer {
         if self.contains.as_deref().is_some_and(|text| !body.contains(text)) {
             return failure::failed(self.lacks.clone());
         }
-        let Some(pattern) = &self.matches else { return Answer::Good { value: None } };
+        let by = self.by.as_ref().and_then(|by| by.read(headers, body));
+        let Some(pattern) = &self.matches else { return Answer::Good { value: None, by } };
         match pattern.captures(body) {
             // The first group, or the whole match where there is none.
             Some(found) => {
                 let value = found.get(1).or_else(|| found.get(0)).map(|m| m.as_str().to_owned());
-                Answer::Good { value }
+                Answer::Good { value, by }
             }
             None => failure::failed("body does not match"),
         }
@@ -182,18 +222,4 @@ impl Expected {
 
 fn words_for(status: StatusCode) -> String {
     format!("status {}", status.as_u16())
-}
-
-/// What an error of the HTTP client means. Its own text has the URL in it, with all that is secret there.
-fn explain(error: &reqwest::Error) -> Answer {
-    if error.is_dns() {
-        return Answer::CouldNotAsk("cannot resolve the name".to_owned());
-    }
-    if error.is_redirect() {
-        return failure::failed("too many redirects");
-    }
-    match error.source() {
-        Some(cause) => failure::of(cause),
-        None => failure::failed("no answer"),
-    }
 }

@@ -35,6 +35,8 @@ impl Live {
                 Probe::Tcp(probe) => probe.prepare(&ground),
                 Probe::Exec(probe) => probe.prepare(&ground),
                 Probe::Engine(probe) => Ok(probe.prepare(&ground)),
+                Probe::Promql(probe) => probe.prepare(&ground),
+                Probe::Alert(probe) => probe.prepare(&ground),
             };
             ready.insert(name.to_owned(), ask.with_context(|| format!("cannot prepare the check `{name}`"))?);
         }

@@ -2,27 +2,32 @@
 //!
 //! A probe answers one question once; how often it is asked and what is expected of the answers is not its business.
 
+mod alert;
 mod ask;
 mod engine;
 mod exec;
 mod failure;
 mod http;
 mod live;
+mod monitor;
+mod promql;
+mod request;
 mod resolve;
 mod tcp;
 #[cfg(test)]
 mod tests;
-mod tls;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use alert::Alert;
 pub use engine::EngineProbe;
 pub use exec::Exec;
-pub use http::Http;
+pub use http::{AnsweredBy, Http};
 pub use live::Live;
+pub use promql::Promql;
 pub use tcp::Tcp;
 
 use crate::experiment::quantity::{Rate, Span};
@@ -39,11 +44,15 @@ pub enum Probe {
     Exec(Exec),
     /// Ask the engine about a service.
     Engine(EngineProbe),
+    /// Ask Prometheus.
+    Promql(Promql),
+    /// Ask whether an alert fires.
+    Alert(Alert),
 }
 
 impl Probe {
     /// Every probe's name as the file spells it.
-    pub const NAMES: [&'static str; 4] = ["http", "tcp", "exec", "engine"];
+    pub const NAMES: [&'static str; 6] = ["http", "tcp", "exec", "engine", "promql", "alert"];
 
     /// Its name as the file spells it.
     #[must_use]
@@ -53,6 +62,8 @@ impl Probe {
             Self::Tcp(_) => "tcp",
             Self::Exec(_) => "exec",
             Self::Engine(_) => "engine",
+            Self::Promql(_) => "promql",
+            Self::Alert(_) => "alert",
         }
     }
 
@@ -61,7 +72,7 @@ impl Probe {
     pub fn default_rate(&self) -> Rate {
         match self {
             Self::Http(_) | Self::Tcp(_) => Rate(10.0),
-            Self::Exec(_) | Self::Engine(_) => Rate(1.0),
+            Self::Exec(_) | Self::Engine(_) | Self::Promql(_) | Self::Alert(_) => Rate(1.0),
         }
     }
 
@@ -70,7 +81,7 @@ impl Probe {
     pub fn default_timeout(&self) -> Span {
         Span(match self {
             Self::Http(_) | Self::Tcp(_) => Duration::from_secs(1),
-            Self::Exec(_) | Self::Engine(_) => Duration::from_secs(5),
+            Self::Exec(_) | Self::Engine(_) | Self::Promql(_) | Self::Alert(_) => Duration::from_secs(5),
         })
     }
 }
@@ -89,6 +100,8 @@ pub enum Answer {
     Good {
         /// The value in it, for probes that read one.
         value: Option<String>,
+        /// Who gave it, for probes that are told.
+        by: Option<String>,
     },
     /// The system did not answer, or answered wrongly.
     Failed(Failure),

@@ -56,7 +56,7 @@ impl Ready {
         let mut answer = Answer::CouldNotAsk("no address".to_owned());
         for address in addresses {
             answer = match TcpStream::connect(address).await {
-                Ok(_) => return Answer::Good { value: None },
+                Ok(_) => return Answer::Good { value: None, by: None },
                 // What the system said counts more than a reason of our own at another of its addresses.
                 Err(error) if matches!(answer, Answer::CouldNotAsk(_)) => failure::of_io(&error),
                 Err(_) => answer,

@@ -95,10 +95,10 @@ fn http(url: &str) -> Http {
 }
 
 fn good(value: &str) -> Answer {
-    Answer::Good { value: Some(value.to_owned()) }
+    Answer::Good { value: Some(value.to_owned()), by: None }
 }
 
-const GOOD: Answer = Answer::Good { value: None };
+const GOOD: Answer = Answer::Good { value: None, by: None };
 
 #[tokio::test]
 async fn http_any_2xx_is_good_unless_a_status_is_expected() {
@@ -124,6 +124,29 @@ async fn http_reads_the_body() {
     assert_eq!(ask(matches(r"orders: (\d+)")).await, good("42"));
     assert_eq!(ask(matches("open")).await, good("open"));
     assert_eq!(ask(matches("shut")).await, failure::failed("body does not match"));
+}
+
+#[tokio::test]
+async fn http_is_told_who_has_answered() {
+    let body = r#"{ "shop": { "name": "shop-2" }, "stock": 42 }"#;
+    let server = Server::status("200 OK\r\nx-served-by: shop-1 ", body).await;
+    let url = format!("http://127.0.0.1:{}/", server.port);
+    for (told, by) in [
+        (AnsweredBy::Header("X-Served-By".into()), Some("shop-1")),
+        (AnsweredBy::Header("via".into()), None),
+        (AnsweredBy::Json("/shop/name".into()), Some("shop-2")),
+        (AnsweredBy::Json("/stock".into()), Some("42")),
+        (AnsweredBy::Json("/store".into()), None),
+        (AnsweredBy::Matches("shop-[0-9]".into()), Some("shop-2")),
+        (AnsweredBy::Matches("stock\": ([0-9])".into()), Some("4")),
+        (AnsweredBy::Matches("gateway".into()), None),
+    ] {
+        let answer = ask(Probe::Http(Http { answered_by: Some(told.clone()), ..http(&url) })).await;
+        assert_eq!(answer, Answer::Good { value: None, by: by.map(str::to_owned) }, "{told:?}");
+    }
+    for wrong in [AnsweredBy::Header("served by".into()), AnsweredBy::Matches("(".into())] {
+        assert!(live(Probe::Http(Http { answered_by: Some(wrong), ..http(&url) }), 100).is_err());
+    }
 }
 
 #[tokio::test]

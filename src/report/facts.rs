@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::words;
 use crate::event::{Phase, Standing};
 use crate::exit::Verdict;
-use crate::experiment::{Check, Experiment};
+use crate::experiment::{Check, Experiment, Span};
 use crate::fault::Heal;
 use crate::state::{CheckState, RunState};
 
@@ -58,13 +58,6 @@ pub(super) fn check<'a>(state: &'a RunState, name: &str) -> Option<&'a Check> {
     x.steady_state.get(name).or_else(|| x.safety.get(name))
 }
 
-/// From the breach that stopped the run to the last change taken back. Nothing where no breach stopped it.
-pub(super) fn abort_latency(state: &RunState) -> Option<Duration> {
-    let (_, why, _) = state.stopping.as_ref()?;
-    let by_breach = matches!(why, crate::event::Reason::HypothesisBroken | crate::event::Reason::SafetyBreached);
-    if by_breach && state.outstanding().is_empty() { state.abort_latency() } else { None }
-}
-
 /// All samples of a check, or of every check.
 pub(super) fn samples<'a>(checks: impl IntoIterator<Item = &'a CheckState>) -> Samples {
     checks.into_iter().flat_map(|c| &c.windows).fold(Samples::default(), |sum, w| Samples {
@@ -107,6 +100,41 @@ pub(super) fn tightest(state: &RunState) -> Option<Budget> {
         .max_by(|a, b| share(a).total_cmp(&share(b)))
 }
 
+/// What an expected alert was to do, and how that came out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Alerted {
+    pub(super) alert: String,
+    pub(super) expectation: &'static str,
+    pub(super) bound: String,
+    pub(super) measured: String,
+    /// Nothing where it was not judged.
+    pub(super) held: Option<bool>,
+}
+
+/// Every expectation of every alert.
+pub(super) fn alerts(state: &RunState) -> Vec<Alerted> {
+    let steps = state.alerts.iter().flat_map(|(name, alert)| alert.steps().into_iter().map(move |step| (name, step)));
+    steps
+        .map(|(name, step)| Alerted {
+            alert: name.clone(),
+            expectation: step.expectation,
+            bound: format!("≤ {}", Span(step.within)),
+            measured: match (step.took, step.held) {
+                (Some(took), _) => words::span(took),
+                (None, Some(_)) => "not in time".to_owned(),
+                (None, None) => "–".to_owned(),
+            },
+            held: step.held,
+        })
+        .collect()
+}
+
+/// The alert that fired first, and its time to detect.
+pub(super) fn detected(state: &RunState) -> Option<(&str, Duration)> {
+    let fired = state.alerts.iter().filter_map(|(name, alert)| Some((name.as_str(), alert.fired?.1)));
+    fired.min_by_key(|(_, after)| *after)
+}
+
 /// What part of a budget is spent; a budget of nothing is overspent by the first.
 #[expect(clippy::cast_precision_loss, reason = "only compared and drawn")]
 pub(super) fn share(spent: u64, budget: u64) -> f64 {
@@ -117,11 +145,15 @@ pub(super) fn share(spent: u64, budget: u64) -> f64 {
     }
 }
 
-/// From which moment recovery is measured: the last change taken back, or with `heal: self` the first injection.
+/// From which moment recovery is measured: the begin of the way back, or with `heal: self` when the last fault was due.
 pub(super) fn recovery_from(state: &RunState) -> Option<Timestamp> {
-    match experiment(state)?.fault.heal() {
-        Heal::Squall => taken_back(state),
-        Heal::Itself => state.changes.iter().filter_map(|c| c.injected.as_ref().map(|i| i.0)).min(),
+    let x = experiment(state)?;
+    match x.heal() {
+        Heal::Squall => Some(state.span_of(Phase::Revert)?.0),
+        Heal::Itself => {
+            let last = x.faults().iter().map(|fault| fault.span(x.timing.duration).start).max()?;
+            Some(words::later(state.span_of(Phase::During)?.0, last))
+        }
     }
 }
 
@@ -132,7 +164,25 @@ pub(super) fn recovered(state: &RunState) -> Option<Timestamp> {
 
 /// When the first change was made.
 pub(super) fn injected(state: &RunState) -> Option<Timestamp> {
-    state.changes.iter().filter_map(|c| c.injected.as_ref().map(|i| i.0)).min()
+    state.injected()
+}
+
+/// Which of several faults a change belongs to, in words; nothing where there is only one.
+pub(super) fn fault_of(state: &RunState, change: &crate::instance::Change) -> Option<String> {
+    let x = experiment(state)?;
+    let faults = x.faults();
+    let fault = faults.get(change.fault).filter(|_| faults.len() > 1)?;
+    Some(format!("{}, {}", change.fault + 1, fault.words(x.timing.duration)))
+}
+
+/// When the first change of one fault of the list was made.
+pub(super) fn injected_of(state: &RunState, fault: usize) -> Option<Timestamp> {
+    state.changes.iter().filter(|c| c.change.fault == fault).filter_map(|c| c.injected.as_ref().map(|i| i.0)).min()
+}
+
+/// When the last change of one fault of the list was taken back.
+pub(super) fn taken_back_of(state: &RunState, fault: usize) -> Option<Timestamp> {
+    state.changes.iter().filter(|c| c.change.fault == fault).filter_map(|c| c.reverted.as_ref().map(|r| r.0)).max()
 }
 
 /// When the last change was taken back.

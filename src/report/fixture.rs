@@ -6,7 +6,9 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 
 use crate::engine::{Description, Kind, Outcome};
-use crate::event::{Actor, Event, FORMAT, GuardKind, Judged, Latency, Phase, Reason, Spared, Stamped, Standing};
+use crate::event::{
+    Actor, Event, FORMAT, Failover, GuardKind, Judged, Latency, Phase, Reason, Spared, Stamped, Standing,
+};
 use crate::event::{Started, Window};
 use crate::exit::Verdict;
 use crate::experiment::Experiment;
@@ -20,12 +22,15 @@ pub(super) fn all() -> Vec<(&'static str, RunState)> {
         ("held", held()),
         ("broken", broken()),
         ("late", late()),
+        ("alerted", alerted()),
         ("no-verdict", no_verdict()),
         ("left-behind", left_behind()),
         ("by-guard", by_guard()),
         ("unfinished", unfinished()),
         ("hostile", hostile()),
         ("many", many()),
+        ("zone", zone()),
+        ("compound", compound()),
         ("empty", RunState::default()),
     ]
 }
@@ -71,19 +76,64 @@ blast-radius: { max-instances: 1 }
 timing: { warm-up: 500ms, baseline: 4s, duration: 15s, recovery: 20s }
 ";
 
+const ZONE_POWER: &str = "
+version: 1
+name: zone-power
+hypothesis: Customers can check out while zone b has no power.
+steady-state:
+  checkout:
+    http: { url: 'http://127.0.0.1:8080/checkout', answered-by: { header: X-Served-By } }
+    rate: 50/s
+    timeout: 1s
+    expect: { success: 99%, p95: 300ms }
+    during: { success: 95%, p95: 600ms, max-outage: 2s }
+target: { zone: b }
+fault: { zone-outage: { mode: power, return: { every: 1s } } }
+blast-radius: { max-zones: 1, max-instances: 2 }
+timing: { warm-up: 500ms, baseline: 3s, duration: 8s, recovery: 10s }
+";
+
+const SLOW_AND_FROZEN: &str = "
+version: 1
+name: slow-and-frozen
+hypothesis: A slow shop and a frozen one at the same time cost customers patience, and nothing else.
+steady-state:
+  checkout:
+    http: { url: 'http://127.0.0.1:8080/checkout' }
+    rate: 40/s
+    timeout: 2s
+    expect: { success: 99%, p95: 300ms }
+    during: { success: 95%, p95: 900ms }
+faults:
+  - fault: { latency: { delay: 50ms } }
+    target: { service: shop, name: '*-1' }
+  - fault: { pause: {} }
+    target: { service: shop, name: '*-2' }
+    after: 3s
+    for: 3s
+blast-radius: { max-instances: 2, min-healthy: 1 }
+timing: { warm-up: 500ms, baseline: 3s, duration: 9s, recovery: 10s }
+";
+
 /// A world in which events happen at given milliseconds.
 struct Script {
     began: Timestamp,
     state: RunState,
     noise: u64,
+    /// Who gives the good answers, in turn.
+    by: Vec<String>,
 }
 
 impl Script {
     fn new(yaml: &str, run: &str, seed: u64) -> Self {
         let tree: serde_json::Value = serde_yaml::from_str(yaml).unwrap();
         let experiment: Experiment = serde_json::from_value(tree).unwrap();
-        let mut script =
-            Self { began: "2026-11-20T09:30:00Z".parse().unwrap(), state: RunState::default(), noise: seed };
+        let mut script = Self {
+            began: "2026-11-20T09:30:00Z".parse().unwrap(),
+            state: RunState::default(),
+            noise: seed,
+            by: Vec::new(),
+        };
         script.at(
             0,
             Event::Started(Box::new(Started {
@@ -127,6 +177,18 @@ impl Script {
         f64::from(u32::try_from(self.noise >> 33).unwrap()) / f64::from(1u32 << 31)
     }
 
+    /// From now on these give the good answers.
+    fn served_by(&mut self, names: &[&str]) -> &mut Self {
+        self.by = names.iter().map(|&name| name.to_owned()).collect();
+        self
+    }
+
+    /// The good answers of a window by who gave them.
+    fn given(&self, good: u64) -> BTreeMap<String, u64> {
+        let (all, n) = (u64::try_from(self.by.len()).unwrap(), good);
+        self.by.iter().zip(0..).map(|(by, i)| (by.clone(), n / all + u64::from(i < n % all))).collect()
+    }
+
     /// Windows of half a second (or what is left) with a median latency around `p50` and so many failures each.
     fn sample(&mut self, check: &str, phase: Phase, span: (i64, i64), per_second: u64, p50: f64, failed: &[u64]) {
         let mut from = span.0;
@@ -144,7 +206,7 @@ impl Script {
                 p99: p50 * tail * 1.3,
                 max: p50 * tail * (1.5 + 2.0 * self.noise()),
             });
-            let from_time = self.time(from);
+            let (from_time, by) = (self.time(from), self.given(samples - failed));
             self.at(
                 from + length,
                 Event::Sampled(Window {
@@ -157,6 +219,7 @@ impl Script {
                     unasked: 0,
                     latency,
                     value: None,
+                    by,
                     failures: (failed > 0).then(|| ("timeout".to_owned(), failed)).into_iter().collect(),
                     standings: Vec::new(),
                 }),
@@ -184,6 +247,7 @@ impl Script {
                     unasked: 0,
                     latency: None,
                     value: Some(value.to_string()),
+                    by: BTreeMap::new(),
                     failures: BTreeMap::new(),
                     standings: Vec::new(),
                 }),
@@ -259,29 +323,28 @@ fn standing(expectation: &str, bound: &str, measured: &str, budget: Option<(u64,
 
 fn instance(name: &str, service: &str, zone: &str) -> Instance {
     Instance {
-        id: InstanceId(format!("{name}-0f3c9a7be1d2")),
-        name: name.to_owned(),
-        service: service.to_owned(),
         zone: Some(zone.to_owned()),
         image: Some("squall-demo:0.1.0".to_owned()),
-        labels: BTreeMap::new(),
         epoch: Epoch("2026-11-20T09:12:44Z".to_owned()),
-        health: None,
-        restarts: 0,
-        addresses: Vec::new(),
-        counted: None,
-        traits: [].into(),
         settings: [(Aspect::Running, Setting::Running(true)), (Aspect::Paused, Setting::Paused(false))].into(),
+        ..Instance::new(format!("{name}-0f3c9a7be1d2"), name, service)
     }
 }
 
 fn spared(name: &str, service: &str, zone: &str, why: &str) -> Spared {
-    Spared { name: name.to_owned(), service: service.to_owned(), zone: Some(zone.to_owned()), why: why.to_owned() }
+    Spared {
+        name: name.to_owned(),
+        id: String::new(),
+        service: service.to_owned(),
+        zone: Some(zone.to_owned()),
+        why: why.to_owned(),
+    }
 }
 
 fn kill(n: usize, name: &str) -> Change {
     Change {
         n,
+        fault: 0,
         instance: InstanceId(format!("{name}-0f3c9a7be1d2")),
         name: name.to_owned(),
         epoch: Epoch("2026-11-20T09:12:44Z".to_owned()),
@@ -384,9 +447,9 @@ pub(super) fn late() -> RunState {
     let flows = vec![Flow { traffic, treatment: Treatment::Shape(Box::new(shape)) }];
     let network = Network { flows, mechanism: Some(Mechanism::Userspace), seed: 7 };
     let change = Change {
-        before: Some(Setting::NetworkMark(None)),
+        before: Some(Setting::Mark(Aspect::Network, None)),
         to: Setting::Network(Box::new(network)),
-        back: Back::To(Setting::NetworkMark(None)),
+        back: Back::To(Setting::Mark(Aspect::Network, None)),
         ..kill(0, "shop-2")
     };
     s.plan(6110, vec![instance("shop-2", "shop", "b")], shops(), vec![change]);
@@ -396,9 +459,49 @@ pub(super) fn late() -> RunState {
     s.at(9150, Event::Stopping { why: Reason::Interrupted, text: "interrupted".to_owned() });
     s.phase(9151, Phase::Revert);
     s.at(9152, Event::Measured { n: 0, counted: Counted { packets: 1804, dropped: 3, held_us: Some(200_300) } });
+    s.at(9152, Event::Seen { n: 0, what: "12 processes, at most 12; another one refused 7 times".to_owned() });
     s.revert(9153, 0, 3, Actor::Runner);
     s.at(9160, Event::Restored { instance: "shop-2".to_owned(), differences: Vec::new() });
     s.finish(9161, Reason::Interrupted, "interrupted")
+}
+
+/// One alert fires and is resolved; of another one nothing is heard.
+pub(super) fn alerted() -> RunState {
+    let alerts = "\
+alerts:
+  shop-down:
+    alert: { alertmanager: 'http://127.0.0.1:9093', labels: { alertname: ShopDown, severity: page } }
+    fires-within: 15s
+    resolves-within: 30s
+  slow-checkout:
+    alert: { prometheus: 'http://127.0.0.1:9090', labels: { alertname: SlowCheckout } }
+    fires-within: 20s
+target:";
+    let yaml = KILL_ONE.replace("target:", alerts);
+    let mut s = Script::new(&yaml, "20261120-093000-kill-one-replica-a1e7", 7);
+    shop_baseline(&mut s);
+    s.plan(6110, vec![instance("shop-2", "shop", "b")], shops(), vec![kill(0, "shop-2")]);
+    s.phase(6130, Phase::During);
+    s.inject(6131, 0, 38, "exited with status 137 at 09:30:06.166Z");
+    s.sample("checkout", Phase::During, (6130, 26_130), 50, 13.5, &[1]);
+    s.at(17_320, Event::AlertFired { alert: "shop-down".to_owned(), after_ms: 11_151 });
+    s.phase(26_131, Phase::Revert);
+    s.revert(26_132, 0, 291, Actor::Runner);
+    s.at(26_430, Event::Restored { instance: "shop-2".to_owned(), differences: Vec::new() });
+    let missing = standing("fires-within", "≤ 20s", "no such alert", None, false);
+    s.at(
+        26_431,
+        Event::Breached { phase: Phase::During, check: "slow-checkout".to_owned(), safety: false, standing: missing },
+    );
+    s.phase(26_432, Phase::Recovery);
+    s.sample("checkout", Phase::Recovery, (26_432, 33_932), 50, 12.4, &[]);
+    s.at(33_940, Event::Recovery { rto_ms: Some(240), checks: [("checkout".to_owned(), Some(240))].into() });
+    s.at(38_300, Event::AlertResolved { alert: "shop-down".to_owned(), after_ms: 11_868 });
+    s.finish(
+        38_301,
+        Reason::AlertMissing,
+        "the alert `slow-checkout` did not fire within 20s of the injection: no such alert",
+    )
 }
 
 /// The store is frozen; the gateway has no answer to that, and the run is aborted.
@@ -571,6 +674,109 @@ pub(super) fn hostile() -> RunState {
     changed.finished = Some((s.time(7000), Verdict::LeftBehind, Reason::LeftBehind, EVIL.to_owned()));
     s.state = changed;
     s.state
+}
+
+/// Zone b loses its power and comes back one by one; the gateway goes on to the shops of other zones.
+pub(super) fn zone() -> RunState {
+    let mut s = Script::new(ZONE_POWER, "20261120-093000-zone-power-b879", 11);
+    let everybody = ["shop-1", "shop-2", "shop-3"];
+    s.phase(80, Phase::WarmUp);
+    s.sample("checkout", Phase::WarmUp, (80, 580), 50, 12.0, &[]);
+    s.phase(580, Phase::Baseline);
+    s.served_by(&everybody).sample("checkout", Phase::Baseline, (580, 3580), 50, 12.0, &[]);
+    s.judge(3580, "checkout", Phase::Baseline, vec![standing("success", "≥ 99%", "100%", Some((0, 1)), true)]);
+    let elsewhere = "not selected";
+    let mut spared_ones = vec![
+        spared("shop-1", "shop", "a", elsewhere),
+        spared("store-1", "store", "a", elsewhere),
+        spared("shop-3", "shop", "c", elsewhere),
+        spared("shop-4", "shop", "b", "not running"),
+        spared("gateway-1", "gateway", "", elsewhere),
+    ];
+    spared_ones[4].zone = None;
+    let hit = vec![instance("shop-2", "shop", "b"), instance("store-2", "store", "b")];
+    let killed =
+        |n, name| Change { to: Setting::Killed(Kill { signal: Signal::SigKill, via: Via::Host }), ..kill(n, name) };
+    s.plan(3600, hit, spared_ones, vec![killed(0, "shop-2"), killed(1, "store-2")]);
+    s.phase(3620, Phase::During);
+    for (n, name) in [(0, "exited with status 137"), (1, "exited with status 137")] {
+        s.inject(3622, n, 21, name);
+    }
+    s.served_by(&["shop-1", "shop-3"]).sample("checkout", Phase::During, (3620, 11_620), 50, 14.0, &[14, 3]);
+    s.judge(
+        11_620,
+        "checkout",
+        Phase::During,
+        vec![
+            standing("success", "≥ 95%", "95.8%", Some((17, 20)), true),
+            standing("max-outage", "≤ 2s", "240ms", None, true),
+        ],
+    );
+    s.phase(11_625, Phase::Revert);
+    s.revert(11_626, 0, 240, Actor::Runner);
+    s.sample("checkout", Phase::Revert, (11_625, 13_125), 50, 13.0, &[]);
+    s.revert(12_866, 1, 230, Actor::Runner);
+    for name in ["shop-2", "store-2"] {
+        s.at(13_120, Event::Restored { instance: name.to_owned(), differences: Vec::new() });
+    }
+    s.phase(13_125, Phase::Recovery);
+    s.served_by(&everybody).sample("checkout", Phase::Recovery, (13_125, 16_125), 50, 12.0, &[]);
+    s.judge(16_125, "checkout", Phase::Recovery, vec![standing("success", "≥ 99%", "100%", Some((0, 1)), true)]);
+    s.at(16_130, Event::Recovery { rto_ms: Some(310), checks: [("checkout".to_owned(), Some(310))].into() });
+    let clock = Failover { served_ms: Some(741), failed: 17, stretch_ms: 1000, returned_ms: Some(1530), told: true };
+    s.at(16_131, Event::Failover { checks: [("checkout".to_owned(), clock)].into() });
+    s.finish(16_140, Reason::HypothesisHeld, "every expectation held, and steady state was back after 310 ms")
+}
+
+/// One shop is slow, and meanwhile another one freezes for a while.
+pub(super) fn compound() -> RunState {
+    let mut s = Script::new(SLOW_AND_FROZEN, "20261120-093000-slow-and-frozen-58ba", 5);
+    s.phase(80, Phase::WarmUp);
+    s.sample("checkout", Phase::WarmUp, (80, 580), 40, 12.0, &[]);
+    s.phase(580, Phase::Baseline);
+    s.sample("checkout", Phase::Baseline, (580, 3580), 40, 12.0, &[]);
+    s.judge(3580, "checkout", Phase::Baseline, vec![standing("success", "≥ 99%", "100%", Some((0, 1)), true)]);
+    let shape = Shape { delay: Duration::from_millis(50), ..Shape::default() };
+    let flows = vec![Flow { traffic: Traffic::all(Direction::Egress), treatment: Treatment::Shape(Box::new(shape)) }];
+    let network = Network { flows, mechanism: Some(Mechanism::Userspace), seed: 5 };
+    let late = Change {
+        before: Some(Setting::Mark(Aspect::Network, None)),
+        to: Setting::Network(Box::new(network)),
+        back: Back::To(Setting::Mark(Aspect::Network, None)),
+        ..kill(0, "shop-1")
+    };
+    let hit = vec![instance("shop-1", "shop", "a"), instance("shop-2", "shop", "b")];
+    s.plan(
+        3600,
+        hit,
+        vec![spared("shop-3", "shop", "c", "not picked")],
+        vec![late, Change { fault: 1, ..pause(1, "shop-2") }],
+    );
+    s.phase(3620, Phase::During);
+    s.inject(3621, 0, 9, "12 packets have met it");
+    s.sample("checkout", Phase::During, (3620, 6620), 40, 48.0, &[]);
+    s.inject(6621, 1, 11, "it is paused");
+    s.sample("checkout", Phase::During, (6620, 9620), 40, 260.0, &[2, 1]);
+    s.revert(9621, 1, 19, Actor::Runner);
+    s.at(9650, Event::Restored { instance: "shop-2".to_owned(), differences: Vec::new() });
+    s.sample("checkout", Phase::During, (9620, 12_620), 40, 50.0, &[]);
+    s.judge(
+        12_620,
+        "checkout",
+        Phase::During,
+        vec![
+            standing("success", "≥ 95%", "99.2%", Some((3, 18)), true),
+            standing("p95", "≤ 900ms", "420ms", Some((3, 18)), true),
+        ],
+    );
+    s.phase(12_625, Phase::Revert);
+    s.revert(12_626, 0, 24, Actor::Runner);
+    s.at(12_660, Event::Restored { instance: "shop-1".to_owned(), differences: Vec::new() });
+    s.phase(12_661, Phase::Recovery);
+    s.sample("checkout", Phase::Recovery, (12_661, 15_661), 40, 12.0, &[]);
+    s.judge(15_661, "checkout", Phase::Recovery, vec![standing("success", "≥ 99%", "100%", Some((0, 1)), true)]);
+    s.at(15_670, Event::Recovery { rto_ms: Some(40), checks: [("checkout".to_owned(), Some(40))].into() });
+    s.finish(15_680, Reason::HypothesisHeld, "every expectation held, and steady state was back after 40 ms")
 }
 
 /// Sixty instances, and more windows than a chart has room for.

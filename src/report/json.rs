@@ -1,11 +1,14 @@
 //! The report for programs. Every field is always there, `null` where there is nothing; `docs/report-json.md` names them
 //! all, and a test holds the two together. Fields may be added, never renamed or given another meaning.
 
+mod zones;
+
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use serde::Serialize;
 
+use self::zones::{AnswersOut, FailoverOut, FaultOut, ZoneOut};
 use super::{facts, words};
 use crate::engine::{Description, Outcome};
 use crate::event::{Actor, GuardKind, Judged, Latency, Phase, Spared, Standing, micros, millis};
@@ -13,7 +16,7 @@ use crate::exit::Verdict;
 use crate::experiment::Experiment;
 use crate::fault::Heal;
 use crate::instance::{Health, Instance};
-use crate::state::{Breach, ChangeState, CheckState, RunState};
+use crate::state::{AlertState, Breach, ChangeState, CheckState, RunState, Sees};
 
 /// The format of the report.
 const FORMAT: u32 = 1;
@@ -53,10 +56,15 @@ struct Report<'a> {
     failed: u64,
     unasked: u64,
     checks: Vec<CheckOut<'a>>,
+    alerts: Vec<AlertOut<'a>>,
     breaches: Vec<BreachOut<'a>>,
     stopping: Option<StoppingOut<'a>>,
     abort_latency_ms: Option<f64>,
     recovery: Option<RecoveryOut>,
+    faults: Vec<FaultOut>,
+    zones: Vec<ZoneOut<'a>>,
+    answers: Vec<AnswersOut<'a>>,
+    failover: Vec<FailoverOut<'a>>,
     hit: Vec<HitOut<'a>>,
     spared: Vec<SparedOut<'a>>,
     guards: Vec<GuardOut<'a>>,
@@ -118,6 +126,20 @@ struct StandingOut<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
+struct AlertOut<'a> {
+    name: &'a str,
+    labels: Option<String>,
+    fires_within_ms: u64,
+    fired: Option<Timestamp>,
+    time_to_detect_ms: Option<u64>,
+    resolves_within_ms: Option<u64>,
+    resolved: Option<Timestamp>,
+    time_to_resolve_ms: Option<u64>,
+    held: Option<bool>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
 struct BreachOut<'a> {
     at: Timestamp,
     phase: Phase,
@@ -175,6 +197,7 @@ struct GuardOut<'a> {
 #[serde(rename_all = "kebab-case")]
 struct ChangeOut<'a> {
     n: usize,
+    fault: usize,
     instance: &'a str,
     id: &'a str,
     before: String,
@@ -185,6 +208,7 @@ struct ChangeOut<'a> {
     bite: Option<BiteOut<'a>>,
     mechanism: Option<String>,
     measured: Option<MeasuredOut>,
+    sees: Option<SeesOut<'a>>,
     reverted: Option<RevertedOut>,
     revert_errors: &'a [String],
     by_hand: Option<&'a str>,
@@ -204,6 +228,14 @@ struct MeasuredOut {
     packets: u64,
     dropped: u64,
     held_us: Option<u64>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct SeesOut<'a> {
+    before: Option<&'a str>,
+    during: Option<&'a str>,
+    after: Option<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -274,10 +306,15 @@ impl<'a> Report<'a> {
             failed: sum.failed,
             unasked: sum.unasked,
             checks: state.checks.iter().map(|(name, check)| CheckOut::of(state, name, check)).collect(),
+            alerts: state.alerts.iter().map(|(name, alert)| AlertOut::of(state, name, alert)).collect(),
             breaches: state.breaches.iter().map(BreachOut::of).collect(),
             stopping: state.stopping.as_ref().map(|(at, why, text)| StoppingOut { at: *at, reason: why.word(), text }),
-            abort_latency_ms: facts::abort_latency(state).map(|d| d.as_secs_f64() * 1000.0),
+            abort_latency_ms: state.stopped_in().map(|d| d.as_secs_f64() * 1000.0),
             recovery: RecoveryOut::of(state),
+            faults: FaultOut::all(state),
+            zones: ZoneOut::all(state),
+            answers: AnswersOut::all(state),
+            failover: FailoverOut::all(state),
             hit: state.hit.iter().map(HitOut::of).collect(),
             spared: state.spared.iter().map(SparedOut::of).collect(),
             guards: state.guards.iter().map(|(kind, id)| GuardOut { kind: *kind, id }).collect(),
@@ -356,6 +393,27 @@ impl<'a> StandingOut<'a> {
     }
 }
 
+impl<'a> AlertOut<'a> {
+    fn of(state: &RunState, name: &'a str, alert: &AlertState) -> Self {
+        let steps = alert.steps();
+        Self {
+            name,
+            labels: facts::experiment(state).and_then(|x| Some(x.alerts.get(name)?.alert.to_string())),
+            fires_within_ms: millis(alert.fires_within),
+            fired: alert.fired.map(|(at, _)| at),
+            time_to_detect_ms: alert.fired.map(|(_, after)| millis(after)),
+            resolves_within_ms: alert.resolves_within.map(millis),
+            resolved: alert.resolved.map(|(at, _)| at),
+            time_to_resolve_ms: alert.resolved.map(|(_, after)| millis(after)),
+            held: if steps.iter().any(|s| s.held == Some(false)) {
+                Some(false)
+            } else {
+                steps.iter().all(|s| s.held.is_some()).then_some(true)
+            },
+        }
+    }
+}
+
 impl<'a> BreachOut<'a> {
     fn of(breach: &'a Breach) -> Self {
         Self {
@@ -374,7 +432,7 @@ impl RecoveryOut {
         let x = facts::experiment(state);
         Some(Self {
             rto_ms: recovery.rto.map(millis),
-            from: match x.map(|x| x.fault.heal()) {
+            from: match x.map(Experiment::heal) {
                 Some(Heal::Itself) => "injection",
                 _ => "revert",
             },
@@ -408,6 +466,7 @@ impl<'a> ChangeOut<'a> {
         let (before, to, back) = words::values(&state.change);
         Self {
             n: state.change.n,
+            fault: state.change.fault,
             instance: &state.change.name,
             id: &state.change.instance.0,
             before,
@@ -421,6 +480,11 @@ impl<'a> ChangeOut<'a> {
                 packets: c.packets,
                 dropped: c.dropped,
                 held_us: c.held_us,
+            }),
+            sees: (state.sees != Sees::default()).then_some(SeesOut {
+                before: state.sees.before.as_deref(),
+                during: state.sees.during.as_deref(),
+                after: state.sees.after.as_deref(),
             }),
             reverted: state.reverted.map(|(at, outcome, by, took)| RevertedOut {
                 at,

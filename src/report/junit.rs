@@ -7,34 +7,55 @@ use std::time::Duration;
 
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
-use super::{facts, words};
+use super::{facts, faults, words};
 use crate::event::{Phase, Reason};
 use crate::exit::Verdict;
-use crate::state::RunState;
+use crate::state::{ChangeState, RunState};
 
 /// The text.
 pub(super) fn render(state: &RunState) -> String {
-    let name = facts::name(state);
-    let mut suite = TestSuite::new(name);
+    let mut suite = suite(state);
+    for (name, status) in cases(state) {
+        add_case(&mut suite, &name, status);
+    }
+    text(vec![suite])
+}
+
+/// A suite about a run, with no case in it yet.
+pub(super) fn suite(state: &RunState) -> TestSuite {
+    let mut suite = TestSuite::new(facts::name(state));
     suite.set_time(state.began.zip(state.last).map_or(Duration::ZERO, |(from, to)| words::between(from, to)));
     if let Some(started) = &state.started {
         suite.add_property(Property::new("run", &started.run));
         suite.add_property(Property::new("seed", started.seed.to_string()));
         suite.add_property(Property::new("engine", format!("{} {}", started.engine.kind, started.engine.version)));
     }
+    for fault in faults::all(state) {
+        let value = format!("{} from {}", fault.name, fault.planned());
+        suite.add_property(Property::new(format!("fault {}", fault.n + 1), value));
+    }
     suite.add_property(Property::new("verdict", words::verdict(facts::verdict(state)).to_lowercase()));
     suite.add_property(Property::new("reason", reason(state)));
-    for (name, status) in cases(state) {
-        let mut case = TestCase::new(name, status);
-        case.set_classname(facts::name(state));
-        suite.add_test_case(case);
-    }
+    suite
+}
+
+/// One more case of a suite.
+pub(super) fn add_case(suite: &mut TestSuite, name: &str, status: TestCaseStatus) {
+    let mut case = TestCase::new(name, status);
+    case.set_classname(suite.name.clone());
+    suite.add_test_case(case);
+}
+
+/// Suites as a file.
+pub(super) fn text(suites: Vec<TestSuite>) -> String {
     let mut report = Report::new("squall");
-    report.add_test_suite(suite);
-    report.to_string().unwrap_or_else(|e| {
+    report.add_test_suites(suites);
+    let text = report.to_string().unwrap_or_else(|e| {
         tracing::error!("the report cannot be written as JUnit XML: {e}");
         String::new()
-    })
+    });
+    // The schemas know no `skipped` at the root, and some readers hold a file against them.
+    text.replacen(&format!(" skipped=\"{}\"", report.skipped), "", 1)
 }
 
 fn reason(state: &RunState) -> String {
@@ -50,9 +71,12 @@ enum Outcome {
     Open,
 }
 
-fn cases(state: &RunState) -> Vec<(String, TestCaseStatus)> {
+/// Every case of a run.
+pub(super) fn cases(state: &RunState) -> Vec<(String, TestCaseStatus)> {
     let mut found = vec![("baseline".to_owned(), baseline(state)), ("injected and bitten".to_owned(), bitten(state))];
+    found.extend(each_bitten(state));
     found.extend(expectations(state));
+    found.extend(alerts(state));
     found.push(("taken back".to_owned(), taken_back(state)));
     found.push(("recovery".to_owned(), recovery(state)));
     let verdict = facts::verdict(state);
@@ -103,16 +127,8 @@ fn baseline(state: &RunState) -> Outcome {
 }
 
 fn bitten(state: &RunState) -> Outcome {
-    let mut wrong = Vec::new();
-    for change in &state.changes {
-        let name = &change.change.name;
-        match (&change.inject_error, &change.bite) {
-            (Some(error), _) => wrong.push(format!("{name}: not injected: {error}")),
-            (None, Some((_, false, proof))) => wrong.push(format!("{name}: no bite: {proof}")),
-            _ => {}
-        }
-    }
-    let bitten = |c: &crate::state::ChangeState| matches!(c.bite, Some((_, true, _)));
+    let wrong: Vec<String> = state.changes.iter().filter_map(wrong).collect();
+    let bitten = |c: &ChangeState| matches!(c.bite, Some((_, true, _)));
     match state.finished.as_ref().map(|f| f.2) {
         _ if !wrong.is_empty() => Outcome::Not(wrong.join("; ")),
         Some(
@@ -127,6 +143,33 @@ fn bitten(state: &RunState) -> Outcome {
         ) => Outcome::Not(facts::why(state).unwrap_or_default().to_owned()),
         _ if !state.changes.is_empty() && state.changes.iter().all(bitten) => Outcome::Passed,
         _ => Outcome::Open,
+    }
+}
+
+/// The same for each fault, where there are several.
+fn each_bitten(state: &RunState) -> Vec<(String, Outcome)> {
+    let all = faults::all(state);
+    let several = all.len() > 1;
+    let of = |fault: faults::On| {
+        let changes = state.changes.iter().filter(|c| c.change.fault == fault.n);
+        let wrong: Vec<String> = changes.filter_map(wrong).collect();
+        let outcome = match (wrong.is_empty(), fault.bitten) {
+            (false, _) => Outcome::Not(wrong.join("; ")),
+            (true, true) => Outcome::Passed,
+            (true, false) => Outcome::Open,
+        };
+        (format!("fault {} injected and bitten", fault.title()), outcome)
+    };
+    all.into_iter().filter(|_| several).map(of).collect()
+}
+
+/// Why a change is not in effect.
+fn wrong(change: &ChangeState) -> Option<String> {
+    let name = &change.change.name;
+    match (&change.inject_error, &change.bite) {
+        (Some(error), _) => Some(format!("{name}: not injected: {error}")),
+        (None, Some((_, false, proof))) => Some(format!("{name}: no bite: {proof}")),
+        _ => None,
     }
 }
 
@@ -148,6 +191,19 @@ fn expectations(state: &RunState) -> Vec<(String, Outcome)> {
             })
         })
         .collect()
+}
+
+/// Every expectation of every alert.
+fn alerts(state: &RunState) -> Vec<(String, Outcome)> {
+    let case = |row: facts::Alerted| {
+        let outcome = match row.held {
+            Some(true) => Outcome::Passed,
+            Some(false) => Outcome::Not(format!("{} {}, measured {}", row.expectation, row.bound, row.measured)),
+            None => Outcome::Open,
+        };
+        (format!("alert {} {} {}", row.alert, row.expectation, row.bound), outcome)
+    };
+    facts::alerts(state).into_iter().map(case).collect()
 }
 
 fn taken_back(state: &RunState) -> Outcome {
@@ -222,6 +278,8 @@ mod tests {
         for reason in [
             Reason::HypothesisBroken,
             Reason::RecoveryTooSlow,
+            Reason::AlertMissing,
+            Reason::AlertUnresolved,
             Reason::CouldNotAsk,
             Reason::SafetyBreached,
             Reason::NoTarget,

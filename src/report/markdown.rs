@@ -2,7 +2,8 @@
 
 use std::fmt::Write as _;
 
-use super::{facts, words};
+use super::zones::{self, PHASES, Zones};
+use super::{facts, faults, words};
 use crate::event::Phase;
 use crate::exit::Verdict;
 use crate::state::RunState;
@@ -35,6 +36,9 @@ fn write(out: &mut String, state: &RunState) -> std::fmt::Result {
     by_hand(out, state)?;
     figures(out, state)?;
     expectations(out, state)?;
+    several(out, state)?;
+    zones_out(out, state)?;
+    alerts(out, state)?;
     victims(out, state)?;
     for warning in &state.warnings {
         writeln!(out, "- ⚠️ {}", text(warning))?;
@@ -59,7 +63,7 @@ fn write(out: &mut String, state: &RunState) -> std::fmt::Result {
     Ok(())
 }
 
-fn symbol(verdict: Option<Verdict>) -> &'static str {
+pub(super) fn symbol(verdict: Option<Verdict>) -> &'static str {
     match verdict {
         Some(Verdict::Held) => "✅",
         Some(Verdict::Broken) => "❌",
@@ -89,7 +93,11 @@ fn figures(out: &mut String, state: &RunState) -> std::fmt::Result {
     if let Some(recovery) = &state.recovery {
         cells.push(("Recovery", recovery.rto.map_or("not in time".to_owned(), words::span)));
     }
-    cells.extend(facts::abort_latency(state).map(|d| ("Breach → taken back", words::span(d))));
+    cells.extend(zones::slowest(state).map(|(_, clock)| ("Failover", zones::served(clock).0)));
+    cells.extend(
+        facts::detected(state).map(|(alert, after)| ("Time to detect", format!("{} ({alert})", words::span(after)))),
+    );
+    cells.extend(state.stopped_in().map(|d| ("Breach → taken back", words::span(d))));
     if let Some(spent) = facts::tightest(state) {
         cells.push((
             "Tightest budget",
@@ -133,6 +141,90 @@ fn expectations(out: &mut String, state: &RunState) -> std::fmt::Result {
     more(out, rows.len().saturating_sub(SHOWN), "")
 }
 
+/// Each of several faults with its times.
+fn several(out: &mut String, state: &RunState) -> std::fmt::Result {
+    let all = faults::all(state);
+    if all.len() < 2 || state.changes.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "| Fault | Hit | Planned | Injected | Taken back | Was on | Bite |\n|---|---|---|---|---|---|---|")?;
+    for fault in all.iter().take(SHOWN) {
+        let at = |at: Option<jiff::Timestamp>| at.map_or("no".to_owned(), |at| words::relative(state, at));
+        let lasted = fault.lasted().map_or("–".to_owned(), words::span);
+        let bite = if fault.bitten { "proven" } else { "not proven" };
+        let cells = [fault.title(), fault.whom(), fault.planned(), at(fault.injected), at(fault.taken_back), lasted];
+        writeln!(out, "| {} | {bite} |", cells.map(|c| text(&c)).join(" | "))?;
+    }
+    writeln!(out)?;
+    more(out, all.len(), "")
+}
+
+/// Where zones went out: what became of each, in which zone answers were given, and the failover clock.
+fn zones_out(out: &mut String, state: &RunState) -> std::fmt::Result {
+    let Some(all) = Zones::of(state).filter(Zones::any_out) else { return Ok(()) };
+    for sentence in zones::sentences(state) {
+        writeln!(out, "{}.\n", text(&sentence))?;
+    }
+    writeln!(out, "| Zone | What happened | Hit | Spared |\n|---|---|---|---|")?;
+    for zone in all.all.iter().take(SHOWN) {
+        let names = |hit: bool| {
+            let name = |m: &zones::Member<'_>| match m.fate {
+                zones::Fate::Down => format!("{} (was down)", m.name),
+                _ => m.name.to_owned(),
+            };
+            let of: Vec<String> = zone.members.iter().filter(|m| m.fate.is_hit() == hit).map(name).collect();
+            let names = of.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
+            match of.len() {
+                0 => "–".to_owned(),
+                1..=3 => names,
+                all => format!("{names} and {} more", all - 3),
+            }
+        };
+        let cells = [zone.title(), zone.words().unwrap_or_else(|| "–".to_owned()), names(true), names(false)];
+        writeln!(out, "| {} |", cells.map(|c| text(&c)).join(" | "))?;
+    }
+    writeln!(out)?;
+    more(out, all.all.len(), "")?;
+    for answers in all.answers(state).iter().take(3) {
+        if !answers.given.is_empty() {
+            let phases = PHASES.map(|phase| phase.to_string()).join(" | ");
+            writeln!(out, "| {} answered in | {phases} |\n|---|---|---|---|---|", text(answers.check))?;
+            for (place, given) in answers.given.iter().take(SHOWN) {
+                writeln!(out, "| {} | {} |", text(&all.title(*place)), given.map(words::thousands).join(" | "))?;
+            }
+            writeln!(out)?;
+        }
+        if let Some(clock) = answers.clock {
+            let ((served, note), (returned, after)) = (zones::served(clock), zones::returned(clock));
+            writeln!(
+                out,
+                "Failover of {}: served by the others: **{served}** ({note}). Served by the zone again: **{returned}** ({after}).\n",
+                text(answers.check)
+            )?;
+        }
+    }
+    Ok(())
+}
+
+fn alerts(out: &mut String, state: &RunState) -> std::fmt::Result {
+    let rows = facts::alerts(state);
+    if rows.is_empty() {
+        return Ok(());
+    }
+    writeln!(out, "| Alert | Expected | Bound | Measured | |\n|---|---|---|---|---|")?;
+    for row in rows.iter().take(SHOWN) {
+        let result = match row.held {
+            Some(true) => "✅",
+            Some(false) => "❌",
+            None => "",
+        };
+        let cells = [&row.alert, row.expectation, &row.bound, &row.measured];
+        writeln!(out, "| {} | {result} |", cells.map(text).join(" | "))?;
+    }
+    writeln!(out)?;
+    more(out, rows.len(), "")
+}
+
 fn victims(out: &mut String, state: &RunState) -> std::fmt::Result {
     if state.changes.is_empty() {
         return Ok(());
@@ -140,7 +232,11 @@ fn victims(out: &mut String, state: &RunState) -> std::fmt::Result {
     writeln!(out, "| Hit | Change | Bite | Taken back | Undo |\n|---|---|---|---|---|")?;
     for change in state.changes.iter().take(SHOWN) {
         let bite = match &change.bite {
-            Some((_, true, proof)) => format!("proven: {}", change.measured.map_or(proof.clone(), |c| c.to_string())),
+            Some((_, true, proof)) => {
+                let during = change.sees.during.as_ref().map(|sees| format!("it saw {sees}"));
+                let known = change.measured.map(|c| c.to_string()).or(during);
+                format!("proven: {}", known.unwrap_or_else(|| proof.clone()))
+            }
             Some((_, false, proof)) => format!("none: {proof}"),
             None => "not proven".to_owned(),
         };
@@ -154,7 +250,8 @@ fn victims(out: &mut String, state: &RunState) -> std::fmt::Result {
             None => "not compared".to_owned(),
         };
         let (before, to, _) = words::values(&change.change);
-        let cells = [change.change.name.clone(), format!("{before} → {to}"), bite, back, undo];
+        let fault = facts::fault_of(state, &change.change).map(|f| format!(" (fault {f})")).unwrap_or_default();
+        let cells = [change.change.name.clone(), format!("{before} → {to}{fault}"), bite, back, undo];
         writeln!(out, "| {} |", cells.map(|c| text(&c)).join(" | "))?;
     }
     writeln!(out)?;
@@ -179,7 +276,7 @@ fn more(out: &mut String, total: usize, lead: &str) -> std::fmt::Result {
 }
 
 /// A text that stays one: lines are joined, markup in it is escaped. What stands between backticks stays code.
-fn text(raw: &str) -> String {
+pub(super) fn text(raw: &str) -> String {
     let parts: Vec<&str> = raw.split('`').collect();
     if parts.len().is_multiple_of(2) {
         return escaped(&raw.replace('`', "'"));
@@ -208,7 +305,7 @@ fn escaped(raw: &str) -> String {
 }
 
 /// A text as code, whatever is in it.
-fn code(raw: &str) -> String {
+pub(super) fn code(raw: &str) -> String {
     let one_line = raw.replace(['\n', '\r'], " ");
     if one_line.is_empty() {
         return one_line;

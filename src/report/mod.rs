@@ -4,14 +4,18 @@
 
 mod chart;
 mod facts;
+mod faults;
 #[cfg(test)]
 mod fixture;
+pub mod gameday;
 mod html;
 mod json;
 mod junit;
 mod markdown;
+pub mod series;
 mod timeline;
 mod words;
+mod zones;
 
 use std::io::Write as _;
 use std::os::unix::fs::PermissionsExt as _;
@@ -78,8 +82,12 @@ pub fn write_all(state: &RunState, dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
     written.into_iter().collect()
 }
 
-fn write(path: &Path, text: &str) -> anyhow::Result<()> {
-    let dir = path.parent().unwrap_or(Path::new("."));
+/// Replaces a file; it is whole or as it was.
+///
+/// # Errors
+/// Where it cannot be written.
+pub fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let mut file = tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o644)).tempfile_in(dir)?;
     file.write_all(text.as_bytes())?;
     file.persist(path)?;

@@ -69,6 +69,18 @@ pub(super) fn moments(state: &RunState) -> Vec<Moment> {
             ),
         );
     }
+    for (name, alert) in &state.alerts {
+        if let Some((at, after)) = alert.fired {
+            add(Some(at), Kind::Step, format!("alert {name} fires, {} after the injection", words::span(after)));
+        }
+        if let Some((at, after)) = alert.resolved {
+            add(
+                Some(at),
+                Kind::Good,
+                format!("alert {name} is resolved, {} after the fault was gone", words::span(after)),
+            );
+        }
+    }
     for (at, instance, what) in &state.noticed {
         add(Some(*at), Kind::Alarm, format!("{instance}: {what}"));
     }

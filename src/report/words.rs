@@ -77,6 +77,11 @@ pub(super) fn thousands(n: u64) -> String {
     out
 }
 
+/// A part of a whole, in whole percent: `33 %`.
+pub(super) fn percent(part: u64, whole: u64) -> String {
+    format!("{} %", (part * 100 + whole / 2).checked_div(whole).unwrap_or_default())
+}
+
 /// A text as a sentence: it begins with a capital letter and ends with a full stop.
 pub(super) fn sentence(text: &str) -> String {
     let mut chars = text.chars();
@@ -149,6 +154,12 @@ mod tests {
         ] {
             assert_eq!(span_ms(ms), want, "{ms}");
         }
+    }
+
+    #[test]
+    fn shares_are_whole() {
+        let told = [(0, 0), (0, 7), (1, 3), (2, 3), (7, 7)].map(|(part, whole)| percent(part, whole));
+        assert_eq!(told, ["0 %", "0 %", "33 %", "67 %", "100 %"]);
     }
 
     #[test]

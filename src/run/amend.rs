@@ -8,7 +8,7 @@ use super::ended::Ended;
 use super::inject::{bitten, make};
 use super::{Task, World};
 use crate::event::{Event, Reason};
-use crate::instance::{Change, Instance, Setting};
+use crate::instance::{Change, Instance};
 use crate::journal::Recorder;
 use crate::{plan, target};
 
@@ -19,13 +19,12 @@ use crate::{plan, target};
 /// back then; an engine that is out of reach for the moment is none of these.
 pub(super) async fn amend(task: &Task<'_>, world: &World, rec: &Recorder, hit: &[Instance]) -> Result<(), Ended> {
     let (x, engine) = (task.experiment, world.engine.as_ref());
-    let (current, next) =
-        rec.read(|s| (s.current().map(|c| c.change.clone()).collect::<Vec<Change>>(), s.changes.len()));
-    if !current.iter().any(|c| matches!(c.to, Setting::Network(_))) {
+    let (current, next) = rec.read(|s| (s.on().map(|c| c.change.clone()).collect::<Vec<Change>>(), s.changes.len()));
+    if !current.iter().any(|c| c.to.ends_with_life()) {
         return Ok(());
     }
     let Ok(fleet) = engine.observe().await else { return Ok(()) };
-    let further = plan::further(x, &fleet, &current, next, |to| engine.can(to))?;
+    let further = plan::further(x, &fleet, &current, next, |i, to| engine.can(i, to))?;
     if further.is_empty() {
         return Ok(());
     }
@@ -47,11 +46,15 @@ pub(super) async fn amend(task: &Task<'_>, world: &World, rec: &Recorder, hit: &
     made.into_iter().collect::<Result<(), _>>().map_err(Ended::from)
 }
 
-/// Records the bite of further changes that have one by now.
-pub(super) async fn witness(world: &World, rec: &Recorder) {
-    let unproven: Vec<Change> = rec
-        .read(|s| s.current().filter(|c| c.injected.is_some() && c.bite.is_none()).map(|c| c.change.clone()).collect());
-    for change in unproven.iter().filter(|c| matches!(c.to, Setting::Network(_))) {
+/// Records the bite of further changes that have one by now: those that were not among the `planned`, whose proof is
+/// awaited by whoever made them.
+pub(super) async fn witness(world: &World, rec: &Recorder, planned: &[Change]) {
+    let further = |n: usize| planned.iter().all(|p| p.n != n);
+    let unproven = rec.read(|s| {
+        let unproven = s.on().filter(|c| c.bite.is_none() && further(c.change.n));
+        unproven.map(|c| c.change.clone()).collect::<Vec<Change>>()
+    });
+    for change in unproven.iter().filter(|c| c.to.ends_with_life()) {
         let Ok(now) = world.engine.look(&change.instance).await else { continue };
         if let Ok(proof) = bitten(change, now.as_ref()) {
             rec.note(Event::Bite { n: change.n, proven: true, proof });

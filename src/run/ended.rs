@@ -51,7 +51,11 @@ impl From<NotOn> for Ended {
 
 impl From<Broken> for Ended {
     fn from(b: Broken) -> Self {
-        let why = if b.safety { Reason::SafetyBreached } else { Reason::HypothesisBroken };
+        let why = match (b.safety, &b.alert) {
+            (true, _) => Reason::SafetyBreached,
+            (false, Some(_)) => Reason::AlertMissing,
+            (false, None) => Reason::HypothesisBroken,
+        };
         Self { why, text: verdict::sentence(&b) }
     }
 }

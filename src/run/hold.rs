@@ -3,18 +3,19 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::sync::RwLock;
 use tokio::time::{Instant, sleep};
 
 use super::amend::{amend, witness};
 use super::ended::Ended;
 use super::guard::Post;
-use super::inject::vanished;
+use super::inject::{traits_during, vanished};
+use super::revert::What;
 use super::{Task, World};
 use crate::engine::{Engine, EngineError};
 use crate::event::{Event, Reason};
 use crate::instance::{Change, Instance};
 use crate::journal::Recorder;
-use crate::state::RunState;
 
 pub(super) async fn stand_guard(world: &World, rec: &Recorder, deadline: Timestamp) -> Result<Box<dyn Post>, Ended> {
     let post = world.sentry.post(rec.path(), deadline).await.map_err(|e| Ended {
@@ -50,18 +51,26 @@ const LOOK: Duration = Duration::from_millis(500);
 /// How long an engine may be out of reach while the fault is on.
 const OUT_OF_REACH: Duration = Duration::from_secs(10);
 
-/// Never returns as long as the fault is on. It follows its targets and their peers meanwhile.
-pub(super) async fn lasting(task: &Task<'_>, world: &World, rec: &Recorder, hit: &[Instance]) -> Ended {
+/// Never returns as long as whatever should be on is. It follows the targets and their peers meanwhile, while nothing is taken
+/// back.
+pub(super) async fn lasting(
+    task: &Task<'_>,
+    world: &World,
+    rec: &Recorder,
+    (planned, hit): (&[Change], &[Instance]),
+    amending: &RwLock<()>,
+) -> Ended {
     let mut out_of_reach: Option<Instant> = None;
     loop {
         sleep(LOOK).await;
-        match gone(world.engine.as_ref(), rec, hit).await {
+        match gone(world.engine.as_ref(), rec, hit, What::Everything).await {
             Ok(None) => {
                 out_of_reach = None;
+                let _turn = amending.write().await;
                 if let Err(ended) = amend(task, world, rec, hit).await {
                     return ended;
                 }
-                witness(world, rec).await;
+                witness(world, rec, planned).await;
             }
             Ok(Some((name, what))) => {
                 return noticed(rec, name, what);
@@ -77,8 +86,8 @@ pub(super) async fn lasting(task: &Task<'_>, world: &World, rec: &Recorder, hit:
 }
 
 /// The last look before the way back.
-pub(super) async fn still_on(engine: &dyn Engine, rec: &Recorder, hit: &[Instance]) -> Result<(), Ended> {
-    match gone(engine, rec, hit).await {
+pub(super) async fn still_on(engine: &dyn Engine, rec: &Recorder, hit: &[Instance], what: What) -> Result<(), Ended> {
+    match gone(engine, rec, hit, what).await {
         Ok(None) => Ok(()),
         Ok(Some((name, what))) => Err(noticed(rec, name, what)),
         Err(e) => Err(Ended { why: Reason::EngineFailed, text: e.to_string() }),
@@ -93,15 +102,21 @@ fn noticed(rec: &Recorder, instance: String, what: String) -> Ended {
 }
 
 /// The first change that is no longer in effect, though it should last.
-async fn gone(engine: &dyn Engine, rec: &Recorder, hit: &[Instance]) -> Result<Option<(String, String)>, EngineError> {
-    // Only from its recorded end on is a change expected to be in effect.
-    let made = |s: &RunState| s.current().filter(|c| c.injected.is_some()).map(|c| c.change.clone()).collect();
-    let changes: Vec<Change> = rec.read(made);
-    for change in &changes {
+async fn gone(
+    engine: &dyn Engine,
+    rec: &Recorder,
+    hit: &[Instance],
+    what: What,
+) -> Result<Option<(String, String)>, EngineError> {
+    // Only from its recorded end on is a change expected to be in effect, and only until it is taken back.
+    let changes: Vec<Change> = rec.read(|s| s.on().map(|c| c.change.clone()).collect());
+    for change in changes.iter().filter(|c| what.covers(c)) {
         let Some(before) = hit.iter().find(|i| i.id == change.instance) else { continue };
         let now = engine.look(&change.instance).await?;
-        if let Some(what) = vanished(change, &before.traits, now.as_ref()) {
-            return Ok(Some((change.name.clone(), what)));
+        if let Some(text) = vanished(change, &traits_during(before, changes.iter()), now.as_ref())
+            && rec.read(|s| s.on().any(|c| c.change.n == change.n))
+        {
+            return Ok(Some((change.name.clone(), text)));
         }
     }
     Ok(None)

@@ -9,8 +9,9 @@ use tokio::time::{Instant, sleep};
 use crate::engine::{Engine, Outcome, Tag};
 use crate::event::{Event, Reason, micros};
 use crate::experiment::BlastRadius;
-use crate::instance::{Aspect, Change, Instance, Setting, Trait, Via};
+use crate::instance::{Change, Instance, RestartPolicy, Setting, Trait, Via};
 use crate::journal::Recorder;
+use crate::machine::Limit;
 use crate::target;
 
 /// How long the proof of a bite is awaited beyond the change's own time.
@@ -30,7 +31,7 @@ pub(super) struct NotOn {
     pub(super) text: String,
 }
 
-/// Makes all changes at once, each after a last look at its target.
+/// Makes the changes of a fault, those of one stage at once, each after a last look at its target.
 ///
 /// # Errors
 /// Where the blast radius does not allow it any more, a target is another one than planned, or a change fails. What was
@@ -43,24 +44,34 @@ pub(super) async fn inject(
     changes: &[Change],
 ) -> Result<(), NotOn> {
     let fleet = engine.observe().await.map_err(|e| NotOn { why: Reason::EngineFailed, text: e.to_string() })?;
+    let all: Vec<Change> = rec.read(|s| s.changes.iter().map(|c| c.change.clone()).collect());
     for change in changes {
-        still_as_planned(&fleet, change)?;
+        let frozen = all.iter().any(|c| c.instance == change.instance && c.to == Setting::Paused(true));
+        still_as_planned(&fleet, change, frozen)?;
     }
-    let hit: Vec<&Instance> = fleet.iter().filter(|i| changes.iter().any(|c| c.instance == i.id)).collect();
+    // The limits are about everybody who is hit, by whichever fault.
+    let hit: Vec<&Instance> = fleet.iter().filter(|i| all.iter().any(|c| c.instance == i.id)).collect();
     target::within(radius, &fleet, &hit)
         .map_err(|r| NotOn { why: r.reason, text: format!("just before the injection: {r}") })?;
-    let results = join_all(changes.iter().map(|change| make(engine, rec, run, change))).await;
-    results.into_iter().collect()
+    let stages: BTreeSet<u8> = changes.iter().map(|c| c.to.stage()).collect();
+    for stage in stages {
+        let now: Vec<&Change> = changes.iter().filter(|c| c.to.stage() == stage).collect();
+        engine.prepare(&now.iter().map(|c| (c.instance.clone(), c.to.clone())).collect::<Vec<_>>()).await;
+        let results = join_all(now.into_iter().map(|change| make(engine, rec, run, change))).await;
+        results.into_iter().collect::<Result<(), NotOn>>()?;
+    }
+    Ok(())
 }
 
-fn still_as_planned(fleet: &[Instance], change: &Change) -> Result<(), NotOn> {
+/// `frozen`: this run has a fault that freezes it, so that it may be.
+fn still_as_planned(fleet: &[Instance], change: &Change, frozen: bool) -> Result<(), NotOn> {
     let changed =
         |what: &str| NotOn { why: Reason::TargetChanged, text: format!("{} {what} before it was hit", change.name) };
     let now = fleet.iter().find(|i| i.id == change.instance).ok_or_else(|| changed("was removed"))?;
     if now.epoch != change.epoch {
         return Err(changed("was restarted by somebody else"));
     }
-    if !now.is_up() {
+    if !(now.is_up() || frozen && now.is_running()) {
         return Err(changed("went down by itself"));
     }
     Ok(())
@@ -161,28 +172,64 @@ pub(super) fn bitten(change: &Change, now: Option<&Instance>) -> Result<String, 
         Setting::Killed(_) | Setting::Stopped { .. } if !now.is_running() => Ok("its main process is gone".to_owned()),
         Setting::Killed(_) | Setting::Stopped { .. } => new_life.ok_or_else(|| "its main process runs on".to_owned()),
         Setting::Restarted { .. } => new_life.ok_or_else(|| "its main process is the same as before".to_owned()),
-        Setting::Paused(_) | Setting::Running(_) | Setting::NetworkMark(_) => {
-            let have = now.settings.get(&change.to.aspect());
-            if have == Some(&change.to) {
-                Ok(format!("it is {}", change.to))
-            } else {
-                Err(format!("it is not {}", change.to))
-            }
+        Setting::Network(_) => match now.counted {
+            _ if now.epoch != change.epoch => Err("it has a new life".to_owned()),
+            _ if !is_so(&change.to, now) => Err("its traffic is not disturbed".to_owned()),
+            Some(counted) if counted.packets > 0 => Ok(counted.to_string()),
+            _ => Err("no packet has met it".to_owned()),
+        },
+        Setting::Limit(Limit::Memory(_)) if now.epoch != change.epoch || !now.is_running() => {
+            Ok("it died of it: it needs more memory than the limit".to_owned())
         }
-        Setting::Network(network) => {
-            let mark = Setting::NetworkMark(Some(network.mark()));
-            match now.counted {
-                _ if now.epoch != change.epoch => Err("it has a new life".to_owned()),
-                _ if now.settings.get(&Aspect::Network) != Some(&mark) => {
-                    Err("its traffic is not disturbed".to_owned())
-                }
-                Some(counted) if counted.packets > 0 => Ok(counted.to_string()),
-                _ => Err("no packet has met it".to_owned()),
+        to @ (Setting::Limit(_) | Setting::Burden(_)) if is_so(to, now) => Ok(match now.sees.get(&to.aspect()) {
+            Some(sees) => format!("it is {to}, and sees {sees}"),
+            None => format!("it is {to}"),
+        }),
+        Setting::Filled(_) if is_so(&change.to, now) => Ok(match now.sees.get(&change.to.aspect()) {
+            Some(sees) => format!("it sees {sees}"),
+            None => format!("it is {}", change.to),
+        }),
+        to @ Setting::Burden(_) if to.may_end_life() && !now.is_running() => Ok("its main process is gone".to_owned()),
+        to @ Setting::Burden(_) => match (new_life, now.sees.get(&to.aspect())) {
+            (Some(new_life), _) if to.may_end_life() => Ok(new_life),
+            (_, Some(sees)) => Err(format!("it is not {to}, and sees {sees}")),
+            (_, None) => Err(format!("it is not {to}")),
+        },
+        Setting::Signalled(signalled) => {
+            Ok(format!("its processes `{}` have got {}", signalled.name, signalled.signal))
+        }
+        to @ (Setting::Paused(_)
+        | Setting::Running(_)
+        | Setting::Limit(_)
+        | Setting::Filled(_)
+        | Setting::ReadOnly(_)
+        | Setting::Freed(_)
+        | Setting::Mark(..)
+        | Setting::RestartPolicy(_)) => {
+            if is_so(to, now) {
+                Ok(format!("it is {to}"))
+            } else {
+                Err(format!("it is not {to}"))
             }
         }
         Setting::ConnectionsReset(_) => Ok("established connections were torn down".to_owned()),
         Setting::Ran(_) => Ok("the command ended with exit status 0".to_owned()),
     }
+}
+
+/// Whether what can be observed of a setting is there.
+fn is_so(to: &Setting, now: &Instance) -> bool {
+    to.observed_as().is_some_and(|value| now.settings.get(&to.aspect()) == Some(&value))
+}
+
+/// What is special about an instance while these changes are in effect: a restart policy that they set aside does not act.
+pub(super) fn traits_during<'a>(before: &Instance, changes: impl Iterator<Item = &'a Change>) -> BTreeSet<Trait> {
+    let aside = Setting::RestartPolicy(RestartPolicy::Never);
+    let mut traits = before.traits.clone();
+    for _ in changes.filter(|c| c.instance == before.id && c.to == aside) {
+        traits.remove(&Trait::Restarts);
+    }
+    traits
 }
 
 /// Whether a change stays in effect until it is taken back; momentary ones do not, nor does a crash that a restart policy
@@ -193,9 +240,15 @@ pub(super) fn lasts(change: &Change, traits: &BTreeSet<Trait>) -> bool {
         | Setting::Running(_)
         | Setting::Stopped { .. }
         | Setting::Network(_)
-        | Setting::NetworkMark(_) => true,
+        | Setting::Limit(_)
+        | Setting::RestartPolicy(_)
+        | Setting::Filled(_)
+        | Setting::Freed(_)
+        | Setting::ReadOnly(_)
+        | Setting::Burden(_)
+        | Setting::Mark(..) => true,
         Setting::Killed(kill) => !(kill.via == Via::Host && traits.contains(&Trait::Restarts)),
-        Setting::Restarted { .. } | Setting::ConnectionsReset(_) | Setting::Ran(_) => false,
+        Setting::Restarted { .. } | Setting::ConnectionsReset(_) | Setting::Signalled(_) | Setting::Ran(_) => false,
     }
 }
 
@@ -214,14 +267,13 @@ pub(super) fn vanished(change: &Change, traits: &BTreeSet<Trait>, now: Option<&I
         }
         Setting::Paused(true) if !now.is_running() => Some("went down while it was paused".to_owned()),
         // It ends with the life that it was made for, and is made again for the next one: see `amend`.
-        Setting::Network(_) if now.epoch != change.epoch || !now.is_running() => None,
-        Setting::Network(network) => {
-            let mark = Setting::NetworkMark(Some(network.mark()));
-            (now.settings.get(&Aspect::Network) != Some(&mark))
-                .then(|| "is no longer disturbed in its traffic: somebody else changed it".to_owned())
-        }
-        to => {
-            (now.settings.get(&to.aspect()) != Some(to)).then(|| format!("is no longer {to}: somebody else changed it"))
-        }
+        to if to.ends_with_life() && (now.epoch != change.epoch || !now.is_running()) => None,
+        Setting::Network(_) => (!is_so(&change.to, now))
+            .then(|| "is no longer disturbed in its traffic: somebody else changed it".to_owned()),
+        // The kernel ends it where memory runs out; nobody else should.
+        to @ Setting::Burden(_) => (!is_so(to, now)).then(|| {
+            format!("is no longer {to}: the process of ours has been ended, for want of memory or by somebody else")
+        }),
+        to => (!is_so(to, now)).then(|| format!("is no longer {to}: somebody else changed it")),
     }
 }

@@ -1,8 +1,10 @@
 //! The whole run, top to bottom. It knows the engine, the senses and the guard only as traits.
 
 pub mod abort;
+mod alert;
 mod amend;
 mod ended;
+mod faults;
 pub mod guard;
 mod hold;
 mod inject;
@@ -18,15 +20,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use tokio::time::{Instant, sleep, sleep_until};
+use tokio::time::{Instant, sleep};
 
 use abort::{Abort, Level};
 use ended::{Ended, stoppable};
+use faults::Faults;
 use guard::{Post, Sentry};
-use hold::{guarded_by, lasting, stand_guard, still_on};
-use inject::{inject, prove};
+use hold::{guarded_by, stand_guard, still_on};
 use recovery::{by_itself, recovery};
-use revert::{leftover, look_once, revert};
+use revert::{What, leftover, look_once, revert, revert_one_by_one};
 use sample::Sampler;
 use verdict::Facts;
 use watch::Watch;
@@ -36,7 +38,7 @@ use crate::event::{Actor, Event, FORMAT, Phase, Reason, Started};
 use crate::exit::Verdict;
 use crate::experiment::Experiment;
 use crate::fault::Heal;
-use crate::instance::{Change, Instance};
+use crate::instance::{Change, Instance, InstanceId};
 use crate::journal::{JournalError, Recorder};
 use crate::plan::{Plan, plan};
 use crate::probe::Senses;
@@ -106,20 +108,42 @@ pub async fn run(task: &Task<'_>, world: &World, rec: &Recorder, abort: &Abort) 
         let whole = rec.read(|s| s.stopping.is_none());
         watch.cut(Phase::During);
         // With `heal: self` the wait for recovery is over by now; else it begins with the way back.
-        if x.fault.heal() == Heal::Squall {
+        if x.heal() == Heal::Squall {
             watch.await_recovery(Instant::now());
         }
         watch.begin(Phase::Revert, None);
+        watch.comes_back();
+        if whole {
+            for (fault, _) in x.faults().iter().enumerate() {
+                if let Some((instances, every)) = staged(x, rec, fault) {
+                    let one_by_one =
+                        revert_one_by_one(engine, rec, Some(abort), What::Fault(fault), (&instances, every));
+                    watch.alongside(one_by_one).await;
+                }
+            }
+        }
         // Nothing can cancel this: it takes no Abort, and it stands outside of every phase that does.
-        watch.alongside(revert(engine, rec, Actor::Runner)).await;
+        watch.alongside(revert(engine, rec, Actor::Runner, What::Everything)).await;
         look_once(engine, rec).await;
         watch.settle(Phase::During).await;
         facts.unasked.extend(watch.judge(Phase::During, whole));
         facts.broken = watch.broken(Phase::During).cloned();
-        if x.fault.heal() == Heal::Squall {
+        if x.heal() == Heal::Squall {
+            watch.fault_is_gone();
             facts.recovered =
                 stoppable(abort, Level::Hurry, async { Ok(recovery(x, rec, &mut watch).await) }).await.ok();
         }
+        if watch.resolving().is_some() {
+            match stoppable(abort, Level::Hurry, async { Ok(watch.resolved().await) }).await {
+                Ok(unasked) => facts.unasked.extend(unasked),
+                Err(_) => facts.recovered = None,
+            }
+        }
+        facts.unresolved = watch.broken(Phase::Recovery).cloned();
+    }
+    let failover = watch.failover();
+    if !failover.is_empty() {
+        rec.note(Event::Failover { checks: failover });
     }
     watch.flush();
     sampler.stop().await;
@@ -138,7 +162,7 @@ async fn preflight(task: &Task<'_>, world: &World, rec: &Recorder) -> Result<(),
     for text in plan.warnings {
         rec.note(Event::Warned { text });
     }
-    let services = target::services(x, &fleet);
+    let services: Vec<String> = target::services(x, &fleet).iter().map(|s| world.engine.marked_as(s)).collect();
     rec.commit(Event::Claiming { services: services.clone() })?;
     for service in services {
         let claim =
@@ -147,9 +171,6 @@ async fn preflight(task: &Task<'_>, world: &World, rec: &Recorder) -> Result<(),
     }
     Ok(())
 }
-
-/// How long a change that is being made when the hypothesis breaks is waited for.
-const SETTLE: Duration = Duration::from_millis(500);
 
 /// Everything that may be stopped: from the baseline to the end of the fault.
 async fn disturb(
@@ -165,6 +186,7 @@ async fn disturb(
 
     let fleet = watch.alongside(observe(world)).await?;
     let (targets, Plan { changes, .. }) = aim(task, world, &fleet)?;
+    let zones = target::zones_hit(&x.faults(), &targets);
     rec.note(Event::Targeted { hit: targets.hit.clone(), spared: targets.spared });
 
     let deadline =
@@ -173,47 +195,41 @@ async fn disturb(
     // The one durable write: from here on, whoever comes after us knows what to take back.
     rec.commit(Event::Planned { changes: changes.clone(), deadline })?;
 
-    let begin = Instant::now();
+    let faults = Faults::new(task, world, rec, &changes, &targets.hit);
     watch.begin(Phase::During, Some(x.timing.duration.0));
-    if x.fault.heal() == Heal::Itself {
-        watch.await_recovery(begin);
+    let last = Instant::now() + last_due(x);
+    if x.heal() == Heal::Itself {
+        watch.await_recovery(last);
     }
-    let mut injecting = pin!(inject(engine, rec, task.run, &x.blast_radius, &changes));
-    match watch.guarded(injecting.as_mut()).await {
-        Ok(injected) => injected?,
+    if let Some(called) = &zones {
+        watch.await_failover(called);
+    }
+    let mut in_their_time = pin!(faults.in_their_time());
+    let hold = async {
+        tokio::select! {
+            ended = faults.lasting() => Err(ended),
+            ended = guarded_by(world, rec, deadline, post) => Err(ended),
+            held = in_their_time.as_mut() => held,
+        }
+    };
+    match watch.guarded(hold).await {
+        Ok(ended) => ended?,
         Err(broken) => {
-            // The fault broke it before the engine was done. A call on its way cannot be stopped: the way back is certain
-            // when it ends, or when its effect is seen.
-            let settled = async {
-                tokio::select! {
-                    _ = injecting => {}
-                    _ = prove(engine, rec, &changes, begin) => {}
-                    () = sleep(SETTLE) => {}
-                }
-            };
-            watch.alongside(settled).await;
+            watch.alongside(faults.settle(in_their_time)).await;
             return Err(broken.into());
         }
     }
-    let hold = async {
-        tokio::select! {
-            ended = lasting(task, world, rec, &targets.hit) => Err(ended),
-            ended = guarded_by(world, rec, deadline, post) => Err(ended),
-            proven = async {
-                let end = begin + x.timing.duration.0;
-                prove(engine, rec, &changes, end).await?;
-                sleep_until(end).await;
-                Ok(())
-            } => proven,
-        }
-    };
-    watch.guarded(hold).await??;
-    watch.alongside(still_on(engine, rec, &targets.hit)).await?;
-    if x.fault.heal() == Heal::Itself {
+    watch.alongside(still_on(engine, rec, &targets.hit, What::Everything)).await?;
+    if x.heal() == Heal::Itself {
         watch.cut(Phase::During);
-        facts.recovered = Some(by_itself(x, engine, rec, watch, begin, &targets.hit).await);
+        facts.recovered = Some(by_itself(x, engine, rec, watch, last, &targets.hit).await);
     }
     Ok(())
+}
+
+/// When the last fault of the list is due, from the beginning of the fault phase on.
+fn last_due(x: &Experiment) -> Duration {
+    x.faults().iter().map(|fault| fault.span(x.timing.duration).start).max().unwrap_or_default()
 }
 
 /// Proves steady state before anything is touched.
@@ -262,13 +278,29 @@ async fn observe(world: &World) -> Result<Vec<Instance>, Ended> {
 
 fn aim(task: &Task<'_>, world: &World, fleet: &[Instance]) -> Result<(target::Targets, Plan), Ended> {
     let targets = target::choose(task.experiment, fleet, task.seed)?;
-    let plan = plan(task.experiment, &targets, fleet, task.seed, |to| world.engine.can(to))?;
+    let plan = plan(task.experiment, &targets, fleet, task.seed, |i, to| world.engine.can(i, to))?;
     Ok((targets, plan))
+}
+
+/// Who comes back one after the other from a fault that says so, by name, and how far apart.
+fn staged(x: &Experiment, rec: &Recorder, fault: usize) -> Option<(Vec<InstanceId>, Duration)> {
+    let every = x.faults().get(fault)?.fault.disturb().returns_every()?.0;
+    let instances = rec.read(|s| {
+        let of = s.changes.iter().map(|c| &c.change).filter(|c| c.fault == fault);
+        let mut all: Vec<(&String, &InstanceId)> = of.map(|c| (&c.name, &c.instance)).collect();
+        all.sort_unstable();
+        all.dedup();
+        all.into_iter().map(|(_, id)| id.clone()).collect()
+    });
+    Some((instances, every))
 }
 
 /// How long the fault may be on by plan: the longest change, the hold, and the wait for self-healing.
 fn time_limit(x: &Experiment, changes: &[Change]) -> Duration {
     let longest = changes.iter().map(|c| c.to.longest()).max().unwrap_or_default();
     let hold = x.timing.duration.0;
-    longest + if x.fault.heal() == Heal::Itself { hold.max(x.timing.recovery.0) } else { hold }
+    let faults = x.faults();
+    let apart = |c: &Change| faults.get(c.fault).and_then(|i| i.fault.disturb().returns_every()).unwrap_or_default().0;
+    let coming_back: Duration = changes.iter().map(apart).sum();
+    longest + coming_back + if x.heal() == Heal::Itself { hold.max(last_due(x) + x.timing.recovery.0) } else { hold }
 }

@@ -3,7 +3,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::revert::{leftover, revert};
+use super::revert::{What, leftover, revert};
 use crate::engine::{Engine, Kind};
 use crate::event::{Actor, Event, Reason};
 use crate::exit::Verdict;
@@ -46,7 +46,7 @@ pub async fn finish(rec: &Recorder, engine: &dyn Engine, by: Actor) {
     if rec.read(|s| s.started.as_ref().is_some_and(|s| s.engine.kind != Kind::Sim))
         || engine.describe().kind == Kind::Sim
     {
-        revert(engine, rec, by).await;
+        revert(engine, rec, by, What::Everything).await;
     }
     let (run, claimed) =
         rec.read(|s| (s.started.as_ref().map(|s| s.run.clone()).unwrap_or_default(), s.claimed.clone()));

@@ -14,7 +14,7 @@ use crate::journal::Recorder;
 
 /// Waits for steady state to come back.
 pub(super) async fn recovery(x: &Experiment, rec: &Recorder, watch: &mut Watch<'_>) -> Recovered {
-    watch.begin(Phase::Recovery, Some(x.timing.recovery.0));
+    watch.begin(Phase::Recovery, Some(x.timing.recovery.0.max(watch.resolving().unwrap_or_default())));
     let end = Instant::now() + x.timing.recovery.0;
     watched_back(watch, end).await;
     tell_recovery(rec, watch)
@@ -26,12 +26,13 @@ pub(super) async fn by_itself(
     engine: &dyn Engine,
     rec: &Recorder,
     watch: &mut Watch<'_>,
-    begin: Instant,
+    injected: Instant,
     hit: &[Instance],
 ) -> Recovered {
-    let end = begin + x.timing.recovery.0.max(x.timing.duration.0);
+    let end = (injected + x.timing.recovery.0).max(Instant::now());
     watch.begin(Phase::Recovery, Some(end.saturating_duration_since(Instant::now())));
     watched_back(watch, end).await;
+    watch.fault_is_gone();
     let missing = watch.alongside(missing(engine, hit, end)).await;
     let recovered = tell_recovery(rec, watch);
     if missing.is_empty() { recovered } else { Recovered::No(format!("nobody brought {} back", missing.join(", "))) }

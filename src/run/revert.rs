@@ -1,14 +1,15 @@
 //! Takes everything back: sets the old values, newest first, and proves it.
 //!
-//! It takes no `Abort`, so that nothing can cancel it, and no experiment: all it needs is in the journal. The runner, its
+//! [`revert`] takes no `Abort`, so that nothing can cancel it, and no experiment: all it needs is in the journal. The runner, its
 //! guard and `squall recover` all call it, perhaps one after the other; it is safe to repeat.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::abort::{Abort, Level};
 use super::inject::bitten;
 use crate::engine::{Engine, EngineError, Outcome, Tag};
 use crate::event::{Actor, Event, micros};
@@ -25,11 +26,26 @@ const PAUSE: Duration = Duration::from_secs(2);
 /// How long the instances are watched for being as they were.
 const PROOF: Duration = Duration::from_secs(10);
 
+/// What is taken back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum What {
+    /// All of the run.
+    Everything,
+    /// One fault of its list, whose time is over.
+    Fault(usize),
+}
+
+impl What {
+    pub(super) fn covers(self, change: &Change) -> bool {
+        self == Self::Everything || self == Self::Fault(change.fault)
+    }
+}
+
 /// Takes back what is outstanding; what could not be, is in the journal as stuck.
-pub(super) async fn revert(engine: &dyn Engine, rec: &Recorder, by: Actor) {
+pub(super) async fn revert(engine: &dyn Engine, rec: &Recorder, by: Actor, what: What) {
     let run = rec.read(|s| s.started.as_ref().map(|s| s.run.clone()).unwrap_or_default());
     let mut per_instance: BTreeMap<InstanceId, Vec<Outstanding>> = BTreeMap::new();
-    for change in outstanding(rec) {
+    for change in outstanding(rec, by).into_iter().filter(|o| what.covers(&o.change)) {
         per_instance.entry(change.change.instance.clone()).or_default().push(change);
     }
     if !rec.read(|s| s.changes.is_empty()) {
@@ -40,7 +56,32 @@ pub(super) async fn revert(engine: &dyn Engine, rec: &Recorder, by: Actor) {
             }
         }))
         .await;
-        prove(engine, rec, &run).await;
+        prove(engine, rec, &run, what).await;
+    }
+}
+
+/// Takes a fault back from these instances, one after the other, so far apart; a stop that is asked for ends the waiting, never
+/// a taking back. What is left then, or fails, is [`revert`]'s.
+pub(super) async fn revert_one_by_one(
+    engine: &dyn Engine,
+    rec: &Recorder,
+    abort: Option<&Abort>,
+    what: What,
+    (instances, every): (&[InstanceId], Duration),
+) {
+    let run = rec.read(|s| s.started.as_ref().map(|s| s.run.clone()).unwrap_or_default());
+    for (at, instance) in instances.iter().enumerate() {
+        if at > 0 {
+            match abort {
+                Some(abort) if abort.or(Level::TakeBack, sleep(every)).await.is_err() => return,
+                Some(_) => {}
+                None => sleep(every).await,
+            }
+        }
+        let of = |o: &Outstanding| o.change.instance == *instance && what.covers(&o.change);
+        for change in outstanding(rec, Actor::Runner).into_iter().filter(of) {
+            take_back(engine, rec, &run, Actor::Runner, change).await;
+        }
     }
 }
 
@@ -56,7 +97,7 @@ struct Outstanding {
     unproven: bool,
 }
 
-fn outstanding(rec: &Recorder) -> Vec<Outstanding> {
+fn outstanding(rec: &Recorder, by: Actor) -> Vec<Outstanding> {
     let now = rec.clock().now();
     rec.read(|s| {
         s.outstanding()
@@ -65,7 +106,9 @@ fn outstanding(rec: &Recorder) -> Vec<Outstanding> {
                 let Back::To(to) = &c.change.back else { return None };
                 // Its end is known from the engine's answer, or from its effect.
                 let known = c.injected.is_some() || matches!(c.bite, Some((_, true, _)));
-                let unsettled = (!known).then(|| {
+                // The runner knows what it never began; after it, the record may be lost.
+                let never = c.injecting.is_none() && by == Actor::Runner;
+                let unsettled = (!known && !never).then(|| {
                     let since = c
                         .injecting
                         .map_or(Duration::ZERO, |at| Duration::try_from(now.duration_since(at)).unwrap_or_default());
@@ -88,12 +131,13 @@ async fn take_back(engine: &dyn Engine, rec: &Recorder, run: &str, by: Actor, o:
     rec.note(Event::Reverting { n });
     let begin = Instant::now();
     // What has met it is told by what is about to be removed.
-    if matches!(o.change.to, Setting::Network(_))
+    if (o.change.to.ends_with_life() || matches!(o.change.to, Setting::Filled(_)))
         && let Ok(Ok(now)) = timeout(LAST_LOOK, engine.look(&o.change.instance)).await
     {
         if let Some(counted) = now.as_ref().and_then(|i| i.counted) {
             rec.note(Event::Measured { n, counted });
         }
+        saw(rec, n, o.change.to.aspect(), now.as_ref());
         if o.unproven {
             let (proven, proof) =
                 bitten(&o.change, now.as_ref()).map_or_else(|why| (false, why), |proof| (true, proof));
@@ -111,7 +155,7 @@ async fn take_back(engine: &dyn Engine, rec: &Recorder, run: &str, by: Actor, o:
             None => return,
         }
     }
-    let tells = !matches!(o.to, Setting::Ran(_) | Setting::NetworkMark(_));
+    let tells = !matches!(o.to, Setting::Ran(_) | Setting::Mark(..) | Setting::Freed(_));
     if o.unproven && outcome == Outcome::Done && tells {
         // That there was something to set back is a proof of the bite, and the only one where a breach came first.
         rec.note(Event::Bite { n, proven: true, proof: format!("it had to be set back to {}", o.to) });
@@ -152,16 +196,34 @@ async fn persist(
 }
 
 /// Compares every instance that was hit with what it was before, and sets back what differs: a target may have died as a
-/// consequence of the fault.
-async fn prove(engine: &dyn Engine, rec: &Recorder, run: &str) {
-    let (hit, heal) = rec.read(|s| (s.hit.clone(), s.started.as_ref().map(|s| s.experiment.fault.heal())));
-    let planned: Vec<Change> = rec.read(|s| s.changes.iter().map(|c| c.change.clone()).collect());
+/// consequence of the fault. What other faults have changed meanwhile is theirs.
+async fn prove(engine: &dyn Engine, rec: &Recorder, run: &str, what: What) {
+    let (hit, heal) = rec.read(|s| (s.hit.clone(), s.started.as_ref().map(|s| s.experiment.heal())));
+    let planned: Vec<(Change, bool)> =
+        rec.read(|s| s.changes.iter().map(|c| (c.change.clone(), c.reverted.is_some())).collect());
     join_all(hit.iter().map(|before| async {
-        let change = planned.iter().find(|c| c.instance == before.id);
-        let differences = as_before(engine, rec, run, before, change, heal == Some(Heal::Itself)).await;
-        rec.note(Event::Restored { instance: before.name.clone(), differences });
+        let of_it = || planned.iter().filter(|(c, _)| c.instance == before.id);
+        let changes: Vec<&Change> = of_it().map(|(c, _)| c).filter(|c| what.covers(c)).collect();
+        if changes.is_empty() && what != What::Everything {
+            return;
+        }
+        let theirs: BTreeSet<Aspect> =
+            of_it().filter(|(c, over)| !what.covers(c) && !over).map(|(c, _)| c.to.aspect()).collect();
+        let before = &without(before, &theirs);
+        let differences = as_before(engine, rec, run, before, &changes, heal == Some(Heal::Itself)).await;
+        // Only who is as before in everything is restored.
+        if theirs.is_empty() || !differences.is_empty() {
+            rec.note(Event::Restored { instance: before.name.clone(), differences });
+        }
     }))
     .await;
+}
+
+/// An instance as it was, but for these aspects.
+fn without(before: &Instance, aspects: &BTreeSet<Aspect>) -> Instance {
+    let mut rest = before.clone();
+    rest.settings.retain(|aspect, _| !aspects.contains(aspect));
+    rest
 }
 
 async fn as_before(
@@ -169,14 +231,22 @@ async fn as_before(
     rec: &Recorder,
     run: &str,
     before: &Instance,
-    change: Option<&Change>,
+    changes: &[&Change],
     itself: bool,
 ) -> Vec<String> {
     let end = Instant::now() + PROOF;
     let mut told = false;
     loop {
         let differing = match timeout(PROOF, engine.look(&before.id)).await {
-            Ok(Ok(Some(now))) => differences(before, &now),
+            Ok(Ok(Some(now))) => {
+                let differing = differences(before, &now, changes);
+                if differing.is_empty() {
+                    for change in changes {
+                        saw(rec, change.n, change.to.aspect(), Some(&now));
+                    }
+                }
+                differing
+            }
             // Whoever removed it, it was not this run: there is nothing to set back.
             Ok(Ok(None)) => {
                 rec.note(Event::Noticed {
@@ -203,18 +273,28 @@ async fn as_before(
                 });
                 told = true;
             }
-            let n = change.map_or(0, |c| c.n);
+            let n = changes.first().map_or(0, |c| c.n);
             let _ = timeout(PROOF, engine.set(&Tag { run: run.to_owned(), change: n }, &before.id, value)).await;
         }
         sleep(Duration::from_millis(50)).await;
     }
 }
 
-/// What differs from before, by aspect. Identity, address and epoch may: they are not settings. Pure.
-fn differences(before: &Instance, now: &Instance) -> Vec<(Aspect, String)> {
+/// Records what an instance sees itself of what was changed.
+fn saw(rec: &Recorder, n: usize, aspect: Aspect, now: Option<&Instance>) {
+    if let Some(what) = now.and_then(|i| i.sees.get(&aspect)) {
+        rec.note(Event::Seen { n, what: what.clone() });
+    }
+}
+
+/// What differs from before, by aspect: of what was changed, and of what may follow from it. Identity, address and epoch may
+/// differ: they are not settings. Pure.
+fn differences(before: &Instance, now: &Instance, changes: &[&Change]) -> Vec<(Aspect, String)> {
+    let ours = |aspect: Aspect| aspect.may_follow() || changes.iter().any(|c| c.to.aspect() == aspect);
     before
         .settings
         .iter()
+        .filter(|(aspect, _)| ours(**aspect))
         .filter(|(aspect, value)| now.settings.get(*aspect) != Some(*value))
         .map(|(aspect, value)| {
             let have = now.settings.get(aspect).map_or_else(|| "unknown".to_owned(), ToString::to_string);

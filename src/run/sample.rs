@@ -207,7 +207,7 @@ mod tests {
                 Some(delay) => tokio::time::sleep(delay).await,
                 None => std::future::pending().await,
             }
-            Answer::Good { value: None }
+            Answer::Good { value: None, by: None }
         }
     }
 
@@ -242,7 +242,7 @@ mod tests {
         assert_eq!(dues(&all, 0), expected);
         for sample in &all {
             if let Sample::Answered { due, end, answer, .. } = sample {
-                assert_eq!(answer, &Answer::Good { value: None });
+                assert_eq!(answer, &Answer::Good { value: None, by: None });
                 // Paused time still has timers of 1 ms.
                 assert!(
                     end.abs_diff(*due).abs_diff(Duration::from_millis(730)) <= Duration::from_millis(2),

@@ -1,8 +1,6 @@
 //! What a run came to: precedence and words, from facts that are all in. Pure.
 
-use std::collections::BTreeSet;
-
-use super::inject::lasts;
+use super::inject::{lasts, traits_during};
 use super::watch::Broken;
 use crate::engine::Outcome;
 use crate::event::Reason;
@@ -17,6 +15,8 @@ pub(super) struct Facts {
     pub(super) unasked: Vec<String>,
     /// Whether steady state came back; nothing where it was not waited for.
     pub(super) recovered: Option<Recovered>,
+    /// An alert that was not resolved in time.
+    pub(super) unresolved: Option<Broken>,
     /// What is not as it was.
     pub(super) leftover: usize,
 }
@@ -60,7 +60,8 @@ pub(super) fn decide(state: &RunState, facts: &Facts) -> (Reason, String) {
             );
         }
         return if bitten() {
-            (Reason::HypothesisBroken, sentence(broken))
+            let why = if broken.alert.is_some() { Reason::AlertMissing } else { Reason::HypothesisBroken };
+            (why, sentence(broken))
         } else {
             (
                 Reason::NoBite,
@@ -80,8 +81,17 @@ pub(super) fn decide(state: &RunState, facts: &Facts) -> (Reason, String) {
     if let Some(text) = facts.unasked.first() {
         return (Reason::CouldNotAsk, text.clone());
     }
+    if let Some(c) = state.changes.iter().find(|c| c.injected.is_none()) {
+        return (
+            Reason::NotInjected,
+            format!("fault {} never came on: {} was not hit", c.change.fault + 1, c.change.name),
+        );
+    }
     match &facts.recovered {
-        Some(Recovered::Yes) => (Reason::HypothesisHeld, held(state)),
+        Some(Recovered::Yes) => match &facts.unresolved {
+            Some(alert) => (Reason::AlertUnresolved, sentence(alert)),
+            None => (Reason::HypothesisHeld, held(state)),
+        },
         Some(Recovered::No(text)) => (Reason::RecoveryTooSlow, text.clone()),
         Some(Recovered::Unknown(text)) => (Reason::CouldNotAsk, text.clone()),
         None => (Reason::Interrupted, "the recovery was not waited for".to_owned()),
@@ -90,14 +100,17 @@ pub(super) fn decide(state: &RunState, facts: &Facts) -> (Reason, String) {
 
 /// Whether a change that should last was found not to be on when it was taken back.
 fn vanished_meanwhile(state: &RunState, c: &ChangeState) -> bool {
-    let none = BTreeSet::new();
-    let traits = state.hit.iter().find(|i| i.id == c.change.instance).map_or(&none, |i| &i.traits);
+    let before = state.hit.iter().find(|i| i.id == c.change.instance);
+    let traits = before.map(|i| traits_during(i, state.changes.iter().map(|c| &c.change))).unwrap_or_default();
     let found_off = matches!(c.reverted, Some((_, Outcome::Already | Outcome::Gone, ..)));
-    c.injected.is_some() && lasts(&c.change, traits) && found_off
+    c.injected.is_some() && lasts(&c.change, &traits) && found_off
 }
 
 /// An expectation beyond its budget, in a sentence.
 pub(super) fn sentence(b: &Broken) -> String {
+    if let Some(text) = &b.alert {
+        return text.clone();
+    }
     let s = &b.standing;
     let budget = match (s.spent, s.budget) {
         (Some(spent), Some(budget)) => format!(" ({spent} missed it, {budget} may)"),

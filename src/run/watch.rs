@@ -3,7 +3,7 @@
 //!
 //! It wraps whatever the run is doing (`alongside`, `guarded`), so that samples are looked at the moment they come in.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::pin::pin;
 use std::time::Duration;
@@ -12,11 +12,11 @@ use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep_until};
 
 use super::sample::{Sample, Series};
-use crate::event::{Event, Phase, Standing, millis};
-use crate::experiment::{Check, Experiment, OnBreach};
+use crate::event::{self, Event, Phase, Standing, millis};
+use crate::experiment::{Check, ExpectedAlert, Experiment, OnBreach, Span};
 use crate::journal::Recorder;
 use crate::probe::Answer;
-use crate::steady::{Judge, MOST_UNASKED, Recovery, WindowBuilder};
+use crate::steady::{AlertClock, Failover, Judge, MOST_UNASKED, Recovery, WindowBuilder};
 
 /// An expectation beyond its budget.
 #[derive(Debug, Clone)]
@@ -25,19 +25,24 @@ pub(super) struct Broken {
     pub(super) check: String,
     pub(super) safety: bool,
     pub(super) standing: Standing,
+    /// The whole sentence, where it is an alert that did not do what it should.
+    pub(super) alert: Option<String>,
 }
 
 /// All checks of an experiment, as far as they have come.
 pub(super) struct Watch<'a> {
-    rec: &'a Recorder,
+    pub(super) rec: &'a Recorder,
     on_breach: OnBreach,
-    origin: Instant,
+    pub(super) origin: Instant,
     samples: UnboundedReceiver<Sample>,
     checks: Vec<Watched>,
+    pub(super) alerts: Vec<(String, ExpectedAlert, AlertClock)>,
     pulse: Duration,
     /// The window of recovery, as long as the baseline.
     window: Duration,
     broken: Vec<Broken>,
+    /// Alerts that could not be asked about when it counted, in sentences.
+    pub(super) unasked_alerts: Vec<String>,
 }
 
 struct Watched {
@@ -46,6 +51,7 @@ struct Watched {
     safety: bool,
     judges: Vec<Bench>,
     recovery: Option<Recovery>,
+    failover: Option<Failover>,
     /// Answers since recovery is measured, and how many of them were questions that could not be asked.
     answers: (u64, u64),
     windows: WindowBuilder,
@@ -58,12 +64,16 @@ struct Bench {
     until: Duration,
 }
 
+fn beyond(phase: Phase, check: String, safety: bool, standing: Standing) -> Broken {
+    Broken { phase, check, safety, standing, alert: None }
+}
+
 /// The series that a sampler asks for an experiment, in the order that [`Watch`] expects.
 #[must_use]
 pub(super) fn series(x: &Experiment) -> Vec<Series> {
-    checks(x)
-        .map(|(name, check, _)| Series { check: name.clone(), rate: check.rate, timeout: check.timeout.0 })
-        .collect()
+    let of = |name: &String, rate, timeout: Span| Series { check: name.clone(), rate, timeout: timeout.0 };
+    let checks = checks(x).map(|(name, check, _)| of(name, check.rate, check.timeout));
+    checks.chain(x.alerts.iter().map(|(name, alert)| of(name, alert.rate, alert.timeout))).collect()
 }
 
 fn checks(x: &Experiment) -> impl Iterator<Item = (&String, &Check, bool)> {
@@ -87,17 +97,33 @@ impl<'a> Watch<'a> {
                 safety,
                 judges: Vec::new(),
                 recovery: None,
+                failover: None,
                 answers: (0, 0),
                 windows: WindowBuilder::new(name, wall, pulse),
             })
             .collect();
-        Self { rec, on_breach: x.on_breach, origin, samples, checks, pulse, window: t.baseline.0, broken: Vec::new() }
+        let alerts = x.alerts.iter().map(|(name, alert)| (name.clone(), alert.clone(), AlertClock::new(alert)));
+        Self {
+            rec,
+            on_breach: x.on_breach,
+            origin,
+            samples,
+            checks,
+            alerts: alerts.collect(),
+            pulse,
+            window: t.baseline.0,
+            broken: Vec::new(),
+            unasked_alerts: Vec::new(),
+        }
     }
 
     /// A phase begins now; it is judged where it is one that is.
     pub(super) fn begin(&mut self, phase: Phase, planned: Option<Duration>) {
         let now = self.now();
         self.rec.note(Event::PhaseBegan { phase, planned_ms: planned.map(millis) });
+        if phase == Phase::Baseline {
+            self.alerts.iter_mut().for_each(|(.., clock)| clock.baseline(now));
+        }
         for c in &mut self.checks {
             c.windows.begin(phase, now);
             let length = planned.unwrap_or_default();
@@ -111,12 +137,59 @@ impl<'a> Watch<'a> {
         }
     }
 
+    /// The fault is gone: alerts are to be resolved from now on.
+    pub(super) fn fault_is_gone(&mut self) {
+        let now = self.now();
+        self.alerts.iter_mut().for_each(|(.., clock)| clock.gone(now));
+    }
+
+    /// For how much longer alerts may fire; nothing where none is awaited.
+    pub(super) fn resolving(&self) -> Option<Duration> {
+        let last = self.alerts.iter().filter_map(|(.., clock)| clock.deadline()).max()?;
+        Some(last.saturating_sub(self.now()))
+    }
+
+    /// Returns when every alert that fired is resolved, or its time is over; tells which could not be asked about.
+    pub(super) async fn resolved(&mut self) -> Vec<String> {
+        while self.resolving().is_some() {
+            self.turn().await;
+        }
+        std::mem::take(&mut self.unasked_alerts)
+    }
+
     /// From now on recovery is measured, from `origin` on.
     pub(super) fn await_recovery(&mut self, origin: Instant) {
         let origin = origin.saturating_duration_since(self.origin);
         for c in self.checks.iter_mut().filter(|c| !c.safety) {
             c.recovery = Some(Recovery::new(&c.check.expect, c.check.rate, self.window, origin));
         }
+    }
+
+    /// From now on it is measured when the others serve, for zones whose instances are called so in answers.
+    pub(super) fn await_failover(&mut self, hit: &BTreeSet<String>) {
+        let now = self.now();
+        for c in self.checks.iter_mut().filter(|c| !c.safety) {
+            c.failover = Some(Failover::new(c.check.rate, now, hit.clone()));
+        }
+    }
+
+    /// From now on zones that were hit come back.
+    pub(super) fn comes_back(&mut self) {
+        let now = self.now();
+        self.checks.iter_mut().filter_map(|c| c.failover.as_mut()).for_each(|f| f.comes_back(now));
+    }
+
+    /// What the failover clock has shown of every check.
+    #[must_use]
+    pub(super) fn failover(&self) -> BTreeMap<String, event::Failover> {
+        let told = |f: &Failover| event::Failover {
+            served_ms: f.served().map(millis),
+            failed: f.failed(),
+            stretch_ms: millis(f.stretch()),
+            returned_ms: f.returned().map(millis),
+            told: f.told(),
+        };
+        self.checks.iter().filter_map(|c| Some((c.name.clone(), told(c.failover.as_ref()?)))).collect()
     }
 
     /// The recovery time of every check, as far as it is back.
@@ -181,6 +254,9 @@ impl<'a> Watch<'a> {
         for bench in self.checks.iter_mut().flat_map(|c| &mut c.judges).filter(|b| b.phase == phase) {
             bench.until = bench.until.min(now);
         }
+        if phase == Phase::During {
+            self.alerts.iter_mut().for_each(|(.., clock)| clock.over());
+        }
     }
 
     /// Waits until every question of a phase is answered, or past its time.
@@ -217,13 +293,15 @@ impl<'a> Watch<'a> {
                 }
                 self.rec.note(Event::Judged(judged));
                 if let Some(standing) = broken.filter(|_| whole) {
-                    late.push(Broken { phase, check: c.name.clone(), safety: c.safety, standing });
+                    late.push(beyond(phase, c.name.clone(), c.safety, standing));
                 }
             }
         }
         for broken in late {
             self.break_with(broken);
         }
+        self.judge_alerts(phase, whole);
+        unasked.append(&mut self.unasked_alerts);
         unasked
     }
 
@@ -259,7 +337,8 @@ impl<'a> Watch<'a> {
     /// Waits for the next sample or the next moment that matters, and deals with it. Nothing is lost when it is dropped.
     async fn turn(&mut self) {
         let pulse = self.now() + self.pulse;
-        let next = self.checks.iter().flat_map(|c| &c.judges).filter_map(|b| b.judge.next_deadline()).min();
+        let bounds = self.checks.iter().flat_map(|c| &c.judges).filter_map(|b| b.judge.next_deadline());
+        let next = bounds.chain(self.alerts.iter().filter_map(|(.., clock)| clock.deadline())).min();
         let wake = self.origin + next.map_or(pulse, |n| n.min(pulse)).max(self.now() + Duration::from_micros(200));
         tokio::select! {
             biased;
@@ -281,20 +360,26 @@ impl<'a> Watch<'a> {
     fn take(&mut self, sample: &Sample) {
         let mut broken = Vec::new();
         match sample {
+            Sample::Asked { check, .. } if *check >= self.checks.len() => {}
+            Sample::Answered { check, due, end, answer, .. } if *check >= self.checks.len() => {
+                self.take_alert(*check - self.checks.len(), *due, *end, answer);
+            }
             Sample::Asked { check, seq, due } => {
                 let c = &mut self.checks[*check];
                 c.windows.asked(*due);
                 c.judges.iter_mut().filter(|b| *due < b.until).for_each(|b| b.judge.asked(*seq, *due));
                 c.recovery.iter_mut().for_each(|r| r.asked(*seq, *due));
+                c.failover.iter_mut().for_each(|f| f.asked(*seq, *due));
             }
             Sample::Answered { check, seq, due, end, answer } => {
                 let c = &mut self.checks[*check];
                 c.windows.answered(*due, *end, answer);
                 for b in c.judges.iter_mut().filter(|b| *due < b.until) {
                     if let Some(standing) = b.judge.answered(*seq, *due, *end, answer) {
-                        broken.push(Broken { phase: b.phase, check: c.name.clone(), safety: c.safety, standing });
+                        broken.push(beyond(b.phase, c.name.clone(), c.safety, standing));
                     }
                 }
+                c.failover.iter_mut().for_each(|f| f.answered(*seq, *due, *end, answer));
                 if let Some(recovery) = &mut c.recovery {
                     recovery.answered(*seq, *due, *end, answer);
                     c.answers.0 += 1;
@@ -314,7 +399,7 @@ impl<'a> Watch<'a> {
             for b in &mut c.judges {
                 // A phase that is over is not made worse by time.
                 if let Some(standing) = (now < b.until).then(|| b.judge.tick(now)).flatten() {
-                    broken.push(Broken { phase: b.phase, check: c.name.clone(), safety: c.safety, standing });
+                    broken.push(beyond(b.phase, c.name.clone(), c.safety, standing));
                 }
             }
             while let Some(mut window) = c.windows.closed(now) {
@@ -327,9 +412,10 @@ impl<'a> Watch<'a> {
         for b in broken {
             self.break_with(b);
         }
+        self.tick_alerts(now);
     }
 
-    fn break_with(&mut self, b: Broken) {
+    pub(super) fn break_with(&mut self, b: Broken) {
         self.rec.note(Event::Breached {
             phase: b.phase,
             check: b.check.clone(),

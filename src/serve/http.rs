@@ -22,18 +22,28 @@ pub(super) enum Request {
     Malformed,
 }
 
-/// A status and a JSON body.
+/// A status and a body.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Answer {
     pub(super) status: u16,
     pub(super) body: String,
+    /// What the body is.
+    pub(super) kind: &'static str,
+    /// Who has made it, which whoever passes it on tells, too.
+    pub(super) by: String,
 }
 
 impl Answer {
-    pub(super) fn new(status: u16, body: &Value) -> Self {
-        Self { status, body: format!("{body}\n") }
+    pub(super) fn new(by: &str, status: u16, body: &Value) -> Self {
+        Self { status, body: format!("{body}\n"), kind: JSON, by: by.to_owned() }
     }
 }
+
+/// What all answers are but figures.
+const JSON: &str = "application/json";
+
+/// The header that tells who has made an answer.
+const SERVED_BY: &str = "X-Served-By";
 
 /// Reads a request's head; GET has no body.
 pub(super) async fn read_request(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Request> {
@@ -65,8 +75,10 @@ pub(super) async fn write_answer(stream: &mut TcpStream, answer: &Answer) -> io:
         _ => "Service Unavailable",
     };
     let text = format!(
-        "HTTP/1.1 {} {reason}\r\nContent-Type: application/json\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{}",
+        "HTTP/1.1 {} {reason}\r\nContent-Type: {}\r\n{SERVED_BY}: {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{}",
         answer.status,
+        answer.kind,
+        answer.by,
         answer.body.len(),
         answer.body
     );
@@ -90,10 +102,12 @@ pub(super) async fn get(address: &str, path: &str, patience: Duration) -> io::Re
 /// An answer as [`write_answer`] writes it; nothing where it is not whole.
 fn parse_answer(text: &str) -> Option<Answer> {
     let (head, body) = text.split_once("\r\n\r\n")?;
-    let mut lines = head.split("\r\n");
-    let status = lines.next()?.strip_prefix("HTTP/1.1 ")?.split(' ').next()?.parse().ok()?;
-    let length: usize = lines.find_map(|l| l.strip_prefix("Content-Length: "))?.parse().ok()?;
-    (body.len() == length).then(|| Answer { status, body: body.to_owned() })
+    let (first, headers) = head.split_once("\r\n")?;
+    let status = first.strip_prefix("HTTP/1.1 ")?.split(' ').next()?.parse().ok()?;
+    let header = |name: &str| headers.split("\r\n").find_map(|l| l.strip_prefix(name)?.strip_prefix(": "));
+    let length: usize = header("Content-Length")?.parse().ok()?;
+    let by = header(SERVED_BY).unwrap_or_default().to_owned();
+    (body.len() == length).then(|| Answer { status, body: body.to_owned(), kind: JSON, by })
 }
 
 #[cfg(test)]
@@ -114,8 +128,11 @@ mod tests {
 
     #[test]
     fn an_answer_that_is_cut_short_is_none() {
-        let whole = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok";
-        assert_eq!(parse_answer(whole), Some(Answer { status: 200, body: "ok".into() }));
+        let whole = "HTTP/1.1 200 OK\r\nX-Served-By: shop-1\r\nContent-Length: 2\r\n\r\nok";
+        assert_eq!(
+            parse_answer(whole),
+            Some(Answer { status: 200, body: "ok".into(), kind: JSON, by: "shop-1".into() })
+        );
         assert_eq!(parse_answer(&whole[..whole.len() - 1]), None);
         assert_eq!(parse_answer(""), None);
     }

@@ -6,7 +6,9 @@
 mod balancer;
 mod http;
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::Context as _;
@@ -33,6 +35,8 @@ const LAST_ANSWERS: Duration = Duration::from_millis(500);
 pub struct Service {
     name: String,
     part: Part,
+    /// How many answers it gave, by status.
+    given: Mutex<BTreeMap<u16, u64>>,
 }
 
 #[derive(Debug)]
@@ -46,19 +50,23 @@ impl Service {
     /// A gateway over shops, each given as host:port.
     #[must_use]
     pub fn gateway(name: String, shops: Vec<String>) -> Self {
-        Self { name, part: Part::Gateway(Balancer::over(shops)) }
+        Self::of(name, Part::Gateway(Balancer::over(shops)))
     }
 
     /// A shop that asks a store, given as host:port.
     #[must_use]
     pub fn shop(name: String, store: String) -> Self {
-        Self { name, part: Part::Shop { store } }
+        Self::of(name, Part::Shop { store })
     }
 
     /// A store.
     #[must_use]
     pub fn store(name: String) -> Self {
-        Self { name, part: Part::Store }
+        Self::of(name, Part::Store)
+    }
+
+    fn of(name: String, part: Part) -> Self {
+        Self { name, part, given: Mutex::default() }
     }
 
     /// Answers on `listen` (host:port) until SIGTERM or SIGINT; also as PID 1, for which neither has a default action.
@@ -90,29 +98,46 @@ impl Service {
     async fn serve(self: Arc<Self>, mut stream: TcpStream) {
         let Ok(Ok(request)) = timeout(PATIENCE_WITH_A_CLIENT, http::read_request(&mut stream)).await else { return };
         let answer = match request {
+            http::Request::Get(path) if path == "/metrics" => self.metrics(),
             http::Request::Get(path) => self.answer(&path).await,
-            http::Request::Other => Answer::new(405, &json!({ "error": "GET only" })),
-            http::Request::Malformed => Answer::new(400, &json!({ "error": "not HTTP/1.1" })),
+            http::Request::Other => Answer::new(&self.name, 405, &json!({ "error": "GET only" })),
+            http::Request::Malformed => Answer::new(&self.name, 400, &json!({ "error": "not HTTP/1.1" })),
         };
+        *self.given().entry(answer.status).or_default() += 1;
         let _ = timeout(PATIENCE_WITH_A_CLIENT, http::write_answer(&mut stream, &answer)).await;
+    }
+
+    fn given(&self) -> MutexGuard<'_, BTreeMap<u16, u64>> {
+        self.given.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Figures for a Prometheus.
+    fn metrics(&self) -> Answer {
+        let mut body = "# TYPE http_requests_total counter\n".to_owned();
+        for (status, n) in self.given().iter() {
+            let _ = writeln!(body, "http_requests_total{{code=\"{status}\"}} {n}");
+        }
+        Answer { status: 200, body, kind: "text/plain; version=0.0.4", by: self.name.clone() }
     }
 
     async fn answer(&self, path: &str) -> Answer {
         match (&self.part, path) {
-            (_, "/health") => Answer::new(200, &json!({ "name": self.name, "status": "ok" })),
+            (_, "/health") => Answer::new(&self.name, 200, &json!({ "name": self.name, "status": "ok" })),
             (Part::Gateway(shops), "/checkout") => match shops.get("/checkout", PATIENCE_WITH_A_SHOP).await {
                 Some(answer) => answer,
-                None => Answer::new(503, &json!({ "error": "no shop answers" })),
+                None => Answer::new(&self.name, 503, &json!({ "error": "no shop answers" })),
             },
             (Part::Shop { store }, "/checkout") => match http::get(store, "/stock", PATIENCE_WITH_THE_STORE).await {
-                Ok(Answer { status: 200, body }) => {
+                Ok(Answer { status: 200, body, .. }) => {
                     let stock: Value = serde_json::from_str(&body).unwrap_or_default();
-                    Answer::new(200, &json!({ "order": "accepted", "shop": self.name, "store": stock }))
+                    Answer::new(&self.name, 200, &json!({ "order": "accepted", "shop": self.name, "store": stock }))
                 }
-                Ok(_) | Err(_) => Answer::new(503, &json!({ "error": "the store does not answer", "shop": self.name })),
+                Ok(_) | Err(_) => {
+                    Answer::new(&self.name, 503, &json!({ "error": "the store does not answer", "shop": self.name }))
+                }
             },
-            (Part::Store, "/stock") => Answer::new(200, &json!({ "store": self.name, "stock": 42 })),
-            _ => Answer::new(404, &json!({ "error": "there is nothing here", "path": path })),
+            (Part::Store, "/stock") => Answer::new(&self.name, 200, &json!({ "store": self.name, "stock": 42 })),
+            _ => Answer::new(&self.name, 404, &json!({ "error": "there is nothing here", "path": path })),
         }
     }
 }

@@ -10,7 +10,7 @@
 use crate::host::net::nft::rule::never_meant;
 use crate::host::net::nft::{self, Chain, Hook, Match, Rule, Verdict};
 use crate::host::net::queue::Copied;
-use crate::network::{Direction, Dns, Flow, Ports, Protocol, Shape, Traffic, Treatment};
+use crate::network::{By, Direction, Dns, Flow, Network, Ports, Protocol, Shape, Traffic, Treatment};
 
 /// What our own packets carry, so that they are not shaped again ("sq").
 pub(super) const OWN: u32 = 0x7371;
@@ -59,13 +59,23 @@ impl Layout {
     }
 }
 
-/// What has to be laid for flows. `interface` tells the number of an engine's network's interface; what is bound to one
-/// that is not there is nobody's. `elsewhere` tells of flows that somebody else treats: their packets pass here.
+/// What rules begin with, in their comments, whose packets are lost.
+const LOST: &str = "lost, ";
+
+/// The flow, by its place, whose packets a rule counts, and whether it loses them; `None`: it counts for none.
 #[must_use]
-pub fn layout(flows: &[Flow], interface: &dyn Fn(&str) -> Option<u32>, elsewhere: &dyn Fn(&Flow) -> bool) -> Layout {
+pub fn counts_for(comment: &str) -> Option<(usize, bool)> {
+    let (flow, lost) = comment.strip_prefix(LOST).map_or((comment, false), |flow| (flow, true));
+    Some((flow.strip_prefix("flow ")?.parse().ok()?, lost))
+}
+
+/// What has to be laid. `interface` tells the number of an engine's network's interface; what is bound to one
+/// that is not there is nobody's.
+#[must_use]
+pub fn layout(network: &Network, interface: &dyn Fn(&str) -> Option<u32>) -> Layout {
     let mut layout = Layout::default();
-    let mut chains = Chains::new();
-    for (number, flow) in flows.iter().enumerate() {
+    let mut chains = Chains::default();
+    for (number, flow) in network.flows.iter().enumerate() {
         let index = flow.traffic.network.as_deref().map(interface);
         if index == Some(None) {
             continue;
@@ -73,29 +83,39 @@ pub fn layout(flows: &[Flow], interface: &dyn Fn(&str) -> Option<u32>, elsewhere
         let meant = |traffic: &Traffic, arriving| nft::select(traffic, arriving, index.flatten());
         let (out, arriving) = (meant(&flow.traffic, false), meant(&flow.traffic, true));
         let comment = format!("flow {number}");
-        match &flow.treatment {
-            Treatment::Dns(_) => {}
-            _ if elsewhere(flow) => {
-                // Who loses some packets at random has not seen the others.
-                chains.count |= matches!(&flow.treatment, Treatment::Shape(shape) if shape.only_loses().is_some());
-                let answers = mirrored(&flow.traffic).map(|t| meant(&t, true)).unwrap_or_default();
-                chains.answers.extend(rules(&answers, Verdict::Accept, &comment));
-                chains.everywhere(&out, &arriving, Verdict::Accept, &comment);
+        // Where a packet is not treated, it passes, so that no later flow takes it; and is counted elsewhere.
+        let passes = |meant: &[Vec<Match>]| rules(meant, Verdict::Accept, &format!("passes, {comment}"));
+        let answers = mirrored(&flow.traffic).map(|t| meant(&t, true)).unwrap_or_default();
+        match (network.by(flow), &flow.treatment) {
+            (By::Queues, _) => {
+                chains.answers.extend(passes(&answers));
+                chains.leave.extend(passes(&out));
+                chains.vanish.extend(passes(&out));
+                chains.arrive.extend(passes(&arriving));
+                chains.refuse.extend(passes(&arriving));
             }
-            Treatment::Drop | Treatment::Reject => {
-                let answers = mirrored(&flow.traffic).map(|t| meant(&t, true)).unwrap_or_default();
-                chains.answers.extend(rules(&answers, Verdict::Accept, &comment));
-                if flow.treatment == Treatment::Drop {
-                    chains.everywhere(&out, &arriving, Verdict::Drop, &comment);
-                } else {
-                    chains.leave.extend(refusals(&out));
-                    chains.leave.extend(nft::refuse(&out, &comment));
-                    chains.arrive.extend(rules(&arriving, Verdict::Accept, &comment));
-                    chains.refuse.extend(refusals(&arriving));
-                    chains.refuse.extend(nft::refuse(&arriving, &comment));
+            (By::Rules, Treatment::Reject) => {
+                chains.answers.extend(passes(&answers));
+                chains.leave.extend(refusals(&out));
+                chains.leave.extend(nft::refuse(&out, &comment));
+                chains.vanish.extend(passes(&out));
+                chains.arrive.extend(passes(&arriving));
+                chains.refuse.extend(refusals(&arriving));
+                chains.refuse.extend(nft::refuse(&arriving, &comment));
+            }
+            (By::Rules, treatment) => {
+                chains.answers.extend(passes(&answers));
+                chains.leave.extend(passes(&out));
+                chains.refuse.extend(passes(&arriving));
+                let probability = if let Treatment::Shape(shape) = treatment { shape.only_loses() } else { None };
+                for (meant, verdict, chain) in
+                    [(&out, Verdict::Vanish, &mut chains.vanish), (&arriving, Verdict::Drop, &mut chains.arrive)]
+                {
+                    chain.extend(rules(&lost(meant, probability), verdict, &format!("{LOST}{comment}")));
+                    chain.extend(rules(meant, Verdict::Accept, &comment));
                 }
             }
-            Treatment::Shape(shape) => {
+            (By::Process, Treatment::Shape(shape)) => {
                 let base = NAMES + 1 + 4 * u16::try_from(number).unwrap_or(0);
                 let (delayed, rest) = split(shape);
                 let paced = shape.bandwidth.map(|b| Shape { bandwidth: Some(b), ..Shape::default() });
@@ -121,16 +141,19 @@ pub fn layout(flows: &[Flow], interface: &dyn Fn(&str) -> Option<u32>, elsewhere
                     let verdict = lane(2, unpaced(shape), pace);
                     chains.leave.extend(rules(&out, verdict, &comment));
                 }
+                chains.vanish.extend(passes(&out));
                 if !arriving.is_empty() {
                     let verdict = lane(3, (**shape).clone(), None);
                     chains.arrive.extend(rules(&arriving, verdict, &comment));
-                    chains.refuse.extend(rules(&arriving, Verdict::Accept, &comment));
+                    chains.refuse.extend(passes(&arriving));
                 }
             }
+            // Questions about names, which follow.
+            (By::Process, _) => {}
         }
     }
     layout.chains = chains.done();
-    layout.names(flows);
+    layout.names(&network.flows);
     layout
 }
 
@@ -178,40 +201,30 @@ impl Layout {
 }
 
 /// The rules being gathered, one list for each chain.
+#[derive(Default)]
 struct Chains {
     leave: Vec<Rule>,
+    /// Where a sender is not told; and what is forwarded comes by, too.
+    vanish: Vec<Rule>,
     answers: Vec<Rule>,
     arrive: Vec<Rule>,
     /// Where older kernels can refuse as well.
     refuse: Vec<Rule>,
-    /// Whether those that arrive and pass must be counted.
-    count: bool,
 }
 
 impl Chains {
-    fn new() -> Self {
-        Self { leave: Vec::new(), answers: Vec::new(), arrive: Vec::new(), refuse: Vec::new(), count: false }
-    }
-
-    fn everywhere(&mut self, out: &[Vec<Match>], arriving: &[Vec<Match>], verdict: Verdict, comment: &str) {
-        self.leave.extend(rules(out, verdict, comment));
-        self.arrive.extend(rules(arriving, verdict, comment));
-        self.refuse.extend(rules(arriving, Verdict::Accept, comment));
-    }
-
-    /// The chains that do something. What leaves is counted even where somebody else treats it: of packets that the kernel
-    /// loses at random, it knows only the lost ones.
+    /// The chains that do something. What leaves late is counted even if it is its answers that wait.
     fn done(self) -> Vec<Chain> {
         let all = [
             ("leave", Hook::Output, -300, self.leave),
+            ("vanish", Hook::Postrouting, 300, self.vanish),
             ("answers", Hook::Prerouting, -310, self.answers),
             ("arrive", Hook::Prerouting, -300, self.arrive),
             ("refuse", Hook::Input, 0, self.refuse),
         ];
         all.into_iter()
-            .filter(|(name, _, _, rules)| {
-                let counts = (*name == "leave" || *name == "arrive" && self.count) && !rules.is_empty();
-                counts || rules.iter().any(|rule| rule.verdict != Verdict::Accept)
+            .filter(|(_, _, _, rules)| {
+                rules.iter().any(|rule| rule.verdict != Verdict::Accept || counts_for(&rule.comment).is_some())
             })
             .map(|(name, hook, priority, rules)| {
                 let name = name.to_owned();
@@ -221,13 +234,21 @@ impl Chains {
     }
 }
 
-/// Our own packets pass.
 fn own() -> Vec<Rule> {
     vec![Rule { matches: vec![Match::Mark(OWN)], verdict: Verdict::Accept, comment: "own".to_owned() }]
 }
 
 fn rules(meant: &[Vec<Match>], verdict: Verdict, comment: &str) -> Vec<Rule> {
     meant.iter().map(|matches| Rule { matches: matches.clone(), verdict, comment: comment.to_owned() }).collect()
+}
+
+/// What a packet fits that is meant and lost, each with this probability; nothing: all are.
+fn lost(meant: &[Vec<Match>], probability: Option<f64>) -> Vec<Vec<Match>> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is clamped, and rounding is meant")]
+    let share = |probability: f64| (probability.clamp(0.0, 1.0) * 4_294_967_296.0).round() as u64;
+    // Every number of 32 bits is below 2^32: nothing needs to be drawn.
+    let drawn = probability.and_then(|p| u32::try_from(share(p)).ok()).map(Match::Random);
+    meant.iter().map(|all| all.iter().copied().chain(drawn).collect()).collect()
 }
 
 /// Refusals pass where everything is refused: resets, and what ICMP says of unreachable ports.
@@ -278,14 +299,19 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::network::{Bandwidth, Chance, Loss};
+    use crate::network::{Bandwidth, Chance, Loss, Mechanism};
 
     fn flow(traffic: Traffic, treatment: Treatment) -> Flow {
         Flow { traffic, treatment }
     }
 
     fn laid(flows: &[Flow]) -> Layout {
-        layout(flows, &|name| (name == "here").then_some(5), &|flow| flow.treatment == Treatment::Drop)
+        laid_by(Some(Mechanism::Userspace), flows)
+    }
+
+    fn laid_by(mechanism: Option<Mechanism>, flows: &[Flow]) -> Layout {
+        let network = Network { flows: flows.to_vec(), mechanism, seed: 0 };
+        layout(&network, &|name| (name == "here").then_some(5))
     }
 
     fn names(layout: &Layout) -> Vec<&str> {
@@ -343,18 +369,47 @@ mod tests {
     #[test]
     fn what_an_earlier_flow_has_is_not_met_by_a_later_one() {
         let tcp = Traffic { protocol: Some(Protocol::Tcp), ..Traffic::all(Direction::Both) };
-        for first in [Treatment::Drop, Treatment::Reject] {
-            let both = laid(&[flow(tcp.clone(), first.clone()), shaped(Direction::Both, None, shape())]);
-            for chain in &both.chains {
-                let tcp = |rule: &&Rule| rule.comment == "flow 0" && rule.matches == [Match::Protocol(6)];
-                let of = |comment: &str| chain.rules.iter().position(|rule| rule.comment.ends_with(comment)).unwrap();
-                assert_eq!(chain.rules.iter().filter(tcp).count(), 1, "{first:?}: {chain:?}");
-                if chain.name != "refuse" {
-                    assert!(of("flow 0") < of("flow 1"));
+        let tcp = |treatment| flow(tcp.clone(), treatment);
+        let shaped = shaped(Direction::Both, None, shape());
+        for mechanism in [None, Some(Mechanism::Userspace)] {
+            for first in [Treatment::Drop, Treatment::Reject, shaped.treatment.clone()] {
+                for then in [Treatment::Drop, Treatment::Reject, shaped.treatment.clone()] {
+                    let both = laid_by(mechanism, &[tcp(first.clone()), flow(shaped.traffic.clone(), then.clone())]);
+                    for chain in &both.chains {
+                        let has = |flow: &str| chain.rules.iter().position(|r| r.comment.ends_with(flow));
+                        let (Some(earlier), Some(later)) = (has("flow 0"), has("flow 1")) else {
+                            assert_eq!((chain.name.as_str(), has("flow 1")), ("refuse", None), "{first:?}, {then:?}");
+                            continue;
+                        };
+                        assert!(earlier < later, "{first:?}, then {then:?}: {chain:?}");
+                    }
+                    for comment in ["flow 0", "flow 1"] {
+                        let counting = both.chains.iter().filter(|c| c.rules.iter().any(|r| r.comment == comment));
+                        let arriving = counting.filter(|c| c.hook.arriving()).count();
+                        assert!(arriving <= 1, "counted twice: {both:?}");
+                    }
                 }
             }
-            assert_eq!(names(&both).contains(&"refuse"), first == Treatment::Reject);
         }
+    }
+
+    #[test]
+    fn what_is_lost_at_random_is_told_from_what_passes() {
+        let lossy = Shape { delay: Duration::ZERO, bandwidth: None, ..shape() };
+        let laid = laid_by(None, &[shaped(Direction::Egress, None, lossy)]);
+        assert_eq!((names(&laid), laid.lanes.len()), (vec!["vanish"], 0));
+        let [.., lost, passed] = laid.chains[0].rules.as_slice() else { panic!("{laid:?}") };
+        let tenth = Match::Random(429_496_730);
+        assert_eq!((lost.matches.as_slice(), lost.verdict), ([tenth].as_slice(), Verdict::Vanish));
+        assert_eq!((passed.matches.as_slice(), passed.verdict), ([].as_slice(), Verdict::Accept));
+        assert_eq!([lost, passed].map(|rule| counts_for(&rule.comment)), [Some((0, true)), Some((0, false))]);
+        let certain = lost_all(&laid_by(None, &[flow(Traffic::all(Direction::Egress), Treatment::Drop)]));
+        assert_eq!(certain, [Vec::<Match>::new()]);
+    }
+
+    fn lost_all(layout: &Layout) -> Vec<Vec<Match>> {
+        let rules = layout.chains.iter().flat_map(|chain| &chain.rules);
+        rules.filter(|r| r.verdict == Verdict::Vanish).map(|r| r.matches.clone()).collect()
     }
 
     #[test]

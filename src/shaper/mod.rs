@@ -7,10 +7,12 @@ mod dns;
 mod hold;
 mod layout;
 pub mod model;
+mod orders;
 mod random;
 mod serve;
 mod statistics;
 
-pub use layout::{Lane, Layout, layout};
+pub use layout::{Lane, Layout, counts_for, layout};
+pub use orders::Orders;
 pub use serve::Shaper;
 pub use statistics::{Statistics, statistics};

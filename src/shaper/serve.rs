@@ -2,7 +2,7 @@
 
 use std::io;
 use std::num::NonZeroU64;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, BorrowedFd};
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -45,8 +45,6 @@ impl Shaper {
     pub fn new(layout: Layout, seed: u64) -> io::Result<Self> {
         // Without this the kernel wakes a thread up to 50 µs late, to save power.
         let _ = rustix::thread::set_current_timer_slack(NonZeroU64::new(1));
-        // On a busy machine what is due goes before what has time.
-        let _ = rustix::process::setpriority_process(None, -20);
         let queues: Vec<_> = layout.lanes.iter().map(|lane| (lane.queue, layout.copied(lane))).collect();
         let models = layout.models.iter().zip(0_u64..).map(|(shape, number)| {
             // Far apart, so that the seeds of runs do not meet those of other models.
@@ -66,11 +64,14 @@ impl Shaper {
         })
     }
 
-    /// Holds packets until `end` can be read, or the table that stands for `mark` is gone; then lets go of all of them.
+    /// Holds packets until one of the `ends` can be read, or the table that stands for `mark` is gone; then lets go of all
+    /// of them.
     ///
     /// # Errors
     /// Where the kernel takes the queues away.
-    pub fn serve(&mut self, mark: &str, end: &OwnedFd) -> io::Result<()> {
+    pub fn serve(&mut self, mark: &str, ends: [BorrowedFd<'_>; 2]) -> io::Result<()> {
+        // On a busy machine what is due goes before what has time; such as the start of others like this one.
+        let _ = rustix::process::setpriority_process(None, -20);
         let mut look = Instant::now() + LOOK;
         loop {
             let more = self.round()?;
@@ -83,13 +84,14 @@ impl Shaper {
                 look = now + LOOK;
             }
             let wait = if more { Duration::ZERO } else { self.idle().min(look - now) };
-            let mut fds = [PollFd::new(self.queues.fd(), PollFlags::IN), PollFd::new(end, PollFlags::IN)];
+            let [packets, told, ended] = [self.queues.fd().as_fd(), ends[0], ends[1]];
+            let mut fds = [packets, told, ended].map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
             let timeout = Timespec { tv_sec: wait.as_secs().cast_signed(), tv_nsec: wait.subsec_nanos().into() };
             match poll(&mut fds, Some(&timeout)) {
                 Ok(_) | Err(rustix::io::Errno::INTR) => {}
                 Err(e) => return Err(e.into()),
             }
-            if !fds[1].revents().is_empty() {
+            if fds[1..].iter().any(|fd| !fd.revents().is_empty()) {
                 break;
             }
         }

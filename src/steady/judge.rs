@@ -154,7 +154,7 @@ impl Judge {
         self.outage.settle(seq, due, good, self.now, &self.in_flight);
         if let Some(gauge) = &mut self.gauge {
             let inside = match answer {
-                Answer::Good { value } => Some(gauge.read(value.as_deref())),
+                Answer::Good { value, .. } => Some(gauge.read(value.as_deref())),
                 Answer::Failed(_) => Some(gauge.read(None)),
                 Answer::CouldNotAsk(_) => None,
             };
@@ -299,7 +299,7 @@ mod tests {
     }
 
     fn good(value: &str) -> Answer {
-        Answer::Good { value: Some(value.to_owned()) }
+        Answer::Good { value: Some(value.to_owned()), by: None }
     }
 
     fn refused() -> Answer {

@@ -2,7 +2,9 @@
 //!
 //! Pure: no clock, no I/O, no runtime. Time is a `Duration` since one origin that the caller chooses (the sampler's).
 
+mod alert;
 mod budget;
+mod failover;
 mod judge;
 mod latency;
 mod recovery;
@@ -13,7 +15,9 @@ mod truth;
 mod value;
 mod window;
 
+pub use alert::{AlertClock, Turn};
 pub use budget::{allowed, samples};
+pub use failover::Failover;
 pub use judge::Judge;
 pub use recovery::Recovery;
 pub use window::WindowBuilder;

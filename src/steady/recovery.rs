@@ -94,7 +94,7 @@ impl Recovery {
             Answer::CouldNotAsk(_) => Outcome::Unasked,
         };
         let inside = match (&self.gauge, answer) {
-            (Some(gauge), Answer::Good { value }) => gauge.is_inside(value.as_deref()),
+            (Some(gauge), Answer::Good { value, .. }) => gauge.is_inside(value.as_deref()),
             (Some(_), Answer::Failed(_)) => false,
             _ => true,
         };
@@ -207,8 +207,8 @@ mod tests {
     /// Answers in a word: `g`ood, `f`ailed, `s`low, `u`nasked; one each 100 ms.
     fn answer(c: char) -> (Duration, Answer) {
         match c {
-            'g' => (ms(5), Answer::Good { value: None }),
-            's' => (ms(90), Answer::Good { value: None }),
+            'g' => (ms(5), Answer::Good { value: None, by: None }),
+            's' => (ms(90), Answer::Good { value: None, by: None }),
             'u' => (ms(0), Answer::CouldNotAsk("route".into())),
             _ => (ms(1), Answer::Failed(Failure("refused".into()))),
         }
@@ -259,7 +259,7 @@ mod tests {
         for seq in 0..4 {
             recovery.asked(seq, ms(seq * 100));
         }
-        let good = Answer::Good { value: None };
+        let good = Answer::Good { value: None, by: None };
         for seq in 1..4 {
             assert_eq!(recovery.answered(seq, ms(seq * 100), ms(seq * 100), &good), None);
         }

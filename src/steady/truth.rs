@@ -29,8 +29,8 @@ fn fates() -> impl Strategy<Value = Vec<Fate>> {
     let fate = (
         0_u64..120,
         prop_oneof![
-            6 => Just(Answer::Good { value: Some("1".into()) }),
-            1 => Just(Answer::Good { value: Some("9".into()) }),
+            6 => Just(Answer::Good { value: Some("1".into()), by: None }),
+            1 => Just(Answer::Good { value: Some("9".into()), by: None }),
             3 => Just(Answer::Failed(Failure("refused".into()))),
             1 => Just(Answer::CouldNotAsk("resolver".into())),
         ],
@@ -115,7 +115,7 @@ fn is_lost(wanted: Wanted, fates: &[Fate], at: Duration) -> bool {
         }
         Wanted::Outage(limit) => longest(fates, at, |f| !is_failed(f)) > limit,
         Wanted::Value(limit) => {
-            let inside = |f: &Fate| matches!(&f.answer, Answer::Good { value: Some(v) } if v == "1");
+            let inside = |f: &Fate| matches!(&f.answer, Answer::Good { value: Some(v), .. } if v == "1");
             match limit {
                 Some(limit) => longest(fates, at, inside) > limit,
                 None => fates.iter().filter(known).any(|f| !inside(f) && !matches!(f.answer, Answer::CouldNotAsk(_))),

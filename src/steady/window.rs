@@ -1,6 +1,6 @@
 //! The points of a chart: the samples of one check, gathered into short spans of time.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -35,7 +35,11 @@ struct Open {
     tally: Tally,
     latencies: Latencies,
     value: Option<String>,
+    by: BTreeMap<String, u64>,
 }
+
+/// How many are told apart who answer in one window: a system that tells something else each time must not fill the journal.
+const MOST_NAMES: usize = 100;
 
 impl WindowBuilder {
     /// `origin` is the wall-clock time of the samples' origin; `length` that of a window.
@@ -77,9 +81,14 @@ impl WindowBuilder {
         let Some(open) = self.open.iter_mut().find(|open| open.covers(due)) else { return };
         open.in_flight = open.in_flight.saturating_sub(1);
         open.tally.add(answer);
-        if let Answer::Good { value } = answer {
+        if let Answer::Good { value, by } = answer {
             open.latencies.record(end.saturating_sub(due));
             open.value = value.clone().or(open.value.take());
+            if let Some(by) = by
+                && (open.by.len() < MOST_NAMES || open.by.contains_key(by))
+            {
+                *open.by.entry(by.clone()).or_default() += 1;
+            }
         }
     }
 
@@ -114,6 +123,7 @@ impl WindowBuilder {
             tally: Tally::default(),
             latencies,
             value: None,
+            by: BTreeMap::new(),
         });
         true
     }
@@ -130,6 +140,7 @@ impl WindowBuilder {
             unasked: open.tally.unasked,
             latency: open.latencies.summary(),
             value: open.value,
+            by: open.by,
             failures: open.tally.failures,
             standings: Vec::new(),
         };
@@ -155,7 +166,7 @@ mod tests {
     }
 
     fn good(value: &str) -> Answer {
-        Answer::Good { value: Some(value.to_owned()) }
+        Answer::Good { value: Some(value.to_owned()), by: None }
     }
 
     #[test]
@@ -169,7 +180,7 @@ mod tests {
         }
         builder.answered(ms(100), ms(110), &good("1"));
         assert_eq!(builder.closed(ms(1200)), None, "600 is in flight");
-        builder.answered(ms(1100), ms(1150), &good("3"));
+        builder.answered(ms(1100), ms(1150), &Answer::Good { value: Some("3".into()), by: Some("shop-1".into()) });
         builder.answered(ms(600), ms(1250), &Answer::Failed(Failure("timeout".into())));
         let first = builder.closed(ms(1250)).unwrap();
         assert_eq!((first.phase, first.samples, first.failed, first.unasked), (Phase::Baseline, 2, 1, 0));
@@ -182,6 +193,7 @@ mod tests {
         builder.begin(Phase::During, ms(1400));
         let cut = builder.closed(ms(1400)).unwrap();
         assert_eq!((cut.phase, cut.samples, cut.length_ms), (Phase::Baseline, 1, 300));
+        assert_eq!(cut.by, [("shop-1".to_owned(), 1)].into());
 
         builder.asked(ms(1450));
         builder.answered(ms(1450), ms(1450), &Answer::CouldNotAsk("route".into()));

@@ -1,10 +1,11 @@
 //! Over random fleets, selections and limits, a choice never exceeds a limit.
 
 use proptest::prelude::*;
+use serde_json::{Value, json};
 
 use super::*;
-use crate::experiment::{Percent, Target, Timing};
-use crate::instance::{Aspect, Epoch, Health, InstanceId, Setting};
+use crate::experiment::Percent;
+use crate::instance::{Aspect, Epoch, Health, Setting};
 
 fn instance(n: usize) -> impl Strategy<Value = Instance> {
     let service = prop::sample::select(vec!["shop", "store", "gateway"]);
@@ -20,19 +21,13 @@ fn instance(n: usize) -> impl Strategy<Value = Instance> {
         prop::bool::weighted(0.05),
     )
         .prop_map(move |(service, zone, health, running, paused, protected, ours)| Instance {
-            id: InstanceId(format!("id{n}")),
-            name: format!("{service}-{n}"),
-            service: service.to_owned(),
             zone: zone.map(str::to_owned),
-            image: None,
             labels: protected.then(|| ("squall.protect".to_owned(), "true".to_owned())).into_iter().collect(),
             epoch: Epoch("1".to_owned()),
             health,
-            restarts: 0,
-            addresses: Vec::new(),
-            counted: None,
             traits: ours.then_some(Trait::Ours).into_iter().collect(),
             settings: [(Aspect::Running, Setting::Running(running)), (Aspect::Paused, Setting::Paused(paused))].into(),
+            ..Instance::new(format!("id{n}"), format!("{service}-{n}"), service)
         })
 }
 
@@ -63,29 +58,19 @@ fn experiment() -> impl Strategy<Value = Experiment> {
     let service = prop::option::of(prop::sample::select(vec!["shop", "store", "nobody"]));
     let name = prop::option::of(prop::sample::select(vec!["shop-*", "*-1", "*"]));
     let zone = prop::option::weighted(0.2, prop::sample::select(vec!["a", "b"]));
-    (pick, radius, service, name, zone).prop_map(|(pick, blast_radius, service, name, zone)| {
-        let text = |t: Option<&str>| t.map(str::to_owned);
-        Experiment {
-            version: 1,
-            name: "x".to_owned(),
-            hypothesis: String::new(),
-            tags: Vec::new(),
-            steady_state: indexmap::IndexMap::new(),
-            target: Target {
-                service: text(service),
-                zone: text(zone),
-                name: text(name),
-                image: None,
-                labels: Vec::new(),
-                pick,
-            },
-            fault: crate::fault::Fault::Pause(crate::fault::Pause::default()),
-            blast_radius,
-            timing: Timing::default(),
-            on_breach: crate::experiment::OnBreach::Abort,
-            safety: indexmap::IndexMap::new(),
-            zone_label: None,
-        }
+    // Some hit others as well, with a second fault.
+    let more = prop::option::weighted(0.3, (prop::sample::select(vec!["shop", "store"]), pick.clone()));
+    (pick, radius, service, name, zone, more).prop_map(|(pick, blast_radius, service, name, zone, more)| {
+        let target = |pick: Pick| json!({ "service": service, "zone": zone, "name": name, "pick": pick });
+        let more = more.map(|(service, pick)| json!({ "service": service, "pick": pick }));
+        let fault = |target: Value| json!({ "fault": { "pause": {} }, "target": target });
+        let faults: Vec<Value> = [target(pick)].into_iter().chain(more).map(fault).collect();
+        serde_json::from_value(json!({
+            "version": 1, "name": "x", "hypothesis": "", "steady-state": {},
+            "faults": faults,
+            "blast-radius": blast_radius,
+        }))
+        .expect("it is an experiment")
     })
 }
 
@@ -103,7 +88,8 @@ proptest! {
                 prop_assert!(!hit.is_empty());
                 prop_assert_eq!(hit.len() + targets.spared.len(), fleet.len());
                 for i in hit {
-                    prop_assert!(x.target.selector().matches(i), "an unselected instance is hit");
+                    let meant = x.faults().iter().any(|f| f.target.selector().matches(i));
+                    prop_assert!(meant, "an unselected instance is hit");
                     prop_assert!(!i.labels.contains_key("squall.protect"), "a protected instance is hit");
                     prop_assert!(!i.traits.contains(&Trait::Ours) && i.is_up());
                 }
@@ -117,12 +103,21 @@ proptest! {
                     let left = members.iter().filter(|i| i.is_healthy() && !hit.iter().any(|h| h.id == i.id)).count();
                     prop_assert!(radius.min_healthy.is_none_or(|min| left >= min));
                 }
-                match x.target.pick {
-                    Pick::Count(n) => prop_assert_eq!(hit.len(), n),
-                    Pick::Share(p) => prop_assert!(hit.len() as f64 <= p.0 * fleet.len() as f64 + 1e-6),
-                    Pick::Zones(n) => prop_assert_eq!(zones.len(), n),
-                    Pick::All => {}
+                prop_assert_eq!(targets.by_fault.len(), x.faults().len());
+                for (fault, ids) in x.faults().iter().zip(&targets.by_fault) {
+                    let own: Vec<&Instance> = hit.iter().filter(|i| ids.contains(&i.id)).collect();
+                    prop_assert_eq!(own.len(), ids.len(), "whom a fault hits is among those who are hit");
+                    prop_assert!(own.iter().all(|i| fault.target.selector().matches(i)));
+                    let zones: BTreeSet<_> = own.iter().map(|i| &i.zone).collect();
+                    match fault.pick() {
+                        Pick::Count(n) => prop_assert_eq!(own.len(), n),
+                        Pick::Share(p) => prop_assert!(own.len() as f64 <= p.0 * fleet.len() as f64 + 1e-6),
+                        Pick::Zones(n) => prop_assert_eq!(zones.len(), n),
+                        Pick::All => {}
+                    }
                 }
+                let struck: BTreeSet<_> = targets.by_fault.iter().flatten().map(|id| &id.0).collect();
+                prop_assert_eq!(struck.len(), hit.len(), "nobody else is hit");
                 let mut shuffled = fleet.clone();
                 shuffled.reverse();
                 prop_assert_eq!(&choose(&x, &shuffled, seed).map(|t| t.hit), &Ok(targets.hit.clone()), "the seed decides, not the order");
@@ -133,4 +128,49 @@ proptest! {
 
 fn cases() -> u32 {
     std::env::var("PROPTEST_CASES").ok().and_then(|n| n.parse().ok()).unwrap_or(10_000)
+}
+
+/// Three shops in three zones, one of which is protected and one is ours.
+fn shops() -> Vec<Instance> {
+    let shop = |n: usize, zone: &str| Instance {
+        zone: Some(zone.to_owned()),
+        settings: [(Aspect::Running, Setting::Running(true)), (Aspect::Paused, Setting::Paused(false))].into(),
+        ..Instance::new(format!("id{n}"), format!("shop-{n}"), "shop")
+    };
+    let mut shops = vec![shop(1, "a"), shop(2, "b"), shop(3, "c"), shop(4, "c"), shop(5, "c")];
+    shops[3].labels.insert("squall.protect".to_owned(), "true".to_owned());
+    shops[4].traits.insert(Trait::Ours);
+    shops
+}
+
+#[test]
+fn what_would_leave_the_blast_radius_is_refused_in_words() {
+    for (target, radius, want) in [
+        (json!({ "name": "nobody" }), json!({ "max-instances": 1 }), "nothing matches the target ("),
+        (json!({ "name": "shop-4" }), json!({ "max-instances": 1 }), "but each is protected, paused or not running"),
+        (json!({ "name": "shop-5" }), json!({ "max-instances": 1 }), "but each is protected, paused or not running"),
+        (json!({ "pick": 4 }), json!({ "max-instances": 4 }), "4 instances are to be picked, but only 3 match"),
+        (json!({ "pick": "30%" }), json!({ "max-instances": 4 }), "30% of 3 matching instances is less than one"),
+        (json!({ "pick": { "zones": 4 } }), json!({ "max-zones": 4 }), "4 zones are to be picked, but"),
+        (json!({ "pick": 2 }), json!({ "max-instances": 1 }), "2 instances would be hit, and `max-instances` is 1"),
+        (json!({ "pick": "all" }), json!({ "max-percent": "50%" }), "3 of 5 instances of `shop` would be hit, and"),
+        (json!({ "pick": 2 }), json!({ "max-zones": 1 }), "2 zones would be hit, and `max-zones` is 1"),
+        (json!({}), json!({ "min-healthy": 5 }), "only 4 healthy instances of `shop` would be left untouched, and"),
+    ] {
+        let mut radius = radius;
+        radius["protect"] = json!(["squall.protect=true"]);
+        let x: Experiment = serde_json::from_value(json!({
+            "version": 1, "name": "x", "hypothesis": "", "steady-state": {}, "fault": { "pause": {} }, "target": target,
+            "blast-radius": radius,
+        }))
+        .expect("it is an experiment");
+        let refusal = choose(&x, &shops(), 1).expect_err(want);
+        assert!(refusal.text.contains(want), "{}", refusal.text);
+    }
+    let (fleet, radius) =
+        (shops(), BlastRadius { protect: vec!["squall.protect=true".to_owned()], ..Default::default() });
+    for hit in [&fleet[3], &fleet[4]] {
+        let refusal = within(&radius, &fleet, &[hit]).expect_err("whoever is protected by now");
+        assert_eq!(refusal.text, format!("{} is protected", hit.name));
+    }
 }

@@ -30,7 +30,8 @@ impl Squall {
         let dir = tempfile::tempdir().expect("a directory for the test");
         let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
         command.args(args).current_dir(dir.path()).stdin(Stdio::null());
-        for name in ["DOCKER_HOST", "SQUALL_ENGINE", "RUST_LOG", "CLICOLOR_FORCE"] {
+        let github = ["GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"];
+        for name in ["DOCKER_HOST", "SQUALL_ENGINE", "RUST_LOG", "CLICOLOR_FORCE"].into_iter().chain(github) {
             command.env_remove(name);
         }
         command.env("SQUALL_STATE", dir.path().join("state"));

@@ -41,7 +41,8 @@ fn experiments() -> Vec<Experiment> {
 
 #[test]
 fn every_fault_has_an_experiment() {
-    let shown: BTreeSet<&str> = experiments().iter().map(|x| x.fault.name()).collect();
+    let faults: Vec<_> = experiments().iter().flat_map(Experiment::faults).collect();
+    let shown: BTreeSet<&str> = faults.iter().map(|i| i.fault.name()).collect();
     assert_eq!(shown, BTreeSet::from(Fault::NAMES));
 }
 
@@ -106,6 +107,44 @@ fn no_link_of_the_docs_is_dead() {
             assert!(anchor.is_empty() || has_heading(&headings, anchor), "{}: {target}", page.display());
         }
     }
+}
+
+/// All Rust code below a directory, with the texts that go over several lines in one.
+fn code(dir: &Path) -> String {
+    let mut all = String::new();
+    for entry in std::fs::read_dir(dir).expect("a directory") {
+        let path = entry.expect("an entry").path();
+        if path.is_dir() {
+            all += &code(&path);
+        } else if path.extension().is_some_and(|e| e == "rs") {
+            let text = std::fs::read_to_string(&path).expect("it reads");
+            let mut lines = text.split("\\\n");
+            all += lines.next().unwrap_or_default();
+            lines.for_each(|line| all += line.trim_start());
+        }
+    }
+    all
+}
+
+#[test]
+fn whatever_is_refused_says_what_the_docs_say_and_has_a_test() {
+    let page = std::fs::read_to_string(repository("docs/refusals.md")).expect("it reads");
+    let code = code(&repository("src"));
+    let mut rows = 0;
+    for line in page.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| what")) {
+        let cells: Vec<&str> = line.trim_matches('|').split(" | ").map(str::trim).collect();
+        let [_, message, shown] = cells[..] else { panic!("three cells: {line}") };
+        for part in message.split('…') {
+            assert!(code.contains(part.trim()), "no message says `{part}`: {line}");
+        }
+        let [file, name] = shown.split(' ').map(|word| word.trim_matches('`')).collect::<Vec<_>>()[..] else {
+            panic!("a file and a test: {line}");
+        };
+        let tests = std::fs::read_to_string(repository(file)).unwrap_or_else(|e| panic!("{file}: {e}"));
+        assert!(tests.contains(&format!("fn {name}(")), "there is no test {name} in {file}");
+        rows += 1;
+    }
+    assert!(rows > 30, "{rows} refusals");
 }
 
 /// Whether a page has a heading with this anchor, as GitHub makes them.

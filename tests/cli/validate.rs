@@ -25,6 +25,9 @@ blast-radius: { max-instances: 1 }
 timing: { baseline: 3s, duration: 8s, recovery: 10s }
 ";
 
+/// Its target and fault.
+const SINGLE: &str = "target: { service: shop, pick: 1 }\nfault:\n  kill: { signal: SIGKILL }\n";
+
 /// What the JSON Schema, too, must refuse.
 const SHAPE: bool = true;
 /// What only Squall can find.
@@ -141,6 +144,29 @@ const SLIPS: &[Slip] = &[
     ("share-beyond-limit", &[("pick: 1", "pick: 50%"), ("max-instances: 1", "max-percent: 30%")], MEANING),
     ("share-of-nothing", &[("pick: 1", "pick: 0%")], MEANING),
     ("zones-beyond-limit", &[("pick: 1", "pick: { zones: 2 }"), ("max-instances: 1", "max-zones: 1")], MEANING),
+    (
+        "zone-outage-of-another-mode",
+        &[(
+            "kill: { signal: SIGKILL }",
+            "zone-outage: { mode: power, direction: both, clients: keep, delay: 1s, loss: { percent: 5% } }",
+        )],
+        MEANING,
+    ),
+    (
+        "zone-outage-of-no-line",
+        &[("kill: { signal: SIGKILL }", "zone-outage: { mode: degrade, clients: cut, jitter: 1s }")],
+        MEANING,
+    ),
+    (
+        "zone-outage-back-in-two-ways",
+        &[("kill: { signal: SIGKILL }", "zone-outage: { heal: self, return: { every: 0s } }")],
+        MEANING,
+    ),
+    (
+        "zone-outage-misspelt",
+        &[("kill: { signal: SIGKILL }", "zone-outage: { mode: isolated, client: keep, return: 2s }")],
+        SHAPE,
+    ),
     ("target-everything", &[("{ service: shop, pick: 1 }", "{ pick: 1 }")], MEANING),
     ("url-wrong", &[("http://127.0.0.1:8080/checkout", "127.0.0.1:8080/checkout")], MEANING),
     ("address-wrong", &[("http: http://127.0.0.1:8080/checkout", "tcp: localhost")], MEANING),
@@ -164,6 +190,27 @@ const SLIPS: &[Slip] = &[
         MEANING,
     ),
     (
+        "promql-wrong",
+        &[("http: http://127.0.0.1:8080/checkout", "promql: { url: 'p:9090', query: ' ', headers: { 'a b': c } }")],
+        MEANING,
+    ),
+    (
+        "alert-has-no-value",
+        &[
+            ("http: http://127.0.0.1:8080/checkout", "alert: { prometheus: 'http://p', labels: { alertname: A } }"),
+            ("p95: 300ms", "value: 3"),
+        ],
+        MEANING,
+    ),
+    (
+        "alerts-wrong",
+        &[(
+            "timing:",
+            "alerts:\n  checkout:\n    alert: { prometheus: 'ftp://p', labels: {}, firing: true }\n    fires-within: 20s\n  two:\n    alert: { labels: { a: b } }\n    fires-within: 0s\ntiming:",
+        )],
+        MEANING,
+    ),
+    (
         "commands-empty",
         &[
             ("http: http://127.0.0.1:8080/checkout", "exec: []"),
@@ -175,6 +222,28 @@ const SLIPS: &[Slip] = &[
     ("recovery-short", &[("recovery: 10s", "recovery: 1s")], MEANING),
     ("too-many-in-flight", &[("rate: 50/s", "rate: 5000/s"), ("timeout: 1s", "timeout: 10s")], MEANING),
     ("names-twice", &[("timing:", "safety: { checkout: { tcp: x:80 } }\ntiming:")], MEANING),
+    (
+        "faults-both-forms",
+        &[("blast-radius:", "faults: [{ fault: pause, target: { service: store } }]\nblast-radius:")],
+        SHAPE,
+    ),
+    ("faults-none", &[(SINGLE, "faults: []\n")], MEANING),
+    (
+        "faults-beyond-the-phase",
+        &[(
+            SINGLE,
+            "faults:\n  - { fault: pause, target: { service: a }, after: 8s }\n  - { fault: pause, target: { service: b }, after: 5s, for: 5s }\n  - { fault: { latency: { delay: 1s, jitter: 2s } }, target: {}, for: 0s }\n  - { fault: { latency: { jitter: 1s } }, target: { service: c, pick: 0% } }\n",
+        )],
+        MEANING,
+    ),
+    (
+        "faults-of-two-hands",
+        &[(
+            SINGLE,
+            "faults:\n  - { fault: { kill: { via: host, heal: self } }, target: { service: a }, for: 1s }\n  - { fault: pause, target: { service: b } }\n",
+        )],
+        MEANING,
+    ),
     ("stop-in-fractions", &[("kill: { signal: SIGKILL }", "stop: { timeout: 1500ms }")], MEANING),
 ];
 

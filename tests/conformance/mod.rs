@@ -7,8 +7,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use squall::burden::{Burden, Goal as Use, MemoryLoad, Oom, Work};
+use squall::disk::{Fill, Goal, Mount, MountKind};
 use squall::engine::{Ability, Claim, Engine, EngineError, Outcome, Tag};
-use squall::instance::{Aspect, Back, Change, Command, Instance, InstanceId, Kill, Place, Setting, Signal, Via};
+use squall::instance::{
+    Aspect, Back, Change, Command, Instance, InstanceId, Kill, Place, RestartPolicy, Setting, Signal, Trait, Via,
+};
+use squall::machine::{Limit, Quota};
 use squall::network::{Direction, Flow, Network, Shape, Traffic, Treatment};
 
 /// An engine with something in it that may be disturbed.
@@ -54,8 +59,31 @@ pub(crate) async fn conforms(world: &mut dyn World) {
     ] {
         is_set_and_set_back(world.engine(), &id, &disturbance).await;
     }
-    if feasible(world.engine(), &late(Duration::from_millis(1))).is_some() {
+    let victim = look(world.engine(), &id).await;
+    if feasible(world.engine(), &victim, &late(Duration::from_millis(1))).is_some() {
         traffic_is_disturbed_and_left_alone(world.engine(), &id).await;
+    }
+    let limits = [
+        Limit::Processes(Some(1)),
+        Limit::Cpu(Quota { us: Some(20_000), period_us: 50_000 }),
+        Limit::Memory(Some(200 << 20)),
+        Limit::Descriptors(500),
+        Limit::Ports { first: 40_000, last: 40_001 },
+    ];
+    let burden = |work| Setting::Burden(Box::new(Burden { work, at_most: Duration::from_mins(5) }));
+    let memory = MemoryLoad { goal: Use::Added(1 << 20), ramp: Duration::ZERO, oom: Oom::Avoid };
+    let others =
+        [Setting::ReadOnly(["/".to_owned()].into()), burden(Work::Cpu { cores: 0.05 }), burden(Work::Memory(memory))];
+    for to in limits.map(Setting::Limit).into_iter().chain(others) {
+        if feasible(world.engine(), &victim, &to).is_some() {
+            is_limited_and_set_back(world.engine(), &id, &to).await;
+        }
+    }
+    if victim.settings.contains_key(&Aspect::RestartPolicy) {
+        a_restart_policy_is_the_instances_own(world.engine(), &id).await;
+    }
+    if let Some(to) = feasible(world.engine(), &victim, &filled(&victim)) {
+        a_disk_is_filled_and_freed(world.engine(), &id, &to).await;
     }
     restarts_give_another_life(world.engine(), &id).await;
     a_freeze_ends_with_the_life(world.engine(), &id).await;
@@ -66,7 +94,7 @@ pub(crate) async fn conforms(world: &mut dyn World) {
     services_are_marked_by_one_run(world.engine(), &world.service()).await;
     a_person_could_do_it(world.engine(), &id).await;
     if world.remove(&id).await {
-        what_is_gone_is_gone(world.engine(), &id).await;
+        what_is_gone_is_gone(world.engine(), &victim).await;
     }
 }
 
@@ -86,13 +114,15 @@ async fn settings(engine: &dyn Engine, id: &InstanceId) -> BTreeMap<Aspect, Sett
 }
 
 async fn set(engine: &dyn Engine, id: &InstanceId, to: &Setting) -> Outcome {
-    assert_eq!(feasible(engine, to).as_ref(), Some(to), "{to}");
+    if let Some(instance) = engine.look(id).await.expect("the engine answers") {
+        assert_eq!(feasible(engine, &instance, to).as_ref(), Some(to), "{to}");
+    }
     engine.set(&tag(), id, to).await.unwrap_or_else(|e| panic!("{to}: {e}"))
 }
 
 /// The setting as this engine makes it so, where it leaves a choice; `None` where the engine is not able to.
-fn feasible(engine: &dyn Engine, to: &Setting) -> Option<Setting> {
-    match engine.can(to) {
+fn feasible(engine: &dyn Engine, instance: &Instance, to: &Setting) -> Option<Setting> {
+    match engine.can(instance, to) {
         Ability::Yes => Some(to.clone()),
         Ability::As(this) => Some(*this),
         Ability::No(_) => None,
@@ -105,7 +135,9 @@ async fn is_observed(engine: &dyn Engine, id: &InstanceId) {
     assert!(names.is_sorted(), "ordered by name: {names:?}");
     let listed = all.iter().find(|i| i.id == *id).expect("it is observed");
     let looked = look(engine, id).await;
-    assert_eq!(*listed, looked, "both ways of asking give the same answer");
+    // What it sees and uses is another moment's.
+    let timeless = |i: &Instance| Instance { sees: BTreeMap::new(), allowance: None, ..i.clone() };
+    assert_eq!(timeless(listed), timeless(&looked), "both ways of asking give the same answer");
     assert!(looked.is_up(), "{looked:?}");
     assert!(!looked.epoch.0.is_empty() && !looked.service.is_empty());
     let unknown = InstanceId("no-such-instance".to_owned());
@@ -136,16 +168,14 @@ fn late(delay: Duration) -> Setting {
 
 async fn traffic_is_disturbed_and_left_alone(engine: &dyn Engine, id: &InstanceId) {
     let before = settings(engine, id).await;
-    let untouched = Setting::NetworkMark(None);
+    let untouched = Setting::Mark(Aspect::Network, None);
     assert_eq!(before[&Aspect::Network], untouched);
     assert_eq!(set(engine, id, &untouched).await, Outcome::Already, "there is nothing to take back");
 
-    let late = |delay| feasible(engine, &late(Duration::from_millis(delay))).expect("it is able to");
+    let victim = look(engine, id).await;
+    let late = |delay| feasible(engine, &victim, &late(Duration::from_millis(delay))).expect("it is able to");
     let (to, other) = (late(1), late(2));
-    let marked = |to: &Setting| match to {
-        Setting::Network(network) => Setting::NetworkMark(Some(network.mark())),
-        other => panic!("{other}"),
-    };
+    let marked = |to: &Setting| to.observed_as().expect("it can be observed");
     assert_eq!(set(engine, id, &to).await, Outcome::Done);
     let during = look(engine, id).await;
     assert!(during.is_up(), "it runs on");
@@ -165,6 +195,94 @@ async fn traffic_is_disturbed_and_left_alone(engine: &dyn Engine, id: &InstanceI
     assert_eq!(set(engine, id, &Setting::Restarted { timeout: T }).await, Outcome::Done);
     assert_eq!(settings(engine, id).await, before, "it ends with the life");
     assert_eq!(set(engine, id, &untouched).await, Outcome::Already, "nothing is left to take back");
+}
+
+/// What is written to a root file system outlives a life, and is taken away with the instance running or not.
+async fn a_disk_is_filled_and_freed(engine: &dyn Engine, id: &InstanceId, to: &Setting) {
+    let Setting::Filled(fill) = to else { panic!("{to:?}") };
+    let back = Setting::Freed(Box::new(fill.place.clone()));
+    let before = settings(engine, id).await;
+    assert_eq!(set(engine, id, &back).await, Outcome::Already, "nothing fills it");
+    for ends in [None, Some(Setting::Restarted { timeout: T }), Some(Setting::Running(false))] {
+        assert_eq!(set(engine, id, to).await, Outcome::Done, "{to}");
+        let during = look(engine, id).await;
+        assert!(during.is_up(), "it runs on");
+        assert_eq!(Some(&during.settings[&Aspect::Disk]), to.observed_as().as_ref(), "it is observed");
+        assert_eq!(set(engine, id, to).await, Outcome::Already, "{to} a second time");
+        if let Some(end) = &ends {
+            assert_eq!(set(engine, id, end).await, Outcome::Done);
+            assert_eq!(
+                settings(engine, id).await[&Aspect::Disk],
+                during.settings[&Aspect::Disk],
+                "it stays when {end}"
+            );
+        }
+        assert_eq!(set(engine, id, &back).await, Outcome::Done, "back from {to}, {ends:?}");
+        assert_eq!(set(engine, id, &back).await, Outcome::Already, "back a second time, {ends:?}");
+    }
+    assert_eq!(set(engine, id, &Setting::Running(true)).await, Outcome::Done);
+    assert_eq!(settings(engine, id).await, before);
+}
+
+/// A little of the root file system.
+fn filled(victim: &Instance) -> Setting {
+    let root = || Mount { path: "/".to_owned(), kind: MountKind::Root, source: None, read_only: false };
+    let mount = squall::disk::holding(&victim.mounts, "/").cloned().unwrap_or_else(root);
+    let place = squall::disk::Place { path: "/".to_owned(), mount, filesystem: None };
+    Setting::Filled(Box::new(Fill { place, goal: Goal::Size(1 << 20), rate: None }))
+}
+
+/// `to` is lower than what it has.
+async fn is_limited_and_set_back(engine: &dyn Engine, id: &InstanceId, to: &Setting) {
+    let before = settings(engine, id).await;
+    let back = &before[&to.aspect()];
+    assert_eq!(set(engine, id, back).await, Outcome::Already, "it is {back}");
+    assert_eq!(set(engine, id, to).await, Outcome::Done, "{to}");
+    let during = look(engine, id).await;
+    assert!(during.is_up(), "it runs on");
+    assert_eq!(Some(&during.settings[&to.aspect()]), to.observed_as().as_ref(), "it is observed");
+    assert_eq!(set(engine, id, to).await, Outcome::Already, "{to} a second time");
+    assert_eq!(settings(engine, id).await, during.settings, "{to} a second time changes nothing");
+    assert_eq!(set(engine, id, back).await, Outcome::Done, "back from {to}");
+    assert_eq!(settings(engine, id).await, before, "back from {to}");
+    assert_eq!(set(engine, id, back).await, Outcome::Already, "back from {to} a second time");
+
+    assert_eq!(set(engine, id, to).await, Outcome::Done, "{to} once more");
+    assert_eq!(set(engine, id, &Setting::Restarted { timeout: T }).await, Outcome::Done);
+    assert_eq!(settings(engine, id).await, before, "it ends with the life");
+    assert_eq!(set(engine, id, back).await, Outcome::Already, "nothing is left to set back");
+
+    assert_eq!(set(engine, id, to).await, Outcome::Done, "{to} once more");
+    assert_eq!(set(engine, id, &Setting::Running(false)).await, Outcome::Done);
+    assert_eq!(set(engine, id, back).await, Outcome::Already, "one that does not run has no limit to set back");
+    assert_eq!(set(engine, id, &Setting::Running(true)).await, Outcome::Done);
+    assert_eq!(settings(engine, id).await, before, "and begins its next life with what is configured");
+}
+
+async fn a_restart_policy_is_the_instances_own(engine: &dyn Engine, id: &InstanceId) {
+    let before = settings(engine, id).await;
+    assert_eq!(before[&Aspect::RestartPolicy], Setting::RestartPolicy(RestartPolicy::Never), "the instance has none");
+    for policy in [RestartPolicy::OnFailure { most: 3 }, RestartPolicy::UnlessStopped, RestartPolicy::Always] {
+        let to = Setting::RestartPolicy(policy);
+        assert_eq!(set(engine, id, &to).await, Outcome::Done, "{to}");
+        assert_eq!(settings(engine, id).await[&Aspect::RestartPolicy], to);
+        assert_eq!(set(engine, id, &to).await, Outcome::Already, "{to} a second time");
+        assert!(look(engine, id).await.traits.contains(&Trait::Restarts), "{to}");
+    }
+    let (always, never) = (&Setting::RestartPolicy(RestartPolicy::Always), &before[&Aspect::RestartPolicy]);
+    assert_eq!(set(engine, id, &Setting::Restarted { timeout: T }).await, Outcome::Done);
+    assert_eq!(settings(engine, id).await[&Aspect::RestartPolicy], *always, "it outlives a life");
+    // Set aside, it does not act; and it is set back on one that does not run, which does not start it.
+    assert_eq!(set(engine, id, never).await, Outcome::Done);
+    assert_eq!(
+        set(engine, id, &Setting::Killed(Kill { signal: Signal::SigKill, via: Via::Engine })).await,
+        Outcome::Done
+    );
+    assert_eq!(set(engine, id, always).await, Outcome::Done);
+    assert!(!look(engine, id).await.is_running());
+    assert_eq!(set(engine, id, &Setting::Running(true)).await, Outcome::Done);
+    assert_eq!(set(engine, id, never).await, Outcome::Done);
+    assert_eq!(settings(engine, id).await, before);
 }
 
 async fn restarts_give_another_life(engine: &dyn Engine, id: &InstanceId) {
@@ -262,6 +380,7 @@ async fn a_person_could_do_it(engine: &dyn Engine, id: &InstanceId) {
     let (before, to) = (Setting::Paused(false), Setting::Paused(true));
     let change = Change {
         n: 0,
+        fault: 0,
         instance: id.clone(),
         name: now.name.clone(),
         epoch: now.epoch,
@@ -272,7 +391,8 @@ async fn a_person_could_do_it(engine: &dyn Engine, id: &InstanceId) {
     assert!(engine.by_hand(&change, &before).contains(&now.name));
 }
 
-async fn what_is_gone_is_gone(engine: &dyn Engine, id: &InstanceId) {
+async fn what_is_gone_is_gone(engine: &dyn Engine, victim: &Instance) {
+    let id = &victim.id;
     assert_eq!(engine.look(id).await.expect("not there is no error"), None);
     assert!(engine.observe().await.expect("the engine answers").iter().all(|i| i.id != *id));
     for to in [
@@ -283,11 +403,12 @@ async fn what_is_gone_is_gone(engine: &dyn Engine, id: &InstanceId) {
         Setting::Restarted { timeout: T },
         Setting::Paused(true),
         Setting::Paused(false),
-        Setting::NetworkMark(None),
+        Setting::Mark(Aspect::Network, None),
     ] {
         assert_eq!(set(engine, id, &to).await, Outcome::Gone, "{to}");
     }
-    if let Some(to) = feasible(engine, &late(T)) {
+    let limit = Setting::Limit(Limit::Processes(Some(1)));
+    for to in [late(T), limit].iter().filter_map(|to| feasible(engine, victim, to)) {
         assert_eq!(set(engine, id, &to).await, Outcome::Gone, "{to}");
     }
 }

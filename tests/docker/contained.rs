@@ -5,28 +5,28 @@ use std::path::PathBuf;
 use bollard::models::HostConfig;
 use bollard::query_parameters::{ListContainersOptionsBuilder, LogsOptionsBuilder};
 use futures_util::TryStreamExt as _;
-use squall::event::{Actor, GuardKind};
-use squall::instance::InstanceId;
+use squall::event::{Actor, GuardKind, Reason};
+use squall::instance::{InstanceId, Kill, Setting, Via};
 use squall::journal;
 use squall::run::recover;
 
 use crate::harness::Spec;
 use crate::scene::{Scene, eventually, journal_in, lonely};
 
-/// Starts a runner in a container, with what it needs and these mounts beside.
+/// Starts a runner in a container that sees the processes of the engine's host, with what it needs and these mounts beside.
 async fn runner(scene: &Scene, experiment: &str, mounts: &[String]) -> InstanceId {
+    runner_seeing(scene, experiment, mounts, Some("host")).await
+}
+
+/// The same; `sees` is whose processes it sees, if not its own alone.
+async fn runner_seeing(scene: &Scene, experiment: &str, mounts: &[String], sees: Option<&str>) -> InstanceId {
     let file = scene.file("experiment.yaml", experiment);
     let mut binds =
         vec!["/var/run/docker.sock:/var/run/docker.sock".to_owned(), format!("{}:/experiment.yaml:ro", file.display())];
     binds.extend_from_slice(mounts);
     let spec = Spec {
         command: ["run", "/experiment.yaml", "--format", "json"].map(str::to_owned).to_vec(),
-        host: HostConfig {
-            binds: Some(binds),
-            // For a crash: to see the processes of the engine's host.
-            pid_mode: Some("host".to_owned()),
-            ..HostConfig::default()
-        },
+        host: HostConfig { binds: Some(binds), pid_mode: sees.map(str::to_owned), ..HostConfig::default() },
         ..Spec::default()
     };
     scene.yard.start("runner", spec).await
@@ -93,6 +93,34 @@ async fn without_a_volume_for_its_state_nothing_is_touched() {
     assert!(log.contains("guard-missing") && log.contains("volume"), "{log}");
     assert_eq!(scene.yard.look(&scene.hit[0]).await.epoch, epoch, "it was never touched");
     assert!(guards(&scene).await.is_empty());
+    scene.yard.docker.remove_container(&runner.0).await.unwrap();
+    scene.is_as(&before).await;
+}
+
+#[tokio::test]
+async fn where_the_hosts_processes_cannot_be_seen_the_engine_kills_a_zone() {
+    let zoned = Spec { labels: vec![("squall.zone", "z".to_owned())], ..lonely() };
+    let scene = Scene::of(2, zoned).await;
+    let before = scene.settings().await;
+    let volume = scene.yard.name("state");
+    let x = scene.experiment("zone-outage: { mode: power }", "baseline: 500ms, duration: 1s, recovery: 5s");
+    let x = x.replace("max-instances: 1", "max-instances: 2, max-zones: 1");
+    let runner = runner_seeing(&scene, &x, &[format!("{volume}:/var/lib/squall")], None).await;
+    let state = PathBuf::from(scene.yard.api.inspect_volume(&volume).await.unwrap().mountpoint);
+    let journal = eventually("an end", || async {
+        journal_in(&state).filter(|j| journal::replay(j).is_ok_and(|s| s.finished.is_some()))
+    })
+    .await;
+    eventually("the runner is gone", || async {
+        (!scene.yard.docker.is_alive(&runner.0).await.unwrap()).then_some(())
+    })
+    .await;
+    let after = journal::replay(&journal).unwrap();
+    assert_eq!(after.finished.as_ref().map(|f| f.2), Some(Reason::HypothesisHeld), "{:?}", after.finished);
+    let killed = after.changes.iter().filter(|c| matches!(c.change.to, Setting::Killed(Kill { via: Via::Engine, .. })));
+    assert_eq!(killed.count(), 2, "{:?}", after.changes);
+    assert!(after.changes.iter().all(|c| matches!(c.bite, Some((_, true, _)))), "{:?}", after.changes);
+    assert!(after.warnings.iter().any(|w| w.contains("--pid=host")), "{:?}", after.warnings);
     scene.yard.docker.remove_container(&runner.0).await.unwrap();
     scene.is_as(&before).await;
 }

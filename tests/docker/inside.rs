@@ -64,12 +64,13 @@ async fn from_within() {
     assert!(traits(&own).contains(&Trait::Ours));
     assert!(!traits(&victim.0).contains(&Trait::Ours));
 
+    let hit = all.iter().find(|i| i.id == victim).expect("it is observed");
     let crashed = docker.set(&Tag { run: "within".to_owned(), change: 0 }, &victim, &CRASH).await;
     if variable("CAN_CRASH") == "true" {
-        assert_eq!(docker.can(&CRASH), Ability::Yes);
+        assert_eq!(docker.can(hit, &CRASH), Ability::Yes);
         assert_eq!(crashed.unwrap(), Outcome::Done);
     } else {
-        assert!(matches!(docker.can(&CRASH), Ability::No(why) if why.contains("--pid=host")));
+        assert!(matches!(docker.can(hit, &CRASH), Ability::No(why) if why.contains("--pid=host")));
         assert!(matches!(crashed, Err(EngineError::Refused { .. })));
     }
 }

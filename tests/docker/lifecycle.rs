@@ -9,6 +9,7 @@ use squall::engine::here::MARK;
 use squall::engine::{Engine as _, EngineError, Outcome};
 use squall::host::process;
 use squall::instance::{Aspect, Command, Place, Setting, Trait};
+use squall::zones::Zones;
 
 use crate::harness::{Spec, Yard};
 
@@ -66,7 +67,7 @@ async fn containers_are_seen_in_every_state_with_their_traits() {
     yard.api.kill_container(&down.0, None::<KillContainerOptions>).await.unwrap();
     let ours = yard.create("d-ours", Spec { labels: vec![("squall.run", "x".to_owned())], ..Spec::default() }).await;
 
-    let docker = yard.docker.clone().with_zone_label(Some("rack".to_owned()));
+    let docker = yard.docker.clone().with_zones(Zones::Label("rack".to_owned())).await.unwrap();
     let all = docker.observe().await.unwrap();
     let mine: Vec<_> = all.iter().filter(|i| i.name.starts_with(&yard.prefix)).collect();
     assert_eq!(mine.iter().map(|i| &i.id).collect::<Vec<_>>(), [&new, &up, &down, &ours], "ordered by name");

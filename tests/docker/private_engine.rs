@@ -1,31 +1,62 @@
 //! An engine that is restarted while a fault is on: one of this test's own, in a room of its own.
 
-use std::time::Duration;
+use std::net::{SocketAddr, TcpStream};
+use std::time::{Duration, Instant};
 
+use bollard::models::RestartPolicyNameEnum;
+use jiff::Timestamp;
 use rustix::process::Signal;
 use squall::engine::docker::Docker;
+use squall::engine::{Engine as _, Outcome};
+use squall::exit::Verdict;
+use squall::history::Row;
+use squall::instance::{Aspect, Setting};
+use squall::network::{Bandwidth, Direction, Flow, Mechanism, Network, Shape, Traffic, Treatment};
+use squall::store::StateDir;
 use tokio::process::Child;
 use tokio::time::timeout;
 
-use crate::harness::Yard;
+use crate::harness::{Spec, Yard};
 use crate::room::Room;
 use crate::scene::{Scene, eventually, lonely, send};
+use crate::schedule::{self, over};
+use crate::traffic::namespace;
+
+/// Long enough for a SYN that is sent again after a second to get through where nothing stops it.
+const SOON: Duration = Duration::from_millis(1500);
 
 /// A Docker Engine that nobody else knows. It ends with this value, and its containers with it.
 struct PrivateEngine {
     room: Room,
     dir: tempfile::TempDir,
+    options: Vec<&'static str>,
     daemon: Option<Child>,
 }
 
 impl PrivateEngine {
     async fn new() -> Self {
+        let mut engine = Self::with(vec!["--bridge=none"]).await;
+        engine.up().await;
+        engine
+    }
+
+    /// One whose containers have users of their own: who is root there is nobody here. With a bridge in its room.
+    async fn remapped() -> Self {
+        let mut engine = Self::with(vec!["--userns-remap=nobody:nogroup"]).await;
+        let ids = engine.dir.path().join("ids");
+        std::fs::write(&ids, "nobody:1000000:65536\n").expect("a file in the test's own directory");
+        for file in ["/etc/subuid", "/etc/subgid"] {
+            engine.room.does("mount", &["--bind", &ids.display().to_string(), file]).await;
+        }
+        engine.up().await;
+        engine
+    }
+
+    async fn with(options: Vec<&'static str>) -> Self {
         let room = Room::with_network().await;
         let dir = tempfile::Builder::new().prefix("squall-test-engine-").tempdir().expect("a directory");
         std::fs::write(dir.path().join("none.json"), "{}").expect("a file in the test's own directory");
-        let mut engine = Self { room, dir, daemon: None };
-        engine.up().await;
-        engine
+        Self { room, dir, options, daemon: None }
     }
 
     fn host(&self) -> String {
@@ -39,7 +70,7 @@ impl PrivateEngine {
         daemon.args(["--data-root", &path("data"), "--exec-root", &path("exec"), "--pidfile", &path("pid")]);
         daemon.args(["--host", &self.host(), "--config-file", &path("none.json")]);
         // It must not touch what belongs to the machine's own engine.
-        daemon.args(["--iptables=false", "--ip6tables=false", "--bridge=none"]);
+        daemon.args(["--iptables=false", "--ip6tables=false"]).args(&self.options);
         daemon.stdout(log.try_clone().expect("a log")).stderr(log);
         self.daemon = Some(daemon.spawn().expect("a Docker Engine is installed"));
         let host = self.host();
@@ -94,4 +125,86 @@ async fn an_engine_that_is_restarted_is_no_verdict_and_everything_is_as_before()
     let ended = run.ends().await;
     ended.is(3, "engine-failed").taken_back_by("runner");
     scene.is_as(&before).await;
+}
+
+#[tokio::test]
+async fn a_daemon_whose_engine_is_restarted_goes_on() {
+    let mut engine = PrivateEngine::new().await;
+    let revived = Spec { restart: Some(RestartPolicyNameEnum::ALWAYS), ..lonely() };
+    let scene = Scene::in_yard(Yard::on(Some(engine.host())).await, 1, revived).await;
+    let before = scene.settings().await;
+    scene.file("pause.yaml", &scene.experiment("pause: {}", "baseline: 500ms, duration: 1s, recovery: 3s"));
+    let schedule = scene.file(
+        "schedule.yaml",
+        "version: 1\nname: on\nentries:\n  it: { experiments: pause.yaml, random: { mean: 500ms } }\n",
+    );
+    let log = scene.dir.path().join("log");
+    let state = &StateDir::find(Some(scene.dir.path().join("state"))).expect("a directory");
+    let held_since = |moment: Timestamp| async move {
+        let held = |row: &Row| row.verdict == Some(Verdict::Held) && row.began.is_some_and(|began| began > moment);
+        over(state).iter().any(held).then_some(())
+    };
+    let mut daemon = schedule::daemon(&scene, &schedule, &log);
+    eventually("a run that holds", || held_since(Timestamp::UNIX_EPOCH)).await;
+
+    engine.down().await;
+    engine.up().await;
+    let up = Timestamp::now();
+    eventually("a run that holds afterwards", || held_since(up)).await;
+    assert_eq!(daemon.try_wait().expect("a child"), None, "{}", schedule::read(&log));
+
+    send(daemon.id().expect("it is there"), Signal::TERM);
+    assert!(daemon.wait().await.expect("a child").success(), "{}", schedule::read(&log));
+    scene.is_as(&before).await;
+}
+
+/// How long a connection from the engine's room takes; nothing where it is not made in time.
+async fn connects(engine: &PrivateEngine, to: SocketAddr, within: Duration) -> Option<Duration> {
+    let room = engine.room.namespace();
+    let connect = move || {
+        room.run(|| {
+            let begin = Instant::now();
+            TcpStream::connect_timeout(&to, within).map(|_| begin.elapsed())
+        })
+    };
+    tokio::task::spawn_blocking(connect).await.expect("no panic").ok()
+}
+
+#[tokio::test]
+async fn where_users_are_remapped_traffic_is_disturbed_all_the_same() {
+    let engine = PrivateEngine::remapped().await;
+    let yard = Yard::on(Some(engine.host())).await;
+    let id = yard.start("victim", Spec::default()).await;
+    let users = std::fs::read_to_string(format!("/proc/{}/uid_map", yard.pid(&id).await)).expect("it runs");
+    assert_eq!(users.split_whitespace().collect::<Vec<_>>(), ["0", "1000000", "65536"]);
+    let to = SocketAddr::new(yard.look(&id).await.addresses.first().expect("an address").ip, 8080);
+    eventually("an answer", || connects(&engine, to, SOON)).await;
+    let before = namespace(&yard, &id).await;
+
+    let late = Shape { delay: Duration::from_millis(150), ..Shape::default() };
+    let rate = Shape { bandwidth: Some(Bandwidth { rate: 1_000_000, burst: 0 }), ..Shape::default() };
+    for (mechanism, treatment) in [
+        (Some(Mechanism::Userspace), Treatment::Shape(Box::new(late))),
+        (None, Treatment::Drop),
+        (None, Treatment::Shape(Box::new(rate))),
+    ] {
+        let flow = Flow { traffic: Traffic::all(Direction::Egress), treatment: treatment.clone() };
+        let network = Network { flows: vec![flow], mechanism, seed: 1 };
+        let mark = Setting::Mark(Aspect::Network, Some(network.mark()));
+        let to_set = Setting::Network(Box::new(network));
+        assert_eq!(yard.docker.set(&yard.tag(0), &id, &to_set).await.unwrap(), Outcome::Done, "{treatment}");
+        let felt = connects(&engine, to, SOON).await;
+        match treatment {
+            Treatment::Drop => assert_eq!(felt, None),
+            _ if mechanism.is_some() => assert!(felt.expect("it answers") >= Duration::from_millis(150), "{felt:?}"),
+            _ => assert!(felt.is_some()),
+        }
+        let seen = yard.look(&id).await;
+        assert_eq!(seen.settings.get(&Aspect::Network), Some(&mark), "{treatment}");
+        assert!(seen.counted.expect("it is counted").packets > 0, "{treatment}");
+        let nothing = Setting::Mark(Aspect::Network, None);
+        assert_eq!(yard.docker.set(&yard.tag(0), &id, &nothing).await.unwrap(), Outcome::Done, "{treatment}");
+        assert_eq!(namespace(&yard, &id).await, before, "{treatment}");
+    }
+    connects(&engine, to, SOON).await.expect("it answers again");
 }

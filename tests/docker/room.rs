@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
+use squall::host::net::namespace::Namespace;
 use tokio::process::{Child, Command};
 
 use crate::scene::eventually;
@@ -53,7 +54,12 @@ impl Room {
         command
     }
 
-    async fn does(&self, program: &str, args: &[&str]) {
+    /// Its network, if it has one of its own.
+    pub(crate) fn namespace(&self) -> Namespace {
+        Namespace::of(self.pid()).expect("these tests need root")
+    }
+
+    pub(crate) async fn does(&self, program: &str, args: &[&str]) {
         let status = self.command(program).args(args).status().await.expect("nsenter");
         assert!(status.success(), "{program} {args:?}: {status}");
     }

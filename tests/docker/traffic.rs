@@ -10,7 +10,7 @@ use bollard::query_parameters::{RestartContainerOptions, StopContainerOptionsBui
 use squall::engine::{Ability, Engine as _, EngineError, Outcome};
 use squall::instance::{Aspect, InstanceId, Setting, Trait};
 use squall::network::{
-    Chance, Direction, Flow, Loss, Mechanism, Network, Peer, Peers, Protocol, Shape, Traffic, Treatment,
+    Bandwidth, Chance, Direction, Flow, Loss, Mechanism, Network, Peer, Peers, Protocol, Shape, Traffic, Treatment,
 };
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
@@ -81,7 +81,7 @@ async fn mark(yard: &Yard, id: &InstanceId) -> Setting {
     yard.look(id).await.settings.get(&Aspect::Network).expect("it is observed").clone()
 }
 
-const NOTHING: Setting = Setting::NetworkMark(None);
+const NOTHING: Setting = Setting::Mark(Aspect::Network, None);
 
 #[tokio::test]
 async fn a_delay_is_felt_and_taken_back() {
@@ -95,7 +95,7 @@ async fn a_delay_is_felt_and_taken_back() {
 
     assert_eq!(yard.docker.set(&yard.tag(0), &id, &setting).await.unwrap(), Outcome::Done);
     assert_eq!(yard.docker.set(&yard.tag(0), &id, &setting).await.unwrap(), Outcome::Already);
-    assert_eq!(mark(&yard, &id).await, Setting::NetworkMark(Some(network.mark())));
+    assert_eq!(mark(&yard, &id).await, Setting::Mark(Aspect::Network, Some(network.mark())));
     let took = connects(to, Duration::from_secs(10)).await.expect("in time").unwrap();
     assert!(took >= Duration::from_millis(150), "{took:?}");
     let counted = yard.look(&id).await.counted.expect("it is counted");
@@ -116,7 +116,7 @@ async fn another_setting_takes_the_place_of_an_earlier_one() {
     let (first, second) = (all(Treatment::Drop), late(Duration::from_millis(20)));
     for (change, network) in [(0, &first), (1, &second), (2, &first)] {
         assert_eq!(yard.docker.set(&yard.tag(change), &id, &set(network)).await.unwrap(), Outcome::Done);
-        assert_eq!(mark(&yard, &id).await, Setting::NetworkMark(Some(network.mark())));
+        assert_eq!(mark(&yard, &id).await, Setting::Mark(Aspect::Network, Some(network.mark())));
     }
     for change in [2, 1, 0] {
         yard.docker.set(&yard.tag(change), &id, &NOTHING).await.unwrap();
@@ -178,7 +178,7 @@ async fn a_frozen_container_is_disturbed_as_well() {
     yard.docker.set(&yard.tag(0), &id, &Setting::Paused(true)).await.unwrap();
     let network = all(Treatment::Drop);
     assert_eq!(yard.docker.set(&yard.tag(1), &id, &set(&network)).await.unwrap(), Outcome::Done);
-    assert_eq!(mark(&yard, &id).await, Setting::NetworkMark(Some(network.mark())));
+    assert_eq!(mark(&yard, &id).await, Setting::Mark(Aspect::Network, Some(network.mark())));
     assert_eq!(yard.docker.set(&yard.tag(1), &id, &NOTHING).await.unwrap(), Outcome::Done);
 }
 
@@ -219,7 +219,9 @@ async fn what_cannot_be_is_refused_and_nothing_of_it_stays() {
     let tc = |words: &[&str]| Command::new("nsenter").args(["-t", &pid, "-n", "tc"]).args(words).status().unwrap();
     assert!(tc(&["qdisc", "add", "dev", "eth0", "clsact"]).success());
     let foreign = namespace(&yard, &id).await;
-    let refused = yard.docker.set(&yard.tag(0), &id, &set(&all(Treatment::Drop))).await.unwrap_err();
+    let slow = Shape { bandwidth: Some(Bandwidth { rate: 1_000_000, burst: 0 }), ..Shape::default() };
+    let slow = all(Treatment::Shape(Box::new(slow)));
+    let refused = yard.docker.set(&yard.tag(0), &id, &set(&slow)).await.unwrap_err();
     assert!(refused.to_string().contains("eth0"), "{refused}");
     assert_eq!(yard.docker.set(&yard.tag(0), &id, &NOTHING).await.unwrap(), Outcome::Already);
     assert_eq!(namespace(&yard, &id).await, foreign);
@@ -259,7 +261,12 @@ async fn a_lost_share_is_lost_in_the_kernel_too() {
     let id = yard.start("victim", Spec::default()).await;
     let loss = Loss::Random(Chance { probability: 1.0, correlation: 0.0 });
     let network = all(Treatment::Shape(Box::new(Shape { loss: Some(loss), ..Shape::default() })));
-    assert_eq!(yard.docker.can(&set(&network)), Ability::As(Box::new(set(&network))), "no mechanism is needed");
+    let victim = yard.docker.look(&id).await.unwrap().expect("it runs");
+    assert_eq!(
+        yard.docker.can(&victim, &set(&network)),
+        Ability::As(Box::new(set(&network))),
+        "no mechanism is needed"
+    );
     let to = address(&yard, &id).await;
     yard.docker.set(&yard.tag(0), &id, &set(&network)).await.unwrap();
     assert!(connects(to, SILENCE).await.is_none());

@@ -61,7 +61,7 @@ async fn peers_that_come_are_followed() {
     run.signal(Signal::INT);
     run.ends().await.is(3, "interrupted").taken_back_by("runner");
     let settings = scene.settings().await;
-    assert!(settings.values().all(|s| s[&Aspect::Network] == Setting::NetworkMark(None)), "{settings:?}");
+    assert!(settings.values().all(|s| s[&Aspect::Network] == Setting::Mark(Aspect::Network, None)), "{settings:?}");
     scene.is_clear().await;
 }
 

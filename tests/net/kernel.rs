@@ -7,31 +7,43 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::set_socket_recv_buffer_size_force;
-use squall::engine::net::kernel::{Counted, clear, counted, lay};
+use squall::engine::net::kernel::{Counted, clear, counted};
+use squall::engine::net::{lay_here, userspace};
 use squall::host::net::link::{Link, links};
 use squall::host::net::netlink::{Family, Socket};
-use squall::host::net::sockets;
+use squall::host::net::{nft, sockets};
 use squall::network::{
-    Bandwidth, Chance, Cidr, Direction, Flow, Loss, Peer, Peers, Ports, Protocol, Shape, Traffic, Treatment,
+    Bandwidth, Chance, Cidr, Direction, Flow, Loss, Network, Peer, Peers, Ports, Protocol, Shape, Traffic, Treatment,
 };
 
 use super::pair::{FAR, FAR6, NEAR, NEAR6, Pair, output, told};
+
+/// What the table of these tests stands for.
+const MARK: &str = "0123456789abcdef";
 
 pub(crate) fn wires(pair: &Pair) -> Vec<Link> {
     pair.near.run(|| links(&mut Socket::open(Family::Route)?)).unwrap()
 }
 
 pub(crate) fn lay_all(pair: &Pair, flows: &[Flow]) {
-    let links = wires(pair);
-    pair.near.run(|| lay(&flows.iter().collect::<Vec<_>>(), &links, 1)).unwrap();
+    laid(pair, flows).unwrap();
+}
+
+fn laid(pair: &Pair, flows: &[Flow]) -> std::io::Result<()> {
+    let network = Network { flows: flows.to_vec(), mechanism: None, seed: 1 };
+    pair.near.run(|| lay_here(MARK, &network, |_, _| false)).map(|lacks| assert_eq!(lacks, None, "no process"))
 }
 
 pub(crate) fn cleared(pair: &Pair) -> bool {
-    pair.near.run(clear).unwrap()
+    let tables = pair.near.run(|| nft::tables().and_then(|tables| nft::delete_all().map(|()| tables))).unwrap();
+    pair.near.run(clear).unwrap() | !tables.is_empty()
 }
 
+/// What queues and rules have counted.
 fn count(pair: &Pair) -> Counted {
-    pair.near.run(counted).unwrap()
+    let Counted { meant, dropped } = pair.near.run(counted).unwrap();
+    let told = userspace::counted(&pair.near, "no shaper", MARK).unwrap();
+    Counted { meant: meant + told.flows.values().sum::<u64>(), dropped: dropped + told.lost }
 }
 
 pub(crate) fn port(port: u16) -> Traffic {
@@ -46,6 +58,11 @@ pub(crate) fn shaped(traffic: Traffic, shape: Shape) -> Flow {
     Flow { traffic, treatment: Treatment::Shape(Box::new(shape)) }
 }
 
+/// For what takes a queue of the kernel's.
+fn slow(traffic: Traffic) -> Flow {
+    shaped(traffic, Shape { bandwidth: Some(Bandwidth { rate: 1000, burst: 0 }), ..Shape::default() })
+}
+
 fn lossy(probability: f64) -> Shape {
     Shape { loss: Some(Loss::Random(Chance { probability, correlation: 0.0 })), ..Shape::default() }
 }
@@ -55,10 +72,17 @@ fn state(pair: &Pair) -> String {
     let filters = |hook| output(&format!("tc filter show dev wire {hook}")).map(|o| o.stdout);
     let filters = pair.near.run(|| Ok([filters("ingress")?, filters("egress")?].concat())).unwrap();
     let filters = String::from_utf8(filters).unwrap();
-    ["ip -d address", "ip -d link", "ip route show table all", "ip -6 route show table all", "tc qdisc show"]
-        .map(|command| told(&pair.near, command))
-        .join("\n")
-        .replace(" tentative", "")
+    [
+        "ip -d address",
+        "ip -d link",
+        "ip route show table all",
+        "ip -6 route show table all",
+        "tc qdisc show",
+        "nft --stateless list ruleset",
+    ]
+    .map(|command| told(&pair.near, command))
+    .join("\n")
+    .replace(" tentative", "")
         + &filters
 }
 
@@ -124,7 +148,7 @@ fn what_is_meant_is_cut_off_both_ways_and_nothing_else_is() {
             assert_eq!(both_ways(&meant, &meant_far), left, "{far}, {direction:?}");
             assert_eq!(both_ways(&other, &other_far), (20, 20), "{far}, {direction:?}");
             let lost = 40 - u64::from(left.0 + left.1);
-            let Counted { meant, dropped, .. } = count(&pair);
+            let Counted { meant, dropped } = count(&pair);
             assert_eq!((meant, dropped), (lost, lost), "{far}, {direction:?}");
         }
         assert!(cleared(&pair));
@@ -136,6 +160,7 @@ fn what_is_meant_is_cut_off_both_ways_and_nothing_else_is() {
 fn packets_are_told_apart_by_peer_protocol_and_own_port() {
     let pair = ready();
     let peers = |peer: &str| Peers::These(vec![Peer::Addresses(peer.parse::<Cidr>().unwrap())]);
+    let but = |peer: &str| Peers::AllBut(vec![Peer::Addresses(peer.parse::<Cidr>().unwrap())]);
     let udp4 = sockets(&pair, NEAR, FAR, 81);
     let udp6 = sockets(&pair, NEAR6, FAR6, 81);
     let own = udp4.0.local_addr().unwrap().port();
@@ -149,6 +174,9 @@ fn packets_are_told_apart_by_peer_protocol_and_own_port() {
         (Traffic { peers: peers(FAR6), ..all() }, (true, false, true)),
         (Traffic { peers: peers("10.78.0.0/16"), ..all() }, (true, true, true)),
         (Traffic { peers: Peers::These(Vec::new()), ..all() }, (true, true, true)),
+        (Traffic { peers: but("10.77.0.0/30"), ..all() }, (true, false, true)),
+        (Traffic { peers: but(FAR6), ..all() }, (false, true, false)),
+        (Traffic { peers: Peers::AllBut(Vec::new()), ..all() }, (false, false, false)),
         (Traffic { protocol: Some(Protocol::Udp), ..all() }, (false, false, true)),
         (Traffic { protocol: Some(Protocol::Tcp), ..all() }, (true, true, false)),
         (Traffic { protocol: Some(Protocol::Icmp), ..all() }, (true, true, true)),
@@ -275,7 +303,7 @@ fn nothing_is_left_and_what_others_made_stays() {
     ];
     lay_all(&pair, &flows);
     let once = state(&pair);
-    assert!(once.contains("sq0e") && once.contains("qdisc tbf 7:") && !once.contains("sq0e2: fe80"), "{once}");
+    assert!(once.contains("sq2e") && once.contains("qdisc tbf 7:") && !once.contains("sq2e2: fe80"), "{once}");
     lay_all(&pair, &flows);
     let names = |state: &str| state.lines().filter(|l| l.contains(": sq")).count();
     assert_eq!(names(&state(&pair)), names(&once), "laid twice is laid once");
@@ -287,7 +315,7 @@ fn nothing_is_left_and_what_others_made_stays() {
 #[test]
 fn an_interface_between_has_no_address() {
     let pair = ready();
-    lay_all(&pair, &[dropped(port(81))]);
+    lay_all(&pair, &[slow(port(81))]);
     let links = wires(&pair);
     let ours: Vec<&Link> = links.iter().filter(|l| l.name.starts_with("sq")).collect();
     assert_eq!(ours.len(), 2);
@@ -301,24 +329,38 @@ fn a_link_that_somebody_else_filters_is_refused_by_name() {
         let pair = ready();
         told(&pair.near, &format!("tc qdisc add dev wire {kind}"));
         let before = state(&pair);
-        let links = wires(&pair);
-        let error = pair.near.run(|| lay(&[&dropped(port(81))], &links, 0)).unwrap_err();
+        let error = laid(&pair, &[slow(port(81))]).unwrap_err();
         assert_eq!(error.kind(), ErrorKind::AlreadyExists);
         assert!(error.to_string().starts_with(&format!("wire has a {kind} qdisc already")), "{error}");
-        assert!(!cleared(&pair));
+        assert!(!pair.near.run(clear).unwrap());
+        cleared(&pair);
         assert_eq!(state(&pair), before);
+        // What needs no queue is no matter of theirs.
+        lay_all(&pair, &[dropped(port(81))]);
+        cleared(&pair);
     }
 }
 
 #[test]
 fn filters_that_somebody_added_to_ours_stay() {
     let pair = ready();
-    lay_all(&pair, &[dropped(port(81))]);
+    lay_all(&pair, &[slow(port(81))]);
     told(&pair.near, "tc filter add dev wire egress prio 9 protocol ip u32 match u32 0 0 flowid 1:1");
     assert!(cleared(&pair));
     let left = told(&pair.near, "tc filter show dev wire egress");
     assert!(left.contains("u32") && !left.contains("bpf"), "{left}");
     assert!(!cleared(&pair));
+}
+
+#[test]
+fn what_somebody_began_who_died_before_the_first_filter_is_taken_back() {
+    let pair = ready();
+    let index = wires(&pair).iter().find(|l| l.name == "wire").unwrap().index;
+    let before = state(&pair);
+    told(&pair.near, &format!("ip link add sq0e{index} type ifb"));
+    told(&pair.near, "tc qdisc add dev wire clsact");
+    assert!(cleared(&pair));
+    assert_eq!(state(&pair), before);
 }
 
 #[test]
@@ -328,9 +370,9 @@ fn what_was_begun_is_taken_back_when_the_rest_is_refused() {
     // Somebody has the name that the second flow needs.
     told(&pair.near, &format!("ip link add sq1i{index} type veth peer name other"));
     let before = state(&pair);
-    let links: Vec<Link> = wires(&pair).into_iter().filter(|l| l.name == "wire").collect();
-    let error = pair.near.run(|| lay(&[&dropped(port(81)), &dropped(port(82))], &links, 0)).unwrap_err();
+    let error = laid(&pair, &[slow(port(81)), slow(port(82))]).unwrap_err();
     assert!(error.to_string().starts_with("nothing can be laid on wire: "), "{error}");
+    pair.near.run(nft::delete_all).unwrap();
     assert_eq!(state(&pair), before);
 }
 
@@ -385,7 +427,7 @@ fn connections_are_ended_at_both_ends_and_others_live() {
 }
 
 /// Making and removing a `clsact`, the kernel stops what leaves by the link for a moment, and drops it (`dev_deactivate` in
-/// `qdisc_graft`); what arrives is not touched. Prints what it measures:
+/// `qdisc_graft`); what arrives is not touched. Rules stop nothing. Prints what it measures:
 /// `cargo test --test net not_meant -- --nocapture`.
 #[test]
 #[expect(clippy::print_stderr, reason = "a measurement for people")]
@@ -393,11 +435,15 @@ fn packets_that_are_not_meant_lose_a_moment_at_most() {
     const ROUNDS: u32 = 20;
     /// Packets a second.
     const RATE: u32 = 1000;
-    for leaves in [true, false] {
+    for (flow, queue, leaves) in [
+        (slow(port(81)), true, true),
+        (slow(port(81)), true, false),
+        (dropped(port(81)), false, true),
+        (dropped(port(81)), false, false),
+    ] {
         let pair = ready();
         let (near, far) = sockets(&pair, NEAR, FAR, 82);
         let (from, to) = if leaves { (near, far) } else { (far, near) };
-        let links = wires(&pair);
         let done = AtomicBool::new(false);
         let start = Instant::now();
         let now = || u64::try_from(start.elapsed().as_nanos()).unwrap();
@@ -422,13 +468,12 @@ fn packets_that_are_not_meant_lose_a_moment_at_most() {
                 }
                 late
             });
-            let flow = dropped(port(81));
             let rounds: Vec<_> = (0..ROUNDS)
                 .map(|_| {
                     let start = Instant::now();
-                    pair.near.run(|| lay(&[&flow], &links, 0)).unwrap();
+                    lay_all(&pair, std::slice::from_ref(&flow));
                     let laid = start.elapsed();
-                    pair.near.run(clear).unwrap();
+                    cleared(&pair);
                     (laid, start.elapsed().saturating_sub(laid))
                 })
                 .collect();
@@ -438,8 +483,9 @@ fn packets_that_are_not_meant_lose_a_moment_at_most() {
         late.sort_unstable();
         let lost = sent - late.len() as u64;
         eprintln!(
-            "{}: {ROUNDS} rounds in and out: of {sent} packets {lost} lost; late: median {} us, 99 % {} us, most {} us; \
+            "{} {}: {ROUNDS} rounds in and out: of {sent} packets {lost} lost; late: median {} us, 99 % {} us, most {} us; \
              in within {:?}, out within {:?}",
+            if queue { "queue," } else { "rules," },
             if leaves { "leaving" } else { "arriving" },
             late[late.len() / 2],
             late[late.len() * 99 / 100],
@@ -448,7 +494,7 @@ fn packets_that_are_not_meant_lose_a_moment_at_most() {
             rounds.iter().map(|r| r.1).max().unwrap(),
         );
         // 20 ms each time, on a machine that has other things to do.
-        let most = if leaves { ROUNDS * 2 * 20 * RATE / 1000 } else { 0 };
-        assert!(lost <= u64::from(most), "{lost} of {sent} lost, leaving: {leaves}");
+        let most = if queue && leaves { ROUNDS * 2 * 20 * RATE / 1000 } else { 0 };
+        assert!(lost <= u64::from(most), "{lost} of {sent} lost, by a queue: {queue}, leaving: {leaves}");
     }
 }

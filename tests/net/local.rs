@@ -266,7 +266,7 @@ fn traffic_of_one_is_disturbed_and_that_of_the_others_is_not() {
             Network { flows: vec![Flow { traffic: everything, treatment: Treatment::Drop }], mechanism: None, seed: 1 };
         let mark = network.mark();
         let to = Setting::Network(Box::new(network));
-        let Ability::As(to) = engine.can(&to) else { panic!("{:?}", engine.can(&to)) };
+        let Ability::As(to) = engine.can(&store, &to) else { panic!("{:?}", engine.can(&store, &to)) };
         let tag = Tag { run: format!("local-{}", std::process::id()), change: 0 };
         assert_eq!(engine.set(&tag, &store.id, &to).await.unwrap(), Outcome::Done);
         assert_eq!(engine.set(&tag, &store.id, &to).await.unwrap(), Outcome::Already);
@@ -276,12 +276,12 @@ fn traffic_of_one_is_disturbed_and_that_of_the_others_is_not() {
         let during = engine.observe().await.unwrap();
         let marked: Vec<_> = during
             .iter()
-            .filter(|i| i.settings[&Aspect::Network] != Setting::NetworkMark(None))
+            .filter(|i| i.settings[&Aspect::Network] != Setting::Mark(Aspect::Network, None))
             .map(|i| (i.name.as_str(), &i.settings[&Aspect::Network], i.counted.unwrap().dropped > 0))
             .collect();
-        assert_eq!(marked, [("store-1", &Setting::NetworkMark(Some(mark)), true)]);
+        assert_eq!(marked, [("store-1", &Setting::Mark(Aspect::Network, Some(mark)), true)]);
 
-        let untouched = Setting::NetworkMark(None);
+        let untouched = Setting::Mark(Aspect::Network, None);
         assert_eq!(engine.set(&tag, &store.id, &untouched).await.unwrap(), Outcome::Done);
         assert_eq!(look(&engine, "store-1").await.settings, store.settings);
         assert!(get("10.213.7.5:8080", "/checkout").await.contains("200 OK"));

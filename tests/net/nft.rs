@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use squall::host::net::nft::rule::never_meant;
 use squall::host::net::nft::{self, Chain, Hook, Match, Rule, Verdict};
-use squall::network::{Direction, Ports, Protocol, Traffic};
+use squall::network::{Direction, Peer, Peers, Ports, Protocol, Traffic};
 
 use super::pair::{FAR, FAR6, NEAR, Pair, empty, ping, told};
 
@@ -109,6 +109,31 @@ fn what_is_refused_is_refused_at_once_and_nothing_else_is() {
             Ok(())
         })
         .unwrap();
+}
+
+#[test]
+fn everybody_but_some_is_refused_in_both_families() {
+    let pair = Pair::new();
+    let addresses = [format!("{FAR}:81"), format!("[{FAR6}]:81")];
+    let reaches = |but: &[&str]| {
+        let but = but.iter().map(|range| Peer::Addresses(range.parse().unwrap())).collect();
+        let traffic = Traffic { peers: Peers::AllBut(but), ..Traffic::all(Direction::Egress) };
+        let refused = nft::refuse(&nft::select(&traffic, false, None), "refused");
+        pair.near.run(|| nft::delete_all()).unwrap();
+        pair.near.run(|| nft::fill(MARK, &[chain(Hook::Output, refused)])).unwrap();
+        addresses.clone().map(|address| pair.near.run(|| TcpStream::connect(address)).is_ok())
+    };
+    let _listeners = pair.far.run(|| Ok(addresses.clone().map(|a| TcpListener::bind(a).unwrap()))).unwrap();
+    assert_eq!(reaches(&[]), [false, false]);
+    assert_eq!(reaches(&["10.9.0.0/16", FAR, "192.168.0.1", "fd99::/64"]), [true, false], "FAR among others");
+    assert_eq!(reaches(&["10.77.0.0/30", "fd99::1", "fd77::/64"]), [true, true]);
+    // As many as fit, none beside another; one more is told beforehand.
+    let many = |n: u8| (0..n).map(|i| format!("10.77.0.{}", 3 + 2 * i)).chain([FAR.to_owned()]).collect::<Vec<_>>();
+    let most = many(100);
+    assert_eq!(reaches(&most.iter().map(String::as_str).collect::<Vec<_>>()), [true, false]);
+    let more = many(101).iter().map(|a| Peer::Addresses(a.parse().unwrap())).collect();
+    let more = Traffic { peers: Peers::AllBut(more), ..Traffic::all(Direction::Egress) };
+    assert!(nft::too_many(&more).is_some());
 }
 
 #[test]

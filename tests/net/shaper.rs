@@ -6,6 +6,7 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
+use squall::engine::net::lay_here;
 use squall::engine::net::userspace::{self, Ground, VARIABLE};
 use squall::host::net::namespace::Namespace;
 use squall::host::process::with_variable;
@@ -49,17 +50,11 @@ pub(crate) async fn lay(namespace: &Namespace, tag: &Tag, network: &Network) {
 
 /// The same with a program of its own.
 pub(crate) async fn lay_by(program: &Path, namespace: &Namespace, tag: &Tag, network: &Network) {
-    let ground = Ground {
-        program,
-        namespace,
-        tag: &tag.0,
-        change: &tag.0,
-        holder: std::process::id(),
-        mark: &network.mark(),
-        interface: &|_| None,
-        elsewhere: &|_| false,
-    };
-    userspace::lay(&ground, network).await.unwrap();
+    let mark = network.mark();
+    let ground = Ground { program, namespace, tag: &tag.0, change: &tag.0, holder: std::process::id(), mark: &mark };
+    if let Some(rules) = namespace.run(|| lay_here(&mark, network, |_, _| false)).unwrap() {
+        userspace::lay(&ground, network, rules).await.unwrap();
+    }
 }
 
 /// The third fastest of eleven: a machine that is busy with something else makes packets late, and none early.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use squall::engine::sim::Trouble;
 
-use crate::harness::{Scenario, experiment};
+use crate::harness::{Scenario, compound, experiment};
 
-const FAULTS: [&str; 9] = [
+const FAULTS: [&str; 17] = [
     "{ kill: {} }",
     "{ kill: { via: host } }",
     "{ stop: { timeout: 1s } }",
@@ -16,6 +16,14 @@ const FAULTS: [&str; 9] = [
     "{ latency: { delay: 20ms, jitter: 10ms } }",
     "{ partition: { how: reject } }",
     "{ reset: {} }",
+    "{ pids: { leave: 1 } }",
+    "{ cpu: { load: 80% } }",
+    "{ memory: { to: 90%, ramp: 1s } }",
+    "{ process: { name: 'worker*', act: stop } }",
+    "{ disk-fill: { path: /data, to: 95% } }",
+    "{ disk-readonly: { path: / } }",
+    "{ throttle: { cpu: 20%, memory: 50% } }",
+    "{ sockets: { ports: 2 } }",
     "{ exec: { run: [touch, x], undo: [rm, x], timeout: 2s } }",
 ];
 
@@ -55,6 +63,52 @@ async fn dying_at_any_engine_call_leaves_nothing() {
         }
     }
     assert!(died > 300, "only {died} crash points: the storm does not blow");
+}
+
+/// Several faults, staggered: one that holds and is over before the others, one that meets another on the same instance, one
+/// that breaks the hypothesis before the last one is due.
+const COMPOUND: [[&str; 3]; 2] = [
+    [
+        "{ fault: { latency: { delay: 20ms } }, target: { name: shop-1 } }",
+        "{ fault: { pause: {} }, target: { name: shop-1 }, after: 200ms, for: 300ms }",
+        "{ fault: { stop: { timeout: 1s } }, target: { name: shop-2 }, after: 600ms, for: 400ms }",
+    ],
+    [
+        "{ fault: { exec: { run: [touch, x], undo: [rm, x], timeout: 2s } }, target: { name: shop-3 }, for: 100ms }",
+        "{ fault: { pause: {} }, target: { service: store }, after: 300ms }",
+        "{ fault: { kill: {} }, target: { name: shop-1 }, after: 1s }",
+    ],
+];
+
+#[tokio::test(start_paused = true)]
+async fn dying_at_any_moment_of_several_faults_leaves_nothing() {
+    for faults in COMPOUND {
+        let mut x = compound(&faults);
+        x.blast_radius.max_instances = Some(3);
+        let s = Scenario::new(x.clone());
+        let came = s.run().await.expect("nobody dies");
+        let (calls, mut died) = (s.sim.calls(), 0);
+        assert!(came.code() <= 1, "{}: {}", came.reason(), came.text());
+        for n in 0..calls {
+            for trouble in troubles() {
+                let what = format!("{faults:?}, {trouble:?} at call {n}");
+                let s = Scenario::new(x.clone());
+                s.sim.plague(move |call, _| if call == n { trouble.clone() } else { Trouble::None });
+                if s.run().await.is_none() {
+                    died += 1;
+                    s.sim.plague(move |call, _| {
+                        if call == n % 5 { Trouble::CrashDelayed(Duration::from_millis(200)) } else { Trouble::None }
+                    });
+                    if !s.recover().await {
+                        s.sim.plague(|_, _| Trouble::None);
+                        assert!(s.recover().await, "{what}");
+                    }
+                }
+                s.assert_restored(&what).await;
+            }
+        }
+        assert!(died > 60, "only {died} crash points");
+    }
 }
 
 #[tokio::test(start_paused = true)]

@@ -29,6 +29,15 @@ services:
 
 /// An experiment on the stack; `fault` and `target` as they stand in a file.
 pub(crate) fn experiment(fault: &str, target: &str) -> Experiment {
+    with(&format!("target: {target}\nfault: {fault}"))
+}
+
+/// The same with several faults, each as it stands in the list.
+pub(crate) fn compound(faults: &[&str]) -> Experiment {
+    with(&format!("faults: [{}]", faults.join(", ")))
+}
+
+fn with(what: &str) -> Experiment {
     let text = format!(
         "
 version: 1
@@ -41,8 +50,7 @@ steady-state:
     timeout: 1s
     expect: {{ success: 99%, p95: 300ms }}
     during: {{ success: 95% }}
-target: {target}
-fault: {fault}
+{what}
 blast-radius: {{ max-instances: 2 }}
 timing: {{ baseline: 1s, duration: 1500ms, recovery: 4s }}
 "
@@ -131,7 +139,7 @@ impl Scenario {
     pub(crate) async fn run(&self) -> Option<Came> {
         let rec = self.recorder();
         let x = &self.experiment;
-        let senses = Arc::new(SimSenses::new(self.sim.clone(), x.steady_state.iter().chain(&x.safety)));
+        let senses = Arc::new(SimSenses::new(self.sim.clone(), x.questions().iter()));
         self.run_with(&rec, senses).await
     }
 

@@ -1,5 +1,7 @@
 //! Whole runs in a simulated world and in paused time: what they come to, and that the world is as it was whatever dies.
 
+mod alerts;
+mod compound;
 mod conformance;
 #[path = "../conformance/mod.rs"]
 mod conforms;
@@ -8,3 +10,4 @@ mod harness;
 mod rehearsals;
 mod runs;
 mod traffic;
+mod zones;

@@ -18,7 +18,16 @@ const STORE: &str = "{ service: store }";
 
 #[tokio::test(start_paused = true)]
 async fn losing_one_of_three_goes_unnoticed() {
-    for fault in ["{ kill: {} }", "{ stop: { timeout: 1s } }", "{ pause: {} }", "{ restart: {} }"] {
+    for fault in [
+        "{ kill: {} }",
+        "{ stop: { timeout: 1s } }",
+        "{ pause: {} }",
+        "{ restart: {} }",
+        "{ pids: {} }",
+        "{ cpu: { cores: 1 } }",
+        "{ memory: { size: 64MiB } }",
+        "{ disk-fill: { path: /, to: 95% } }",
+    ] {
         let s = Scenario::new(experiment(fault, ONE_SHOP));
         let came = s.run().await.unwrap();
         assert_eq!(came.reason(), "hypothesis-held", "{fault}: {}", came.text());

@@ -18,7 +18,7 @@ const STORE: &str = "{ service: store }";
 
 async fn comes_to(x: Experiment, want: &str) -> Scenario {
     let s = Scenario::new(x);
-    let what = serde_json::to_string(&s.experiment.fault).expect("it is data");
+    let what = serde_json::to_string(&s.experiment.faults()).expect("it is data");
     let came = s.run().await.expect("nobody dies");
     assert_eq!(came.reason(), want, "{what}: {}", came.text());
     s.assert_restored(&what).await;

@@ -11,6 +11,7 @@ use bollard::query_parameters::{ListVolumesOptionsBuilder, RemoveVolumeOptions};
 use super::failure::{Failure, within};
 use super::{Docker, QUICK};
 use crate::engine::{Claim, EngineError};
+use crate::fingerprint;
 
 const SERVICE: &str = "squall.claim";
 const RUN: &str = "squall.run";
@@ -82,7 +83,7 @@ fn volume(service: &str) -> String {
     let fit: String =
         service.chars().map(|c| if c.is_ascii_alphanumeric() || ".-_".contains(c) { c } else { '-' }).collect();
     let fit: String = fit.chars().take(64).collect();
-    format!("squall-claim-{fit}-{:08x}", super::hash(service.as_bytes()) & 0xffff_ffff)
+    format!("squall-claim-{fit}-{:08x}", fingerprint::of_bytes(service.bytes()) & 0xffff_ffff)
 }
 
 #[cfg(test)]

@@ -11,8 +11,9 @@ use bollard::query_parameters::{CreateImageOptionsBuilder, RemoveImageOptionsBui
 use futures_util::TryStreamExt as _;
 
 use super::failure::{Failure, within};
-use super::{Docker, QUICK, hash};
+use super::{Docker, QUICK};
 use crate::engine::EngineError;
+use crate::fingerprint;
 
 /// Where the binary is in its image.
 pub const PROGRAM: &str = "/usr/local/bin/squall";
@@ -40,7 +41,10 @@ impl Docker {
         let attempt = || format!("make an image of {}", program.display());
         let files =
             files_for(program).await.map_err(|e| EngineError::Refused { attempt: attempt(), why: e.to_string() })?;
-        let contents = files.values().fold(0, |all, bytes| hash(&[hash(bytes), all].map(u64::to_le_bytes).concat()));
+        let contents = files.values().fold(0, |all, bytes| {
+            let one = fingerprint::of_bytes(bytes.iter().copied());
+            fingerprint::of_bytes([one, all].map(u64::to_le_bytes).concat())
+        });
         let tag = format!("{}-{contents:016x}", env!("CARGO_PKG_VERSION"));
         let name = format!("{repository}:{tag}");
         let error = |f: Failure| f.error(&self.address, attempt);

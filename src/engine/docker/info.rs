@@ -7,6 +7,8 @@ use crate::engine::EngineError;
 /// What an engine tells of itself, as far as it does.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Details {
+    /// What it calls itself: its host's name.
+    pub name: Option<String>,
     /// The operating system that it runs on.
     pub system: Option<String>,
     /// How images and containers are kept: `overlay2`, `btrfs` …
@@ -29,6 +31,7 @@ impl Docker {
             .await
             .map_err(|f| f.error(&self.address, || "ask the engine about itself".to_owned()))?;
         Ok(Details {
+            name: info.name.filter(|name| !name.is_empty()),
             system: info.operating_system,
             storage: info.driver,
             cgroup_driver: info.cgroup_driver.map(|d| d.to_string()),

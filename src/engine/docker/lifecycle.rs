@@ -2,17 +2,17 @@
 
 use std::time::Duration;
 
-use bollard::models::ContainerInspectResponse;
+use bollard::models::{ContainerInspectResponse, ContainerUpdateBody, RestartPolicyNameEnum};
 use bollard::query_parameters::{
     KillContainerOptionsBuilder, RestartContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
 };
 use tokio::time::Instant;
 
 use super::failure::{Failure, within};
-use super::observe::is_running;
+use super::observe::{is_running, restart_policy};
 use super::{Docker, QUICK};
 use crate::engine::{EngineError, Outcome};
-use crate::instance::{InstanceId, Setting, Signal};
+use crate::instance::{Aspect, InstanceId, RestartPolicy, Setting, Signal};
 
 /// How long a stop or restart may take beyond the time that the container has for it.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -86,6 +86,31 @@ impl Docker {
         self.attempt(id, to, t.saturating_add(MARGIN), self.api.restart_container(&id.0, Some(options))).await
     }
 
+    /// Has the engine do something else when the main process ends by itself. It may run or not.
+    pub(super) async fn set_restart_policy(
+        &self,
+        id: &InstanceId,
+        to: &Setting,
+        policy: RestartPolicy,
+    ) -> Result<Outcome, EngineError> {
+        match self.now(id, to).await? {
+            None => Ok(Outcome::Gone),
+            Some(now) if is_so(to, &now) => Ok(Outcome::Already),
+            Some(_) => {
+                let (name, most) = match policy {
+                    RestartPolicy::Never => (RestartPolicyNameEnum::NO, 0),
+                    RestartPolicy::OnFailure { most } => (RestartPolicyNameEnum::ON_FAILURE, most),
+                    RestartPolicy::UnlessStopped => (RestartPolicyNameEnum::UNLESS_STOPPED, 0),
+                    RestartPolicy::Always => (RestartPolicyNameEnum::ALWAYS, 0),
+                };
+                let policy =
+                    bollard::models::RestartPolicy { name: Some(name), maximum_retry_count: Some(most.into()) };
+                let update = ContainerUpdateBody { restart_policy: Some(policy), ..ContainerUpdateBody::default() };
+                self.attempt(id, to, QUICK, self.api.update_container(&id.0, update)).await
+            }
+        }
+    }
+
     /// Sends a signal as an operator does. After SIGKILL the engine answers when the process has ended.
     pub(super) async fn kill(&self, id: &InstanceId, to: &Setting, signal: Signal) -> Result<Outcome, EngineError> {
         let options = KillContainerOptionsBuilder::new().signal(signal.name()).build();
@@ -110,9 +135,11 @@ fn is_so(to: &Setting, now: &ContainerInspectResponse) -> bool {
         // One that the engine is about to restart is not down for good.
         Setting::Running(false) | Setting::Killed(_) | Setting::Stopped { .. } => state.running != Some(true),
         Setting::Paused(paused) => state.paused.unwrap_or(false) == *paused,
+        Setting::RestartPolicy(policy) => now.host_config.as_ref().is_some_and(|host| restart_policy(host) == *policy),
         Setting::Restarted { .. } | Setting::ConnectionsReset(_) | Setting::Ran(_)
-        // The engine does not know of traffic: the kernel does.
-        | Setting::Network(_) | Setting::NetworkMark(_) => false,
+        // The engine does not know of traffic, nor of limits as they are now: the kernel does.
+        | Setting::Network(_) | Setting::Mark(..) | Setting::Limit(_) | Setting::Filled(_) | Setting::Freed(_)
+        | Setting::ReadOnly(_) | Setting::Burden(_) | Setting::Signalled(_) => false,
     }
 }
 
@@ -133,8 +160,16 @@ pub(super) fn attempting(name: &str, to: &Setting) -> String {
         Setting::Paused(true) => format!("pause {name}"),
         Setting::Paused(false) => format!("unpause {name}"),
         Setting::Network(_) => format!("disturb the traffic of {name}"),
-        Setting::NetworkMark(_) => format!("leave the traffic of {name} alone"),
+        Setting::Mark(Aspect::Disk, _) => format!("free the disk of {name}"),
+        Setting::Mark(aspect, _) => format!("leave the {aspect} of {name} alone"),
+        Setting::Limit(limit) => format!("limit {name} to {limit}"),
+        Setting::Filled(fill) => format!("fill {} of {name}", fill.place.path),
+        Setting::Freed(place) => format!("free {} of {name}", place.path),
+        Setting::ReadOnly(_) => format!("make mounts of {name} read-only or writable"),
+        Setting::Burden(burden) => format!("have {name} {burden}"),
+        Setting::Signalled(signalled) => format!("have {name} {signalled}"),
         Setting::ConnectionsReset(_) => format!("reset connections of {name}"),
+        Setting::RestartPolicy(policy) => format!("have {name} {policy}"),
         Setting::Ran(command) => format!("run {command} for {name}"),
     }
 }

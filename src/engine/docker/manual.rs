@@ -1,9 +1,10 @@
 //! The command that a person would type to set something by hand.
 
 use super::DEFAULT_HOST;
+use crate::engine::machine;
 use crate::engine::net::manual::{end_connections, untouch};
 use crate::engine::shell::{quote, template};
-use crate::instance::{Change, Command, Place, Setting, Via};
+use crate::instance::{Aspect, Change, Command, Place, RestartPolicy, Setting, Via};
 
 /// The command for `to`, on the engine at `address`.
 pub(super) fn command(address: &str, change: &Change, to: &Setting) -> String {
@@ -24,10 +25,30 @@ pub(super) fn command(address: &str, change: &Change, to: &Setting) -> String {
         Setting::Restarted { timeout } => format!("{docker} restart --time {} {name}", timeout.as_secs_f64().ceil()),
         Setting::Paused(true) => format!("{docker} pause {name}"),
         Setting::Paused(false) => format!("{docker} unpause {name}"),
-        Setting::NetworkMark(_) => untouch(&pid),
+        Setting::RestartPolicy(policy) => {
+            let policy = match policy {
+                RestartPolicy::Never => "no".to_owned(),
+                RestartPolicy::OnFailure { most: 0 } => "on-failure".to_owned(),
+                RestartPolicy::OnFailure { most } => format!("on-failure:{most}"),
+                RestartPolicy::UnlessStopped => "unless-stopped".to_owned(),
+                RestartPolicy::Always => "always".to_owned(),
+            };
+            format!("{docker} update --restart {policy} {name}")
+        }
+        Setting::Mark(Aspect::CpuLoad, _) => machine::manual::unload("cpu"),
+        Setting::Mark(Aspect::MemoryLoad, _) => machine::manual::unload("memory"),
+        Setting::Mark(Aspect::Processes, _) => {
+            format!("{}; sudo kill -CONT $({docker} top {name} -eo pid | tail -n +2)", machine::manual::unload("stop"))
+        }
+        Setting::Mark(..) => untouch(&pid),
+        Setting::Limit(limit) => machine::manual::limit(&change.instance.0, &pid, limit),
+        Setting::Freed(place) => machine::manual::free(&pid, change, place),
+        Setting::ReadOnly(paths) => machine::manual::read_only(&pid, change, paths),
         Setting::ConnectionsReset(_) => end_connections(&pid),
-        // Nobody would: what is set back is always that traffic is left alone.
-        Setting::Network(_) => "squall run".to_owned(),
+        // Nobody would: what is set back is always that it is left alone.
+        Setting::Network(_) | Setting::Filled(_) | Setting::Burden(_) | Setting::Signalled(_) => {
+            "squall run".to_owned()
+        }
         Setting::Ran(Command { run, place, .. }) => {
             let line = run.iter().map(|part| template(part)).collect::<Vec<_>>().join(" ");
             match place {
@@ -48,6 +69,7 @@ mod tests {
     fn by_hand(name: &str, to: &Setting) -> String {
         let change = Change {
             n: 0,
+            fault: 0,
             instance: InstanceId("abc".to_owned()),
             name: name.to_owned(),
             epoch: Epoch::default(),
@@ -64,6 +86,11 @@ mod tests {
         for (to, want) in [
             (Setting::Running(true), "docker start shop-1"),
             (Setting::Paused(false), "docker unpause shop-1"),
+            (Setting::RestartPolicy(RestartPolicy::Always), "docker update --restart always shop-1"),
+            (
+                Setting::RestartPolicy(RestartPolicy::OnFailure { most: 3 }),
+                "docker update --restart on-failure:3 shop-1",
+            ),
             (Setting::Stopped { timeout: Duration::from_millis(1500) }, "docker stop --time 2 shop-1"),
             (host, "kill -s TERM \"$(docker inspect -f '{{.State.Pid}}' shop-1)\""),
         ] {
@@ -89,6 +116,7 @@ mod tests {
     fn another_engine_is_named() {
         let change = Change {
             n: 0,
+            fault: 0,
             instance: InstanceId("abc".to_owned()),
             name: "x".to_owned(),
             epoch: Epoch::default(),

@@ -18,31 +18,34 @@ mod guard;
 mod image;
 mod info;
 mod lifecycle;
+mod machine;
 mod manual;
 mod net;
 mod observe;
 mod own;
+mod readiness;
 mod stack;
 
 pub use image::PROGRAM;
 pub use info::Details;
+pub use readiness::Readiness;
 pub use stack::NewContainer;
 
+use std::collections::HashMap;
 use std::path::PathBuf;
-use std::sync::Arc;
 use std::sync::atomic::AtomicBool;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
 use super::{Ability, Claim, Description, Engine, EngineError, Kind, Outcome, Ran, Tag};
-use crate::instance::{Change, Instance, InstanceId, Kill, Setting, Via};
+use crate::engine::machine::disk::Fillings;
+use crate::instance::{Aspect, Change, Instance, InstanceId, Kill, Setting, Via};
+use crate::zones::Zones;
 
 /// Where the engine is unless somebody says otherwise.
 pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
-
-/// The label that names an instance's zone unless the experiment names another.
-pub const ZONE_LABEL: &str = "squall.zone";
 
 /// How long the engine may take to answer at all when it is first asked.
 const REACH: Duration = Duration::from_secs(2);
@@ -59,12 +62,20 @@ pub struct Docker {
     api: bollard::Docker,
     address: String,
     version: String,
-    zone_label: String,
+    zones: Zones,
+    /// The label of the only containers that are seen, where not all are.
+    only: Option<String>,
+    /// What it calls itself, where that is asked for.
+    name: String,
     /// The container that this process runs in, where it runs in one of this engine's.
     own: Option<String>,
     /// Squall's own file, for processes of ours that stand in a container's namespace.
     program: PathBuf,
     sight: Arc<Sight>,
+    held: Arc<crash::AllHeld>,
+    fillings: Arc<Fillings>,
+    /// Directories of this machine that must not run out of space, beside those of any.
+    needs: Vec<String>,
 }
 
 /// Whether the main processes of containers can be seen from here, as far as that is known.
@@ -74,6 +85,8 @@ struct Sight {
     looked: AtomicBool,
     /// Its main process was found here, under the PID that the engine told.
     found: AtomicBool,
+    /// The main process of each container that was running when it was last looked at.
+    pids: Mutex<HashMap<String, u32>>,
 }
 
 impl Docker {
@@ -96,9 +109,21 @@ impl Docker {
             version.api_version.as_deref().unwrap_or("unknown")
         );
         let own = own::find(&api).await;
-        let zone_label = ZONE_LABEL.to_owned();
         let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("squall"));
-        Ok(Self { api, address, version, zone_label, own, program, sight: Arc::default() })
+        Ok(Self {
+            api,
+            address,
+            version,
+            zones: Zones::default(),
+            only: None,
+            name: String::new(),
+            own,
+            program,
+            sight: Arc::default(),
+            held: Arc::default(),
+            fillings: Arc::default(),
+            needs: Vec::new(),
+        })
     }
 
     /// Finds the engine that another process has described.
@@ -109,10 +134,28 @@ impl Docker {
         Self::connect(Some(&description.address)).await
     }
 
-    /// Reads zones from this label instead of `squall.zone`.
+    /// Reads zones from there.
+    ///
+    /// # Errors
+    /// Where its own name is a zone's, and it does not tell it.
+    pub async fn with_zones(mut self, zones: Zones) -> Result<Self, EngineError> {
+        if matches!(zones, Zones::Engine(_)) {
+            self.name = self.details().await?.name.unwrap_or_else(|| self.address.clone());
+        }
+        self.zones = zones;
+        Ok(self)
+    }
+
+    /// The same, where only containers with this label are seen, if one is given: there is nothing else to hit.
     #[must_use]
-    pub fn with_zone_label(mut self, label: Option<String>) -> Self {
-        self.zone_label = label.unwrap_or_else(|| ZONE_LABEL.to_owned());
+    pub fn seeing(self, only: Option<String>) -> Self {
+        Self { only, ..self }
+    }
+
+    /// The same, with one more directory of this machine that must not run out of space, or be filled itself: that of our state.
+    #[must_use]
+    pub fn needing(mut self, directory: &std::path::Path) -> Self {
+        self.needs.push(directory.to_string_lossy().into_owned());
         self
     }
 
@@ -149,11 +192,6 @@ fn client(address: &str) -> Result<bollard::Docker, String> {
     made.map_err(|e| failure::unreachable(&e))
 }
 
-/// A hash that stays the same over versions and machines (64-bit FNV-1a), to tell names and contents apart.
-fn hash(bytes: &[u8]) -> u64 {
-    bytes.iter().fold(0xcbf2_9ce4_8422_2325, |hash, byte| (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3))
-}
-
 #[async_trait]
 impl Engine for Docker {
     fn describe(&self) -> Description {
@@ -167,7 +205,7 @@ impl Engine for Docker {
     async fn look(&self, id: &InstanceId) -> Result<Option<Instance>, EngineError> {
         let found = self.inspect(&id.0).await.map_err(|f| f.error(&self.address, || format!("inspect {id}")))?;
         match found {
-            Some(container) => Ok(self.with_traffic(container).await),
+            Some(container) => Ok(self.seen(container).await),
             None => Ok(None),
         }
     }
@@ -182,10 +220,29 @@ impl Engine for Docker {
             Setting::Running(false) => self.kill(id, to, crate::instance::Signal::SigKill).await,
             Setting::Paused(true) => self.attempt(id, to, QUICK, self.api.pause_container(&id.0)).await,
             Setting::Paused(false) => self.attempt(id, to, QUICK, self.api.unpause_container(&id.0)).await,
-            Setting::Network(_) | Setting::NetworkMark(_) | Setting::ConnectionsReset(_) => {
+            Setting::Mark(Aspect::Disk, _) => self.free(tag, id, to, None).await,
+            Setting::Freed(place) => self.free(tag, id, to, Some(place)).await,
+            Setting::Limit(_)
+            | Setting::Filled(_)
+            | Setting::ReadOnly(_)
+            | Setting::Burden(_)
+            | Setting::Signalled(_)
+            | Setting::Mark(Aspect::CpuLoad | Aspect::MemoryLoad | Aspect::Processes, _) => {
+                self.set_machine(tag, id, to).await
+            }
+            Setting::Network(_) | Setting::Mark(..) | Setting::ConnectionsReset(_) => {
                 self.set_traffic(tag, id, to).await
             }
+            Setting::RestartPolicy(policy) => self.set_restart_policy(id, to, *policy).await,
             Setting::Ran(command) => self.run_command(tag, id, command).await,
+        }
+    }
+
+    async fn prepare(&self, all: &[(InstanceId, Setting)]) {
+        let crash = |to: &Setting| matches!(to, Setting::Killed(Kill { via: Via::Host, .. }));
+        let ids: Vec<InstanceId> = all.iter().filter(|(_, to)| crash(to)).map(|(id, _)| id.clone()).collect();
+        if let Some((_, to)) = all.iter().find(|(_, to)| crash(to)) {
+            self.hold_all(&ids, to).await;
         }
     }
 
@@ -193,16 +250,29 @@ impl Engine for Docker {
         self.send_own(id, to).await
     }
 
-    fn can(&self, to: &Setting) -> Ability {
+    fn can(&self, instance: &Instance, to: &Setting) -> Ability {
         match to {
             Setting::Killed(Kill { via: Via::Host, .. }) => self.can_crash(),
             Setting::Network(_) | Setting::ConnectionsReset(_) => self.can_disturb(to),
+            Setting::Limit(_)
+            | Setting::Filled(_)
+            | Setting::ReadOnly(_)
+            | Setting::Burden(_)
+            | Setting::Signalled(_) => self.can_have(instance, to),
             _ => Ability::Yes,
         }
     }
 
     async fn exec(&self, instance: &str, command: &[String], timeout: Duration) -> Result<Ran, EngineError> {
         self.run_in(instance, command, Vec::new(), timeout).await
+    }
+
+    /// Services of one name in two projects are two services.
+    fn marked_as(&self, service: &str) -> String {
+        match self.only.as_deref().map(|label| label.rsplit('=').next().unwrap_or(label)) {
+            Some(project) => format!("{project}/{service}"),
+            None => service.to_owned(),
+        }
     }
 
     async fn claim(&self, claim: &Claim) -> Result<(), EngineError> {

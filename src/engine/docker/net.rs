@@ -14,7 +14,7 @@ use crate::engine::net::{self, Site};
 use crate::engine::{Ability, EngineError, Outcome, Tag};
 use crate::host::net::namespace::Namespace;
 use crate::host::process::Process;
-use crate::instance::{Address, Instance, InstanceId, Setting};
+use crate::instance::{Address, Aspect, InstanceId, Setting};
 
 const NOT_ROOT: &str = "traffic is disturbed in the container's network namespace, from its host: run as root, and in a container \
                         with `--pid=host --cap-add SYS_ADMIN --cap-add NET_ADMIN --cap-add SYS_PTRACE`";
@@ -33,17 +33,6 @@ impl Docker {
             return Ability::No(NOT_SEEN.to_owned());
         }
         net::can(to)
-    }
-
-    /// The container with what lies on its traffic, where that can be seen.
-    pub(super) async fn with_traffic(&self, container: ContainerInspectResponse) -> Option<Instance> {
-        let may = net::may_enter() && self.sight.found.load(Ordering::Relaxed);
-        let site = may.then(|| site(&container, &self.program));
-        let mut instance = self.instance(container)?;
-        if let Some(site) = site {
-            net::observe(Ok(site), &mut instance).await;
-        }
-        Some(instance)
     }
 
     /// Sends a packet of our own from it.
@@ -72,7 +61,7 @@ impl Docker {
                 }
             }
             // With the last process of a namespace goes everything that lay on it.
-            None if matches!(to, Setting::NetworkMark(None)) && !running => {
+            None if matches!(to, Setting::Mark(Aspect::Network, None)) && !running => {
                 net::forget(tag).await.map_err(|why| EngineError::Refused { attempt, why: why.to_string() })?;
                 Ok(Outcome::Already)
             }
@@ -84,7 +73,7 @@ impl Docker {
 
 /// Where a container's traffic is, if it runs and can be seen from here. A process is held before it is shown to be the
 /// container's, so that a PID that went to somebody else meanwhile is never mistaken for it.
-fn site(container: &ContainerInspectResponse, program: &Path) -> Option<Site> {
+pub(super) fn site(container: &ContainerInspectResponse, program: &Path) -> Option<Site> {
     let state = container.state.as_ref().filter(|s| is_running(s))?;
     let process = Process::open(main_pid(state)?).ok()??;
     let namespace = Namespace::of(process.pid()).ok()?;

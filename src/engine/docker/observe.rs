@@ -1,6 +1,7 @@
 //! Containers as instances.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
 
 use bollard::models::{ContainerInspectResponse, ContainerState, HealthStatusEnum, HostConfig, RestartPolicyNameEnum};
@@ -9,9 +10,10 @@ use futures_util::StreamExt as _;
 
 use super::failure::{Failure, within};
 use super::{Docker, QUICK};
-use crate::engine::EngineError;
+use crate::engine::{EngineError, machine, net};
 use crate::host::process::Process;
-use crate::instance::{Aspect, Epoch, Health, Instance, InstanceId, Setting, Trait};
+use crate::instance::{Aspect, Epoch, Health, Instance, RestartPolicy, Setting, Trait};
+use crate::zones::Zones;
 
 /// How many containers are inspected at once.
 const AT_ONCE: usize = 16;
@@ -22,14 +24,15 @@ const STATES: [&str; 7] = ["created", "restarting", "running", "removing", "paus
 impl Docker {
     pub(super) async fn observe_all(&self) -> Result<Vec<Instance>, EngineError> {
         let error = |f: Failure| f.error(&self.address, || "list the containers".to_owned());
-        let filters = HashMap::from([("status", STATES.to_vec())]);
+        let mut filters = HashMap::from([("status", STATES.to_vec())]);
+        filters.extend(self.only.as_deref().map(|label| ("label", vec![label])));
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
         let listed = within(QUICK, self.api.list_containers(Some(options))).await.map_err(error)?;
         let ids: Vec<String> = listed.into_iter().filter_map(|c| c.id).collect();
         let found: Vec<_> = futures_util::stream::iter(ids)
             .map(|id| async move {
                 match self.inspect(&id).await? {
-                    Some(container) => Ok(self.with_traffic(container).await),
+                    Some(container) => Ok(self.seen(container).await),
                     None => Ok(None),
                 }
             })
@@ -64,6 +67,9 @@ impl Docker {
 
     /// Learns from a running container whether its main process can be seen from here. Once seen, it stays so.
     fn learn_sight(&self, container: &ContainerInspectResponse) {
+        if let (Some(id), Some(pid)) = (&container.id, container.state.as_ref().and_then(main_pid)) {
+            self.sight.pids.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), pid);
+        }
         if !self.sight.found.load(Ordering::Relaxed)
             && let (Some(id), Some(pid)) = (&container.id, container.state.as_ref().and_then(main_pid))
         {
@@ -74,9 +80,24 @@ impl Docker {
         }
     }
 
+    /// The container as an instance, with what can be seen of its traffic and of its machine.
+    pub(super) async fn seen(&self, container: ContainerInspectResponse) -> Option<Instance> {
+        let found = self.sight.found.load(Ordering::Relaxed);
+        let traffic = (found && net::may_enter()).then(|| super::net::site(&container, &self.program));
+        let machine = if found { super::machine::site(&container, &self.program) } else { None };
+        let mut instance = self.instance(container)?;
+        if let Some(site) = traffic {
+            net::observe(Ok(site), &mut instance).await;
+        }
+        if found {
+            machine::observe(machine, &mut instance).await;
+        }
+        Some(instance)
+    }
+
     /// The container as an instance; `None` where the engine left out what makes it one.
     pub(super) fn instance(&self, container: ContainerInspectResponse) -> Option<Instance> {
-        instance(container, &self.zone_label, self.own.as_deref())
+        instance(container, &self.zones, &self.name, self.own.as_deref())
     }
 }
 
@@ -105,14 +126,16 @@ pub(super) fn is_running(state: &ContainerState) -> bool {
     state.running == Some(true) && state.restarting != Some(true)
 }
 
-fn instance(container: ContainerInspectResponse, zone_label: &str, own: Option<&str>) -> Option<Instance> {
+fn instance(container: ContainerInspectResponse, zones: &Zones, engine: &str, own: Option<&str>) -> Option<Instance> {
     let addresses = super::net::addresses(&container);
+    let mounts = super::machine::mounts(&container);
     let id = container.id?;
     let state = container.state?;
     let config = container.config.unwrap_or_default();
     let labels: BTreeMap<String, String> = config.labels.unwrap_or_default().into_iter().collect();
     let name = container.name.unwrap_or_default().trim_start_matches('/').to_owned();
     let service = ["squall.service", "com.docker.compose.service"].iter().find_map(|key| labels.get(*key));
+    let service = service.unwrap_or(&name).clone();
     let host = container.host_config.unwrap_or_default();
     let health = state.health.as_ref().and_then(|h| match h.status? {
         HealthStatusEnum::HEALTHY => Some(Health::Healthy),
@@ -120,22 +143,37 @@ fn instance(container: ContainerInspectResponse, zone_label: &str, own: Option<&
         HealthStatusEnum::STARTING => Some(Health::Starting),
         HealthStatusEnum::EMPTY | HealthStatusEnum::NONE => None,
     });
-    let settings = [Setting::Running(is_running(&state)), Setting::Paused(state.paused == Some(true))];
+    let policy = restart_policy(&host);
+    let settings = [Setting::Running(is_running(&state)), Setting::Paused(state.paused == Some(true))]
+        .into_iter()
+        .chain([Setting::RestartPolicy(policy)]);
     Some(Instance {
-        service: service.unwrap_or(&name).clone(),
-        zone: labels.get(zone_label).cloned(),
+        zone: zones.of(&labels, addresses.iter().map(|a| a.network.as_str()), engine),
         image: config.image,
         traits: traits(&host, &labels, own == Some(id.as_str())),
         epoch: Epoch(state.started_at.unwrap_or_default()),
         health,
         restarts: container.restart_count.and_then(|n| u64::try_from(n).ok()).unwrap_or_default(),
         addresses,
-        counted: None,
-        settings: settings.into_iter().map(|s| (s.aspect(), s)).collect::<BTreeMap<Aspect, Setting>>(),
+        mounts,
+        settings: settings.map(|s| (s.aspect(), s)).collect::<BTreeMap<Aspect, Setting>>(),
         labels,
-        name,
-        id: InstanceId(id),
+        ..Instance::new(id, name, service)
     })
+}
+
+/// What the engine does when the main process ends by itself.
+pub(super) fn restart_policy(host: &HostConfig) -> RestartPolicy {
+    let policy = host.restart_policy.as_ref();
+    match policy.and_then(|p| p.name) {
+        None | Some(RestartPolicyNameEnum::EMPTY | RestartPolicyNameEnum::NO) => RestartPolicy::Never,
+        Some(RestartPolicyNameEnum::ALWAYS) => RestartPolicy::Always,
+        Some(RestartPolicyNameEnum::UNLESS_STOPPED) => RestartPolicy::UnlessStopped,
+        Some(RestartPolicyNameEnum::ON_FAILURE) => {
+            let most = policy.and_then(|p| p.maximum_retry_count).and_then(|n| u32::try_from(n).ok());
+            RestartPolicy::OnFailure { most: most.unwrap_or_default() }
+        }
+    }
 }
 
 fn traits(host: &HostConfig, labels: &BTreeMap<String, String>, own: bool) -> BTreeSet<Trait> {
@@ -143,8 +181,7 @@ fn traits(host: &HostConfig, labels: &BTreeMap<String, String>, own: bool) -> BT
     if host.auto_remove == Some(true) {
         traits.insert(Trait::AutoRemove);
     }
-    let policy = host.restart_policy.as_ref().and_then(|p| p.name);
-    if !matches!(policy, None | Some(RestartPolicyNameEnum::EMPTY | RestartPolicyNameEnum::NO)) {
+    if restart_policy(host) != RestartPolicy::Never {
         traits.insert(Trait::Restarts);
     }
     for (label, who) in [
@@ -191,21 +228,19 @@ mod tests {
             "Config": { "Image": "shop:1", "Labels": { "com.docker.compose.service": "shop", "rack": "r1", "squall.zone": "a" } },
             "HostConfig": { "NetworkMode": "default", "RestartPolicy": { "Name": "no" } },
         }));
-        let i = instance(found, ZONE, None).unwrap();
+        let i = instance(found, &Zones::default(), "", None).unwrap();
         assert_eq!((i.name.as_str(), i.service.as_str(), i.zone.as_deref()), ("shop-1", "shop", Some("a")));
         assert_eq!((i.epoch.0.as_str(), i.health, i.restarts), ("t1", Some(Health::Healthy), 3));
         assert!(i.is_running() && !i.is_up());
         assert!(i.traits.is_empty(), "{:?}", i.traits);
     }
 
-    const ZONE: &str = super::super::ZONE_LABEL;
-
     #[test]
     fn between_two_lives_it_does_not_run() {
         let found = container(serde_json::json!({
             "Id": "abc", "Name": "/loop", "State": { "Status": "restarting", "Running": true, "Restarting": true },
         }));
-        let i = instance(found, ZONE, None).unwrap();
+        let i = instance(found, &Zones::default(), "", None).unwrap();
         assert!(!i.is_running());
         assert_eq!(i.service, "loop", "without a label the name says it");
     }
@@ -220,7 +255,7 @@ mod tests {
                 "PortBindings": { "80/tcp": [{ "HostIp": "", "HostPort": "0" }] },
             },
         }));
-        let i = instance(found, "rack", Some("abc")).unwrap();
+        let i = instance(found, &Zones::Label("rack".to_owned()), "", Some("abc")).unwrap();
         let who = Trait::Orchestrated("Docker Swarm (web)".to_owned());
         let want = [Trait::AutoRemove, who, Trait::Restarts, Trait::HostNetwork, Trait::RandomPorts, Trait::Ours];
         assert_eq!(i.traits, BTreeSet::from(want));

@@ -130,7 +130,7 @@ impl Docker {
         lines.iter().map(ToString::to_string).collect::<String>().trim().to_owned()
     }
 
-    async fn labelled(&self, label: &str) -> Result<Vec<String>, EngineError> {
+    pub(super) async fn labelled(&self, label: &str) -> Result<Vec<String>, EngineError> {
         let filters = HashMap::from([("label", vec![label])]);
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
         let found = within(QUICK, self.api.list_containers(Some(options)))

@@ -26,6 +26,11 @@ use crate::instance::{Aspect, Change, Epoch, Instance, InstanceId, Kill, Setting
 use process::Place;
 use records::{Record, Records};
 
+const NO_DISK: &str = "the processes of a local stack have no disk of their own; run the experiment on containers";
+
+const NO_GROUP: &str =
+    "the processes of a local stack have no control group of their own; run the experiment on containers";
+
 /// A stack of plain processes.
 #[derive(Debug, Clone)]
 pub struct Local {
@@ -104,22 +109,16 @@ impl Local {
         let epoch = main.or(record.life).map(|life| format!("{}+{}", life.pid, life.started)).unwrap_or_default();
         let recipe = &record.recipe;
         let instance = Instance {
-            id: InstanceId(name.to_owned()),
-            name: name.to_owned(),
-            service: recipe.service.clone(),
             zone: recipe.zone.clone(),
-            image: None,
             labels: recipe.labels.clone(),
             epoch: Epoch(epoch),
-            health: None,
-            restarts: 0,
             addresses: recipe.address(&records.stack).into_iter().collect(),
-            counted: None,
             traits: recipe.seat.is_none().then_some(Trait::HostNetwork).into_iter().collect(),
             settings: BTreeMap::from([
                 (Aspect::Running, Setting::Running(main.is_some())),
                 (Aspect::Paused, Setting::Paused(stopped)),
             ]),
+            ..Instance::new(name, name, &recipe.service)
         };
         Status { instance, pid: main.map(|life| life.pid), port: recipe.port, log: recipe.log.clone() }
     }
@@ -159,9 +158,12 @@ impl Engine for Local {
         self.send_own(id, to).await
     }
 
-    fn can(&self, to: &Setting) -> Ability {
+    fn can(&self, _: &Instance, to: &Setting) -> Ability {
         match to {
             Setting::Network(_) | Setting::ConnectionsReset(_) => self.can_disturb(to),
+            Setting::Limit(_) | Setting::Burden(_) | Setting::Signalled(_) => Ability::No(NO_GROUP.to_owned()),
+            Setting::RestartPolicy(_) => Ability::No(set::NO_POLICY.to_owned()),
+            Setting::Filled(_) | Setting::ReadOnly(_) => Ability::No(NO_DISK.to_owned()),
             _ => Ability::Yes,
         }
     }
@@ -228,10 +230,13 @@ impl Engine for Local {
             Setting::Stopped { .. } => kill("TERM"),
             Setting::Paused(true) => kill("STOP"),
             Setting::Paused(false) => kill("CONT"),
-            Setting::NetworkMark(_) => untouch(pids.first().map_or("PID", String::as_str)),
+            Setting::RestartPolicy(_) => format!("nothing: {}", set::NO_POLICY),
+            Setting::Mark(..) => untouch(pids.first().map_or("PID", String::as_str)),
+            Setting::Limit(_) => format!("nothing: {NO_GROUP}"),
+            Setting::Filled(_) | Setting::Freed(_) | Setting::ReadOnly(_) => format!("nothing: {NO_DISK}"),
             Setting::ConnectionsReset(_) => end_connections(pids.first().map_or("PID", String::as_str)),
-            // Nobody would: what is set back is always that traffic is left alone.
-            Setting::Network(_) => "squall run".to_owned(),
+            // Nobody would: what is set back is always that it is left alone.
+            Setting::Network(_) | Setting::Burden(_) | Setting::Signalled(_) => "squall run".to_owned(),
             Setting::Ran(command) => {
                 let line: Vec<String> = command.run.iter().map(|part| template(part)).collect();
                 format!("SQUALL_NAME={} SQUALL_INSTANCE={} {}", change.name, change.instance, line.join(" "))

@@ -11,12 +11,14 @@ use super::process::Place;
 use super::records::{self, Life, Locked, Record, Records};
 use crate::engine::{EngineError, Outcome, Tag, here};
 use crate::host::process::{Process, stat};
-use crate::instance::{self, InstanceId, Kill, Setting};
+use crate::instance::{InstanceId, Kill, Setting};
 
 /// How long the kernel may take to stop or continue all processes of an instance.
 const FROZEN: Duration = Duration::from_secs(3);
 /// How long a signal that may be trapped is given before it counts as trapped.
 const MAYBE_TRAPPED: Duration = Duration::from_millis(200);
+
+pub(super) const NO_POLICY: &str = "plain processes are restarted by nobody";
 
 impl Local {
     pub(super) async fn make_so(&self, tag: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
@@ -26,7 +28,7 @@ impl Local {
         match to {
             Setting::Running(true) => self.start(&id.0).await,
             Setting::Running(false) => end(place, record, Signal::KILL, MAYBE_TRAPPED).await,
-            Setting::Killed(Kill { signal, .. }) => end(place, record, number(*signal), MAYBE_TRAPPED).await,
+            Setting::Killed(Kill { signal, .. }) => end(place, record, here::native(*signal), MAYBE_TRAPPED).await,
             Setting::Stopped { timeout } => stop(place, record, *timeout).await,
             Setting::Restarted { timeout } => {
                 stop(place, record, *timeout).await?;
@@ -34,8 +36,17 @@ impl Local {
                 self.start(&id.0).await.map(|o| if o == Outcome::Gone { o } else { Outcome::Done })
             }
             Setting::Paused(on) => freeze(place, record, *on).await,
-            Setting::Network(_) | Setting::NetworkMark(_) | Setting::ConnectionsReset(_) => {
+            Setting::Network(_) | Setting::Mark(..) | Setting::ConnectionsReset(_) => {
                 self.set_traffic(tag, &records, (&id.0, record), to).await
+            }
+            Setting::Limit(_) | Setting::Burden(_) | Setting::Signalled(_) => {
+                Err(place.refused("limit", &super::NO_GROUP))
+            }
+            Setting::RestartPolicy(_) => {
+                Err(EngineError::Refused { attempt: format!("have {} {to}", id.0), why: NO_POLICY.to_owned() })
+            }
+            Setting::Filled(_) | Setting::Freed(_) | Setting::ReadOnly(_) => {
+                Err(place.refused("change the disk of", &super::NO_DISK))
             }
             Setting::Ran(command) => {
                 here::run_here(tag, &self.observe_one(&records, &id.0, record).instance, command).await
@@ -132,19 +143,5 @@ async fn freeze(place: Place<'_>, record: &Record, on: bool) -> Result<Outcome, 
             held.signal(signal).map_err(|e| place.refused(verb, &e))?;
         }
         sleep(Duration::from_millis(1)).await;
-    }
-}
-
-fn number(signal: instance::Signal) -> Signal {
-    match signal {
-        instance::Signal::SigKill => Signal::KILL,
-        instance::Signal::SigTerm => Signal::TERM,
-        instance::Signal::SigInt => Signal::INT,
-        instance::Signal::SigQuit => Signal::QUIT,
-        instance::Signal::SigHup => Signal::HUP,
-        instance::Signal::SigAbrt => Signal::ABORT,
-        instance::Signal::SigSegv => Signal::SEGV,
-        instance::Signal::SigUsr1 => Signal::USR1,
-        instance::Signal::SigUsr2 => Signal::USR2,
     }
 }

@@ -9,7 +9,7 @@ use super::records::{Record, Records};
 use crate::engine::net::{self, Site};
 use crate::engine::{Ability, EngineError, Outcome, Tag};
 use crate::host::net::namespace::Namespace;
-use crate::instance::{Instance, InstanceId, Setting};
+use crate::instance::{Aspect, Instance, InstanceId, Setting};
 
 const SHARED: &str = "the processes of this stack share the network of this machine, where everything would be hit: give the \
                       stack a network of its own, by `network: 10.213.7.0/24` in its file, which takes root";
@@ -69,7 +69,7 @@ impl Local {
                 Err(_) => Err(EngineError::TimedOut { attempt: attempt(), after: PATIENCE }),
             },
             // With the last process of a namespace goes everything that lay on it.
-            None if matches!(to, Setting::NetworkMark(None)) => {
+            None if matches!(to, Setting::Mark(Aspect::Network, None)) => {
                 net::forget(tag).await.map(|()| Outcome::Already).map_err(|e| refused(&e))
             }
             None if record.recipe.seat.is_none() => Err(refused(&SHARED)),

@@ -1,8 +1,9 @@
-//! Packets that the kernel delays, loses, alters and limits by itself.
+//! Packets that the kernel's queues delay, lose, alter and limit.
 //!
 //! On each link a `clsact` holds filters, and each filter gives what it picks to an ifb of its own, named
 //! `sq<flow><e or i><link>`, whose root qdisc does the rest. No root qdisc of a link is touched, so that packets that are
-//! not meant keep their way, and whatever else shapes the link stays. A `clsact` is ours if all its filters are.
+//! not meant keep their way, and whatever else shapes the link stays. A `clsact` is ours if all its filters are; one without
+//! filters is, if an ifb of ours serves its link.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use crate::host::net::filter::{self, Hook, Then};
 use crate::host::net::link::{self, Link};
 use crate::host::net::netlink::{Family, Socket};
 use crate::host::net::qdisc::{self, Carries};
-use crate::network::{Flow, Peers, Shape, Treatment};
+use crate::network::{By, Flow, Network, Peers, Shape, Treatment};
 
 /// How long packets may still leave a queue that gets no more, before it is taken away with what is left.
 const DRAIN: Duration = Duration::from_millis(300);
@@ -20,15 +21,10 @@ const DRAIN: Duration = Duration::from_millis(300);
 /// What has happened to packets since flows were laid.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Counted {
-    /// Packets that were meant. Of those that are lost at random and nothing else, the ones that are not lost go their usual
-    /// way and are not counted.
+    /// Packets that were meant.
     pub meant: u64,
-    /// How many of them were dropped.
+    /// How many of them were dropped; one that is yet to be cut into segments is one.
     pub dropped: u64,
-    /// The same where a packet that is yet to be cut into segments is one: as nf_tables counts.
-    pub dropped_whole: u64,
-    /// Those of [`dropped_whole`](Self::dropped_whole) that arrived, which nf_tables has never seen.
-    pub dropped_early: u64,
 }
 
 /// A filter to lay on a link, ready but for the number of its ifb.
@@ -40,17 +36,29 @@ struct Step<'a> {
     way: Option<(String, Carries<'a>)>,
 }
 
-/// Lays flows on links, both ways; what an earlier call has laid on them goes first. A packet that belongs to several flows
-/// is treated as the first of them says. The loopback and our own ifbs are left alone. Where something is refused, what this call has laid is
-/// taken back.
+/// Lays what of a network's flows is for queues on links, both ways; what an earlier call has laid on them goes first.
+/// A packet that belongs to several flows is treated as the first of them says, and is left alone here where that is for
+/// others to treat. `is_on` tells whether a link is on an engine's network. The loopback and our own ifbs are left alone, and so are
+/// links that no flow is about. Where something is refused, what this call has laid is taken back.
 ///
 /// # Errors
 /// What the kernel refuses; [`io::ErrorKind::Unsupported`] where it lacks a part; [`io::ErrorKind::InvalidInput`] for flows
-/// that are none of this module's, or that cannot be told in its terms; [`io::ErrorKind::AlreadyExists`] where somebody else
-/// holds a link's `clsact` or `ingress`.
-pub fn lay(flows: &[&Flow], links: &[Link], seed: u64) -> io::Result<()> {
-    let links: Vec<&Link> = links.iter().filter(|l| !l.loopback && served_by(l).is_none()).collect();
-    let steps = links.iter().map(|link| steps(flows, link, seed)).collect::<io::Result<Vec<_>>>()?;
+/// that cannot be told in its terms; [`io::ErrorKind::AlreadyExists`] where somebody else holds a link's `clsact` or
+/// `ingress`.
+pub fn lay(network: &Network, links: &[Link], is_on: impl Fn(&str, &Link) -> bool) -> io::Result<()> {
+    let (mut all, mut on) = (Vec::new(), Vec::new());
+    for link in links.iter().filter(|l| !l.loopback && served_by(l).is_none()) {
+        let about = |f: &&Flow| f.traffic.network.as_deref().is_none_or(|name| is_on(name, link));
+        let flows: Vec<&Flow> = network.flows.iter().filter(about).collect();
+        if flows.iter().any(|flow| network.by(flow) == By::Queues) {
+            all.push(steps(network, &flows, link)?);
+            on.push(link);
+        }
+    }
+    if on.is_empty() {
+        return Ok(());
+    }
+    let (steps, links) = (all, on);
     let mut socket = Socket::open(Family::Route)?;
     take(&mut socket, |link| links.iter().any(|l| l.index == link))?;
     for qdisc in qdisc::qdiscs(&mut socket)?.iter().filter(|q| q.clsact) {
@@ -90,68 +98,48 @@ pub fn counted() -> io::Result<Counted> {
     for clsact in qdiscs.iter().filter(|q| q.clsact) {
         for filter in filter::filters(&mut socket, clsact.link)? {
             let Some(order) = filter.ours else { continue };
-            let name = ifb_name(order / 2, filter.hook, clsact.link);
+            let name = ifb_name(order, filter.hook, clsact.link);
             let ifb = links.iter().find(|l| l.name == name);
             let queue = ifb.and_then(|ifb| qdiscs.iter().find(|q| q.link == ifb.index));
-            let whole = queue.map_or(0, |q| q.statistics.drops);
-            counted.dropped_whole += whole;
-            counted.dropped_early += if filter.hook == Hook::Ingress { whole } else { 0 };
             counted.meant += filter.statistics.packets;
-            counted.dropped += match queue {
-                // It counts a segmented packet as one.
-                Some(q) if q.kind == "blackhole" => filter.statistics.packets,
-                Some(q) => q.statistics.drops,
-                None => 0,
-            };
+            counted.dropped += queue.map_or(0, |q| q.statistics.drops);
         }
     }
     Ok(counted)
 }
 
 /// Everything to lay on a link, or every reason not to that can be known beforehand.
-fn steps<'a>(flows: &[&'a Flow], link: &Link, seed: u64) -> io::Result<Vec<Step<'a>>> {
+fn steps<'a>(network: &Network, flows: &[&'a Flow], link: &Link) -> io::Result<Vec<Step<'a>>> {
     let mut steps = Vec::new();
     for (number, flow) in (0_u16..).zip(flows) {
-        let (carries, probability) = carries(&flow.treatment, link, seed)?;
+        let carries = match (network.by(flow), &flow.treatment) {
+            (By::Queues, Treatment::Shape(shape)) => carries(shape, link, network.seed),
+            _ => None,
+        };
         for hook in [Hook::Egress, Hook::Ingress] {
             let arrives = hook == Hook::Ingress;
             if !flow.traffic.has(arrives) || flow.traffic.peers == Peers::These(Vec::new()) {
                 continue;
             }
-            let program = |verdict| {
-                let unfit = |e| io::Error::new(io::ErrorKind::InvalidInput, format!("{}: {e}", flow.traffic));
-                bpf::compile(&flow.traffic, arrives, verdict).map_err(unfit)
-            };
-            let order = number.saturating_mul(2);
-            if let Some(carries) = carries {
-                let way = Some((ifb_name(number, hook, link.index), carries));
-                steps.push(Step { hook, order, program: program(Verdict::Match { probability })?, way });
-            }
-            // Packets that this flow spares must not be taken by a later one.
-            let last = usize::from(number) + 1 == flows.len();
-            if carries.is_none() || probability < 1.0 && !last {
-                steps.push(Step { hook, order: order.saturating_add(1), program: program(Verdict::Spare)?, way: None });
-            }
+            let verdict = if carries.is_some() { Verdict::Match } else { Verdict::Spare };
+            let program = bpf::compile(&flow.traffic, arrives, verdict)
+                .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, format!("{}: {e}", flow.traffic)))?;
+            let way = carries.map(|carries| (ifb_name(number, hook, link.index), carries));
+            steps.push(Step { hook, order: number, program, way });
         }
     }
+    // What comes after the last that does something has nothing to be spared from.
+    steps.truncate(steps.iter().rposition(|step| step.way.is_some()).map_or(0, |last| last + 1));
     Ok(steps)
 }
 
-/// What an ifb does for a treatment (nothing: there is nothing to do), and how likely a packet gets there.
-fn carries<'a>(treatment: &'a Treatment, link: &Link, seed: u64) -> io::Result<(Option<Carries<'a>>, f64)> {
-    Ok(match treatment {
-        Treatment::Drop => (Some(Carries::Nothing), 1.0),
-        Treatment::Shape(shape) if **shape == Shape::default() => (None, 1.0),
-        Treatment::Shape(shape) => match (shape.only_loses(), shape.only_limits()) {
-            (Some(probability), _) => (Some(Carries::Nothing), probability),
-            (_, Some(bandwidth)) => (Some(Carries::Tbf { bandwidth, mtu: link.mtu }), 1.0),
-            _ => (Some(Carries::Netem(shape, seed)), 1.0),
-        },
-        Treatment::Reject | Treatment::Dns(_) => {
-            let text = format!("`{treatment}` is nothing that queues of the kernel can do");
-            return Err(io::Error::new(io::ErrorKind::InvalidInput, text));
-        }
-    })
+/// What an ifb does for a shape; nothing where there is nothing to do.
+fn carries<'a>(shape: &'a Shape, link: &Link, seed: u64) -> Option<Carries<'a>> {
+    match shape.only_limits() {
+        _ if *shape == Shape::default() => None,
+        Some(bandwidth) => Some(Carries::Tbf { bandwidth, mtu: link.mtu }),
+        None => Some(Carries::Netem(shape, seed)),
+    }
 }
 
 fn lay_on(socket: &mut Socket, link: &Link, steps: &[Step<'_>]) -> io::Result<()> {
@@ -170,7 +158,8 @@ fn lay_on(socket: &mut Socket, link: &Link, steps: &[Step<'_>]) -> io::Result<()
     }
     let mut messages = messages.into_iter();
     let Some(first) = messages.next() else { return Ok(()) };
-    // Together, so that no `clsact` is without a filter that says whose it is, even if this process ends in between.
+    // Together, so that no `clsact` is without a filter that says whose it is, even if this process ends in between. (It can,
+    // where the kernel has to load a module first; see `mechanism`.)
     let begun = socket.requests(vec![qdisc::clsact(link.index), first, link::set_queue_length(link)]);
     if begun.is_err() && filter::filters(socket, link.index)?.is_empty() {
         // The filter was refused; without one nobody would know the `clsact` again.
@@ -183,11 +172,14 @@ fn lay_on(socket: &mut Socket, link: &Link, steps: &[Step<'_>]) -> io::Result<()
 /// Takes back what is ours on links with such an index: filters first, so that no new packet comes; then, when they are
 /// empty, the queues.
 fn take(socket: &mut Socket, of: impl Fn(u32) -> bool) -> io::Result<bool> {
+    let ifbs: Vec<Link> = link::links(socket)?.into_iter().filter(|l| served_by(l).is_some_and(&of)).collect();
     let mut found = false;
     for qdisc in qdisc::qdiscs(socket)?.iter().filter(|q| q.clsact && of(q.link)) {
         let filters = filter::filters(socket, qdisc.link)?;
         let ours: Vec<_> = filters.iter().filter_map(|f| Some((f.hook, f.ours?))).collect();
-        if !ours.is_empty() && ours.len() == filters.len() {
+        // One without any filter is ours where our ifbs stand already: whoever laid them died in between.
+        let begun = ifbs.iter().any(|ifb| served_by(ifb) == Some(qdisc.link));
+        if ours.len() == filters.len() && (begun || !ours.is_empty()) {
             qdisc::delete_clsact(socket, qdisc.link)?;
         } else {
             // Somebody else has filters there by now: it stays, for them.
@@ -197,7 +189,6 @@ fn take(socket: &mut Socket, of: impl Fn(u32) -> bool) -> io::Result<bool> {
         }
         found |= !ours.is_empty();
     }
-    let ifbs: Vec<Link> = link::links(socket)?.into_iter().filter(|l| served_by(l).is_some_and(&of)).collect();
     drain(socket, &ifbs)?;
     for ifb in &ifbs {
         link::delete(socket, &ifb.name)?;

@@ -5,23 +5,47 @@
 use std::io;
 use std::sync::OnceLock;
 
+use super::kernel;
 use crate::host::net::namespace::Namespace;
 use crate::host::net::netlink::{Family, Socket};
 use crate::host::net::{link, nft, qdisc};
-use crate::network::{Flow, Mechanism, Network, Shape, Treatment};
+use crate::network::{Bandwidth, By, Direction, Flow, Mechanism, Network, Shape, Traffic, Treatment};
 
 /// The mechanism for what is asked for; nothing where the kernel's own rules do it without either.
 ///
 /// # Errors
 /// Why this machine cannot, and what to do about it.
 pub(super) fn choose(network: &Network) -> Result<Option<Mechanism>, String> {
+    let mechanism = emulator(network)?;
+    let chosen = Network { mechanism, ..network.clone() };
+    let has = |by, treatment: fn(&Treatment) -> bool| {
+        chosen.flows.iter().any(|flow| chosen.by(flow) == by && treatment(&flow.treatment))
+    };
+    if has(By::Process, |t| matches!(t, Treatment::Dns(_)))
+        && let Err(why) = has_queue()
+    {
+        return Err(format!("answers about names are given in user space, and this kernel has no way there: {why}"));
+    }
+    if has(By::Rules, |t| *t != Treatment::Reject)
+        && let Err(why) = has_queue()
+    {
+        return Err(format!("packets vanish by way of NFQUEUE, and this kernel has no such thing: {why}"));
+    }
+    if has(By::Queues, |_| true)
+        && let Err(why) = has_hooks()
+    {
+        return Err(format!(
+            "packets are handed to the kernel's queues by filters, and this kernel lacks a part: {why}"
+        ));
+    }
+    Ok(mechanism)
+}
+
+/// Who emulates what cannot be had otherwise.
+fn emulator(network: &Network) -> Result<Option<Mechanism>, String> {
     let shapes =
         || network.flows.iter().filter_map(|f| if let Treatment::Shape(s) = &f.treatment { Some(s) } else { None });
     let emulates = |s: &Shape| s.only_loses().is_none() && s.only_limits().is_none();
-    let answers = network.flows.iter().any(|f| matches!(f.treatment, Treatment::Dns(_)));
-    if answers && let Err(why) = has_queue() {
-        return Err(format!("answers about names are given in user space, and this kernel has no way there: {why}"));
-    }
     match network.mechanism {
         Some(Mechanism::Netem) => match has_netem() {
             Ok(()) => Ok(Some(Mechanism::Netem)),
@@ -60,15 +84,6 @@ impl Mechanisms {
     }
 }
 
-/// Whether the kernel does it by itself, with no process of ours.
-pub(super) fn is_kernels(flow: &Flow, mechanism: Option<Mechanism>) -> bool {
-    match &flow.treatment {
-        Treatment::Drop => true,
-        Treatment::Shape(_) => mechanism != Some(Mechanism::Userspace),
-        Treatment::Reject | Treatment::Dns(_) => false,
-    }
-}
-
 fn has_netem() -> Result<(), String> {
     static TRIED: OnceLock<Result<(), String>> = OnceLock::new();
     tried(&TRIED, || {
@@ -76,6 +91,20 @@ fn has_netem() -> Result<(), String> {
         let links = link::links(&mut socket)?;
         let loopback = links.first().ok_or(io::ErrorKind::NotFound)?;
         qdisc::set_root(&mut socket, loopback.index, qdisc::Carries::Netem(&Shape::default(), 0))
+    })
+}
+
+/// Whether the kernel has what queues hang on. Trying loads its modules, too: who is killed while the kernel waits for one
+/// could leave a `clsact` without a filter, which nobody would know for ours.
+fn has_hooks() -> Result<(), String> {
+    static TRIED: OnceLock<Result<(), String>> = OnceLock::new();
+    tried(&TRIED, || {
+        let mut socket = Socket::open(Family::Route)?;
+        link::add_ifb(&mut socket, "try")?;
+        let slow = Shape { bandwidth: Some(Bandwidth { rate: 8000, burst: 0 }), ..Shape::default() };
+        let flow = Flow { traffic: Traffic::all(Direction::Both), treatment: Treatment::Shape(Box::new(slow)) };
+        let network = Network { flows: vec![flow], mechanism: None, seed: 0 };
+        kernel::lay(&network, &link::links(&mut socket)?, |_, _| false)
     })
 }
 

@@ -11,7 +11,6 @@ mod mechanism;
 pub mod userspace;
 
 use std::io;
-use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
@@ -20,12 +19,14 @@ pub use self::mechanism::Mechanisms;
 use self::userspace::Ground;
 use super::{Ability, Outcome, Tag};
 use crate::host::facts::{CAPABILITIES, Facts};
+use crate::host::net::link::{self, Link};
 use crate::host::net::namespace::Namespace;
 use crate::host::net::netlink::{Family, Socket};
-use crate::host::net::{link, nft, sockets};
+use crate::host::net::{nft, sockets};
 use crate::host::process;
 use crate::instance::{Address, Aspect, Counted, Instance, Setting};
-use crate::network::{Cidr, Flow, Network, Peer, Peers, Traffic};
+use crate::network::{Cidr, Network, Peer, Peers, Traffic};
+use crate::shaper::layout;
 
 /// Where traffic is disturbed.
 #[derive(Debug)]
@@ -38,6 +39,14 @@ pub struct Site {
     pub program: PathBuf,
     /// The instance's addresses, by which its interfaces are known.
     pub addresses: Vec<Address>,
+}
+
+impl Site {
+    /// Whether a link is on one of the engine's networks.
+    fn has(&self, network: &str, link: &Link) -> bool {
+        let mut own = self.addresses.iter().filter(|a| a.network == network);
+        own.any(|own| link.addresses.iter().any(|(address, _)| *address == own.ip))
+    }
 }
 
 /// What lies on the traffic of a namespace.
@@ -64,6 +73,9 @@ pub fn may_enter() -> bool {
 #[must_use]
 pub fn can(to: &Setting) -> Ability {
     let Setting::Network(network) = to else { return Ability::Yes };
+    if let Some(why) = network.flows.iter().find_map(|flow| nft::too_many(&flow.traffic)) {
+        return Ability::No(why);
+    }
     match mechanism::choose(network) {
         Ok(mechanism) => {
             Ability::As(Box::new(Setting::Network(Box::new(Network { mechanism, ..network.as_ref().clone() }))))
@@ -81,7 +93,7 @@ pub async fn observe(site: io::Result<Option<Site>>, instance: &mut Instance) {
     };
     match seen {
         Ok(seen) => {
-            instance.settings.insert(Aspect::Network, Setting::NetworkMark(seen.mark));
+            instance.settings.insert(Aspect::Network, Setting::Mark(Aspect::Network, seen.mark));
             instance.counted = seen.counted;
         }
         Err(why) => tracing::warn!(instance = instance.name, %why, "its traffic cannot be looked at"),
@@ -156,15 +168,26 @@ const UNFINISHED: &str = "unfinished";
 
 /// Lays it on the traffic of a namespace: all of it, or nothing.
 async fn lay(site: Site, tag: &Tag, mark: &str, network: Network) -> io::Result<Outcome> {
-    let site = Arc::new(site);
-    let found = inside(&site.namespace, nft::tables).await?;
-    if matches!(found.as_slice(), [table] if table.mark == mark && table.whole) {
-        return Ok(Outcome::Already);
-    }
-    if !found.is_empty() {
-        clear(&site).await?;
-    }
-    let laid = try_to_lay(&site, tag, mark, network).await;
+    let (site, network) = (Arc::new(site), Arc::new(network));
+    let begun = match begin(&site, mark, &network).await {
+        Ok(Begun::InTheWay) => {
+            clear(&site).await?;
+            begin(&site, mark, &network).await
+        }
+        begun => begun,
+    };
+    let laid = match begun {
+        Ok(Begun::Already) => return Ok(Outcome::Already),
+        Ok(Begun::InTheWay) => Err(io::Error::other("somebody else disturbs the same traffic at the same time")),
+        Ok(Begun::Done) => Ok(()),
+        Ok(Begun::Lacks(rules)) => {
+            let (namespace, program) = (&site.namespace, site.program.as_path());
+            let (shaper, change) = (name(namespace)?, tag.to_string());
+            let ground = Ground { program, namespace, tag: &shaper, change: &change, holder: site.pid, mark };
+            userspace::lay(&ground, &network, rules).await
+        }
+        Err(e) => Err(e),
+    };
     if laid.is_err() {
         // What is in place of it goes; the reason to tell is the first one.
         let _ = clear(&site).await;
@@ -172,70 +195,79 @@ async fn lay(site: Site, tag: &Tag, mark: &str, network: Network) -> io::Result<
     laid.map(|()| Outcome::Done)
 }
 
-async fn try_to_lay(site: &Arc<Site>, tag: &Tag, mark: &str, network: Network) -> io::Result<()> {
-    let network = Arc::new(network);
-    let (on, flows, table) = (site.clone(), network.clone(), mark.to_owned());
-    let links = inside(&site.namespace, move || {
-        nft::create(&table)?;
-        let links = link::links(&mut Socket::open(Family::Route)?)?;
-        lay_in_kernel(&on, &flows, &links)?;
-        Ok(links)
-    })
-    .await?;
-    let ground = Ground {
-        program: &site.program,
-        namespace: &site.namespace,
-        tag: &name(&site.namespace)?,
-        change: &tag.to_string(),
-        holder: site.pid,
-        mark,
-        interface: &|name| on_network(name, site, &links).first().map(|l| l.index),
-        elsewhere: &|flow| mechanism::is_kernels(flow, network.mechanism),
-    };
-    userspace::lay(&ground, &network).await
+/// How far it is after what the kernel does by itself.
+enum Begun {
+    /// It was in place before.
+    Already,
+    /// Something else is; nothing was done.
+    InTheWay,
+    /// It is in place now.
+    Done,
+    /// A process must hold packets, which these rules hand to it.
+    Lacks(Vec<nft::Chain>),
 }
 
-/// What the kernel does by itself, link by link: a flow may be about one of them.
-fn lay_in_kernel(site: &Site, network: &Network, links: &[link::Link]) -> io::Result<()> {
-    let flows: Vec<&Flow> = network.flows.iter().filter(|f| mechanism::is_kernels(f, network.mechanism)).collect();
+/// Lays what the kernel does by itself, in one visit to the namespace.
+async fn begin(site: &Arc<Site>, mark: &str, network: &Arc<Network>) -> io::Result<Begun> {
+    let (on, network, mark) = (Arc::clone(site), Arc::clone(network), mark.to_owned());
+    inside(&site.namespace, move || {
+        match nft::tables()?.as_slice() {
+            [] => {}
+            [table] if table.mark == mark && table.whole => return Ok(Begun::Already),
+            _ => return Ok(Begun::InTheWay),
+        }
+        let lacks = lay_here(&mark, &network, |name, link| on.has(name, link))?;
+        Ok(lacks.map_or(Begun::Done, Begun::Lacks))
+    })
+    .await
+}
+
+/// Lays what the kernel does by itself in the namespace of this thread, under a table that stands for `mark`; `has` tells
+/// whether a link is on one of an engine's networks. Where a process must hold packets, the rules that hand them to it
+/// are told, and nothing has an effect on those before [`userspace::lay`].
+///
+/// # Errors
+/// What the kernel refuses. What is in place of it then is for the caller to clear.
+pub fn lay_here(
+    mark: &str,
+    network: &Network,
+    has: impl Fn(&str, &Link) -> bool,
+) -> io::Result<Option<Vec<nft::Chain>>> {
+    nft::create(mark)?;
+    let links = link::links(&mut Socket::open(Family::Route)?)?;
     for name in network.flows.iter().filter_map(|f| f.traffic.network.as_deref()) {
-        if on_network(name, site, links).is_empty() {
+        if !links.iter().any(|link| has(name, link)) {
             return Err(io::Error::other(format!("it is not on the network `{name}`")));
         }
     }
-    for link in links.iter().filter(|l| !l.loopback) {
-        let is_on = |name: &str| on_network(name, site, links).contains(&link);
-        let on: Vec<&Flow> = flows.iter().filter(|f| f.traffic.network.as_deref().is_none_or(is_on)).copied().collect();
-        if !on.is_empty() {
-            kernel::lay(&on, std::slice::from_ref(link), network.seed)?;
-        }
+    kernel::lay(network, &links, &has)?;
+    let layout = layout(network, &|name| links.iter().find(|link| has(name, link)).map(|link| link.index));
+    if !layout.lanes.is_empty() {
+        return Ok(Some(layout.chains));
     }
-    Ok(())
-}
-
-/// The interfaces on one of the engine's networks.
-fn on_network<'a>(network: &str, site: &Site, links: &'a [link::Link]) -> Vec<&'a link::Link> {
-    let own: Vec<IpAddr> = site.addresses.iter().filter(|a| a.network == network).map(|a| a.ip).collect();
-    links.iter().filter(|l| l.addresses.iter().any(|(a, _)| own.contains(a))).collect()
+    nft::fill(mark, &layout.chains)?;
+    Ok(None)
 }
 
 /// Takes everything of ours off it, whoever laid it: whether there was anything.
 async fn clear(site: &Arc<Site>) -> io::Result<Outcome> {
-    let (tables, kernels, queued) = inside(&site.namespace, || {
+    let (was, queued) = inside(&site.namespace, || {
         let tables = nft::tables()?;
         // What is not all in place may have a process without a rule yet. To look for one takes a look at every process.
         let queued = tables.iter().any(|table| {
             !table.whole || nft::counters(&table.mark).is_ok_and(|counters| counters.iter().any(|c| c.queued))
         });
-        Ok((tables, kernel::clear()?, queued))
+        let was = kernel::clear()? || !tables.is_empty();
+        if !queued {
+            nft::delete_all()?;
+        }
+        Ok((was, queued))
     })
     .await?;
     if queued {
         userspace::clear(&site.namespace, &name(&site.namespace)?).await?;
-    } else {
-        inside(&site.namespace, nft::delete_all).await?;
     }
-    Ok(if tables.is_empty() && !kernels { Outcome::Already } else { Outcome::Done })
+    Ok(if was { Outcome::Done } else { Outcome::Already })
 }
 
 fn seen_here(namespace: &Namespace) -> io::Result<Seen> {
@@ -254,15 +286,10 @@ fn seen_here(namespace: &Namespace) -> io::Result<Seen> {
     if told.lacks_shaper {
         return Ok(Seen { mark: Some(UNFINISHED.to_owned()), counted: None });
     }
-    let (met, shaper) = (told.flows.values().sum::<u64>(), told.shaper);
-    // Where rules count, they have met all but what was dropped before them. Else the kernel's filters have met all.
-    let by_rules = met + kernel.dropped_early;
-    let (packets, dropped) =
-        if by_rules > kernel.meant { (by_rules, kernel.dropped_whole) } else { (kernel.meant, kernel.dropped) };
     let counted = Counted {
-        packets,
-        dropped: dropped + shaper.as_ref().map_or(0, |s| s.dropped + s.overflowed),
-        held_us: shaper.map(|s| s.median_us).filter(|us| *us > 0),
+        packets: told.flows.values().sum::<u64>() + kernel.meant,
+        dropped: told.lost + kernel.dropped + told.shaper.as_ref().map_or(0, |s| s.dropped + s.overflowed),
+        held_us: told.shaper.map(|s| s.median_us).filter(|us| *us > 0),
     };
     Ok(Seen { mark: Some(mark.clone()), counted: Some(counted) })
 }
@@ -292,7 +319,14 @@ async fn look_up(network: &Network) -> io::Result<Network> {
 }
 
 async fn look_up_peers(peers: &Peers) -> io::Result<Peers> {
-    let Peers::These(peers) = peers else { return Ok(Peers::Everybody) };
+    match peers {
+        Peers::Everybody => Ok(Peers::Everybody),
+        Peers::These(peers) => look_up_each(peers).await.map(Peers::These),
+        Peers::AllBut(peers) => look_up_each(peers).await.map(Peers::AllBut),
+    }
+}
+
+async fn look_up_each(peers: &[Peer]) -> io::Result<Vec<Peer>> {
     let mut addresses = Vec::new();
     for peer in peers {
         match peer {
@@ -307,7 +341,7 @@ async fn look_up_peers(peers: &Peers) -> io::Result<Peers> {
     }
     addresses.sort();
     addresses.dedup();
-    Ok(Peers::These(addresses))
+    Ok(addresses)
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {

@@ -14,10 +14,10 @@ use tokio::time::timeout;
 use super::inside;
 use crate::engine::here::MARK;
 use crate::host::net::namespace::Namespace;
-use crate::host::net::nft;
+use crate::host::net::nft::{self, Chain};
 use crate::host::process::{if_with_variable, kill_with_variable, with_variable};
-use crate::network::{Flow, Network};
-use crate::shaper::{Statistics, layout, statistics};
+use crate::network::Network;
+use crate::shaper::{Orders, Statistics, counts_for, statistics};
 
 /// What a shaper has in its environment, so that anybody finds it who knows its tag.
 pub const VARIABLE: &str = "SQUALL_SHAPER";
@@ -41,47 +41,30 @@ pub struct Ground<'a> {
     pub holder: u32,
     /// What the table stands for.
     pub mark: &'a str,
-    /// The number of the interface on an engine's network, where it has one.
-    pub interface: &'a (dyn Fn(&str) -> Option<u32> + Sync),
-    /// Flows that somebody else treats; their packets pass here.
-    pub elsewhere: &'a (dyn Fn(&Flow) -> bool + Sync),
 }
 
-/// Has settings take effect: makes the table that stands for them, starts the shaper, then lays the rules, all at once.
-/// What was laid here before must be cleared.
+/// Has settings take effect: starts the shaper, then lays the rules that hand it packets, all at once. The table that stands for
+/// them must be there.
 ///
 /// # Errors
-/// Where the kernel or the rights do not suffice, in words for people. Nothing of it is in place then.
-pub async fn lay(ground: &Ground<'_>, network: &Network) -> io::Result<()> {
-    let laid = try_lay(ground, network).await;
-    if laid.is_err() {
-        // The first error is the one to tell.
-        let _ = clear(ground.namespace, ground.tag).await;
-    }
-    laid
-}
-
-async fn try_lay(ground: &Ground<'_>, network: &Network) -> io::Result<()> {
+/// Where the kernel or the rights do not suffice, in words for people.
+pub async fn lay(ground: &Ground<'_>, network: &Network, rules: Vec<Chain>) -> io::Result<()> {
+    start(ground, network).await?;
     let mark = ground.mark.to_owned();
-    inside(ground.namespace, move || nft::create(&mark)).await?;
-    let layout = layout(&network.flows, ground.interface, ground.elsewhere);
-    if !layout.lanes.is_empty() {
-        start(ground, network).await?;
-    }
-    let mark = ground.mark.to_owned();
-    inside(ground.namespace, move || nft::fill(&mark, &layout.chains)).await
+    inside(ground.namespace, move || nft::fill(&mark, &rules)).await
 }
 
 /// Starts a shaper. When this returns, it stands.
 async fn start(ground: &Ground<'_>, network: &Network) -> io::Result<()> {
-    let (device, number) = ground.namespace.identity()?;
+    let orders = Orders {
+        namespace: ground.namespace.path(),
+        identity: ground.namespace.identity()?,
+        holder: ground.holder,
+        mark: ground.mark.to_owned(),
+        network: network.clone(),
+    };
     let mut child = Command::new(ground.program)
-        .arg("shape")
-        .arg("--namespace")
-        .arg(ground.namespace.path())
-        .arg("--identity")
-        .args([device.to_string(), number.to_string()])
-        .args(["--holder", &ground.holder.to_string(), "--mark", ground.mark])
+        .arg(Orders::COMMAND)
         .env(VARIABLE, ground.tag)
         .env(MARK, ground.change)
         .stdin(Stdio::piped())
@@ -92,7 +75,7 @@ async fn start(ground: &Ground<'_>, network: &Network) -> io::Result<()> {
         return Err(io::Error::other("a process without input and output"));
     };
     let said = async {
-        input.write_all(&serde_json::to_vec(network)?).await?;
+        input.write_all(&serde_json::to_vec(&orders)?).await?;
         drop(input);
         let mut line = String::new();
         BufReader::new(output).read_line(&mut line).await?;
@@ -132,6 +115,8 @@ pub async fn clear(namespace: &Namespace, tag: &str) -> io::Result<()> {
 pub struct Told {
     /// How many packets each flow has met so far, by the flow's place.
     pub flows: BTreeMap<usize, u64>,
+    /// How many of them rules have lost.
+    pub lost: u64,
     /// What the shaper says, where one stands.
     pub shaper: Option<Statistics>,
     /// Whether a shaper is missing: packets that it should hold pass.
@@ -149,20 +134,21 @@ pub fn counted(namespace: &Namespace, tag: &str, mark: &str) -> io::Result<Told>
         let bound = if queued { bound() } else { None };
         Ok((counters, queued, bound))
     })?;
-    let mut flows = BTreeMap::new();
+    let mut told = Told::default();
     for counter in &counters {
-        if let Some(flow) = counter.comment.strip_prefix("flow ").and_then(|number| number.parse().ok()) {
-            *flows.entry(flow).or_default() += counter.packets;
+        if let Some((flow, lost)) = counts_for(&counter.comment) {
+            *told.flows.entry(flow).or_default() += counter.packets;
+            told.lost += if lost { counter.packets } else { 0 };
         }
     }
     if !queued {
-        return Ok(Told { flows, ..Told::default() });
+        return Ok(told);
     }
     let shaper = bound.and_then(statistics).or_else(|| {
         // The kernel tells the number of a socket, which is usually that of its process.
         with_variable(VARIABLE, tag).iter().find_map(|shaper| statistics(shaper.pid()))
     });
-    Ok(Told { flows, shaper, lacks_shaper: bound.is_none() })
+    Ok(Told { shaper, lacks_shaper: bound.is_none(), ..told })
 }
 
 /// Who has bound a queue in the namespace of this thread, if anybody has.

@@ -206,7 +206,7 @@ impl Engine for Sim {
         outcome.map_err(|why| EngineError::Refused { attempt: format!("set {id} {to}"), why })
     }
 
-    fn can(&self, _: &Setting) -> Ability {
+    fn can(&self, _: &Instance, _: &Setting) -> Ability {
         Ability::Yes
     }
 

@@ -3,43 +3,75 @@
 use indexmap::IndexMap;
 
 use super::world;
-use crate::experiment::{Experiment, Text};
-use crate::fault::{Heal, Peering};
+use crate::experiment::{Experiment, Injection, Text};
+use crate::fault::{Fault, Heal, Peering};
 use crate::instance::Setting;
 use crate::network::{Flow, Traffic, Treatment};
 use crate::stack::{Service, Stack};
 
-/// The target's service; and where its traffic is disturbed, another one at the other end of it.
+/// Every target's service; and where its traffic is disturbed, another one at the other end of it.
 pub(super) fn stack_for(x: &Experiment) -> Stack {
-    let name = x.target.service.clone().unwrap_or_else(|| "service".to_owned());
+    let mut services: IndexMap<String, Service> = IndexMap::new();
+    for injection in x.faults() {
+        for (name, new) in stage(&injection) {
+            // Nobody waits for somebody who waits for it.
+            let waits = |other: &String| services.get(other).is_some_and(|s| s.needs.contains(&name));
+            let needs: Vec<String> = new.needs.iter().filter(|other| !waits(other)).cloned().collect();
+            match services.get_mut(&name) {
+                Some(known) => {
+                    known.port = known.port.or(new.port);
+                    known.restart |= new.restart;
+                    known.labels.extend(new.labels);
+                    known.needs.extend(needs);
+                    known
+                        .zones
+                        .extend(new.zones.into_iter().filter(|zone| !known.zones.contains(zone)).collect::<Vec<_>>());
+                }
+                None => {
+                    services.insert(name, new);
+                }
+            }
+        }
+    }
+    Stack { version: 1, name: "rehearsal".to_owned(), network: None, services }
+}
+
+/// The services that one fault is about.
+fn stage(Injection { fault, target: chosen, .. }: &Injection) -> Vec<(String, Service)> {
+    let name = chosen.service.clone().unwrap_or_else(|| "service".to_owned());
     let mut target = service();
-    target.labels = x
-        .target
+    target.labels = chosen
         .labels
         .iter()
         .map(|l| l.split_once('=').map_or((l.clone(), String::new()), |(k, v)| (k.to_owned(), v.to_owned())))
         .collect();
-    target.restart = x.fault.heal() == Heal::Itself;
-    if let Some(zone) = x.target.zone.as_ref().filter(|zone| !target.zones.contains(zone)) {
-        target.zones = vec![zone.clone()];
-    }
-    let mut services: IndexMap<String, Service> = IndexMap::new();
-    if let Some((other, mut peer, port, comes)) = other_end(x).filter(|(other, ..)| *other != name) {
-        // The first service is the one that customers ask, whichever port they ask at.
-        (target.port, peer.port) = (port, port);
-        if comes {
-            peer.needs.push(name.clone());
-            services.insert(other, peer);
-            services.insert(name, target);
+    target.restart = fault.heal() == Heal::Itself;
+    let zones_are_out = fault.disturb().hits_zones();
+    if let Some(zone) = chosen.zone.as_ref().filter(|zone| !target.zones.contains(zone)) {
+        if zones_are_out {
+            target.zones[0].clone_from(zone);
         } else {
-            target.needs.push(other.clone());
-            services.insert(name, target);
-            services.insert(other, peer);
+            target.zones = vec![zone.clone()];
         }
-    } else {
-        services.insert(name, target);
     }
-    Stack { version: 1, name: "rehearsal".to_owned(), network: None, services }
+    if zones_are_out {
+        // Something on the other side, for lines between zones; one more, so that not always the same two meet.
+        let peer = Service { zones: target.zones.clone(), replicas: 4, ..service() };
+        target.needs.push("peer".to_owned());
+        return vec![(name, target), ("peer".to_owned(), peer)];
+    }
+    let Some((other, mut peer, port, comes)) = other_end(fault).filter(|(other, ..)| *other != name) else {
+        return vec![(name, target)];
+    };
+    // The first service is the one that customers ask, whichever port they ask at.
+    (target.port, peer.port) = (port, port);
+    if comes {
+        peer.needs.push(name.clone());
+        vec![(other, peer), (name, target)]
+    } else {
+        target.needs.push(other.clone());
+        vec![(name, target), (other, peer)]
+    }
 }
 
 fn service() -> Service {
@@ -58,8 +90,8 @@ fn service() -> Service {
 
 /// Who is at the other end of the traffic that the fault is about: name, service, the port that is asked, and whether it
 /// is the one who asks.
-fn other_end(x: &Experiment) -> Option<(String, Service, Option<u16>, bool)> {
-    let (traffic, names) = match x.fault.disturb().settings(&world::instance("target", 1, 0), &[]).pop()? {
+fn other_end(fault: &Fault) -> Option<(String, Service, Option<u16>, bool)> {
+    let (traffic, names) = match fault.disturb().settings(&world::instance("target", 1, 0), &[]).pop()? {
         Setting::Network(mut network) => match network.flows.pop()? {
             Flow { traffic, treatment: Treatment::Dns(dns) } => {
                 (Traffic { remote_ports: Vec::new(), ..traffic }, dns.names)
@@ -69,7 +101,7 @@ fn other_end(x: &Experiment) -> Option<(String, Service, Option<u16>, bool)> {
         Setting::ConnectionsReset(traffic) => (*traffic, Vec::new()),
         _ => return None,
     };
-    let peering = x.fault.disturb().peers();
+    let peering = fault.disturb().peers();
     // In no zone unless it is said: a target that is chosen by its zone is still the target's service alone.
     let mut peer = Service { zones: Vec::new(), ..service() };
     let called = match peering {

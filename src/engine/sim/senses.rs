@@ -1,5 +1,6 @@
 //! What probes would see of the simulated world.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,7 +10,8 @@ use tokio::time::{Instant, sleep};
 
 use super::Sim;
 use super::world::Met;
-use crate::experiment::Check;
+use crate::experiment::{Check, ValueBound};
+use crate::instance::{Aspect, InstanceId, Setting};
 use crate::probe::{Answer, Failure, Probe, Senses};
 
 /// How long an answer takes.
@@ -19,12 +21,17 @@ const ANSWER: Duration = Duration::from_millis(5);
 pub struct SimSenses {
     sim: Arc<Sim>,
     checks: IndexMap<String, Check>,
+    /// The world as it was before anything was touched.
+    before: Vec<Settings>,
 }
+
+type Settings = (InstanceId, BTreeMap<Aspect, Setting>);
 
 impl SimSenses {
     /// For these checks.
     pub fn new<'a>(sim: Arc<Sim>, checks: impl Iterator<Item = (&'a String, &'a Check)>) -> Self {
-        Self { sim, checks: checks.map(|(name, check)| (name.clone(), check.clone())).collect() }
+        let before = settings(&sim);
+        Self { sim, checks: checks.map(|(name, check)| (name.clone(), check.clone())).collect(), before }
     }
 }
 
@@ -35,8 +42,17 @@ impl Senses for SimSenses {
         let port = match &check.probe {
             Probe::Http(http) => port_of(&http.url.0),
             Probe::Tcp(tcp) => port_of(&tcp.address.0),
-            Probe::Exec(_) => return Answer::Good { value: Some("0".to_owned()) },
-            Probe::Engine(engine) => return Answer::Good { value: Some(engine.read(&self.sim.peek()).to_string()) },
+            Probe::Exec(_) => return Answer::Good { value: Some("0".to_owned()), by: None },
+            Probe::Engine(engine) => {
+                return Answer::Good { value: Some(engine.read(&self.sim.peek()).to_string()), by: None };
+            }
+            Probe::Promql(_) => return Answer::Good { value: Some(expected(check.expect.value.as_ref())), by: None },
+            // Monitoring that misses nothing, and is never wrong: what is to fire does while something is changed, what is not
+            // to fire never does.
+            Probe::Alert(alert) if !alert.firing || settings(&self.sim) != self.before => {
+                return Answer::Good { value: None, by: None };
+            }
+            Probe::Alert(_) => return Answer::Failed(Failure("no such alert".to_owned())),
         };
         let met = {
             let mut world = self.sim.world();
@@ -44,17 +60,28 @@ impl Senses for SimSenses {
             service.map_or(Met::Refused, |s| world.request(None, &s, Instant::now()))
         };
         match met {
-            Met::Answer(late) if ANSWER + late <= check.timeout.0 => {
+            Met::Answer(late, by) if ANSWER + late <= check.timeout.0 => {
                 sleep(ANSWER + late).await;
-                Answer::Good { value: None }
+                let told = matches!(&check.probe, Probe::Http(http) if http.answered_by.is_some());
+                Answer::Good { value: None, by: by.filter(|_| told).map(|id| id.0) }
             }
             Met::Refused => Answer::Failed(Failure("connection refused".to_owned())),
-            Met::Answer(_) | Met::Silence => {
+            Met::Answer(..) | Met::Silence => {
                 sleep(check.timeout.0).await;
                 Answer::Failed(Failure("timeout".to_owned()))
             }
         }
     }
+}
+
+fn settings(sim: &Sim) -> Vec<Settings> {
+    sim.peek().into_iter().map(|i| (i.id, i.settings)).collect()
+}
+
+/// A number of a world without a Prometheus: the one that is expected.
+fn expected(bound: Option<&ValueBound>) -> String {
+    let number = |b: &ValueBound| b.at_least.or(b.at_most).map(|n| n.to_string());
+    bound.and_then(|b| b.equals.clone().or_else(|| number(b))).unwrap_or_else(|| "0".to_owned())
 }
 
 /// The port in `http://host:8080/path` or `host:8080`.

@@ -143,7 +143,7 @@ fn meant(flow: &Flow, packet: &Crossing<'_>) -> bool {
         Peers::These(peers) => peers
             .iter()
             .any(|p| matches!(p, Peer::Host(name) if *name == packet.peer.name || *name == packet.peer.service)),
-        Peers::Everybody => false,
+        Peers::Everybody | Peers::AllBut(_) => false,
     };
     let named = Traffic { peers: Peers::Everybody, ..flow.traffic.clone() };
     let traffic = if hosts { &named } else { &flow.traffic };

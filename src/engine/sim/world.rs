@@ -10,8 +10,10 @@ use tokio::time::Instant;
 
 use super::traffic::Disturbed;
 use super::{Meddling, Outcome};
+use crate::disk::{Mount, MountKind};
 use crate::engine::Claim;
-use crate::instance::{Address, Aspect, Counted, Epoch, Instance, InstanceId, Setting, Trait, Via};
+use crate::instance::{Address, Aspect, Counted, Epoch, Instance, InstanceId, RestartPolicy, Setting, Trait, Via};
+use crate::machine::{Allowance, Disk, Limit, Quota};
 use crate::network::Network;
 use crate::stack::{Service, Stack};
 
@@ -37,10 +39,11 @@ pub(super) struct World {
 }
 
 /// What a request to a service meets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) enum Met {
-    /// An answer, so much later than in an undisturbed world.
-    Answer(Duration),
+    /// An answer, so much later than in an undisturbed world, and who is said to have given it: the first on the way who is
+    /// in a zone.
+    Answer(Duration, Option<InstanceId>),
     Refused,
     Silence,
 }
@@ -61,13 +64,14 @@ impl World {
         };
         for (at, (service, s)) in stack.services.iter().enumerate() {
             for n in 0..s.replicas {
-                let instance = Instance {
+                let mut instance = Instance {
                     zone: (!s.zones.is_empty()).then(|| s.zones[n % s.zones.len()].clone()),
                     labels: s.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
                     epoch: world.birth(),
-                    traits: s.restart.then_some(Trait::Restarts).into_iter().collect(),
                     ..instance(service, at + 1, n)
                 };
+                let policy = if s.restart { RestartPolicy::Always } else { RestartPolicy::Never };
+                restarted(&mut instance, policy);
                 world.instances.insert(instance.id.clone(), instance);
             }
         }
@@ -114,7 +118,16 @@ impl World {
                 self.start(id);
                 Outcome::Done
             }
-            Setting::Running(false) | Setting::Killed(_) | Setting::Stopped { .. } if !running => Outcome::Already,
+            // A limit ended with the life that it was made for.
+            Setting::Running(false)
+            | Setting::Killed(_)
+            | Setting::Stopped { .. }
+            | Setting::Limit(_)
+            | Setting::ReadOnly(_)
+                if !running =>
+            {
+                Outcome::Already
+            }
             Setting::Running(false) | Setting::Stopped { .. } => {
                 self.end(id, now);
                 Outcome::Done
@@ -148,13 +161,47 @@ impl World {
                 }
                 Outcome::Done
             }
-            Setting::Network(_) | Setting::ConnectionsReset(_) if !running => {
+            Setting::Network(_)
+            | Setting::ConnectionsReset(_)
+            | Setting::Filled(_)
+            | Setting::Burden(_)
+            | Setting::Signalled(_)
+                if !running =>
+            {
                 return Err(format!("{id} is not running"));
             }
             Setting::Network(network) => self.disturb(id, Some(network), now),
-            Setting::NetworkMark(None) => self.disturb(id, None, now),
-            Setting::NetworkMark(Some(mark)) => return Err(format!("{mark} alone does not say what to do to {id}")),
-            Setting::ConnectionsReset(_) => Outcome::Done,
+            Setting::Mark(Aspect::Network, None) => self.disturb(id, None, now),
+            Setting::Filled(_)
+            | Setting::Freed(_)
+            | Setting::Burden(_)
+            | Setting::Mark(Aspect::Disk | Aspect::CpuLoad | Aspect::MemoryLoad | Aspect::Processes, None) => {
+                let now = to.observed_as().filter(|now| instance.settings.get(&to.aspect()) != Some(now));
+                let Some(now) = now else { return Ok(Outcome::Already) };
+                if let Some(i) = self.instances.get_mut(id) {
+                    i.settings.insert(to.aspect(), now);
+                }
+                Outcome::Done
+            }
+            Setting::Mark(_, None) => Outcome::Already,
+            Setting::Mark(_, Some(mark)) => return Err(format!("{mark} alone does not say what to do to {id}")),
+            Setting::Limit(_) | Setting::ReadOnly(_) if instance.settings.get(&to.aspect()) == Some(to) => {
+                Outcome::Already
+            }
+            Setting::Limit(_) | Setting::ReadOnly(_) => {
+                if let Some(i) = self.instances.get_mut(id) {
+                    i.settings.insert(to.aspect(), to.clone());
+                }
+                Outcome::Done
+            }
+            Setting::ConnectionsReset(_) | Setting::Signalled(_) => Outcome::Done,
+            Setting::RestartPolicy(_) if instance.settings.get(&Aspect::RestartPolicy) == Some(to) => Outcome::Already,
+            Setting::RestartPolicy(policy) => {
+                if let Some(i) = self.instances.get_mut(id) {
+                    restarted(i, *policy);
+                }
+                Outcome::Done
+            }
             Setting::Ran(command) => match command.run.as_slice() {
                 [verb, mark] if verb == "touch" => {
                     if self.marks.insert(format!("{id}: {mark}")) {
@@ -175,7 +222,7 @@ impl World {
 
     fn disturb(&mut self, id: &InstanceId, to: Option<&Network>, now: Instant) -> Outcome {
         let Some(i) = self.instances.get_mut(id) else { return Outcome::Gone };
-        let mark = Setting::NetworkMark(to.map(Network::mark));
+        let mark = Setting::Mark(Aspect::Network, to.map(Network::mark));
         if i.settings.get(&Aspect::Network) == Some(&mark) {
             return Outcome::Already;
         }
@@ -196,7 +243,8 @@ impl World {
             i.epoch = epoch;
             i.settings.insert(Aspect::Running, Setting::Running(true));
             i.settings.insert(Aspect::Paused, Setting::Paused(false));
-            i.settings.insert(Aspect::Network, Setting::NetworkMark(None));
+            i.settings.insert(Aspect::Network, Setting::Mark(Aspect::Network, None));
+            i.settings.extend(configured().into_iter().map(|s| (s.aspect(), s)));
             i.counted = None;
         }
     }
@@ -207,7 +255,8 @@ impl World {
         if let Some(i) = self.instances.get_mut(id) {
             i.settings.insert(Aspect::Running, Setting::Running(false));
             i.settings.insert(Aspect::Paused, Setting::Paused(false));
-            i.settings.insert(Aspect::Network, Setting::NetworkMark(None));
+            i.settings.insert(Aspect::Network, Setting::Mark(Aspect::Network, None));
+            i.settings.extend(unburdened().map(|s| (s.aspect(), s)));
             i.counted = None;
         }
     }
@@ -256,26 +305,73 @@ impl World {
     }
 }
 
+/// Has its engine do this when it ends by itself. Whether it did so already before is what its trait says.
+fn restarted(i: &mut Instance, policy: RestartPolicy) {
+    i.settings.insert(Aspect::RestartPolicy, Setting::RestartPolicy(policy));
+    if policy == RestartPolicy::Never {
+        i.traits.remove(&Trait::Restarts);
+    } else {
+        i.traits.insert(Trait::Restarts);
+    }
+}
+
 /// The n-th instance of a service, untouched, with an address that nobody else has.
 pub(super) fn instance(service: &str, at: usize, n: usize) -> Instance {
     let name = format!("{service}-{}", n + 1);
     let byte = |number: usize| u8::try_from(number % 256).unwrap_or_default();
     let ip = [10, byte(at), byte((n + 1) / 256), byte(n + 1)].into();
     Instance {
-        id: InstanceId(name.clone()),
-        name,
-        service: service.to_owned(),
-        zone: None,
-        image: None,
-        labels: BTreeMap::new(),
-        epoch: Epoch::default(),
-        health: None,
-        restarts: 0,
         addresses: vec![Address { network: "simulated".to_owned(), ip }],
-        counted: None,
-        traits: BTreeSet::new(),
-        settings: [Setting::Running(true), Setting::Paused(false), Setting::NetworkMark(None)]
+        allowance: Some(allowance()),
+        mounts: vec![Mount { path: "/".to_owned(), kind: MountKind::Root, source: None, read_only: false }],
+        settings: [Setting::Running(true), Setting::Paused(false), Setting::Mark(Aspect::Network, None), NOT_FILLED]
+            .into_iter()
+            .chain(configured())
             .map(|s| (s.aspect(), s))
-            .into(),
+            .collect(),
+        ..Instance::new(&name, &name, service)
+    }
+}
+
+/// What lies on a disk stays, whatever becomes of the life that it was laid in.
+const NOT_FILLED: Setting = Setting::Mark(Aspect::Disk, None);
+
+/// What an instance of this world begins its life with: limits, and nothing of ours.
+fn configured() -> Vec<Setting> {
+    let disk = Disk {
+        device: "8:0".to_owned(),
+        paths: vec!["/".to_owned()],
+        buffered: true,
+        read: None,
+        write: None,
+        read_ops: None,
+        write_ops: None,
+    };
+    let limits = [
+        Limit::Processes(None),
+        Limit::Cpu(Quota { us: None, period_us: Quota::PERIOD_US }),
+        Limit::Memory(Some(256 << 20)),
+        Limit::Io(vec![disk]),
+        Limit::Descriptors(1024),
+        Limit::Ports { first: 32_768, last: 60_999 },
+    ];
+    let read_only = Setting::ReadOnly(BTreeSet::new());
+    limits.map(Setting::Limit).into_iter().chain([read_only]).chain(unburdened()).collect()
+}
+
+/// What is observed where no process of ours does anything to an instance.
+fn unburdened() -> [Setting; 3] {
+    [Aspect::CpuLoad, Aspect::MemoryLoad, Aspect::Processes].map(|aspect| Setting::Mark(aspect, None))
+}
+
+/// What an instance of this world may use, and uses.
+fn allowance() -> Allowance {
+    Allowance {
+        cores: Some(2.0),
+        memory: Some(256 << 20),
+        processes: None,
+        memory_used: Some(64 << 20),
+        processes_used: Some(8),
+        descriptors_used: Some(12),
     }
 }

@@ -22,7 +22,7 @@ pub(super) fn check(found: &mut Found<'_>, path: [&str; 2], timing: Option<Timin
         }
     }
     let (Some(expect), Some(during)) = (expect, during) else { return };
-    engine_needs_value(found, path, &expect);
+    number_needs_value(found, path, &expect);
     // With a mistake in the check these are guesses.
     if found.document.entry(&path).is_none_or(|e| e.value.has_mistakes()) {
         return;
@@ -70,6 +70,8 @@ fn value(found: &mut Found<'_>, path: &[&str; 3], expect: &Expect) {
     let probe = [section, name, "http", "matches"];
     if found.document.entry(&[section, name, "tcp"]).is_some() {
         found.add(Mistake::error(&at, "a `tcp` probe has no value").help("it only opens a connection"));
+    } else if found.document.entry(&[section, name, "alert"]).is_some() {
+        found.add(Mistake::error(&at, "an `alert` probe has no value").help("say with `firing` which answer is good"));
     } else if let Some(http) = found.document.part::<probe::Http>(&[section, name, "http"]) {
         let groups = http.matches.as_deref().and_then(|m| regex::Regex::new(m).ok()).map(|r| r.captures_len() - 1);
         if groups.is_none_or(|n| n == 0) && (http.matches.is_none() || groups.is_some()) {
@@ -96,11 +98,16 @@ fn value(found: &mut Found<'_>, path: &[&str; 3], expect: &Expect) {
     }
 }
 
-/// Asking the engine for a number judges nothing by itself.
-fn engine_needs_value(found: &mut Found<'_>, [section, name]: [&str; 2], expect: &Expect) {
-    let others = ["http", "tcp", "exec"].iter().any(|probe| found.document.entry(&[section, name, probe]).is_some());
-    if found.document.entry(&[section, name, "engine"]).is_some() && !others && expect.value.is_none() {
-        let at = found.document.key_at(&[section, name, "engine"]);
+/// Asking for a number judges nothing by itself.
+fn number_needs_value(found: &mut Found<'_>, [section, name]: [&str; 2], expect: &Expect) {
+    let has = |probe: &&str| found.document.entry(&[section, name, probe]).is_some();
+    let numbers: Vec<&str> = ["engine", "promql"].into_iter().filter(|probe| has(probe)).collect();
+    let others = ["http", "tcp", "exec", "alert"].iter().any(has);
+    if let [number] = numbers[..]
+        && !others
+        && expect.value.is_none()
+    {
+        let at = found.document.key_at(&[section, name, number]);
         found.add(
             Mistake::error(&at, format!("`{section}.{name}` asks for a number and expects none"))
                 .help("add for example `expect: { value: { at-least: 2 } }`"),

@@ -3,15 +3,21 @@
 //! Works on the parts that could be read, so that these mistakes come together with all others. A part with a mistake in
 //! it is left alone: what it lacks may be a consequence.
 
+mod alerts;
+mod disk;
 mod expect;
+mod faults;
+mod machine;
 mod probe;
 mod radius;
 mod traffic;
+mod zone_outage;
 
 use super::diagnostic::{Mistake, and};
 use super::document::Document;
 use super::structure::Lookup;
-use super::{Span, Text, Timing};
+use super::tree::Kind;
+use super::{Percent, Span, Text, Timing};
 use crate::fault::Fault;
 
 /// The checks of one document, and what they found.
@@ -35,6 +41,7 @@ pub(super) fn experiment(document: &mut Document, lookup: Lookup<'_>) {
     let mut found = Found { document, lookup, mistakes: Vec::new() };
     header(&mut found);
     let timing = timing(&mut found);
+    comparison(&mut found);
     for section in SECTIONS {
         let names = found.document.entry(&[section]).map(|e| e.value.entries().to_vec()).unwrap_or_default();
         for entry in names {
@@ -43,11 +50,43 @@ pub(super) fn experiment(document: &mut Document, lookup: Lookup<'_>) {
             expect::check(&mut found, path, timing);
         }
     }
+    alerts::check(&mut found, timing);
+    zones(&mut found);
     names(&mut found);
-    radius::check(&mut found);
-    fault(&mut found);
+    let numbers: Vec<String> = (0..injections(found.document)).map(|n| n.to_string()).collect();
+    // Where each fault's keys stand: in an item of `faults`, or at the top.
+    let mut places: Vec<Vec<&str>> = numbers.iter().map(|n| vec!["faults", n.as_str()]).collect();
+    if found.document.entry(&["faults"]).is_none() {
+        places.push(Vec::new());
+    }
+    let under = |key: &'static str| places.iter().map(|p| [p.as_slice(), &[key]].concat()).collect::<Vec<_>>();
+    radius::check(&mut found, &under("target"));
+    for path in under("fault") {
+        fault(&mut found, &path);
+    }
+    faults::check(&mut found, &places, timing);
     let mistakes = found.mistakes;
     document.mistakes.extend(mistakes);
+}
+
+/// What is wrong with the version and the name of a file of any kind.
+pub(super) fn head(document: &Document) -> Vec<Mistake> {
+    let mut found = Found { document, lookup: &|_| None, mistakes: Vec::new() };
+    header(&mut found);
+    found.mistakes
+}
+
+/// How many faults are listed.
+fn injections(document: &Document) -> usize {
+    match document.entry(&["faults"]).map(|e| &e.value.kind) {
+        Some(Kind::List(items)) => items.len(),
+        _ => 0,
+    }
+}
+
+/// A path as people read it: the keys, without the numbers of items.
+fn dotted(path: &[&str]) -> String {
+    path.iter().filter(|key| key.parse::<usize>().is_err()).copied().collect::<Vec<_>>().join(".")
 }
 
 /// Adds what is wrong with the meaning of a stack file.
@@ -95,7 +134,7 @@ fn service(found: &mut Found<'_>, name: &str, all: &super::tree::Node) {
     }
 }
 
-/// Version and name, which both kinds of file have.
+/// Version and name, which every kind of file has.
 fn header(found: &mut Found<'_>) {
     if let Some(version) = found.document.part::<u64>(&["version"])
         && version != 1
@@ -116,11 +155,24 @@ fn header(found: &mut Found<'_>) {
             );
         }
     }
-    for key in ["hypothesis", "zone-label"] {
+    for key in ["hypothesis", "known-weakness", "zone-label"] {
         if found.document.part::<String>(&[key]).is_some_and(|text| text.trim().is_empty()) {
             let at = found.document.value_at(&[key]);
             found.add(Mistake::error(&at, format!("`{key}` is empty")));
         }
+    }
+}
+
+/// A confidence of one half is a coin, and nobody is ever entirely sure.
+fn comparison(found: &mut Found<'_>) {
+    let path = ["no-worse-than", "confidence"];
+    if let Some(confidence) = found.document.part::<Percent>(&path)
+        && !(0.5..1.0).contains(&confidence.0)
+    {
+        let at = found.document.value_at(&path);
+        found.add(
+            Mistake::error(&at, "`no-worse-than.confidence` must be at least 50% and below 100%").label("95% is usual"),
+        );
     }
 }
 
@@ -154,6 +206,24 @@ fn timing(found: &mut Found<'_>) -> Option<Timing> {
     Some(timing)
 }
 
+/// Where zones are read from.
+fn zones(found: &mut Found<'_>) {
+    if let (Some(zones), Some(label)) = (found.document.entry(&["zones"]), found.document.entry(&["zone-label"])) {
+        let (zones, label) = (zones.key_at.clone(), label.key_at.clone());
+        found.add(
+            Mistake::error(&zones, "`zones` and `zone-label` do not go together")
+                .also(&label, "the other one")
+                .help("`zone-label: rack` is short for `zones: { label: rack }`"),
+        );
+    }
+    for key in ["label", "network"] {
+        if found.document.part::<String>(&["zones", key]).is_some_and(|text| text.trim().is_empty()) {
+            let at = found.document.value_at(&["zones", key]);
+            found.add(Mistake::error(&at, format!("`zones.{key}` is empty")));
+        }
+    }
+}
+
 /// A name stands for one check in reports, whichever section it is in.
 fn names(found: &mut Found<'_>) {
     let document = found.document;
@@ -167,9 +237,12 @@ fn names(found: &mut Found<'_>) {
                 .help("without a probe nothing can be proven: name at least one"),
         );
     }
-    let both = section("safety").into_iter().flat_map(|s| s.value.entries()).filter_map(|second| {
-        let first = section("steady-state")?.value.entry(&[&second.key])?;
-        Some((first, second))
+    let pairs = [("steady-state", "safety"), ("steady-state", "alerts"), ("safety", "alerts")];
+    let both = pairs.into_iter().flat_map(|(one, other)| {
+        section(other).into_iter().flat_map(|s| s.value.entries()).filter_map(move |second| {
+            let first = section(one)?.value.entry(&[&second.key])?;
+            Some((first, second))
+        })
     });
     for (first, second) in both.collect::<Vec<_>>() {
         found.add(
@@ -179,16 +252,18 @@ fn names(found: &mut Found<'_>) {
     }
 }
 
-fn fault(found: &mut Found<'_>) {
-    let Some(fault) = found.document.part::<Fault>(&["fault"]) else { return };
+fn fault(found: &mut Found<'_>, path: &[&str]) {
+    let Some(fault) = found.document.part::<Fault>(path) else { return };
+    let own = [path, &[fault.name()]].concat();
+    let under = |key: &'static str| [own.as_slice(), &[key]].concat();
     match &fault {
         Fault::Exec(exec) => {
-            command(found, &["fault", "exec", "run"], &exec.run);
-            command(found, &["fault", "exec", "undo"], &exec.undo);
-            positive(found, &["fault", "exec", "timeout"], exec.timeout);
+            command(found, &under("run"), &exec.run);
+            command(found, &under("undo"), &exec.undo);
+            positive(found, &under("timeout"), exec.timeout);
         }
-        Fault::Stop(stop) => whole_seconds(found, &["fault", "stop", "timeout"], stop.timeout),
-        Fault::Restart(restart) => whole_seconds(found, &["fault", "restart", "timeout"], restart.timeout),
+        Fault::Stop(stop) => whole_seconds(found, &under("timeout"), stop.timeout),
+        Fault::Restart(restart) => whole_seconds(found, &under("timeout"), restart.timeout),
         Fault::Latency(_)
         | Fault::Loss(_)
         | Fault::Corrupt(_)
@@ -199,13 +274,23 @@ fn fault(found: &mut Found<'_>) {
         | Fault::Partition(_)
         | Fault::Blackhole(_)
         | Fault::Dns(_)
-        | Fault::Reset(_) => traffic::check(found, fault.name()),
+        | Fault::Reset(_) => traffic::check(found, &own),
+        Fault::Pids(_) | Fault::FileDescriptors(_) => machine::counted(found, &own),
+        Fault::Throttle(throttle) => machine::throttle(found, &own, throttle),
+        Fault::DiskSlow(slow) => machine::disk_slow(found, &own, slow),
+        Fault::Sockets(sockets) => machine::sockets(found, &own, sockets),
+        Fault::ZoneOutage(outage) => zone_outage::check(found, &own, outage),
+        Fault::Cpu(cpu) => machine::cpu(found, &own, cpu),
+        Fault::Memory(memory) => machine::memory(found, &own, memory),
+        Fault::Process(process) => machine::process(found, &own, process),
+        Fault::DiskFill(fill) => disk::fill(found, &own, fill),
+        Fault::DiskReadonly(read_only) => disk::path(found, &own, &read_only.path),
         Fault::Kill(_) | Fault::Pause(_) => {}
     }
     let probes = found.document.entry(&["steady-state"]).map(|e| e.value.entries()).unwrap_or_default();
     let only_tcp = !probes.is_empty() && probes.iter().all(|p| p.value.entry(&["tcp"]).is_some());
     if only_tcp && let Some(unseen) = fault.disturb().unseen() {
-        let at = found.document.key_at(&["fault"]);
+        let at = found.document.key_at(path);
         found.add(Mistake::warning(&at, format!("no probe may notice `{}`", fault.name())).help(unseen));
     }
 }
@@ -215,7 +300,7 @@ fn command(found: &mut Found<'_>, path: &[&str], list: &[Text]) {
     if list.first().is_none_or(|program| program.0.trim().is_empty()) {
         let at = found.document.key_at(path);
         found.add(
-            Mistake::error(&at, format!("`{}` names no program", path.join("."))).label("write `[program, argument]`"),
+            Mistake::error(&at, format!("`{}` names no program", dotted(path))).label("write `[program, argument]`"),
         );
     }
 }
@@ -223,7 +308,7 @@ fn command(found: &mut Found<'_>, path: &[&str], list: &[Text]) {
 fn positive(found: &mut Found<'_>, path: &[&str], span: Span) {
     if span.0.is_zero() {
         let at = found.document.value_at(path);
-        found.add(Mistake::error(&at, format!("`{}` is zero", path.join("."))));
+        found.add(Mistake::error(&at, format!("`{}` is zero", dotted(path))));
     }
 }
 
@@ -231,8 +316,7 @@ fn whole_seconds(found: &mut Found<'_>, path: &[&str], span: Span) {
     if span.0.subsec_nanos() != 0 {
         let at = found.document.value_at(path);
         found.add(
-            Mistake::error(&at, format!("`{}` must be whole seconds", path.join(".")))
-                .label("engines count in seconds"),
+            Mistake::error(&at, format!("`{}` must be whole seconds", dotted(path))).label("engines count in seconds"),
         );
     }
 }

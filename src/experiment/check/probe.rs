@@ -1,5 +1,6 @@
 //! Probes: whether they can be asked.
 
+use indexmap::IndexMap;
 use regex::Regex;
 
 use super::{Found, Mistake, command, positive};
@@ -25,6 +26,12 @@ pub(super) fn check(found: &mut Found<'_>, path: [&str; 2]) {
     if let Some(exec) = found.document.part::<probe::Exec>(&[section, name, "exec"]) {
         command(found, &[section, name, "exec", "run"], &exec.run);
     }
+    if let Some(promql) = found.document.part::<probe::Promql>(&[section, name, "promql"]) {
+        self::promql(found, &[section, name, "promql"], &promql);
+    }
+    if let Some(alert) = found.document.part::<probe::Alert>(&[section, name, "alert"]) {
+        self::alert(found, &[section, name, "alert"], &alert);
+    }
     if let Some(timeout) = found.document.part::<Span>(&[section, name, "timeout"]) {
         positive(found, &[section, name, "timeout"], timeout);
     }
@@ -39,7 +46,9 @@ pub(super) fn pace(found: &Found<'_>, path: [&str; 2]) -> Option<(Rate, Span)> {
     let tcp = || document.part(&[section, name, "tcp"]).map(Probe::Tcp);
     let exec = || document.part(&[section, name, "exec"]).map(Probe::Exec);
     let engine = || document.part(&[section, name, "engine"]).map(Probe::Engine);
-    let probe = http().or_else(tcp).or_else(exec).or_else(engine)?;
+    let promql = || document.part(&[section, name, "promql"]).map(Probe::Promql);
+    let alert = || document.part(&[section, name, "alert"]).map(Probe::Alert);
+    let probe = http().or_else(tcp).or_else(exec).or_else(engine).or_else(promql).or_else(alert)?;
     let rate = match document.entry(&[section, name, "rate"]) {
         Some(_) => document.part(&[section, name, "rate"])?,
         None => probe.default_rate(),
@@ -71,44 +80,94 @@ fn filled(found: &Found<'_>, text: &Text) -> Option<(String, bool)> {
     fill(&text.0, found.lookup).ok().map(|value| (value, shown))
 }
 
+/// A URL that can be asked.
+fn url(found: &mut Found<'_>, path: &[&str], text: &Text) {
+    let Some((url, shown)) = filled(found, text) else { return };
+    let wrong = match reqwest::Url::parse(&url) {
+        Ok(url) if !["http", "https"].contains(&url.scheme()) => {
+            Some("only `http://` and `https://` can be asked".to_owned())
+        }
+        Ok(_) => None,
+        Err(_) if !url.contains("://") => Some("it must begin with `http://` or `https://`".to_owned()),
+        Err(e) => Some(e.to_string()),
+    };
+    if let Some(why) = wrong {
+        let at = found.document.value_at(path);
+        let title = if shown {
+            format!("`{}` is not a URL to ask", super::super::diagnostic::short(&url))
+        } else {
+            format!("`{text}` is not a URL once its variables are filled in")
+        };
+        found.add(Mistake::error(&at, title).label(why));
+    }
+}
+
+fn headers(found: &mut Found<'_>, path: &[&str], headers: &IndexMap<String, Text>) {
+    for header in headers.keys() {
+        if reqwest::header::HeaderName::from_bytes(header.as_bytes()).is_err() {
+            let at = found.document.key_at(&[path, &["headers", header]].concat());
+            found.add(Mistake::error(&at, "this cannot be the name of a header"));
+        }
+    }
+}
+
+fn promql(found: &mut Found<'_>, path: &[&str], promql: &probe::Promql) {
+    url(found, &[path, &["url"]].concat(), &promql.url);
+    headers(found, path, &promql.headers);
+    if promql.query.0.trim().is_empty() {
+        let at = found.document.value_at(&[path, &["query"]].concat());
+        found.add(Mistake::error(&at, "the query is empty").label("write for example `sum(up{job=\"shop\"})`"));
+    }
+}
+
+/// An alert, wherever it stands.
+pub(super) fn alert(found: &mut Found<'_>, path: &[&str], alert: &probe::Alert) {
+    for (key, text) in [("alertmanager", &alert.alertmanager), ("prometheus", &alert.prometheus)] {
+        if let Some(text) = text {
+            url(found, &[path, &[key]].concat(), text);
+        }
+    }
+    headers(found, path, &alert.headers);
+    if alert.labels.is_empty() {
+        let at = found.document.key_at(&[path, &["labels"]].concat());
+        found.add(
+            Mistake::error(&at, "without a label any alert is meant")
+                .help("name the alert: `labels: { alertname: ShopDown }`; `alertname: \"*\"` is any"),
+        );
+    }
+}
+
 fn http(found: &mut Found<'_>, path: &[&str; 3], http: &probe::Http) {
     let [section, name, _] = *path;
     let key = |key: &'static str| [section, name, "http", key];
-    if let Some((url, shown)) = filled(found, &http.url) {
-        let wrong = match reqwest::Url::parse(&url) {
-            Ok(url) if !["http", "https"].contains(&url.scheme()) => {
-                Some("only `http://` and `https://` can be asked".to_owned())
-            }
-            Ok(_) => None,
-            Err(_) if !url.contains("://") => Some("it must begin with `http://` or `https://`".to_owned()),
-            Err(e) => Some(e.to_string()),
-        };
-        if let Some(why) = wrong {
-            let at = found.document.value_at(&key("url"));
-            let title = if shown {
-                format!("`{}` is not a URL to ask", super::super::diagnostic::short(&url))
-            } else {
-                format!("`{}` is not a URL once its variables are filled in", http.url)
-            };
-            found.add(Mistake::error(&at, title).label(why));
-        }
-    }
+    url(found, &key("url"), &http.url);
     if http.method.as_ref().is_some_and(|m| reqwest::Method::from_bytes(m.as_bytes()).is_err()) {
         let at = found.document.value_at(&key("method"));
         found.add(Mistake::error(&at, "this is not an HTTP method"));
     }
-    for header in http.headers.keys() {
-        if reqwest::header::HeaderName::from_bytes(header.as_bytes()).is_err() {
-            let at = found.document.key_at(&[section, name, "http", "headers", header]);
-            found.add(Mistake::error(&at, "this cannot be the name of a header"));
-        }
-    }
+    headers(found, path, &http.headers);
     if http.status.is_some_and(|s| !(100..600).contains(&s)) {
         let at = found.document.value_at(&key("status"));
         found.add(Mistake::error(&at, "this is not an HTTP status").label("100 to 599"));
     }
     if let Some(pattern) = &http.matches {
         regex(found, &key("matches"), pattern);
+    }
+    match &http.answered_by {
+        Some(probe::AnsweredBy::Matches(pattern)) => {
+            regex(found, &[section, name, "http", "answered-by", "matches"], pattern);
+        }
+        Some(probe::AnsweredBy::Header(header))
+            if reqwest::header::HeaderName::from_bytes(header.as_bytes()).is_err() =>
+        {
+            let at = found.document.value_at(&[section, name, "http", "answered-by", "header"]);
+            found.add(Mistake::error(&at, "this cannot be the name of a header"));
+        }
+        Some(probe::AnsweredBy::Json(place)) if !place.is_empty() && !place.starts_with('/') => {
+            let at = found.document.value_at(&[section, name, "http", "answered-by", "json"]);
+            found.add(Mistake::error(&at, "this is no place of a JSON body").label("write for example `/shop/name`"));
+        }
+        _ => {}
     }
 }
 

@@ -1,27 +1,35 @@
 //! Target and blast radius: limits that contradict each other, and selections that mean everything.
 
-use super::{Found, Mistake, and};
+use super::{Found, Mistake, and, dotted};
 use crate::experiment::{BlastRadius, Pick, Target};
+use crate::fault::Fault;
 
-pub(super) fn check(found: &mut Found<'_>) {
-    let target = found.document.part::<Target>(&["target"]);
+/// `targets` are the paths of every fault's target.
+pub(super) fn check(found: &mut Found<'_>, targets: &[Vec<&str>]) {
     let limits = found.document.part::<BlastRadius>(&["blast-radius"]);
-    if let Some(target) = &target {
-        selection(found, target);
-    }
     if let Some(limits) = &limits {
         limits_alone(found, limits);
     }
-    if let (Some(target), Some(limits)) = (&target, &limits) {
-        together(found, target, limits);
+    for path in targets {
+        let Some(target) = found.document.part::<Target>(path) else { continue };
+        let beside = [&path[..path.len().saturating_sub(1)], &["fault"]].concat();
+        let fault = found.document.part::<Fault>(&beside);
+        selection(found, path, &target, fault.as_ref());
+        if let (Some(limits), Some(pick)) = (&limits, target.pick) {
+            together(found, path, pick, limits);
+        }
     }
 }
 
-fn selection(found: &mut Found<'_>, target: &Target) {
-    if target.selector().is_empty() {
-        let at = found.document.key_at(&["target"]);
+fn selection(found: &mut Found<'_>, path: &[&str], target: &Target, fault: Option<&Fault>) {
+    let key = |key: &'static str| [path, &[key]].concat();
+    let of_zones = fault.is_some_and(|f| f.disturb().hits_zones());
+    // Some of all zones there are is a selection, too.
+    let some_zones = of_zones && matches!(target.pick, Some(Pick::Zones(_)));
+    if target.selector().is_empty() && !some_zones {
+        let at = found.document.key_at(path);
         found.add(
-            Mistake::error(&at, "`target` selects everything")
+            Mistake::error(&at, format!("`{}` selects everything", dotted(path)))
                 .help("say something: `service`, `zone`, `name`, `image` or `labels`"),
         );
     }
@@ -29,19 +37,26 @@ fn selection(found: &mut Found<'_>, target: &Target) {
         [("service", &target.service), ("zone", &target.zone), ("name", &target.name), ("image", &target.image)]
     {
         if text.as_ref().is_some_and(|t| t.trim().is_empty()) {
-            let at = found.document.value_at(&["target", key]);
-            found.add(Mistake::error(&at, format!("`target.{key}` is empty")));
+            let path = [path, &[key]].concat();
+            let at = found.document.value_at(&path);
+            found.add(Mistake::error(&at, format!("`{}` is empty", dotted(&path))));
         }
     }
-    labels(found, &["target", "labels"], &target.labels);
-    let at = found.document.value_at(&["target", "pick"]);
+    labels(found, &key("labels"), &target.labels);
+    let at = found.document.value_at(&key("pick"));
     match target.pick {
-        Pick::Share(share) if share.0 == 0.0 => {
+        Some(pick @ (Pick::Count(_) | Pick::Share(_))) if of_zones => {
+            let n = if let Pick::Count(n) = pick { n } else { 1 };
+            found.add(Mistake::error(&at, format!("`pick: {pick}` would leave something of a zone running")).help(
+                format!("`zone-outage` hits whole zones: `pick: {{ zones: {n} }}`, or `pick: all` of those selected"),
+            ));
+        }
+        Some(Pick::Share(share)) if share.0 == 0.0 => {
             found.add(Mistake::error(&at, "`pick: 0%` hits nobody"));
         }
-        Pick::Zones(zones) if zones > 1 && target.zone.is_some() => {
-            let zone = found.document.value_at(&["target", "zone"]);
-            let at = found.document.key_at(&["target", "pick"]);
+        Some(Pick::Zones(zones)) if zones > 1 && target.zone.is_some() => {
+            let zone = found.document.value_at(&key("zone"));
+            let at = found.document.key_at(&key("pick"));
             found.add(
                 Mistake::error(&at, format!("{zones} zones cannot be picked out of one"))
                     .also(&zone, "only this zone is selected"),
@@ -56,7 +71,7 @@ fn labels(found: &mut Found<'_>, path: &[&str], labels: &[String]) {
         if label.split('=').next().is_none_or(|key| key.trim().is_empty()) {
             let at = found.document.key_at(path);
             found.add(
-                Mistake::error(&at, format!("`{}` has something that is not a label", path.join(".")))
+                Mistake::error(&at, format!("`{}` has something that is not a label", dotted(path)))
                     .label("write `key` or `key=value`"),
             );
         }
@@ -90,8 +105,8 @@ fn limits_alone(found: &mut Found<'_>, limits: &BlastRadius) {
 }
 
 /// What is picked against what may be hit, as far as it is known before anybody looks at the fleet.
-fn together(found: &mut Found<'_>, target: &Target, limits: &BlastRadius) {
-    let over = match target.pick {
+fn together(found: &mut Found<'_>, path: &[&str], pick: Pick, limits: &BlastRadius) {
+    let over = match pick {
         Pick::Count(n) => {
             limits.max_instances.filter(|max| *max > 0 && n > *max).map(|max| ("max-instances", max.to_string()))
         }
@@ -107,10 +122,10 @@ fn together(found: &mut Found<'_>, target: &Target, limits: &BlastRadius) {
         }
     };
     if let Some((key, limit)) = over {
-        let at = found.document.value_at(&["target", "pick"]);
+        let at = found.document.value_at(&[path, &["pick"]].concat());
         let limit_at = found.document.value_at(&["blast-radius", key]);
         found.add(
-            Mistake::error(&at, format!("`pick: {}` can never be allowed by `{key}: {limit}`", target.pick))
+            Mistake::error(&at, format!("`pick: {pick}` can never be allowed by `{key}: {limit}`"))
                 .also(&limit_at, "the limit")
                 .help("a plan beyond a limit is refused, never cut down to it"),
         );

@@ -1,6 +1,6 @@
 //! Faults of the network: whether what they ask for can be, and does anything.
 
-use super::{Found, Mistake, positive};
+use super::{Found, Mistake, dotted, positive};
 use crate::experiment::quantity::Size;
 use crate::experiment::{Percent, Span};
 use crate::fault::Who;
@@ -12,52 +12,54 @@ const PACKET: u64 = 2048;
 /// The parts of `shape`.
 const IMPAIRMENTS: [&str; 6] = ["delay", "loss", "corrupt", "duplicate", "reorder", "bandwidth"];
 
-pub(super) fn check(found: &mut Found<'_>, name: &str) {
-    let fault = ["fault", name];
-    selection(found, &fault);
-    let has = |found: &Found<'_>, key: &str| found.document.entry(&["fault", name, key]).is_some();
+/// `fault` is the path of a fault of the network, its name last.
+pub(super) fn check(found: &mut Found<'_>, fault: &[&str]) {
+    let Some(&name) = fault.last() else { return };
+    selection(found, fault);
+    let under = |key: &'static str| [fault, &[key]].concat();
+    let has = |found: &Found<'_>, key: &str| found.document.entry(&[fault, &[key]].concat()).is_some();
     match name {
         "shape" => {
             if !IMPAIRMENTS.iter().chain(&["jitter"]).any(|key| has(found, key)) {
-                let at = found.document.key_at(&fault);
+                let at = found.document.key_at(fault);
                 found.add(
-                    Mistake::error(&at, "`fault.shape` does nothing")
+                    Mistake::error(&at, format!("`{}` does nothing", dotted(fault)))
                         .help(format!("give at least one of {}", super::super::diagnostic::or(IMPAIRMENTS))),
                 );
             }
             for part in ["loss", "corrupt", "duplicate", "reorder", "bandwidth"] {
-                impairment(found, &["fault", name, part]);
+                impairment(found, &under(part));
             }
             if has(found, "reorder") && !has(found, "delay") {
-                let at = found.document.key_at(&["fault", name, "reorder"]);
+                let at = found.document.key_at(&under("reorder"));
                 found.add(
-                    Mistake::error(&at, "`fault.shape.reorder` needs `fault.shape.delay`")
+                    Mistake::error(&at, format!("`{fault}.reorder` needs `{fault}.delay`", fault = dotted(fault)))
                         .label("only those that wait can be overtaken"),
                 );
             }
         }
         "blackhole" if !has(found, "to") && !has(found, "port") => {
-            let at = found.document.key_at(&fault);
+            let at = found.document.key_at(fault);
             found.add(
-                Mistake::error(&at, "`fault.blackhole` needs `to`, or a `port`")
+                Mistake::error(&at, format!("`{}` needs `to`, or a `port`", dotted(fault)))
                     .help("to cut an instance off from everybody there is `partition`"),
             );
         }
         "dns" => {
-            let names: Vec<String> = found.document.part(&["fault", name, "names"]).unwrap_or_default();
+            let names: Vec<String> = found.document.part(&under("names")).unwrap_or_default();
             if names.iter().any(|n| n.trim().is_empty()) {
-                let at = found.document.key_at(&["fault", name, "names"]);
+                let at = found.document.key_at(&under("names"));
                 found.add(Mistake::error(&at, "a name in `fault.dns.names` is empty").help("`*` stands for any text"));
             }
         }
-        _ => impairment(found, &fault),
+        _ => impairment(found, fault),
     }
-    delay(found, name);
+    delay(found, fault);
 }
 
 /// `to`, `from` and what goes with them.
-fn selection(found: &mut Found<'_>, fault: &[&str; 2]) {
-    let key = |key: &'static str| [fault[0], fault[1], key];
+fn selection(found: &mut Found<'_>, fault: &[&str]) {
+    let key = |key: &'static str| [fault, &[key]].concat();
     let entry = |found: &Found<'_>, k: &'static str| found.document.entry(&key(k)).cloned();
     if let (Some(to), Some(from)) = (entry(found, "to"), entry(found, "from")) {
         let (first, second) = if to.key_at.start < from.key_at.start { (&to, &from) } else { (&from, &to) };
@@ -71,7 +73,7 @@ fn selection(found: &mut Found<'_>, fault: &[&str; 2]) {
     }
     for side in ["to", "from"] {
         if let Some(who) = found.document.part::<Who>(&key(side)) {
-            self::who(found, &[fault[0], fault[1], side], &who);
+            self::who(found, &key(side), &who);
         }
     }
     let icmp = found.document.part::<Protocol>(&key("protocol")) == Some(Protocol::Icmp);
@@ -81,15 +83,15 @@ fn selection(found: &mut Found<'_>, fault: &[&str; 2]) {
     }
     if found.document.part::<String>(&key("network")).is_some_and(|n| n.trim().is_empty()) {
         let at = found.document.value_at(&key("network"));
-        found.add(Mistake::error(&at, format!("`{}` is empty", key("network").join("."))));
+        found.add(Mistake::error(&at, format!("`{}` is empty", dotted(&key("network")))));
     }
 }
 
-fn who(found: &mut Found<'_>, path: &[&str; 3], who: &Who) {
+fn who(found: &mut Found<'_>, path: &[&str], who: &Who) {
     let at = found.document.key_at(path);
     let entries = found.document.entry(path).map(|e| e.value.entries().to_vec()).unwrap_or_default();
     if *who == Who::default() {
-        found.add(Mistake::error(&at, format!("`{}` names nobody", path.join("."))).help("leave it out for everybody"));
+        found.add(Mistake::error(&at, format!("`{}` names nobody", dotted(path))).help("leave it out for everybody"));
     }
     let alone = entries.iter().find(|e| ["cidr", "host"].contains(&e.key.as_str()));
     if let (Some(alone), true) = (alone, entries.len() > 1) {
@@ -101,20 +103,20 @@ fn who(found: &mut Found<'_>, path: &[&str; 3], who: &Who) {
         );
     }
     for entry in entries.iter().filter(|e| e.key != "cidr") {
-        let path = [path[0], path[1], path[2], &entry.key];
+        let path = [path, &[entry.key.as_str()]].concat();
         if found.document.part::<String>(&path).is_some_and(|text| text.trim().is_empty()) {
             let at = found.document.value_at(&path);
-            found.add(Mistake::error(&at, format!("`{}` is empty", path.join("."))));
+            found.add(Mistake::error(&at, format!("`{}` is empty", dotted(&path))));
         }
     }
 }
 
 /// The keys of one impairment, whether they stand in a fault of its own or in `shape`.
-fn impairment(found: &mut Found<'_>, path: &[&str]) {
+pub(super) fn impairment(found: &mut Found<'_>, path: &[&str]) {
     let under = |key: &'static str| [path, &[key]].concat();
     if found.document.part::<Percent>(&under("percent")).is_some_and(|p| p.0 <= 0.0) {
         let at = found.document.value_at(&under("percent"));
-        found.add(Mistake::error(&at, format!("`{}` does nothing", under("percent").join("."))));
+        found.add(Mistake::error(&at, format!("`{}` does nothing", dotted(&under("percent")))));
     }
     if found.document.entry(&under("percent")).is_none()
         && let Some(correlation) = found.document.entry(&under("correlation"))
@@ -129,7 +131,7 @@ fn impairment(found: &mut Found<'_>, path: &[&str]) {
         if found.document.entry(&under(model)).is_some() && keys.map(share).iter().all(|share| *share <= 0.0) {
             let at = found.document.key_at(&under(model));
             found.add(
-                Mistake::error(&at, format!("`{}` loses nothing", under(model).join(".")))
+                Mistake::error(&at, format!("`{}` loses nothing", dotted(&under(model))))
                     .label(format!("with `{}` at 0% it never leaves the good state", keys[0])),
             );
         }
@@ -139,15 +141,16 @@ fn impairment(found: &mut Found<'_>, path: &[&str]) {
     {
         let at = found.document.value_at(&under("burst"));
         found.add(
-            Mistake::error(&at, format!("`{}` is smaller than one packet", under("burst").join(".")))
+            Mistake::error(&at, format!("`{}` is smaller than one packet", dotted(&under("burst"))))
                 .label(format!("nothing would pass; at least `{}`", Size(PACKET))),
         );
     }
 }
 
 /// `delay` and what varies it.
-fn delay(found: &mut Found<'_>, name: &str) {
-    let key = |key: &'static str| ["fault", name, key];
+pub(super) fn delay(found: &mut Found<'_>, fault: &[&str]) {
+    let Some(&name) = fault.last() else { return };
+    let key = |key: &'static str| [fault, &[key]].concat();
     let span = |found: &Found<'_>, k: &'static str| found.document.part::<Span>(&key(k));
     let delay = span(found, "delay");
     let jitter = span(found, "jitter").unwrap_or_default();
@@ -156,7 +159,7 @@ fn delay(found: &mut Found<'_>, name: &str) {
     } else if found.document.entry(&key("jitter")).is_some() {
         let at = found.document.key_at(&key("jitter"));
         found.add(
-            Mistake::error(&at, format!("`fault.{name}.jitter` needs `fault.{name}.delay`"))
+            Mistake::error(&at, format!("`{fault}.jitter` needs `{fault}.delay`", fault = dotted(fault)))
                 .label("it says by how much the delay varies"),
         );
     }
@@ -169,11 +172,11 @@ fn delay(found: &mut Found<'_>, name: &str) {
     }
     for varies in ["correlation", "distribution"] {
         // Elsewhere `correlation` is about a share of packets.
-        let here = name == "shape" || name == "latency";
+        let here = ["shape", "latency", "zone-outage"].contains(&name);
         if let (true, Some(entry)) = (here && jitter.0.is_zero(), found.document.entry(&key(varies))) {
             let at = entry.key_at.clone();
             found.add(
-                Mistake::error(&at, format!("`fault.{name}.{varies}` needs `fault.{name}.jitter`"))
+                Mistake::error(&at, format!("`{fault}.{varies}` needs `{fault}.jitter`", fault = dotted(fault)))
                     .label("without it every packet has the same delay"),
             );
         }

@@ -25,13 +25,10 @@ pub struct Instruction {
 }
 
 /// What a program says of the packets that are meant.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Verdict {
-    /// That the filter's action takes them, each with this probability (0 to 1). All others go on to the next filter.
-    Match {
-        /// How likely.
-        probability: f64,
-    },
+    /// That the filter's action takes them. All others go on to the next filter.
+    Match,
     /// That they go on their way and no other filter sees them (for direct-action mode).
     Spare,
 }
@@ -65,9 +62,8 @@ const JSET: u16 = 0x45;
 const RET: u16 = 0x06;
 /// `SKF_NET_OFF`: where IP begins.
 const IP: u32 = 0xfff0_0000;
-/// `SKF_AD_OFF` + `SKF_AD_PROTOCOL`, `SKF_AD_RANDOM`.
+/// `SKF_AD_OFF` + `SKF_AD_PROTOCOL`.
 const ETHERTYPE: u32 = 0xffff_f000;
-const RANDOM: u32 = 0xffff_f000 + 56;
 /// `TC_ACT_UNSPEC`: as if the filter were not there. As the verdict of a filter with an action: that it matches.
 const MINUS_ONE: u32 = u32::MAX;
 /// The protocols that begin with two ports: TCP, UDP, DCCP, SCTP, UDP-Lite.
@@ -97,17 +93,10 @@ pub fn compile(traffic: &Traffic, arrives: bool, verdict: Verdict) -> Result<Vec
     program.place(other);
     program.ret(if verdict == Verdict::Spare { MINUS_ONE } else { 0 });
     program.place(meant);
-    match verdict {
-        Verdict::Spare => program.ret(0), // TC_ACT_OK
-        Verdict::Match { probability } => {
-            if let Some(below) = below(probability) {
-                program.load(LD_WORD, RANDOM);
-                program.push(JGE, 0, 1, below);
-                program.ret(0);
-            }
-            program.ret(MINUS_ONE);
-        }
-    }
+    program.ret(match verdict {
+        Verdict::Spare => 0, // TC_ACT_OK
+        Verdict::Match => MINUS_ONE,
+    });
     program.finish()
 }
 
@@ -118,16 +107,13 @@ pub fn bytes(program: &[Instruction]) -> Vec<u8> {
     program.iter().flat_map(one).collect()
 }
 
-/// Below which of 2^32 random numbers a packet is taken; nothing: always.
-fn below(probability: f64) -> Option<u32> {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is clamped, and rounding is meant")]
-    let share = (probability.clamp(0.0, 1.0) * 4_294_967_296.0).round() as u64;
-    u32::try_from(share).ok()
-}
-
-/// The peers of a family, none inside another; empty: everybody. `None`: nobody of this family.
+/// The peers of a family, or all those who are none, none inside another; empty: everybody. `None`: nobody of this family.
 fn peers(peers: &Peers, v6: bool) -> Result<Option<Vec<Cidr>>, Unfit> {
-    let Peers::These(these) = peers else { return Ok(Some(Vec::new())) };
+    let (these, named) = match peers {
+        Peers::Everybody => return Ok(Some(Vec::new())),
+        Peers::These(these) => (these, true),
+        Peers::AllBut(these) => (these, false),
+    };
     let mut all = Vec::new();
     for peer in these {
         match peer.range() {
@@ -139,7 +125,7 @@ fn peers(peers: &Peers, v6: bool) -> Result<Option<Vec<Cidr>>, Unfit> {
     // What holds others comes right before them.
     all.sort_unstable();
     all.dedup_by(|inner, outer| outer.contains(inner.address()));
-    Ok((!all.is_empty()).then_some(all))
+    Ok((!all.is_empty() || !named).then_some(all))
 }
 
 /// A place that is jumped to.
@@ -171,6 +157,7 @@ impl Program {
             self.place(fine);
         }
         if !peers.is_empty() {
+            let all_but = matches!(traffic.peers, Peers::AllBut(_));
             let known = self.label();
             let remote = IP
                 + match (v6, arrives) {
@@ -183,9 +170,11 @@ impl Program {
                 self.load(LD_WORD, remote);
             }
             for peer in peers {
-                self.peer(peer, remote, known);
+                self.peer(peer, remote, if all_but { other } else { known });
             }
-            self.jump(other);
+            if !all_but {
+                self.jump(other);
+            }
             self.place(known);
         }
         // A packet begins with its sender's port.

@@ -24,7 +24,7 @@ const WRONG: [u8; 2] = [0xde, 0xad];
 /// Where the kernel does not send it; a way that is blocked is no error.
 pub fn knock(traffic: &Traffic) -> io::Result<bool> {
     let to = match &traffic.peers {
-        Peers::Everybody => Some(NOBODY),
+        Peers::Everybody | Peers::AllBut(_) => Some(NOBODY),
         Peers::These(peers) => peers.iter().find_map(|p| Some(p.range()?.address())),
     };
     let Some(to) = to.filter(|_| traffic.has(false)) else { return Ok(false) };

@@ -57,9 +57,6 @@ pub enum Carries<'a> {
         /// In bytes, without the link's header.
         mtu: u32,
     },
-    /// They vanish, and whoever sent them is not told, as on a real way. (A filter that drops would tell a local sender, and
-    /// TCP then takes it for its own queue and waits differently.)
-    Nothing,
 }
 
 /// Every qdisc of the namespace.
@@ -100,14 +97,11 @@ pub fn set_root(socket: &mut Socket, link: u32, carries: Carries<'_>) -> io::Res
     let (kind, options) = match carries {
         Carries::Netem(shape, seed) => {
             let options = netem::options(shape, seed).map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, e))?;
-            ("netem", Some(options))
+            ("netem", options)
         }
-        Carries::Tbf { bandwidth, mtu } => ("tbf", Some(tbf(bandwidth, mtu))),
-        Carries::Nothing => ("blackhole", None),
+        Carries::Tbf { bandwidth, mtu } => ("tbf", tbf(bandwidth, mtu)),
     };
-    let message = message.with_text(TCA_KIND, kind);
-    let message = options.iter().fold(message, |m, o| m.with(TCA_OPTIONS, o));
-    socket.request(message).map_err(|e| match errno(&e) {
+    socket.request(message.with_text(TCA_KIND, kind).with(TCA_OPTIONS, &options)).map_err(|e| match errno(&e) {
         Some(libc::ENOENT) => io::Error::new(
             io::ErrorKind::Unsupported,
             format!("this kernel has no sch_{kind}: install kernel-modules-extra, or your system's like"),

@@ -5,7 +5,7 @@ use maud::{Markup, PreEscaped, html};
 use super::path::Path;
 use super::scale::{self, Scale};
 use super::series::{self, Point};
-use super::{Bound, Marker, Size};
+use super::{Bound, Laid, Marker, Size};
 use crate::event::{Latency, Phase};
 
 const RIGHT: f64 = 10.0;
@@ -14,15 +14,19 @@ const GAP: f64 = 34.0;
 const SAMPLES: f64 = 52.0;
 const VALUES: f64 = 70.0;
 const AXIS: f64 = 26.0;
+const LANE: f64 = 34.0;
+/// Height of a fault's bar above the panels, with its gap.
+const FAULT: f64 = 18.0;
 /// Width of a character of the labels, for deciding what has room.
 const CHAR: f64 = 6.6;
 
 /// A chart in the making, from top to bottom.
-pub(super) struct Canvas {
+pub(super) struct Canvas<'a> {
     size: Size,
     time: Scale,
     body: Markup,
     y: f64,
+    faults: &'a [Laid],
 }
 
 /// A finished chart without its frame.
@@ -31,9 +35,11 @@ pub(super) struct Finished {
     pub(super) height: f64,
 }
 
-impl Canvas {
-    pub(super) fn new(size: Size, time: Scale) -> Self {
-        Self { size, time, body: PreEscaped(String::new()), y: TOP }
+impl<'a> Canvas<'a> {
+    /// `faults`: those that are told apart, above the panels.
+    pub(super) fn new(size: Size, time: Scale, faults: &'a [Laid]) -> Self {
+        let y = TOP + FAULT * faults.len() as f64 + if faults.is_empty() { 0.0 } else { 22.0 };
+        Self { size, time, body: PreEscaped(String::new()), y, faults }
     }
 
     fn x(&self, seconds: f64) -> f64 {
@@ -99,15 +105,12 @@ impl Canvas {
         let scale = Scale::whole(most);
         let top = self.panel("samples/s", SAMPLES, &scale, scale::rate_label);
         let height = |v: f64| SAMPLES * scale.at(v);
-        let mut asked = Path::default();
+        let asked = self.bars(points, top + SAMPLES, |point| height(rate(point.samples, point)));
         let mut bars = Vec::new();
         for point in points {
             let (x, to) = (self.x(point.from), self.x(point.to));
-            let gap = if to - x > 3.0 { 1.0 } else { 0.0 };
-            let bottom = top + SAMPLES;
-            let full = bottom - height(rate(point.samples, point));
-            asked = asked.to(x, bottom).down(full).across(to - gap).down(bottom).close();
-            let mut base = bottom;
+            let gap = gap(to - x);
+            let mut base = top + SAMPLES;
             for (class, n) in [("failed", point.failed), ("unasked", point.unasked)] {
                 if n > 0 {
                     let h = height(rate(n, point)).max(3.0);
@@ -128,6 +131,62 @@ impl Canvas {
             }
         };
         self.add(&markup);
+    }
+
+    /// Good answers per second of some of those who gave them; `out` is from when to when they were not expected to.
+    pub(super) fn lane(
+        &mut self,
+        name: &str,
+        points: &[Point],
+        scale: &Scale,
+        answers: impl Fn(&Point) -> u64,
+        out: Option<(f64, f64)>,
+    ) {
+        let top = self.panel(name, LANE, scale, scale::rate_label);
+        let bars = self.bars(points, top + LANE, |point| LANE * scale.at(answers(point) as f64 / point.length()));
+        let markup = html! {
+            @if let Some((from, to)) = out {
+                @let (x, to) = (self.x(from), self.x(to));
+                rect class="out" x=(format!("{x:.1}")) y=(format!("{top:.1}")) width=(format!("{:.1}", (to - x).max(1.0)))
+                    height=(LANE) {}
+            }
+            path class="answered" d=(bars) {}
+        };
+        self.add(&markup);
+    }
+
+    /// A bar for each point, from the bottom up.
+    fn bars(&self, points: &[Point], bottom: f64, height: impl Fn(&Point) -> f64) -> Path {
+        points.iter().fold(Path::default(), |path, point| {
+            let (x, to) = (self.x(point.from), self.x(point.to));
+            match height(point) {
+                h if h > 0.0 => path.to(x, bottom).down(bottom - h).across(to - gap(to - x)).down(bottom).close(),
+                _ => path,
+            }
+        })
+    }
+
+    /// Each fault as a bar of its own above the panels, and as a shade of its colour behind them.
+    fn faults(&self, bottom: f64) -> Markup {
+        html! {
+            @for (row, fault) in self.faults.iter().enumerate() {
+                @let (x, to) = (self.x(fault.from), self.x(fault.to));
+                @let (y, width) = (TOP + FAULT * row as f64, (to - x).max(2.0));
+                @let room = fault.label.chars().count() as f64 * CHAR + 8.0;
+                g class=(format!("laid f{}", fault.colour())) {
+                    rect class="shade" x=(format!("{x:.1}")) y=(format!("{y:.1}")) width=(format!("{width:.1}"))
+                        height=(format!("{:.1}", bottom - y)) {}
+                    rect class="on" x=(format!("{x:.1}")) y=(format!("{y:.1}")) width=(format!("{width:.1}")) height="14" rx="3" {}
+                    @if room < width {
+                        text class="inside" x=(format!("{:.1}", x + 5.0)) y=(format!("{:.1}", y + 11.0)) { (fault.label) }
+                    } @else if to + room < self.size.width {
+                        text x=(format!("{:.1}", to + 5.0)) y=(format!("{:.1}", y + 11.0)) { (fault.label) }
+                    } @else {
+                        text x=(format!("{:.1}", x - 5.0)) y=(format!("{:.1}", y + 11.0)) text-anchor="end" { (fault.label) }
+                    }
+                }
+            }
+        }
     }
 
     /// The frame of the next panel: its name, grid and labels. Its top.
@@ -195,6 +254,7 @@ impl Canvas {
                     text class="phase" x=(format!("{:.1}", x.midpoint(to))) y="10" text-anchor="middle" { (name) }
                 }
             }
+            (self.faults(bottom))
             (self.body)
             @for tick in &self.time.ticks {
                 @let x = self.x(*tick);
@@ -215,6 +275,11 @@ impl Canvas {
         };
         Finished { markup, height: bottom + AXIS }
     }
+}
+
+/// What is left free between two bars, where there is room for it.
+fn gap(width: f64) -> f64 {
+    if width > 3.0 { 1.0 } else { 0.0 }
 }
 
 /// What happened in a window, for the pointer that rests on its bar.
@@ -238,7 +303,7 @@ fn class(phase: Phase) -> &'static str {
 }
 
 /// Positions (ascending) moved apart until each has `room`, inside the bounds.
-fn spread(at: &[f64], room: f64, low: f64, high: f64) -> Vec<f64> {
+pub(in crate::report) fn spread(at: &[f64], room: f64, low: f64, high: f64) -> Vec<f64> {
     let mut out = at.to_vec();
     for i in 1..out.len() {
         out[i] = out[i].max(out[i - 1] + room);

@@ -2,6 +2,8 @@
 //! phases behind them and the decisive moments across them. Pure; colours come from the page's style sheet.
 
 mod draw;
+pub(super) mod lanes;
+pub(super) mod map;
 mod path;
 mod scale;
 mod series;
@@ -10,9 +12,10 @@ use jiff::Timestamp;
 use maud::{Markup, html};
 
 use self::draw::Canvas;
-use self::scale::Scale;
+pub(super) use self::draw::spread;
+pub(super) use self::scale::{Scale, s_label};
 use self::series::Point;
-use super::{facts, words};
+use super::{facts, faults, words};
 use crate::event::Phase;
 use crate::experiment::Expect;
 use crate::state::{CheckState, RunState};
@@ -40,6 +43,47 @@ pub(super) struct Marker {
     pub(super) label: String,
 }
 
+/// A fault of several: from when to when it was on, and how it is called.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Laid {
+    n: usize,
+    from: f64,
+    to: f64,
+    pub(super) label: String,
+}
+
+/// How many colours there are to tell faults apart.
+const COLOURS: usize = 4;
+
+impl Laid {
+    /// Which colour of the style sheet it has.
+    pub(super) fn colour(&self) -> usize {
+        self.n % COLOURS
+    }
+}
+
+/// The faults of a run where there are several, as far as they were on.
+pub(super) fn laid(state: &RunState) -> Vec<Laid> {
+    let all = faults::all(state);
+    let several = all.len() > 1;
+    let of = |fault: faults::On| {
+        let from = fault.injected?;
+        let to = fault.taken_back.or(state.last).unwrap_or(from);
+        let (from, to) = (words::seconds_into(state, from), words::seconds_into(state, to));
+        Some(Laid { n: fault.n, from, to, label: fault.title() })
+    };
+    all.into_iter().filter(|_| several).filter_map(of).collect()
+}
+
+/// The phases that are drawn, with their spans in seconds.
+fn spans(state: &RunState) -> Vec<(Phase, f64, f64)> {
+    let of = |(phase, _): &(Phase, Timestamp)| {
+        let (from, to) = state.span_of(*phase)?;
+        Some((*phase, words::seconds_into(state, from), words::seconds_into(state, to)))
+    };
+    state.phases.iter().filter(|(phase, _)| *phase != Phase::Preflight).filter_map(of).collect()
+}
+
 /// The decisive moments of a run for one of its checks.
 pub(super) fn markers(state: &RunState, check: &str) -> Vec<Marker> {
     let mut out = Vec::new();
@@ -49,7 +93,18 @@ pub(super) fn markers(state: &RunState, check: &str) -> Vec<Marker> {
             out.push(Marker { at: words::seconds_into(state, at), class, label });
         }
     };
-    add(facts::injected(state), "fault", "injected");
+    let faults = facts::experiment(state).map(|x| x.faults().len()).unwrap_or_default();
+    if faults < 2 {
+        add(facts::injected(state), "fault", "injected");
+    } else {
+        for fault in 0..faults {
+            add(facts::injected_of(state, fault), "fault", &format!("fault {} injected", fault + 1));
+            let over = facts::injected_of(state, fault).and(facts::taken_back_of(state, fault));
+            // The last one is marked as the way back of the whole.
+            let over = over.filter(|at| Some(*at) < facts::taken_back(state));
+            add(over, "good", &format!("fault {} taken back", fault + 1));
+        }
+    }
     for breach in state.breaches.iter().filter(|b| b.check == check) {
         add(Some(breach.at), "bad", &format!("breach of {}", breach.standing.expectation));
     }
@@ -82,6 +137,7 @@ pub(super) struct Chart<'a> {
     /// Phases with their spans, in seconds.
     phases: Vec<(Phase, f64, f64)>,
     markers: Vec<Marker>,
+    faults: Vec<Laid>,
     latency_bounds: Vec<Bound>,
     value_bounds: Vec<Bound>,
 }
@@ -93,15 +149,7 @@ impl<'a> Chart<'a> {
         if check.windows.is_empty() {
             return None;
         }
-        let spans: Vec<(Phase, f64, f64)> = state
-            .phases
-            .iter()
-            .filter_map(|(phase, _)| {
-                let (from, to) = state.span_of(*phase)?;
-                Some((*phase, words::seconds_into(state, from), words::seconds_into(state, to)))
-            })
-            .filter(|(phase, ..)| *phase != Phase::Preflight)
-            .collect();
+        let spans = spans(state);
         let in_force = |phase: Phase| {
             let check = facts::check(state, name)?;
             match phase {
@@ -116,6 +164,7 @@ impl<'a> Chart<'a> {
             check,
             began: state.began?,
             markers: markers(state, name),
+            faults: laid(state),
             latency_bounds: bounds(&spans, in_force, |expect| {
                 let ms = |s: crate::experiment::Span| s.0.as_secs_f64() * 1000.0;
                 expect.latencies().into_iter().map(|(_, key, b)| (ms(b), format!("{key} ≤ {b}"))).collect()
@@ -134,6 +183,11 @@ impl<'a> Chart<'a> {
     /// The moments that are marked, for the caption.
     pub(super) fn markers(&self) -> &[Marker] {
         &self.markers
+    }
+
+    /// The faults that are told apart, for the caption.
+    pub(super) fn faults(&self) -> &[Laid] {
+        &self.faults
     }
 
     /// Whether there are latencies to be seen.
@@ -183,7 +237,7 @@ impl<'a> Chart<'a> {
         let first = points.first().map_or(0.0, |p| p.from);
         let last = points.iter().map(|p| p.to).fold(first, f64::max);
         let last = self.phases.iter().map(|p| p.2).fold(last, f64::max);
-        let mut canvas = Canvas::new(size, Scale::axis(first, last, size.ticks));
+        let mut canvas = Canvas::new(size, Scale::axis(first, last, size.ticks), &self.faults);
         if self.has_latency() {
             let scale = latency_scale(&points, &self.latency_bounds);
             canvas.latency(&points, &scale, &self.latency_bounds);

@@ -2,13 +2,13 @@
 
 /// Maps values to 0..1.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Scale {
+pub(in crate::report) struct Scale {
     low: f64,
     high: f64,
     /// Whether equal ratios have equal distances.
     pub(super) log: bool,
     /// Where ticks stand.
-    pub(super) ticks: Vec<f64>,
+    pub(in crate::report) ticks: Vec<f64>,
 }
 
 impl Scale {
@@ -28,7 +28,7 @@ impl Scale {
     }
 
     /// From `low` to `high` exactly, with about `n` ticks on round values.
-    pub(super) fn axis(low: f64, high: f64, n: f64) -> Self {
+    pub(in crate::report) fn axis(low: f64, high: f64, n: f64) -> Self {
         let high = if high > low { high } else { low + 1.0 };
         let step = nice_time((high - low) / n);
         Self { low, high, log: false, ticks: every((low / step).ceil() * step, high, step) }
@@ -46,7 +46,7 @@ impl Scale {
     }
 
     /// Where a value stands, from 0 (low) to 1 (high); values outside stand at the edge.
-    pub(super) fn at(&self, value: f64) -> f64 {
+    pub(in crate::report) fn at(&self, value: f64) -> f64 {
         let part = if self.log {
             (value.max(self.low).log10() - self.low.log10()) / (self.high.log10() - self.low.log10())
         } else {
@@ -83,7 +83,7 @@ pub(super) fn ms_label(ms: f64) -> String {
 }
 
 /// Seconds on an axis: `5 s`, `2 min`, `1:30 min`.
-pub(super) fn s_label(s: f64, longest: f64) -> String {
+pub(in crate::report) fn s_label(s: f64, longest: f64) -> String {
     if longest < 120.0 {
         return format!("{} s", trim(s));
     }

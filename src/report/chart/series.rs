@@ -21,6 +21,8 @@ pub(super) struct Point {
     /// The last value that is a number.
     pub(super) value: Option<f64>,
     pub(super) failures: BTreeMap<String, u64>,
+    /// Good answers by who gave them.
+    pub(super) by: BTreeMap<String, u64>,
 }
 
 impl Point {
@@ -37,6 +39,7 @@ impl Point {
             latency: window.latency,
             value: window.value.as_ref().and_then(|v| v.trim().parse().ok()).filter(|v: &f64| v.is_finite()),
             failures: window.failures.clone(),
+            by: window.by.clone(),
         }
     }
 
@@ -68,6 +71,9 @@ impl Point {
         self.value = next.value.or(self.value);
         for (kind, n) in next.failures {
             *self.failures.entry(kind).or_default() += n;
+        }
+        for (who, n) in next.by {
+            *self.by.entry(who).or_default() += n;
         }
     }
 
@@ -155,6 +161,7 @@ mod tests {
                     unasked: 0,
                     latency: (!broken.contains(&i)).then_some(Latency { p50: p, p95: p, p99: p, max: p }),
                     value: None,
+                    by: BTreeMap::new(),
                     failures: BTreeMap::new(),
                     standings: Vec::new(),
                 }

@@ -49,11 +49,13 @@ fn asks(check: &Check) -> Markup {
         Probe::Tcp(p) => format!("connect to {}", p.address),
         Probe::Exec(p) => p.run.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
         Probe::Engine(p) => format!("{:?} instances of {}", p.count, p.service).to_lowercase(),
+        Probe::Promql(p) => p.query.to_string(),
+        Probe::Alert(p) => p.to_string(),
     };
     html! { code { (what) } " at " (check.rate) ", timeout " (check.timeout) }
 }
 
-fn figure(chart: &Chart<'_>) -> Markup {
+pub(in crate::report) fn figure(chart: &Chart<'_>) -> Markup {
     html! {
         figure {
             (chart.draw())
@@ -61,6 +63,13 @@ fn figure(chart: &Chart<'_>) -> Markup {
                 @if !chart.markers().is_empty() {
                     ol.markers {
                         @for marker in chart.markers() { li class=(marker.class) { (marker.label) } }
+                    }
+                }
+                @if !chart.faults().is_empty() {
+                    ul.legend {
+                        @for fault in chart.faults() {
+                            li { (key(&format!("laid f{}", fault.colour()), "M2 3h20v8h-20Z")) "fault " (fault.label) " is on" }
+                        }
                     }
                 }
                 ul.legend {
@@ -80,7 +89,7 @@ fn figure(chart: &Chart<'_>) -> Markup {
     }
 }
 
-fn key(class: &str, path: &str) -> Markup {
+pub(super) fn key(class: &str, path: &str) -> Markup {
     html! { svg.key viewBox="0 0 24 12" width="24" height="12" aria-hidden="true" { path class=(class) d=(path) {} } }
 }
 

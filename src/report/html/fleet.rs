@@ -143,6 +143,9 @@ fn one(state: &RunState, change: &ChangeState) -> Markup {
                 li { span.label { "back to" } (back) }
             }
             dl.proofs {
+                @if let Some(fault) = facts::fault_of(state, &change.change) {
+                    div { dt { "Fault" } dd { (super::ticked(&fault)) } }
+                }
                 (mechanism(state, change))
                 (injection(state, change))
                 (bite(state, change))
@@ -194,11 +197,16 @@ fn mechanism(state: &RunState, change: &ChangeState) -> Markup {
     }
 }
 
-/// What a disturbance of traffic did, beside what it was to do.
+/// What a disturbance of traffic did, beside what it was to do; what the instance saw itself of its machine.
 fn measured(change: &ChangeState) -> Markup {
     html! {
         @if let Some(counted) = &change.measured {
             div { dt { "Measured" } dd { (counted) } }
+        }
+        @for (when, what) in [("before", &change.sees.before), ("meanwhile", &change.sees.during), ("after", &change.sees.after)] {
+            @if let Some(what) = what {
+                div { dt { "It saw " (when) } dd { (what) } }
+            }
         }
     }
 }

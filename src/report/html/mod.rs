@@ -2,19 +2,25 @@
 //!
 //! No script and no request to anywhere. Every text is escaped by maud; nothing here writes markup from a run's data.
 
+mod alerts;
 mod checks;
 mod fleet;
 mod record;
+mod zones;
+
+pub(super) use self::checks::figure;
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use super::zones::{returned, served, slowest};
 use super::{facts, words};
 use crate::event::Phase;
 use crate::exit::Verdict;
+use crate::experiment::Experiment;
 use crate::fault::Heal;
 use crate::state::RunState;
 
-const STYLE: &str = include_str!("style.css");
+pub(super) const STYLE: &str = include_str!("style.css");
 
 /// The page.
 pub(super) fn render(state: &RunState) -> String {
@@ -37,8 +43,12 @@ pub(super) fn render(state: &RunState) -> String {
                     (fleet::by_hand(state))
                     (figures(state))
                     (record::warnings(state))
+                    // Where a zone went out, that is what the page is about.
+                    @if zones::any_out(state) { (zones::section(state)) }
                     (checks::section(state))
+                    (alerts::section(state))
                     (record::timeline(state))
+                    @if !zones::any_out(state) { (zones::section(state)) }
                     (fleet::radius(state))
                     (fleet::changes(state))
                     (record::repeat(state))
@@ -53,14 +63,8 @@ pub(super) fn render(state: &RunState) -> String {
     .into_string()
 }
 
-fn class(verdict: Option<Verdict>) -> &'static str {
-    match verdict {
-        Some(Verdict::Held) => "held",
-        Some(Verdict::Broken) => "broken",
-        Some(Verdict::NoVerdict) => "no-verdict",
-        Some(Verdict::LeftBehind) => "left-behind",
-        None => "unfinished",
-    }
+pub(super) fn class(verdict: Option<Verdict>) -> &'static str {
+    verdict.map_or("unfinished", Verdict::word)
 }
 
 fn masthead(state: &RunState) -> Markup {
@@ -78,7 +82,7 @@ fn masthead(state: &RunState) -> Markup {
 }
 
 /// Three gusts of wind.
-fn mark() -> Markup {
+pub(super) fn mark() -> Markup {
     html! {
         svg.mark viewBox="0 0 24 24" width="20" height="20" aria-hidden="true" {
             path d="M3 8h10a3 3 0 1 0-3-3M3 12h15a3 3 0 1 1-3 3M3 16h7a2.5 2.5 0 1 1-2.5 2.5" {}
@@ -88,19 +92,9 @@ fn mark() -> Markup {
 
 fn hero(state: &RunState) -> Markup {
     let verdict = facts::verdict(state);
-    let sign = match verdict {
-        Some(Verdict::Held) => "M6 12.5l4 4 8-9",
-        Some(Verdict::Broken) => "M7 7l10 10M17 7L7 17",
-        Some(Verdict::NoVerdict) => "M9 9.2a3 3 0 1 1 4.4 2.7c-1 .6-1.4 1.1-1.4 2.3M12 17.6v.1",
-        Some(Verdict::LeftBehind) => "M12 6v7.5M12 17.6v.1",
-        None => "M12 7v5l3.5 2",
-    };
     html! {
         section.hero {
-            svg.sign viewBox="0 0 24 24" aria-hidden="true" {
-                circle cx="12" cy="12" r="11" {}
-                path d=(sign) {}
-            }
+            (sign(verdict))
             div {
                 p.eyebrow { "Experiment " b { (facts::name(state)) } }
                 h1 { (words::verdict(verdict)) }
@@ -120,8 +114,25 @@ fn hero(state: &RunState) -> Markup {
     }
 }
 
+/// A verdict as a sign in a circle.
+pub(super) fn sign(verdict: Option<Verdict>) -> Markup {
+    let sign = match verdict {
+        Some(Verdict::Held) => "M6 12.5l4 4 8-9",
+        Some(Verdict::Broken) => "M7 7l10 10M17 7L7 17",
+        Some(Verdict::NoVerdict) => "M9 9.2a3 3 0 1 1 4.4 2.7c-1 .6-1.4 1.1-1.4 2.3M12 17.6v.1",
+        Some(Verdict::LeftBehind) => "M12 6v7.5M12 17.6v.1",
+        None => "M12 7v5l3.5 2",
+    };
+    html! {
+        svg.sign viewBox="0 0 24 24" aria-hidden="true" {
+            circle cx="12" cy="12" r="11" {}
+            path d=(sign) {}
+        }
+    }
+}
+
 /// A text with what stands between backticks as code.
-fn ticked(text: &str) -> Markup {
+pub(super) fn ticked(text: &str) -> Markup {
     let parts: Vec<&str> = text.split('`').collect();
     // A tick without its partner is only a tick.
     let paired = parts.len() % 2 == 1;
@@ -140,9 +151,9 @@ fn figures(state: &RunState) -> Markup {
     let mut cells: Vec<(&str, String, String)> = Vec::new();
     if let Some(recovery) = &state.recovery {
         let limit = facts::experiment(state).map(|x| format!("of {} allowed", x.timing.recovery));
-        let from = match facts::experiment(state).map(|x| x.fault.heal()) {
+        let from = match facts::experiment(state).map(Experiment::heal) {
             Some(Heal::Itself) => "from the injection",
-            _ => "after it was taken back",
+            _ => "from the begin of the way back",
         };
         match recovery.rto {
             Some(rto) => cells.push((
@@ -153,7 +164,14 @@ fn figures(state: &RunState) -> Markup {
             None => cells.push(("Recovery time", "not in time".to_owned(), limit.unwrap_or_default())),
         }
     }
-    if let Some(latency) = facts::abort_latency(state) {
+    if let Some((check, clock)) = slowest(state) {
+        let again = returned(clock).0;
+        cells.push(("Failover", served(clock).0, format!("{check} by the others; by the zone again: {again}")));
+    }
+    if let Some((alert, after)) = facts::detected(state) {
+        cells.push(("Time to detect", words::span(after), format!("from the injection to the alert {alert}")));
+    }
+    if let Some(latency) = state.stopped_in() {
         cells.push(("Abort latency", words::span(latency), "from the breach to the last change taken back".to_owned()));
     }
     if let Some((from, _)) = state.span_of(Phase::During) {
@@ -176,7 +194,8 @@ fn figures(state: &RunState) -> Markup {
         };
         cells.push(("Samples asked", words::thousands(sum.asked), note));
     }
-    if let Some(started) = &state.started {
+    // Where there is no room for it: it stands in the command that repeats the run, too.
+    if let Some(started) = state.started.as_ref().filter(|_| cells.len() < 6) {
         cells.push(("Seed", started.seed.to_string(), "repeats the same choices".to_owned()));
     }
     html! {

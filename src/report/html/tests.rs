@@ -109,7 +109,7 @@ fn the_page_answers_the_questions_of_a_game_day() {
         "by the <b>runner</b>",
         "spared: other service",
         "squall run experiments/freeze-the-store.yaml --seed 42",
-        "recovered +7.136 s",
+        "recovered +7.120 s",
         "process <code>4242</code>",
     ] {
         assert!(page.contains(text), "the page lacks {text:?}");
@@ -124,4 +124,33 @@ fn secrets_stay_templates_and_the_experiment_can_be_read_again() {
     let page = render(&fixture::held());
     assert!(page.contains("Bearer ${SHOP_TOKEN}"));
     assert!(page.contains("fault:\n  kill:"), "the fault is a key, not a YAML tag");
+}
+
+#[test]
+fn zones_are_a_map_with_a_failover_clock() {
+    let page = render(&fixture::zone());
+    for text in [
+        "zone b: no power (2 of 3)",
+        "<title>shop-2, shop: killed</title>",
+        "<title>shop-4, shop: was down</title>",
+        "served by the others +4.361 s",
+        "the zone serves again +13.155 s",
+        "17 failed until then, none for 1.00 s after it",
+        "when its time is over, it comes back one by one, every 1s",
+        "recovered +11.935 s",
+    ] {
+        assert!(page.contains(text), "the page lacks {text:?}");
+    }
+    assert!(!render(&fixture::unfinished()).contains("Who answered"), "its answers do not tell, and no zone went out");
+}
+
+#[test]
+fn each_of_several_faults_has_a_bar_and_a_shade() {
+    let page = render(&fixture::compound());
+    // Drawn for wide and for narrow pages.
+    for (fault, label) in [(0, "1 latency"), (1, "2 pause")] {
+        assert_eq!(page.matches(&format!("<g class=\"laid f{fault}\">")).count(), 2, "{label}");
+        assert!(page.contains(&format!("fault {label} is on")), "{label}");
+    }
+    assert!(!render(&fixture::held()).contains("class=\"laid"), "a single fault is the phase");
 }

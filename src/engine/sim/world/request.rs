@@ -36,7 +36,10 @@ impl World {
                 Fate::Stopped(met, since) if now.saturating_duration_since(since) < failover => return met,
                 Fate::Stopped(met, _) => met,
                 Fate::Passes(late) => match self.needs(id, &s.needs, now) {
-                    Met::Answer(later) => return Met::Answer(late + later),
+                    Met::Answer(later, behind) => {
+                        let zoned = self.instances.get(id).is_some_and(|i| i.zone.is_some());
+                        return Met::Answer(late + later, if zoned { Some(id.clone()) } else { behind });
+                    }
                     met => met,
                 },
             };
@@ -47,14 +50,17 @@ impl World {
 
     /// What an instance meets that asks all services it cannot answer without.
     fn needs(&mut self, id: &InstanceId, services: &[String], now: Instant) -> Met {
-        let mut late = Duration::ZERO;
+        let (mut late, mut by) = (Duration::ZERO, None);
         for service in services {
             match self.request(Some(id), service, now) {
-                Met::Answer(more) => late += more,
+                Met::Answer(more, behind) => {
+                    late += more;
+                    by = by.or(behind);
+                }
                 met => return met,
             }
         }
-        Met::Answer(late)
+        Met::Answer(late, by)
     }
 
     /// Whether the caller finds the address of a service.

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use super::*;
 use crate::network::{Direction, Packet, Peer};
 
-const ALWAYS: Verdict = Verdict::Match { probability: 1.0 };
+const ALWAYS: Verdict = Verdict::Match;
 
 /// A packet as the kernel shows it to a program.
 #[derive(Debug, Clone)]
@@ -16,15 +16,12 @@ struct Wire {
     ethertype: u32,
     /// From the IP header on.
     bytes: Vec<u8>,
-    random: u32,
 }
 
 impl Wire {
     fn read(&self, at: u32, size: usize) -> Option<u32> {
-        match at {
-            ETHERTYPE => return Some(self.ethertype),
-            RANDOM => return Some(self.random),
-            _ => {}
+        if at == ETHERTYPE {
+            return Some(self.ethertype);
         }
         let at = usize::try_from(at.checked_sub(IP)?).ok()?;
         Some(self.bytes.get(at..at + size)?.iter().fold(0, |value, byte| value << 8 | u32::from(*byte)))
@@ -71,8 +68,8 @@ fn packet() -> impl Strategy<Value = (Packet, Wire)> {
     let protocol = prop_oneof![Just(6_u8), Just(17), Just(1), Just(58), Just(132), Just(47), any::<u8>()];
     // Few values, so that they meet.
     let numbers = (0..4_u8, 0..4_u8, 0..6_u16, 0..6_u16);
-    (any::<(bool, bool, u32)>(), numbers, protocol, 5..=15_u8, prop_oneof![4 => Just(0_u16), 1 => 0..8192_u16])
-        .prop_map(|((v6, arrives, random), (net, host, remote, local), protocol, ihl, fragment)| {
+    (any::<(bool, bool)>(), numbers, protocol, 5..=15_u8, prop_oneof![4 => Just(0_u16), 1 => 0..8192_u16]).prop_map(
+        |((v6, arrives), (net, host, remote, local), protocol, ihl, fragment)| {
             let ports: Vec<u16> = if arrives { vec![remote, local] } else { vec![local, remote] };
             let ports = ports.iter().flat_map(|p| p.to_be_bytes());
             let mut bytes;
@@ -99,8 +96,9 @@ fn packet() -> impl Strategy<Value = (Packet, Wire)> {
             let whole = v6 || fragment == 0;
             let ports = (WITH_PORTS.contains(&protocol) && whole).then_some((remote, local));
             let ethertype = if v6 { 0x86dd } else { 0x0800 };
-            (Packet { arrives, remote: address, protocol, ports }, Wire { ethertype, bytes, random })
-        })
+            (Packet { arrives, remote: address, protocol, ports }, Wire { ethertype, bytes })
+        },
+    )
 }
 
 fn traffic() -> impl Strategy<Value = Traffic> {
@@ -112,7 +110,8 @@ fn traffic() -> impl Strategy<Value = Traffic> {
         .prop_map(|(net, host, prefix)| Cidr::new(Ipv4Addr::new(10, net, 0, host).into(), prefix).unwrap());
     let v6 = (0..4_u16, 0..4_u16, prop_oneof![Just(128), Just(32), Just(64), 0..=128_u8])
         .prop_map(|(net, host, p)| Cidr::new(Ipv6Addr::new(0xfd00, net, 0, 0, host, 0, 0, host).into(), p).unwrap());
-    let peers = vec(prop_oneof![v4, v6].prop_map(Peer::Addresses), 0..6).prop_map(Peers::These);
+    let peers = (vec(prop_oneof![v4, v6].prop_map(Peer::Addresses), 0..6), any::<bool>())
+        .prop_map(|(these, but)| if but { Peers::AllBut(these) } else { Peers::These(these) });
     let protocol = proptest::option::of(prop_oneof![Just(Protocol::Tcp), Just(Protocol::Udp), Just(Protocol::Icmp)]);
     let direction = prop_oneof![Just(Direction::Both), Just(Direction::Egress), Just(Direction::Ingress)];
     (direction, prop_oneof![Just(Peers::Everybody), peers], protocol, ports(), ports()).prop_map(
@@ -136,8 +135,6 @@ proptest! {
         let meant = traffic.matches(&packet) && !discovery;
         let all = compile(&traffic, packet.arrives, ALWAYS).unwrap();
         prop_assert_eq!(run(&all, &wire), if meant { MINUS_ONE } else { 0 });
-        let half = compile(&traffic, packet.arrives, Verdict::Match { probability: 0.5 }).unwrap();
-        prop_assert_eq!(run(&half, &wire), if meant && wire.random < 1 << 31 { MINUS_ONE } else { 0 });
         let spare = compile(&traffic, packet.arrives, Verdict::Spare).unwrap();
         prop_assert_eq!(run(&spare, &wire), if meant { 0 } else { MINUS_ONE });
     }
@@ -150,9 +147,9 @@ fn neighbours_and_routers_are_always_found() {
     bytes[6] = ICMPV6;
     for (kind, verdict) in [(128, MINUS_ONE), (132, MINUS_ONE), (133, 0), (135, 0), (137, 0), (138, MINUS_ONE)] {
         bytes[40] = kind;
-        assert_eq!(run(&program, &Wire { ethertype: 0x86dd, bytes: bytes.clone(), random: 0 }), verdict, "{kind}");
+        assert_eq!(run(&program, &Wire { ethertype: 0x86dd, bytes: bytes.clone() }), verdict, "{kind}");
     }
-    let arp = Wire { ethertype: 0x0806, bytes, random: 0 };
+    let arp = Wire { ethertype: 0x0806, bytes };
     assert_eq!(run(&program, &arp), 0);
 }
 
@@ -174,18 +171,12 @@ fn hundreds_of_peers_and_ports_fit_and_thousands_are_refused_with_a_remedy() {
     bytes[6] = 17;
     bytes[24..40].copy_from_slice(&Ipv6Addr::new(0xfd00, 249, 0, 0, 0, 0, 0, 1).octets());
     bytes[42..].copy_from_slice(&993_u16.to_be_bytes());
-    let mut wire = Wire { ethertype: 0x86dd, bytes, random: 0 };
+    let mut wire = Wire { ethertype: 0x86dd, bytes };
     assert_eq!(run(&program, &wire), MINUS_ONE);
     wire.bytes[43] += 1;
     assert_eq!(run(&program, &wire), 0);
     let error = compile(&many(1000), false, ALWAYS).unwrap_err().to_string();
     assert!(error.contains("name fewer, or ranges"), "{error}");
-}
-
-#[test]
-fn a_share_is_kept_to_the_last_bit() {
-    assert_eq!((below(1.0), below(0.0), below(0.25)), (None, Some(0), Some(1 << 30)));
-    assert_eq!(below(1e-9), Some(4));
 }
 
 #[test]

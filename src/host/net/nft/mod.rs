@@ -10,7 +10,7 @@ mod write;
 use std::io;
 
 pub use rule::{Chain, Hook, Match, Rule, Verdict};
-pub use select::{refuse, select};
+pub use select::{refuse, select, too_many};
 
 use self::write::Queueing;
 use super::netlink::{self, Family, Message, Socket, attribute, attributes, flags};
@@ -44,7 +44,7 @@ pub struct Counter {
     pub packets: u64,
     /// How many bytes they have.
     pub bytes: u64,
-    /// Whether it hands them to a queue.
+    /// Whether it hands them to a queue that somebody is to bind.
     pub queued: bool,
 }
 
@@ -153,7 +153,7 @@ fn missing(error: &io::Error) -> bool {
 }
 
 fn queues(chains: &[Chain]) -> bool {
-    chains.iter().flat_map(|c| &c.rules).any(|rule| matches!(rule.verdict, Verdict::Queue(_)))
+    chains.iter().flat_map(|c| &c.rules).any(|rule| matches!(rule.verdict, Verdict::Queue(_) | Verdict::Vanish))
 }
 
 /// A message about a table. Rules name theirs in the same attribute.
@@ -201,6 +201,17 @@ fn counter(rule: &[u8]) -> Option<Counter> {
         comment: attribute(rule, 7).and_then(|data| data.get(2..)).map(netlink::text).unwrap_or_default(),
         packets: long(counts, 2),
         bytes: long(counts, 1),
-        queued: attributes(expressions).any(|(_, expression)| is(expression, "queue") || is(expression, "target")),
+        queued: attributes(expressions).any(|(_, expression)| queue(expression).is_some_and(|q| q != rule::NOWHERE)),
     })
+}
+
+/// The queue that an expression hands packets to, in either of the two ways to say so.
+fn queue(expression: &[u8]) -> Option<u16> {
+    let name = attribute(expression, 1).map(netlink::text)?;
+    let data = attribute(expression, 2)?;
+    match name.as_str() {
+        "queue" => attribute(data, 1)?.first_chunk().copied().map(u16::from_be_bytes),
+        "target" => attribute(data, 3)?.first_chunk().copied().map(u16::from_ne_bytes),
+        _ => None,
+    }
 }

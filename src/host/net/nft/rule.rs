@@ -2,6 +2,8 @@
 //!
 //! A small part of what nf_tables can say: what [`super::select`] and the shaper need. Nothing here talks to the kernel.
 
+use std::net::IpAddr;
+
 use crate::network::{Cidr, Ports};
 
 /// Where in a packet's way through a namespace a chain stands.
@@ -13,6 +15,8 @@ pub enum Hook {
     Input,
     /// It was made here, and leaves.
     Output,
+    /// It leaves, wherever it was made, and nothing comes after this but the interface's queue.
+    Postrouting,
 }
 
 impl Hook {
@@ -22,13 +26,14 @@ impl Hook {
             Self::Prerouting => 0,
             Self::Input => 1,
             Self::Output => 3,
+            Self::Postrouting => 4,
         }
     }
 
     /// Whether packets arrive there (else they leave).
     #[must_use]
     pub fn arriving(self) -> bool {
-        self != Self::Output
+        matches!(self, Self::Prerouting | Self::Input)
     }
 }
 
@@ -74,6 +79,10 @@ pub enum Match {
     Source(Cidr),
     /// Where it goes.
     Destination(Cidr),
+    /// It comes from none of the addresses from the first to the last.
+    SourceOutside(IpAddr, IpAddr),
+    /// It goes to none of the addresses from the first to the last.
+    DestinationOutside(IpAddr, IpAddr),
     /// The port it comes from. Only beside a protocol with ports.
     SourcePort(Ports),
     /// The port it goes to. Only beside a protocol with ports.
@@ -89,6 +98,8 @@ pub enum Match {
         /// The highest.
         last: u8,
     },
+    /// A random number of 32 bits, drawn for the packet, is below this.
+    Random(u32),
 }
 
 /// What becomes of a packet.
@@ -96,8 +107,10 @@ pub enum Match {
 pub enum Verdict {
     /// It passes this chain.
     Accept,
-    /// It vanishes. A datagram that leaves vanishes with an error for its sender (EPERM).
+    /// It vanishes, with an error for whoever sends it from here (EPERM).
     Drop,
+    /// It vanishes, and a sender here is not told, as on a real way.
+    Vanish,
     /// It is answered with a TCP reset.
     Reset,
     /// It is answered with "port unreachable".
@@ -105,6 +118,9 @@ pub enum Verdict {
     /// It is given to whoever has bound this queue; where nobody has, it passes.
     Queue(u16),
 }
+
+/// A queue that nobody binds. What is to vanish is given to it: the kernel drops what has no listener, and tells nobody.
+pub(super) const NOWHERE: u16 = 0x7370;
 
 /// The number of the loopback interface, in every namespace.
 const LOOPBACK: u32 = 1;

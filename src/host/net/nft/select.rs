@@ -1,5 +1,7 @@
 //! Which packets are meant, as rules: one for each combination, because matches of a rule must all fit. Pure.
 
+use std::net::IpAddr;
+
 use super::rule::{Match, Rule, Verdict};
 use crate::host::net::bpf::WITH_PORTS;
 use crate::network::{Cidr, Peer, Peers, Ports, Protocol, Traffic};
@@ -59,12 +61,56 @@ fn protocols(traffic: &Traffic) -> Option<Vec<Vec<Match>>> {
 }
 
 fn peers(peers: &Peers, arriving: bool) -> Option<Vec<Vec<Match>>> {
-    let Peers::These(peers) = peers else { return None };
+    let peers = match peers {
+        Peers::Everybody => return None,
+        Peers::These(peers) => peers,
+        Peers::AllBut(peers) => {
+            let side = if arriving { Match::SourceOutside } else { Match::DestinationOutside };
+            let family = |v6| {
+                let outside = spans(peers, v6).into_iter().map(move |(first, last)| side(first, last));
+                std::iter::once(Match::V6(v6)).chain(outside).collect()
+            };
+            return Some(vec![family(false), family(true)]);
+        }
+    };
     let one = |range: Cidr| {
         let side = if arriving { Match::Source(range) } else { Match::Destination(range) };
         vec![Match::V6(range.address().is_ipv6()), side]
     };
     Some(peers.iter().filter_map(Peer::range).map(one).collect())
+}
+
+/// From the first address to the last one, of a family's ranges; those that touch are one, since a rule has room for a hundred.
+fn spans(peers: &[Peer], v6: bool) -> Vec<(IpAddr, IpAddr)> {
+    let mut ranges: Vec<Cidr> = peers.iter().filter_map(Peer::range).filter(|r| r.address().is_ipv6() == v6).collect();
+    ranges.sort_unstable();
+    let next = |address: IpAddr| match address {
+        IpAddr::V4(a) => u32::from(a).checked_add(1).map(|n| IpAddr::V4(n.into())),
+        IpAddr::V6(a) => u128::from(a).checked_add(1).map(|n| IpAddr::V6(n.into())),
+    };
+    let mut spans: Vec<(IpAddr, IpAddr)> = Vec::new();
+    for range in ranges {
+        match spans.last_mut() {
+            Some((_, last)) if next(*last).is_none_or(|next| range.address() <= next) => {
+                *last = (*last).max(range.last());
+            }
+            _ => spans.push((range.address(), range.last())),
+        }
+    }
+    spans
+}
+
+/// How many spans of addresses a rule has room for: the kernel takes 128 expressions.
+const ROOM: usize = 100;
+
+/// Whether rules can be made of it: nothing, or why not.
+#[must_use]
+pub fn too_many(traffic: &Traffic) -> Option<String> {
+    let Peers::AllBut(peers) = &traffic.peers else { return None };
+    let most = spans(peers, false).len().max(spans(peers, true).len());
+    (most > ROOM).then(|| {
+        format!("everybody but {most} spans of addresses is meant, and a rule of the kernel's has room for {ROOM}")
+    })
 }
 
 fn ports(ports: &[Ports], source: bool) -> Option<Vec<Vec<Match>>> {
@@ -79,8 +125,6 @@ fn possible(all: &[Match]) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use std::net::IpAddr;
-
     use proptest::prelude::*;
 
     use super::*;
@@ -96,6 +140,8 @@ mod tests {
             Match::Protocol(number) => packet.protocol == *number,
             Match::Source(range) => packet.arrives && range.contains(packet.remote),
             Match::Destination(range) => !packet.arrives && range.contains(packet.remote),
+            Match::SourceOutside(first, last) => packet.arrives && !(*first..=*last).contains(&packet.remote),
+            Match::DestinationOutside(first, last) => !packet.arrives && !(*first..=*last).contains(&packet.remote),
             Match::SourcePort(ports) => ported(from, *ports),
             Match::DestinationPort(ports) => ported(to, *ports),
             other => panic!("{other:?} is not about traffic"),
@@ -121,14 +167,11 @@ mod tests {
     }
 
     fn traffic() -> impl Strategy<Value = Traffic> {
-        let peers = prop_oneof![
-            Just(Peers::Everybody),
-            prop::collection::vec(
-                prop_oneof![4 => range().prop_map(Peer::Addresses), 1 => Just(Peer::Host("a".to_owned()))],
-                0..4
-            )
-            .prop_map(Peers::These),
-        ];
+        let some = || {
+            let one = prop_oneof![4 => range().prop_map(Peer::Addresses), 1 => Just(Peer::Host("a".to_owned()))];
+            prop::collection::vec(one, 0..4)
+        };
+        let peers = prop_oneof![Just(Peers::Everybody), some().prop_map(Peers::These), some().prop_map(Peers::AllBut),];
         let protocol = prop::sample::select(vec![None, Some(Protocol::Tcp), Some(Protocol::Udp), Some(Protocol::Icmp)]);
         let direction = prop::sample::select(vec![Direction::Egress, Direction::Ingress, Direction::Both]);
         (direction, peers, protocol, some_ports(), some_ports()).prop_map(|(direction, peers, protocol, r, l)| {

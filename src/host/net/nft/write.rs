@@ -2,7 +2,7 @@
 
 use std::net::IpAddr;
 
-use super::rule::{Match, Rule, Verdict};
+use super::rule::{Match, NOWHERE, Rule, Verdict};
 use crate::host::net::netlink::Message;
 use crate::network::{Cidr, Ports};
 
@@ -19,12 +19,17 @@ pub(super) enum Queueing {
 const REGISTER: u32 = 1;
 const VERDICT: u32 = 0;
 const EQUAL: u32 = 0;
+const LESS: u32 = 2;
+/// `NFT_QUEUE_FLAG_BYPASS`: a packet passes where nobody listens.
+const BYPASS: u16 = 1;
 
 /// `NFTA_RULE_EXPRESSIONS`: what a rule looks at, its counter, its verdict.
 pub(super) fn expressions(message: Message, rule: &Rule, queueing: Queueing) -> Message {
     message.with_nest(4, |mut list| {
+        let mut before = None;
         for m in &rule.matches {
-            list = look(list, m);
+            list = look(list, m, before);
+            before = Some(m);
         }
         list = expression(list, "counter", |m| m);
         decide(list, rule.verdict, queueing)
@@ -36,7 +41,7 @@ fn expression(list: Message, name: &str, fill: impl FnOnce(Message) -> Message) 
     list.with_nest(1, |m| m.with_text(1, name).with_nest(2, fill))
 }
 
-fn look(list: Message, what: &Match) -> Message {
+fn look(list: Message, what: &Match, before: Option<&Match>) -> Message {
     match what {
         Match::In(index) => equal(meta(list, 4), &index.to_ne_bytes()),
         Match::Out(index) => equal(meta(list, 5), &index.to_ne_bytes()),
@@ -45,12 +50,23 @@ fn look(list: Message, what: &Match) -> Message {
         Match::Protocol(number) => equal(meta(list, 16), &[*number]),
         Match::Source(range) => address(list, range, 12, 8),
         Match::Destination(range) => address(list, range, 16, 24),
+        // What is in the register stays there: the next one need not load it again.
+        Match::SourceOutside(from, to) => {
+            outside(list, (*from, *to), (12, 8), matches!(before, Some(Match::SourceOutside(..))))
+        }
+        Match::DestinationOutside(from, to) => {
+            outside(list, (*from, *to), (16, 24), matches!(before, Some(Match::DestinationOutside(..))))
+        }
         Match::SourcePort(ports) => port(list, *ports, 0),
         Match::DestinationPort(ports) => port(list, *ports, 2),
         Match::Byte { at, mask, first, last } => {
             let list = masked(payload(list, 2, u32::from(*at), 1), &[*mask]);
             within(list, &[*first], &[*last])
         }
+        Match::Random(below) => expression(meta(list, 24), "cmp", |m| {
+            // Compared byte by byte: the order of a random number's bytes means nothing.
+            value(m.with_be32(1, REGISTER).with_be32(2, LESS), 3, &below.to_be_bytes())
+        }),
     }
 }
 
@@ -112,6 +128,23 @@ fn address(list: Message, range: &Cidr, offset4: u32, offset6: u32) -> Message {
     equal(masked(payload(list, 1, offset, bytes.len()), &mask), &bytes)
 }
 
+/// An address (at these offsets, by family) before the first or behind the last of some.
+fn outside(list: Message, span: (IpAddr, IpAddr), offsets: (u32, u32), loaded: bool) -> Message {
+    let octets = |address: IpAddr| match address {
+        IpAddr::V4(a) => a.octets().to_vec(),
+        IpAddr::V6(a) => a.octets().to_vec(),
+    };
+    let (from, to) = (octets(span.0), octets(span.1));
+    let offset = if span.0.is_ipv4() { offsets.0 } else { offsets.1 };
+    let list = if loaded { list } else { payload(list, 1, offset, from.len()) };
+    // NFT_CMP_NEQ and NFT_RANGE_NEQ are both 1.
+    if from == to {
+        expression(list, "cmp", |m| value(m.with_be32(1, REGISTER).with_be32(2, 1), 3, &from))
+    } else {
+        expression(list, "range", |m| value(value(m.with_be32(1, REGISTER).with_be32(2, 1), 3, &from), 4, &to))
+    }
+}
+
 fn port(list: Message, ports: Ports, offset: u32) -> Message {
     within(payload(list, 2, offset, 2), &ports.first.to_be_bytes(), &ports.last.to_be_bytes())
 }
@@ -129,16 +162,22 @@ fn decide(list: Message, verdict: Verdict, queueing: Queueing) -> Message {
         // NFT_REJECT_TCP_RST; NFT_REJECT_ICMPX_UNREACH with NFT_REJECT_ICMPX_PORT_UNREACH
         Verdict::Reset => expression(list, "reject", |m| m.with_be32(1, 1)),
         Verdict::Unreachable => expression(list, "reject", |m| m.with_be32(1, 2).with(2, &[1])),
-        Verdict::Queue(number) => match queueing {
-            // NFTA_QUEUE_NUM, _TOTAL, _FLAGS: bypass
-            Queueing::Native => expression(list, "queue", |m| {
-                m.with(1, &number.to_be_bytes()).with(2, &1_u16.to_be_bytes()).with(3, &1_u16.to_be_bytes())
-            }),
-            Queueing::Compat => {
-                // struct xt_NFQ_info_v3 { queuenum, queues_total, flags: bypass }, filled up to 8 bytes.
-                let info: Vec<u8> = [number, 1, 1, 0].iter().flat_map(|n| n.to_ne_bytes()).collect();
-                expression(list, "target", |m| m.with_text(1, "NFQUEUE").with_be32(2, 3).with(3, &info))
-            }
-        },
+        Verdict::Queue(number) => queue(list, number, BYPASS, queueing),
+        Verdict::Vanish => queue(list, NOWHERE, 0, queueing),
+    }
+}
+
+/// Gives a packet to a queue. Without [`BYPASS`] it vanishes where nobody listens.
+fn queue(list: Message, number: u16, bypass: u16, queueing: Queueing) -> Message {
+    match queueing {
+        // NFTA_QUEUE_NUM, _TOTAL, _FLAGS
+        Queueing::Native => expression(list, "queue", |m| {
+            m.with(1, &number.to_be_bytes()).with(2, &1_u16.to_be_bytes()).with(3, &bypass.to_be_bytes())
+        }),
+        Queueing::Compat => {
+            // struct xt_NFQ_info_v3 { queuenum, queues_total, flags }, filled up to 8 bytes.
+            let info: Vec<u8> = [number, 1, bypass, 0].iter().flat_map(|n| n.to_ne_bytes()).collect();
+            expression(list, "target", |m| m.with_text(1, "NFQUEUE").with_be32(2, 3).with(3, &info))
+        }
     }
 }

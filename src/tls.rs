@@ -1,4 +1,4 @@
-//! Whom the http probe trusts.
+//! Whom we trust where something is asked or told over HTTPS.
 
 use std::sync::Arc;
 
@@ -12,7 +12,7 @@ use rustls::{ClientConfig, RootCertStore};
 ///
 /// # Errors
 /// Where `ca` cannot be read or has no certificate.
-pub(super) fn config(ca: Option<&str>) -> anyhow::Result<ClientConfig> {
+pub fn config(ca: Option<&str>) -> anyhow::Result<ClientConfig> {
     let mut roots = RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
     if roots.is_empty() {
@@ -30,7 +30,10 @@ pub(super) fn config(ca: Option<&str>) -> anyhow::Result<ClientConfig> {
 }
 
 /// Trusts nobody: for plain HTTP, where reading the CA files would only cost time.
-pub(super) fn unused() -> anyhow::Result<ClientConfig> {
+///
+/// # Errors
+/// Where TLS cannot be set up.
+pub fn unused() -> anyhow::Result<ClientConfig> {
     with_roots(RootCertStore::empty())
 }
 

@@ -1,0 +1,43 @@
+//! What goes wrong in a round: one line each, as under `fault:` in an experiment.
+
+/// The containers themselves.
+const CONTAINERS: [&str; 4] = ["kill: { via: engine }", "kill: { via: host }", "stop: { timeout: 1s }", "pause: {}"];
+
+/// Disturbances of traffic, by every means there is: the kernel's queues, rules, and a process that holds packets.
+const NETWORK: [&str; 6] = [
+    "latency: { delay: 50ms, mechanism: userspace }",
+    "shape: { delay: 20ms, loss: { percent: 5% }, direction: both }",
+    "bandwidth: { rate: 1mbit }",
+    "partition: {}",
+    "blackhole: { port: 80, how: reject }",
+    "dns: { answer: nxdomain }",
+];
+
+/// Disturbances of the machine that a container believes it has: limits, processes of ours, its disk; and whole zones.
+const MACHINE: [&str; 17] = [
+    "pids: { leave: 0 }",
+    "throttle: { cores: 0.2, memory: 50% }",
+    "disk-slow: { path: /data, write: 256KiB/s }",
+    "file-descriptors: { leave: 4 }",
+    "sockets: { ports: 4 }",
+    "cpu: { cores: 0.2 }",
+    "memory: { size: 16MiB }",
+    "memory: { to: 80%, ramp: 1s }",
+    "process: { name: squall, act: stop }",
+    "disk-fill: { path: /, size: 8MiB }",
+    "disk-fill: { path: /data, size: 8MiB, rate: 4MiB/s }",
+    "disk-fill: { path: /memory, to: 100% }",
+    "disk-fill: { path: /memory, inodes: 100% }",
+    "disk-readonly: { path: /data }",
+    "zone-outage: { mode: power }",
+    "zone-outage: { mode: freeze }",
+    "zone-outage: { mode: isolate }",
+];
+
+/// All of them, or those of the kinds that are asked for, which have this in them.
+pub(crate) fn chosen(network: bool, machine: bool, only: &str) -> Vec<&'static str> {
+    let all = !network && !machine;
+    let of = |kind: &'static [&str], wanted: bool| kind.iter().filter(move |_| wanted || all);
+    let faults = of(&CONTAINERS, false).chain(of(&NETWORK, network)).chain(of(&MACHINE, machine));
+    faults.copied().filter(|fault| fault.contains(only)).collect()
+}

@@ -1,0 +1,394 @@
+//! `squall gameday run`: one process that walks through a game day, step by step. Every scenario is an ordinary run with a
+//! journal of its own; what happens around the runs is in the timeline.
+#![expect(clippy::print_stderr, reason = "what people see")]
+
+use std::io::IsTerminal as _;
+use std::ops::ControlFlow::{self, Break, Continue};
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use anyhow::bail;
+use tokio::time::sleep;
+
+use super::super::connect::{kind, reach};
+use super::super::run::{How, new_id, no_verdict};
+use super::super::run_stack::RunStack;
+use super::super::stop::Stop;
+use super::super::{gate as series_of, halt, load};
+use super::ask::{Word, ask};
+use super::tell::Tell;
+use super::{place, reports, say};
+use crate::cli::{Format, gameday as cli};
+use crate::engine::Kind;
+use crate::event::Reason;
+use crate::exit::{INVALID, Verdict};
+use crate::follow::words::{count, wrap};
+use crate::follow::{self, Output};
+use crate::gameday::event::{Event, FORMAT, List, NOT_BEGUN};
+use crate::gameday::state::GamedayState;
+use crate::gameday::{Agenda, Checklist, StopOn, timeline};
+use crate::gate::{self, Attempt, Entry, Repeat};
+use crate::report::series;
+use crate::store::StateDir;
+
+/// How often the halt note is looked for while nothing else happens.
+const HALT: Duration = Duration::from_millis(100);
+
+pub(super) async fn run(mut args: cli::Run, state: StateDir) -> anyhow::Result<ExitCode> {
+    let mut agenda = match load::gameday(&args.file) {
+        Ok(reading) => reading.value,
+        Err(trouble) => {
+            eprintln!("{trouble}");
+            return Ok(ExitCode::from(INVALID));
+        }
+    };
+    if !args.unattended && !std::io::stdin().is_terminal() {
+        bail!(
+            "there is no terminal on which the commander could be asked; --unattended asks nobody, and with --yes the \
+             checklist before the game day counts as done"
+        );
+    }
+    if let Some(note) = halt::note(&state) {
+        return Ok(no_verdict(&format!("runs are halted: {note}; `squall resume` allows them again")));
+    }
+    for x in &mut agenda.experiments {
+        x.blast_radius.protect.extend(args.protect.iter().cloned());
+    }
+    let id = new_id(&agenda.gameday.name);
+    let lock = place::take(&state, &id).await?;
+    // Before anybody has ticked a list in vain.
+    if let Err(e) = reach(&args.engine, agenda.experiments.first(), &state).await {
+        return Ok(no_verdict(&format!("{e:#}")));
+    }
+    let stack = match RunStack::up(&mut args.engine, agenda.experiments.first(), &state).await {
+        Ok(stack) => stack,
+        Err(e) if kind(&args.engine) == Kind::Docker => return Ok(no_verdict(&format!("{e:#}"))),
+        Err(e) => return Err(e),
+    };
+    let stop = Stop::listen()?;
+    let walk = Walk { path: state.timeline(&id), args: &args, state: &state, agenda: &agenda, id: &id, stop: &stop };
+    let verdict = walk.through().await;
+    if let Some(stack) = stack {
+        stack.down().await?;
+    }
+    drop(lock);
+    Ok(ExitCode::from(verdict?.code()))
+}
+
+/// A game day that goes on.
+struct Walk<'a> {
+    args: &'a cli::Run,
+    state: &'a StateDir,
+    agenda: &'a Agenda,
+    id: &'a str,
+    /// Its timeline.
+    path: PathBuf,
+    stop: &'a Stop,
+}
+
+/// No further scenario begins.
+struct Stopped {
+    why: String,
+    /// Whether nobody is asked anything any more.
+    at_once: bool,
+}
+
+impl Stopped {
+    fn at_once(why: impl Into<String>) -> Self {
+        Self { why: why.into(), at_once: true }
+    }
+}
+
+type Step<T = ()> = ControlFlow<Stopped, T>;
+
+impl Walk<'_> {
+    /// From its begin to its end: what it came to.
+    ///
+    /// # Errors
+    /// Where its timeline cannot be begun; nothing has been touched then.
+    async fn through(&self) -> anyhow::Result<Verdict> {
+        std::fs::create_dir_all(self.state.gameday_dir(self.id))?;
+        timeline::add(&self.path, self.started())?;
+        let tell = Tell::begin(&self.agenda.gameday, self.id, &self.path, self.state);
+        tell.begins();
+        self.greet();
+        let mut entries: Vec<Entry> = (0..self.agenda.experiments.len()).map(|n| self.entry(n)).collect();
+        if let Break(stopped) = self.scenarios(&mut entries, &tell).await {
+            follow::say(&format!("\nno further scenario: {}", stopped.why));
+            for entry in entries.iter_mut().filter(|e| e.attempts.is_empty() && e.cut_short.is_none()) {
+                entry.cut_short = Some(stopped.why.clone());
+            }
+            self.note(Event::Stopped { why: stopped.why });
+            if !stopped.at_once && entries.iter().any(|e| !e.attempts.is_empty()) {
+                let _ = self.checklist(List::After, None).await;
+            }
+        } else {
+            let _ = self.checklist(List::After, None).await;
+        }
+        self.suggest(&entries);
+        let verdict = gate::verdict(&entries);
+        self.note(Event::Ended { verdict: Some(verdict) });
+        tell.ends(verdict, &entries).await;
+        self.show_the_end(&entries);
+        Ok(verdict)
+    }
+
+    fn started(&self) -> Event {
+        Event::Started {
+            format: FORMAT,
+            id: self.id.to_owned(),
+            file: self.args.file.display().to_string(),
+            gameday: Box::new(self.agenda.gameday.clone()),
+            experiments: self.agenda.experiments.iter().map(|x| x.name.clone()).collect(),
+            unattended: self.args.unattended,
+            rehearsal: kind(&self.args.engine) == Kind::Sim,
+        }
+    }
+
+    fn title(&self, n: usize) -> &str {
+        let title = self.agenda.gameday.scenarios[n].title.as_deref();
+        title.unwrap_or(&self.agenda.experiments[n].name)
+    }
+
+    fn entry(&self, n: usize) -> Entry {
+        Entry {
+            name: self.title(n).to_owned(),
+            file: self.agenda.gameday.scenarios[n].experiment.clone(),
+            known_weakness: self.agenda.experiments[n].known_weakness.clone(),
+            repeat: Repeat::ONCE,
+            attempts: Vec::new(),
+            comparison: None,
+            cut_short: None,
+        }
+    }
+
+    /// What has happened goes on the timeline. Where that fails, it has happened all the same.
+    fn note(&self, event: Event) {
+        if let Err(e) = timeline::add(&self.path, event) {
+            eprintln!("warning: {e:#}");
+        }
+    }
+
+    async fn scenarios(&self, entries: &mut [Entry], tell: &Tell) -> Step {
+        self.checklist(List::Before, None).await?;
+        for (n, entry) in entries.iter_mut().enumerate() {
+            self.pause(n).await?;
+            follow::say(&format!("\nscenario {} of {}  {}\n", n + 1, self.agenda.experiments.len(), entry.name));
+            if !self.go().await? {
+                let why = "the commander left it out";
+                self.note(Event::ScenarioSkipped { scenario: n, why: why.to_owned() });
+                entry.cut_short = Some(why.to_owned());
+                continue;
+            }
+            let attempt = self.scenario(n).await?;
+            tell.scenario(&entry.name, &attempt);
+            let stopped = self.why_no_further(&attempt);
+            entry.attempts.push(attempt);
+            if let Some(stopped) = &stopped
+                && stopped.at_once
+            {
+                return Break(Stopped::at_once(stopped.why.clone()));
+            }
+            self.checklist(List::During, Some(n)).await?;
+            if let Some(stopped) = stopped {
+                return Break(stopped);
+            }
+        }
+        Continue(())
+    }
+
+    /// Waits for what the file says. Before the first scenario, too.
+    async fn pause(&self, n: usize) -> Step {
+        let pause = self.agenda.gameday.scenarios[n].pause;
+        if !pause.0.is_zero() {
+            follow::say(&format!("\nscenario {} follows in {pause}", n + 1));
+        }
+        tokio::select! {
+            biased;
+            stopped = self.called_off() => Break(stopped),
+            () = sleep(pause.0) => Continue(()),
+        }
+    }
+
+    /// The commander's go.
+    async fn go(&self) -> Step<bool> {
+        if self.args.unattended {
+            return Continue(true);
+        }
+        match self.answer("go? [y]es, [n]o: leave it out, [q]uit:").await? {
+            Word::Yes => Continue(true),
+            _ => Continue(false),
+        }
+    }
+
+    /// One scenario, from its name to what it came to.
+    async fn scenario(&self, n: usize) -> Step<Attempt> {
+        let (scenario, x) = (&self.agenda.gameday.scenarios[n], &self.agenda.experiments[n]);
+        let run = new_id(&x.name);
+        // Nothing is touched that the timeline does not know of.
+        if let Err(e) = timeline::add(&self.path, Event::ScenarioBegan { scenario: n, run: run.clone() }) {
+            return Break(Stopped::at_once(format!("{e:#}")));
+        }
+        let how = How {
+            seed: scenario.overrides.seed,
+            format: Format::Text,
+            quiet: self.args.quiet,
+            guard: self.args.guard,
+            grace: self.args.grace,
+            id: Some(run.clone()),
+            stopped: self.stop.flag(),
+        };
+        let file = self.args.file.parent().map_or_else(PathBuf::new, PathBuf::from).join(&scenario.experiment);
+        let file = file.display().to_string();
+        let came = series_of::attempt(&self.args.engine, self.state, x, &file, &how).await;
+        let attempt = came.unwrap_or_else(|e| {
+            no_verdict(&format!("{e:#}"));
+            Attempt { verdict: Verdict::NoVerdict, why: format!("{e:#}"), run: None }
+        });
+        let finished = attempt.run.as_ref().and_then(|run| run.finished.as_ref());
+        // Left by a third signal, or with a journal that cannot be read: it has happened all the same.
+        let without = if self.state.journal(&run).exists() { "unfinished" } else { NOT_BEGUN };
+        self.note(Event::ScenarioEnded {
+            scenario: n,
+            verdict: attempt.verdict,
+            reason: finished.map_or_else(|| without.to_owned(), |f| f.2.word()),
+            text: attempt.why.clone(),
+        });
+        if let Some(day) = self.day() {
+            say::on_weakness(&day, n, self.state);
+        }
+        Continue(attempt)
+    }
+
+    /// Why nothing is begun after this scenario, if nothing is.
+    fn why_no_further(&self, attempt: &Attempt) -> Option<Stopped> {
+        let reason = attempt.run.as_ref().and_then(|run| run.finished.as_ref()).map(|f| f.2);
+        let stop_on = self.agenda.gameday.stop_on;
+        let stopped = |why: &str| Some(Stopped { why: why.to_owned(), at_once: false });
+        match attempt.verdict {
+            _ if self.stop.asked() => Some(Stopped::at_once("stopped by a signal")),
+            _ if matches!(reason, Some(Reason::Interrupted | Reason::Halted)) => Some(Stopped::at_once(&*attempt.why)),
+            _ if stop_on == StopOn::Never => None,
+            Verdict::LeftBehind => stopped("something was left behind"),
+            Verdict::Broken if stop_on == StopOn::Breach => stopped("a hypothesis broke (`stop-on: breach`)"),
+            _ => None,
+        }
+    }
+
+    /// Asks for the items of a list, one by one.
+    async fn checklist(&self, list: List, scenario: Option<usize>) -> Step {
+        let Checklist { before, during, after } = &self.agenda.gameday.checklist;
+        let (items, head) = match list {
+            List::Before => (before, "before the first scenario"),
+            List::During => (during, "after this scenario"),
+            List::After => (after, "at the end"),
+        };
+        if items.is_empty() {
+            return Continue(());
+        }
+        follow::say(&format!("\n{head}"));
+        for (n, item) in items.iter().enumerate() {
+            let by_itself = match list {
+                List::Before if self.args.yes => " (done: --yes)",
+                // Nobody is there to see to it, and the report says so.
+                _ if self.args.unattended => " (open: nobody is asked)",
+                _ => "",
+            };
+            let text = format!("[{} of {}] {item}{by_itself}", n + 1, items.len());
+            let lines: Vec<String> = wrap(&text, 76).iter().map(|line| format!("  {line}")).collect();
+            follow::say(&lines.join("\n"));
+            let done = if list == List::Before && self.args.yes {
+                true
+            } else if self.args.unattended {
+                continue;
+            } else {
+                self.answer("  done? [y]es, [n]o, [q]uit:").await? == Word::Yes
+            };
+            self.note(Event::Ticked { list, item: n, scenario, done });
+        }
+        Continue(())
+    }
+
+    async fn answer(&self, question: &str) -> Step<Word> {
+        let word = tokio::select! {
+            biased;
+            stopped = self.called_off() => {
+                follow::say("");
+                return Break(stopped);
+            }
+            word = ask(question) => word,
+        };
+        match word {
+            Word::Quit => Break(Stopped { why: "the commander ended the game day".to_owned(), at_once: false }),
+            Word::Gone => Break(Stopped::at_once("nobody is at the terminal any more")),
+            word => Continue(word),
+        }
+    }
+
+    /// Comes back when a signal or `squall halt` ends the game day.
+    async fn called_off(&self) -> Stopped {
+        let halted = async {
+            loop {
+                if let Some(note) = halt::note(self.state) {
+                    return note;
+                }
+                sleep(HALT).await;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = self.stop.wait() => Stopped::at_once("stopped by a signal"),
+            note = halted => Stopped::at_once(format!("halted: {note}")),
+        }
+    }
+
+    /// The timeline as it is now, with what others have added.
+    fn day(&self) -> Option<GamedayState> {
+        timeline::read(&self.path).ok().map(|events| GamedayState::of(&events))
+    }
+
+    /// One action for every broken hypothesis that nobody has said anything about.
+    fn suggest(&self, entries: &[Entry]) {
+        let said = self.day().map(|day| day.actions).unwrap_or_default();
+        for (n, entry) in entries.iter().enumerate() {
+            let Some(attempt) = entry.attempts.iter().find(|a| a.verdict == Verdict::Broken) else { continue };
+            if said.iter().all(|action| action.scenario != Some(n)) {
+                let text = format!("Find out why \"{}\" broke, and mend it: {}", entry.name, attempt.why);
+                self.note(Event::Action { text, owner: None, due: None, scenario: Some(n), suggested: true });
+            }
+        }
+    }
+
+    fn greet(&self) {
+        let gameday = &self.agenda.gameday;
+        let mut lines = vec![String::new(), gameday.title.clone()];
+        lines.push(format!("  {}, {}", count(gameday.scenarios.len(), "scenario"), self.id));
+        lines.push(format!("  objective: {}", gameday.objective));
+        lines.push(format!("  owner: {}", gameday.owner));
+        for (role, names) in &gameday.participants {
+            lines.push(format!("  {role}: {}", names.0.join(", ")));
+        }
+        lines.push("  from any other terminal: squall gameday note, mark, action, status".to_owned());
+        for line in lines {
+            let indent = if line.starts_with("  ") { "  " } else { "" };
+            let wrapped = wrap(line.trim_start(), 78);
+            follow::say(&wrapped.iter().map(|l| format!("{indent}{l}")).collect::<Vec<_>>().join("\n"));
+        }
+    }
+
+    fn show_the_end(&self, entries: &[Entry]) {
+        follow::say(&format!("\n{}", series::table(entries, Output::stdout().width())));
+        let day = self.day().unwrap_or_default();
+        for (recipient, why) in day.told.iter().filter_map(|t| Some((&t.recipient, t.error.as_ref()?))) {
+            eprintln!("warning: {recipient} was not told: {why}");
+        }
+        if !day.actions.is_empty() {
+            follow::say(&format!("{}: `squall gameday status` shows them", count(day.actions.len(), "action")));
+        }
+        match reports::write(self.state, self.id) {
+            Ok(page) => follow::say(&format!("report of the game day: {}", page.display())),
+            Err(e) => eprintln!("warning: the reports could not be written: {e:#}"),
+        }
+    }
+}

@@ -1,0 +1,328 @@
+//! `squall run`: experiments one after the other, each a run of its own, and what they come to together.
+#![expect(clippy::print_stderr, reason = "what people see")]
+
+use std::io::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::{anyhow, bail};
+
+use super::connect::{kind, reach};
+use super::load;
+use super::run::{self, Came, How};
+use super::run_stack::RunStack;
+use super::stop::Stop;
+use crate::cli::{self, Format};
+use crate::compare::{Comparison, Side, compare};
+use crate::engine::Kind;
+use crate::event::Reason;
+use crate::exit::{INVALID, Verdict};
+use crate::experiment::Experiment;
+use crate::follow::{self, Output};
+use crate::gate::{self, Attempt, Entry, Repeat};
+use crate::glob::glob;
+use crate::journal;
+use crate::report::{self, series};
+use crate::store::{JOURNAL, StateDir};
+
+/// The newest earlier run.
+const LAST: &str = "last";
+
+/// An experiment that was read.
+struct Item {
+    file: PathBuf,
+    x: Experiment,
+}
+
+pub(super) async fn run(mut args: cli::Run, state: StateDir) -> anyhow::Result<ExitCode> {
+    let repeat = repeat(&args.gate)?;
+    let Some(items) = read(&args)? else { return Ok(ExitCode::from(INVALID)) };
+    let items = chosen(items, &args.gate)?;
+    let alone = items.len() == 1 && repeat == Repeat::ONCE;
+    let baselines = baselines(&args, &items, &state)?;
+    let mut entries: Vec<Entry> = items.iter().map(|item| entry(item, repeat)).collect();
+
+    let stack = match RunStack::up(&mut args.engine, Some(&items[0].x), &state).await {
+        Ok(stack) => stack,
+        // Containers that do not come up say nothing about any hypothesis.
+        Err(e) if kind(&args.engine) == Kind::Docker => {
+            let why = format!("{e:#}");
+            run::no_verdict(&why);
+            for entry in &mut entries {
+                entry.attempts.push(Attempt { verdict: Verdict::NoVerdict, why: why.clone(), run: None });
+            }
+            tell(&args, &entries, alone);
+            return Ok(ExitCode::from(gate::verdict(&entries).code()));
+        }
+        Err(e) => return Err(e),
+    };
+    if let (Some(project), false) = (&args.engine.project, args.quiet) {
+        eprintln!("the stack is up as the project {project}");
+    }
+    let done = series(&args, &state, &items, &baselines, &mut entries, alone).await;
+    if let Some(stack) = stack {
+        stack.down().await?;
+    }
+    done?;
+    tell(&args, &entries, alone);
+    Ok(ExitCode::from(gate::verdict(&entries).code()))
+}
+
+fn repeat(gate: &cli::Gate) -> anyhow::Result<Repeat> {
+    let (times, require) = (gate.repeat, gate.require.unwrap_or(gate.repeat));
+    if require > times {
+        bail!("--require {require} is more than --repeat {times}: it cannot hold more often than it is run");
+    }
+    Ok(Repeat { times: times as usize, require: require as usize })
+}
+
+/// Reads all files; nothing where one of them is wrong, and everybody has been told.
+fn read(args: &cli::Run) -> anyhow::Result<Option<Vec<Item>>> {
+    let mut items: Vec<Item> = Vec::new();
+    let mut wrong = false;
+    for file in &args.files {
+        if items.iter().any(|item| same_file(&item.file, file)) {
+            continue;
+        }
+        match load::experiment(file) {
+            Ok(reading) => {
+                if !args.quiet && args.format == Format::Text && !reading.warnings.is_empty() {
+                    eprintln!("{}\n", reading.warnings.render(load::styled()));
+                }
+                let mut x = reading.value;
+                x.blast_radius.protect.extend(args.protect.iter().cloned());
+                items.push(Item { file: file.clone(), x });
+            }
+            Err(trouble) => {
+                eprintln!("{trouble}");
+                wrong = true;
+            }
+        }
+    }
+    if wrong {
+        return Ok(None);
+    }
+    for (i, item) in items.iter().enumerate() {
+        if let Some(twin) = items[..i].iter().find(|other| other.x.name == item.x.name) {
+            let (name, one, two) = (&item.x.name, twin.file.display(), item.file.display());
+            bail!(
+                "{one} and {two} are both called `{name}`; reports tell experiments by their names, so give each its own"
+            );
+        }
+    }
+    Ok(Some(items))
+}
+
+/// Whether two names mean one file: overlapping patterns name it twice.
+fn same_file(a: &Path, b: &Path) -> bool {
+    a == b || matches!((a.canonicalize(), b.canonicalize()), (Ok(a), Ok(b)) if a == b)
+}
+
+/// Those that are meant.
+fn chosen(mut items: Vec<Item>, gate: &cli::Gate) -> anyhow::Result<Vec<Item>> {
+    let named = |x: &Experiment| gate.only.is_empty() || gate.only.iter().any(|only| glob(only, &x.name));
+    let tagged = |x: &Experiment| gate.tag.is_empty() || x.tags.iter().any(|tag| gate.tag.contains(tag));
+    let all: Vec<String> = items.iter().map(|item| format!("{} [{}]", item.x.name, item.x.tags.join(", "))).collect();
+    items.retain(|item| named(&item.x) && tagged(&item.x));
+    if items.is_empty() {
+        bail!("--only and --tag leave no experiment to run; there are: {}", all.join("; "));
+    }
+    Ok(items)
+}
+
+fn entry(item: &Item, repeat: Repeat) -> Entry {
+    Entry {
+        name: item.x.name.clone(),
+        file: item.file.display().to_string(),
+        known_weakness: item.x.known_weakness.clone(),
+        repeat,
+        attempts: Vec::new(),
+        comparison: None,
+        cut_short: None,
+    }
+}
+
+/// What each experiment is held against. Looked up before anything is run: a name that means nothing is a mistake of the
+/// command line, and `last` is not one of the runs that are about to be made.
+fn baselines(args: &cli::Run, items: &[Item], state: &StateDir) -> anyhow::Result<Vec<Option<Side>>> {
+    let mut named = Vec::new();
+    for word in args.gate.baseline.iter().filter(|word| *word != LAST) {
+        named.push(super::compare::side(word, state)?.map_err(|unfit| anyhow!("--baseline {word}: {unfit}"))?);
+    }
+    if let Some(stray) = named.iter().find(|side| items.iter().all(|item| item.x.name != side.experiment.name)) {
+        bail!(
+            "--baseline {}: it is a run of `{}`, which is not run here",
+            stray.runs.join(", "),
+            stray.experiment.name
+        );
+    }
+    let kind = kind(&args.engine);
+    let mut baselines = Vec::new();
+    for item in items {
+        let mut sides: Vec<Side> = named.iter().filter(|side| side.experiment.name == item.x.name).cloned().collect();
+        if args.gate.baseline.iter().any(|word| word == LAST) {
+            sides.extend(super::compare::last(&item.x.name, kind, state)?);
+        }
+        if sides.is_empty() && !args.gate.baseline.is_empty() {
+            eprintln!("warning: {} has no earlier run to be held against: this one is its first", item.x.name);
+        }
+        baselines.push(Side::together(sides));
+    }
+    Ok(baselines)
+}
+
+/// How an experiment that held stands to what it was before; all its runs that held are taken together.
+fn compared(entry: &Entry, base: &Side, x: &Experiment) -> Option<Comparison> {
+    let held = entry.attempts.iter().filter(|a| a.verdict == Verdict::Held);
+    let sides = held.filter_map(|a| Side::of_run(a.run.as_deref()?).ok()).collect();
+    Some(compare(base, &Side::together(sides)?, x.no_worse_than.unwrap_or_default()))
+}
+
+/// Runs all of them. A signal and `squall halt` end the run that goes on, and no further one is started. Neither is one
+/// after something was left behind: on ground that is not as it was, nothing can be proven.
+async fn series(
+    args: &cli::Run,
+    state: &StateDir,
+    items: &[Item],
+    baselines: &[Option<Side>],
+    entries: &mut [Entry],
+    alone: bool,
+) -> anyhow::Result<()> {
+    let stop = Stop::listen()?;
+    let how = How {
+        seed: args.seed,
+        format: args.format,
+        quiet: args.quiet,
+        guard: args.guard,
+        grace: args.grace,
+        stopped: stop.flag(),
+        id: None,
+    };
+    let mut ended: Option<String> = None;
+    for (n, item) in items.iter().enumerate() {
+        let entry = &mut entries[n];
+        while entry.attempts.len() < entry.repeat.times {
+            if let Some(why) = &ended {
+                entry.cut_short = Some(why.clone());
+                break;
+            }
+            if args.gate.fail_fast && !entry.is_open() {
+                entry.cut_short = Some("--fail-fast: it cannot hold often enough any more".to_owned());
+                break;
+            }
+            if !alone && !args.quiet && args.format == Format::Text {
+                let turn = entry.attempts.len() + 1;
+                let times =
+                    if entry.repeat.times > 1 { format!(", {turn} of {}", entry.repeat.times) } else { String::new() };
+                follow::say(&format!("\n{} of {}  {}{times}\n", n + 1, items.len(), item.x.name));
+            }
+            let file = item.file.display().to_string();
+            let attempt = match attempt(&args.engine, state, &item.x, &file, &how).await {
+                Ok(attempt) => attempt,
+                Err(e) if alone => return Err(e),
+                // Others have run or will: this one begins nothing, and says nothing about its hypothesis.
+                Err(e) => {
+                    run::no_verdict(&format!("{e:#}"));
+                    Attempt { verdict: Verdict::NoVerdict, why: format!("{e:#}"), run: None }
+                }
+            };
+            ended = why_no_further(&attempt, &stop);
+            entry.attempts.push(attempt);
+        }
+        if let Some(base) = &baselines[n] {
+            entry.comparison = compared(entry, base, &item.x);
+            entry.comparison.iter().for_each(|c| super::compare::keep(c, state));
+        }
+        if ended.is_none() && args.gate.fail_fast && entry.verdict() != Verdict::Held {
+            ended = Some(format!("--fail-fast: {} is no pass", item.x.name));
+        }
+    }
+    Ok(())
+}
+
+/// Why nothing is started after this run, if nothing is.
+fn why_no_further(attempt: &Attempt, stop: &Stop) -> Option<String> {
+    let reason = attempt.run.as_ref().and_then(|run| run.finished.as_ref()).map(|f| f.2);
+    match reason {
+        _ if stop.asked() => Some("stopped by a signal".to_owned()),
+        Some(Reason::Interrupted | Reason::Halted) => Some(attempt.why.clone()),
+        _ if attempt.verdict == Verdict::LeftBehind => Some("not run after something was left behind".to_owned()),
+        _ => None,
+    }
+}
+
+/// Runs an experiment: what came of it.
+///
+/// # Errors
+/// Where it cannot even begin; nothing has been touched then.
+pub(super) async fn attempt(
+    engine: &cli::EngineArgs,
+    state: &StateDir,
+    x: &Experiment,
+    file: &str,
+    how: &How,
+) -> anyhow::Result<Attempt> {
+    let reached = match reach(engine, Some(x), state).await {
+        Ok(reached) => reached,
+        Err(e) => {
+            let why = format!("{e:#}");
+            run::no_verdict(&why);
+            return Ok(Attempt { verdict: Verdict::NoVerdict, why, run: None });
+        }
+    };
+    Ok(match run::attempt(x, file, &reached, state, how).await? {
+        Came::NotBegun { verdict, why } => Attempt { verdict, why, run: None },
+        Came::Run { verdict, dir } => match journal::replay(&dir.join(JOURNAL)) {
+            Ok(run) => {
+                let why = run.finished.as_ref().map_or("it was left before its end", |f| f.3.as_str()).to_owned();
+                Attempt { verdict, why, run: Some(Box::new(run)) }
+            }
+            // It happened all the same.
+            Err(e) => Attempt { verdict, why: e.to_string(), run: None },
+        },
+    })
+}
+
+/// Shows and writes what all of them came to. What cannot be written is a warning: the exit code says the rest.
+fn tell(args: &cli::Run, entries: &[Entry], alone: bool) {
+    let simple = alone && entries.iter().all(|e| e.known_weakness.is_none() && e.comparison.is_none());
+    if !simple && args.format == Format::Text {
+        follow::say(&format!("\n{}", series::table(entries, Output::stdout().width())));
+    }
+    let write = |path: &Path, text: &str| {
+        if let Err(e) = report::write(path, text) {
+            eprintln!("warning: cannot write {}: {e:#}", path.display());
+        }
+    };
+    if let Some(path) = &args.gate.junit {
+        write(path, &series::junit(entries));
+    }
+    if let Some(path) = &args.gate.summary {
+        write(path, &series::markdown(entries));
+    }
+    github(entries);
+}
+
+/// What GitHub Actions shows: a summary on the job's page, and remarks beside the lines of the files.
+fn github(entries: &[Entry]) {
+    let set = |name: &str| std::env::var_os(name).filter(|v| !v.is_empty());
+    if let Some(page) = set("GITHUB_STEP_SUMMARY") {
+        let appended = std::fs::File::options().create(true).append(true).open(&page);
+        if let Err(e) = appended.and_then(|mut file| file.write_all(series::markdown(entries).as_bytes())) {
+            eprintln!("warning: cannot add to the summary {}: {e}", Path::new(&page).display());
+        }
+    }
+    if set("GITHUB_ACTIONS").is_some_and(|v| v == "true") {
+        let root = set("GITHUB_WORKSPACE").map(PathBuf::from);
+        // The repository's own name of a file, wherever this process stands in it.
+        let path = |file: &str| {
+            let whole = Path::new(file).canonicalize().ok();
+            let inside = whole.as_ref().zip(root.as_ref()).and_then(|(whole, root)| whole.strip_prefix(root).ok());
+            inside.map_or_else(|| file.to_owned(), |inside| inside.display().to_string())
+        };
+        // On standard error, which Actions reads, too: standard output may be events for a program.
+        for line in series::annotations(entries, &|file| std::fs::read_to_string(file).ok(), &path) {
+            eprintln!("{line}");
+        }
+    }
+}

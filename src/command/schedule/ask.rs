@@ -1,0 +1,43 @@
+//! Asks the probes of `only-while`, once each, before a start.
+
+use std::time::Duration;
+
+use futures_util::future::join_all;
+use indexmap::IndexMap;
+use tokio::time::timeout;
+
+use crate::cli::EngineArgs;
+use crate::command::connect::reach;
+use crate::engine::here;
+use crate::experiment::Check;
+use crate::probe::{Answer, Live, Senses as _};
+use crate::store::StateDir;
+
+/// How long an engine may take to answer.
+const ENGINE: Duration = Duration::from_secs(10);
+
+/// Whether each gets a good answer.
+///
+/// # Errors
+/// What did not, in words for people.
+pub(super) async fn all(checks: &IndexMap<String, Check>, engine: &EngineArgs, state: &StateDir) -> Result<(), String> {
+    if checks.is_empty() {
+        return Ok(());
+    }
+    let named = checks.iter().map(|(name, check)| (name.as_str(), check));
+    let reached = match timeout(ENGINE, reach(engine, None, state)).await {
+        Ok(reached) => reached.map_err(|e| format!("{e:#}"))?,
+        Err(_) => return Err("the engine does not answer".to_owned()),
+    };
+    let live = Live::new(named, reached.engine(), here::variable).map_err(|e| format!("{e:#}"))?;
+    let answers = join_all(checks.keys().map(async |name: &String| (name.clone(), live.ask(name).await))).await;
+    let bad: Vec<String> = answers
+        .into_iter()
+        .filter_map(|(name, answer)| match answer {
+            Answer::Good { .. } => None,
+            Answer::Failed(failure) => Some(format!("`{name}`: {}", failure.0)),
+            Answer::CouldNotAsk(why) => Some(format!("`{name}` could not be asked: {why}")),
+        })
+        .collect();
+    if bad.is_empty() { Ok(()) } else { Err(bad.join("; ")) }
+}

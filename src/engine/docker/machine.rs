@@ -1,0 +1,149 @@
+//! The machine that a container believes it has: found by the container's main process. What is set there, and how, is the
+//! business of `engine::machine`.
+
+use std::path::Path;
+use std::sync::PoisonError;
+use std::sync::atomic::Ordering;
+
+use bollard::models::ContainerInspectResponse;
+
+use super::lifecycle::{attempting, name_of};
+use super::observe::{is_running, main_pid};
+use super::{Docker, QUICK};
+use crate::disk::{Mount, MountKind, Place};
+use crate::engine::machine::{self, At, Site, disk};
+use crate::engine::{Ability, EngineError, Outcome, Tag};
+use crate::host::cgroup::Cgroup;
+use crate::host::process::Process;
+use crate::instance::{Instance, InstanceId, Setting};
+
+const NOT_SEEN: &str = "it is set by way of the container's processes, and they cannot be seen from here: run Squall on the \
+                        engine's own host, or in a container with `--pid=host`";
+
+impl Docker {
+    /// Whether such a setting of the machine can be made so from here.
+    pub(super) fn can_have(&self, instance: &Instance, to: &Setting) -> Ability {
+        if self.sight.looked.load(Ordering::Relaxed) && !self.sight.found.load(Ordering::Relaxed) {
+            return Ability::No(NOT_SEEN.to_owned());
+        }
+        let pids = || self.sight.pids.lock().unwrap_or_else(PoisonError::into_inner);
+        let pid = pids().get(&instance.id.0).copied().filter(|_| instance.is_running());
+        // Held while it is looked at; the number may be somebody else's by now.
+        let process = pid.and_then(|pid| Process::open(pid).ok()?).filter(|p| p.is_in_cgroup_of(&instance.id.0));
+        machine::can(&self.at(process.as_ref().map(Process::pid)), instance, to)
+    }
+
+    fn at(&self, pid: Option<u32>) -> At<'_> {
+        At { pid, fillings: &self.fillings, needs: &self.needs }
+    }
+
+    /// Takes away what fills a file system of it: at a place, or wherever this run has put something. Also of a container that is
+    /// stopped or gone.
+    pub(super) async fn free(
+        &self,
+        tag: &Tag,
+        id: &InstanceId,
+        to: &Setting,
+        place: Option<&Place>,
+    ) -> Result<Outcome, EngineError> {
+        let container = self.now(id, to).await?;
+        // In a container of ours, the directories of the host are seen only with its processes: what is not seen is not gone.
+        if let Some(own) = &self.own
+            && !self.sight.found.load(Ordering::Relaxed)
+        {
+            self.now(&InstanceId(own.clone()), to).await?;
+        }
+        let attempt = container.as_ref().map_or_else(|| attempting("it", to), |c| attempting(&name_of(c, id), to));
+        let refused = |why: String| EngineError::Refused { attempt: attempt.clone(), why };
+        let running = container.as_ref().and_then(|c| c.state.as_ref()).is_some_and(is_running);
+        let site = container.as_ref().and_then(|c| site(c, &self.program));
+        let blind = self.own.is_some() && !self.sight.found.load(Ordering::Relaxed);
+        if blind || (running && site.is_none()) {
+            return Err(refused(NOT_SEEN.to_owned()));
+        }
+        let pid = site.as_ref().map(|s| s.process.pid());
+        let gone = container.is_none();
+        let freed = match (place, container.and_then(|c| self.instance(c))) {
+            (Some(place), _) => disk::free(&self.fillings, pid, tag, place).await,
+            (None, Some(instance)) => disk::free_all(&self.fillings, pid, tag, &instance).await,
+            (None, None) => Ok(Outcome::Gone),
+        };
+        match freed.map_err(|why| refused(why.to_string()))? {
+            Outcome::Already if gone => Ok(Outcome::Gone),
+            outcome => Ok(outcome),
+        }
+    }
+
+    /// Ends what of a change goes on though its container does not run any more.
+    async fn forget(&self, tag: &Tag, to: &Setting, attempt: String) -> Result<(), EngineError> {
+        if !matches!(to, Setting::Mark(_, None)) {
+            return Ok(());
+        }
+        machine::forget(tag).await.map_err(|why| EngineError::Refused { attempt, why: why.to_string() })
+    }
+
+    /// Makes a setting of the machine so.
+    pub(super) async fn set_machine(&self, tag: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
+        let Some(container) = self.now(id, to).await? else {
+            return self.forget(tag, to, format!("end what was done to {id}")).await.map(|()| Outcome::Gone);
+        };
+        let attempt = attempting(&name_of(&container, id), to);
+        let running = container.state.as_ref().is_some_and(is_running);
+        let site = site(&container, &self.program);
+        let Some(instance) = self.instance(container) else { return Ok(Outcome::Gone) };
+        let at = self.at(site.as_ref().map(|s| s.process.pid()));
+        match site {
+            Some(site) => match tokio::time::timeout(QUICK, machine::set(site, &at, tag, &instance, to)).await {
+                Ok(set) => set.map_err(|why| EngineError::Refused { attempt, why: why.to_string() }),
+                Err(_) => Err(EngineError::TimedOut { attempt, after: QUICK }),
+            },
+            // It ended with the life that it was made for; the next one begins with what is configured.
+            None if to.ends_with_life() && !matches!(to, Setting::Burden(_)) && !running => Ok(Outcome::Already),
+            None if matches!(to, Setting::Mark(_, None)) && !running => {
+                self.forget(tag, to, attempt).await.map(|()| Outcome::Already)
+            }
+            None if !running => Err(EngineError::Refused { attempt, why: "it is not running".to_owned() }),
+            None => Err(EngineError::Refused { attempt, why: NOT_SEEN.to_owned() }),
+        }
+    }
+}
+
+/// Where a container's machine is found, if it runs and can be seen from here. The process is held before it is shown to be
+/// the container's, so that a PID that went to somebody else meanwhile is never mistaken for it.
+pub(super) fn site(container: &ContainerInspectResponse, program: &Path) -> Option<Site> {
+    let state = container.state.as_ref().filter(|s| is_running(s))?;
+    let process = Process::open(main_pid(state)?).ok()??;
+    let cgroup = Cgroup::of(&process, container.id.as_deref()?).ok()?;
+    Some(Site { process, cgroup, program: program.to_owned() })
+}
+
+/// The file systems that the engine has given a container.
+pub(super) fn mounts(container: &ContainerInspectResponse) -> Vec<Mount> {
+    let host = container.host_config.as_ref();
+    let storage = container.graph_driver.as_ref().map(|g| &g.data);
+    let root = Mount {
+        path: "/".to_owned(),
+        kind: MountKind::Root,
+        source: storage.and_then(|data| data.get("UpperDir").cloned()),
+        read_only: host.and_then(|h| h.readonly_rootfs) == Some(true),
+    };
+    let memory = host.and_then(|h| h.tmpfs.as_ref()).into_iter().flatten().map(|(path, options)| Mount {
+        path: path.clone(),
+        kind: MountKind::Tmpfs,
+        source: None,
+        read_only: options.split(',').any(|o| o == "ro"),
+    });
+    let others = container.mounts.iter().flatten().filter_map(|m| {
+        let kind = match m.typ.as_deref()? {
+            "volume" => MountKind::Volume,
+            "bind" => MountKind::Bind,
+            "tmpfs" => MountKind::Tmpfs,
+            _ => return None,
+        };
+        let source = m.source.clone().filter(|s| !s.is_empty());
+        Some(Mount { path: m.destination.clone()?, kind, source, read_only: m.rw == Some(false) })
+    });
+    let mut mounts: Vec<Mount> = std::iter::once(root).chain(memory).chain(others).collect();
+    mounts.sort();
+    mounts
+}

@@ -1,0 +1,93 @@
+//! How fast disks are read and written: `blkio.throttle.*_device` (version 1), `io.max` (version 2).
+//!
+//! Version 1 limits what goes past the page cache (`O_DIRECT`) and what is read into it; what is written through it is written later by
+//! the kernel, in nobody's name.
+
+use std::io::{Error, Result};
+
+use super::{Read, controller, or};
+use crate::engine::Outcome;
+use crate::engine::machine::Site;
+use crate::host::cgroup::{Controller, Version};
+use crate::host::disks;
+use crate::machine::{Disk, Limit};
+
+/// One file each for [`Disk::rates`], in version 1; nothing is written as 0.
+const FILES: [&str; 4] = [
+    "blkio.throttle.read_bps_device",
+    "blkio.throttle.write_bps_device",
+    "blkio.throttle.read_iops_device",
+    "blkio.throttle.write_iops_device",
+];
+/// The keys for them, in version 2.
+const KEYS: [&str; 4] = ["rbps", "wbps", "riops", "wiops"];
+
+fn find(site: &Site) -> Option<Controller> {
+    site.cgroup.controller("blkio").or_else(|| site.cgroup.controller("io"))
+}
+
+pub(super) fn read(site: &Site) -> Result<Option<Read>> {
+    let Some(io) = find(site) else { return Ok(None) };
+    let below = disks::below(site.process.pid())?;
+    if below.is_empty() {
+        return Ok(None);
+    }
+    let mut all = Vec::new();
+    for (device, paths) in below {
+        let [read, write, read_ops, write_ops] = rates(&io, &device)?;
+        all.push(Disk { device, paths, buffered: io.version == Version::V2, read, write, read_ops, write_ops });
+    }
+    let limit = Limit::Io(all);
+    Ok(Some(Read { sees: limit.to_string(), limit }))
+}
+
+pub(super) fn set(site: &Site, to: &[Disk]) -> Result<Outcome> {
+    let io = find(site).map_or_else(|| controller(site, "io"), Ok)?;
+    let mut outcome = Outcome::Already;
+    for disk in to {
+        let now = rates(&io, &disk.device)?;
+        if now == disk.rates() {
+            continue;
+        }
+        outcome = Outcome::Done;
+        let device = &disk.device;
+        let refused = |e: Error| Error::new(e.kind(), format!("{e} (of disk {device})"));
+        match io.version {
+            Version::V1 => {
+                for ((file, now), to) in FILES.iter().zip(now).zip(disk.rates()).filter(|((_, now), to)| now != to) {
+                    let _ = now;
+                    io.write(file, &format!("{device} {}", or(to, "0"))).map_err(refused)?;
+                }
+            }
+            Version::V2 => {
+                let pairs: Vec<String> =
+                    KEYS.iter().zip(disk.rates()).map(|(key, to)| format!("{key}={}", or(to, "max"))).collect();
+                io.write("io.max", &format!("{device} {}", pairs.join(" "))).map_err(refused)?;
+            }
+        }
+    }
+    Ok(outcome)
+}
+
+/// What holds for a device: a line `8:0 1048576` in each file, or `8:0 rbps=max wbps=1048576 …`.
+fn rates(io: &Controller, device: &str) -> Result<[Option<u64>; 4]> {
+    let mut rates = [None; 4];
+    match io.version {
+        Version::V1 => {
+            for (rate, file) in rates.iter_mut().zip(FILES) {
+                *rate = io.keyed(file, device)?;
+            }
+        }
+        Version::V2 => {
+            let text = io.read("io.max")?.unwrap_or_default();
+            let line = text.lines().find_map(|line| line.strip_prefix(device)?.strip_prefix(' '));
+            for pair in line.unwrap_or_default().split(' ') {
+                let (key, value) = pair.split_once('=').unwrap_or((pair, ""));
+                if let Some(at) = KEYS.iter().position(|k| *k == key) {
+                    rates[at] = value.parse().ok();
+                }
+            }
+        }
+    }
+    Ok(rates)
+}

@@ -1,0 +1,345 @@
+//! Load, and processes held still: a process of ours that stands in the instance's control groups (`squall load`) and is known by
+//! what it carries in its environment; and signals to processes of the instance.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::io;
+use std::os::fd::OwnedFd;
+use std::process::Stdio;
+use std::sync::{LazyLock, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rustix::process::Signal as Native;
+use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
+use tokio::process::Command;
+use tokio::time::timeout;
+
+use super::{Site, blocking};
+use crate::burden::{Burden, Goal, Oom, Work, in_mib, reserve};
+use crate::engine::here::{MARK, native};
+use crate::engine::{Ability, Outcome, Tag};
+use crate::host::cgroup;
+use crate::host::facts::{Facts, SYS_RESOURCE};
+use crate::host::memory;
+use crate::host::process::{self, Process, Stat};
+use crate::instance::{Aspect, Instance, Setting, Signal, Signalled};
+use crate::load::inside::{self, Inside};
+use crate::load::{ARGUMENT, Order, VARIABLE};
+
+/// How long such a process may take to begin, and to be gone.
+const BEGINS: Duration = Duration::from_secs(5);
+const ENDS: Duration = Duration::from_secs(5);
+
+/// How long its first effect is waited for, and how often it is looked.
+const EFFECT: Duration = Duration::from_secs(1);
+const OFTEN: Duration = Duration::from_millis(5);
+
+/// The mark of what has not begun (yet), or is not all there.
+const UNFINISHED: &str = "unfinished";
+
+/// The other ends of the standard inputs of those that this process has started, by the change's tag: with this process they
+/// end, too.
+static LEASH: LazyLock<Mutex<BTreeMap<String, OwnedFd>>> = LazyLock::new(Mutex::default);
+
+/// One that is there.
+struct Found {
+    process: Process,
+    kind: String,
+    mark: String,
+    stat: Stat,
+}
+
+impl Found {
+    /// Whether it has had any effect by now.
+    fn has_begun(&self) -> bool {
+        match self.kind.as_str() {
+            "cpu" => !self.stat.used.is_zero(),
+            "memory" => memory::held_by(self.process.pid()).is_some_and(|bytes| bytes > 0),
+            // It says that it is ready when it has stopped them.
+            _ => true,
+        }
+    }
+}
+
+/// What is observed where no process of ours can be: nothing.
+pub(super) fn unburdened(instance: &mut Instance) {
+    for aspect in [Aspect::CpuLoad, Aspect::MemoryLoad, Aspect::Processes] {
+        instance.settings.insert(aspect, Setting::Mark(aspect, None));
+    }
+}
+
+/// Looks for processes of ours, and at those of the instance.
+pub(super) fn observe(site: &Site, instance: &mut Instance) -> io::Result<()> {
+    let ours = found(site)?;
+    let theirs = inside::all(&site.process, &site.cgroup)?;
+    let stopped: Vec<Inside> = theirs.iter().filter(|p| p.stat.state == 'T').cloned().collect();
+    for (kind, aspect) in [("cpu", Aspect::CpuLoad), ("memory", Aspect::MemoryLoad), ("stop", Aspect::Processes)] {
+        let these: Vec<&Found> = ours.iter().filter(|o| o.kind == kind).collect();
+        let mark = match these.as_slice() {
+            [] if aspect == Aspect::Processes && !stopped.is_empty() => Some(UNFINISHED.to_owned()),
+            [] => None,
+            [one] if one.has_begun() => Some(one.mark.clone()),
+            _ => Some(UNFINISHED.to_owned()),
+        };
+        instance.settings.insert(aspect, Setting::Mark(aspect, mark));
+    }
+    if let Some(cpu) = site.cgroup.controller("cpuacct").or_else(|| site.cgroup.controller("cpu")) {
+        let used = match cpu.number("cpuacct.usage")? {
+            Some(ns) => Some(Duration::from_nanos(ns)),
+            None => cpu.keyed("cpu.stat", "usage_usec")?.map(Duration::from_micros),
+        };
+        if let Some(used) = used {
+            instance.sees.insert(Aspect::CpuLoad, cpu_in_words(used, &ours));
+        }
+    }
+    if let Some(used) = crate::load::used_memory(&site.cgroup)? {
+        instance.sees.insert(Aspect::MemoryLoad, memory_in_words(used, &ours));
+    }
+    instance.sees.insert(Aspect::Processes, processes_in_words(&theirs, &stopped));
+    instance.processes = Some(inside::counted(&theirs));
+    Ok(())
+}
+
+fn cpu_in_words(used: Duration, ours: &[Found]) -> String {
+    let mut words = format!("{:.2} s of processor time used so far", used.as_secs_f64());
+    for load in ours.iter().filter(|o| o.kind == "cpu") {
+        let (by, age) = (load.stat.used.as_secs_f64(), process::age(load.stat.start_ticks).as_secs_f64());
+        let _ = write!(words, ", {by:.2} s of it by the load in {age:.2} s ({:.2} cores)", by / age.max(0.01));
+    }
+    words
+}
+
+fn memory_in_words(used: u64, ours: &[Found]) -> String {
+    let mut words = format!("{} of memory used", in_mib(used));
+    for load in ours.iter().filter(|o| o.kind == "memory") {
+        let _ =
+            write!(words, ", {} of it by the load", in_mib(memory::held_by(load.process.pid()).unwrap_or_default()));
+    }
+    words
+}
+
+/// How many names of processes people are told.
+const SHOWN: usize = 8;
+
+fn processes_in_words(all: &[Inside], stopped: &[Inside]) -> String {
+    let words = |these: &[Inside]| {
+        let names: Vec<String> = inside::counted(these).iter().map(ToString::to_string).collect();
+        let more = if names.len() > SHOWN { " and others" } else { "" };
+        format!("{}{more}", names[..names.len().min(SHOWN)].join(", "))
+    };
+    match (all.len(), stopped.len()) {
+        (0, _) => "no process beside its main one".to_owned(),
+        (_, 0) => format!("beside its main process {}", words(all)),
+        _ => format!("beside its main process {}; stopped: {}", words(all), words(stopped)),
+    }
+}
+
+/// Whether such a thing can be done from here.
+pub(super) fn can(instance: &Instance, to: &Setting) -> Ability {
+    if !rustix::process::geteuid().is_root() {
+        return Ability::No(
+            "it takes processes of ours in the container's control group, on its host: run as root".to_owned(),
+        );
+    }
+    let Setting::Burden(burden) = to else { return Ability::Yes };
+    if !cgroup::is_writable() {
+        return Ability::No(
+            "a process of ours is put into the container's control group, and control groups can only be read from here: run \
+             Squall on the engine's own host, or in a container with `--pid=host --cgroupns=host -v /sys/fs/cgroup:/sys/fs/cgroup`"
+                .to_owned(),
+        );
+    }
+    let Work::Memory(load) = &burden.work else { return Ability::Yes };
+    if load.oom == Oom::Allow && Facts::here().has(SYS_RESOURCE) != Some(true) {
+        return Ability::No(
+            "with `oom: allow` the kernel shall choose among the target's own processes and not end the load, which takes the \
+             capability SYS_RESOURCE; without it, `oom: avoid` is what can be done"
+                .to_owned(),
+        );
+    }
+    let used = instance.allowance.and_then(|a| a.memory_used).unwrap_or_default();
+    let needed = match load.goal {
+        Goal::Used(bytes) => bytes.saturating_sub(used),
+        Goal::Added(bytes) => bytes,
+    };
+    match memory::machine() {
+        Ok(machine) if machine.available.saturating_sub(needed) >= reserve(machine.total) => Ability::Yes,
+        Ok(machine) => Ability::No(format!(
+            "it would take up to {}, and of the {} that the host has available {} are its reserve (5 %, at least 512 MiB), which \
+             no experiment may use",
+            in_mib(needed),
+            in_mib(machine.available),
+            in_mib(reserve(machine.total))
+        )),
+        Err(why) => Ability::No(format!("it is not known how much memory the host has: {why}")),
+    }
+}
+
+/// Has a process of ours do it. `Already` where one does exactly this.
+pub(super) async fn begin(site: Site, tag: &Tag, burden: &Burden) -> io::Result<Outcome> {
+    let (kind, mark) = (burden.work.kind(), burden.mark());
+    let known = found(&site)?;
+    let mut these = known.iter().filter(|f| f.kind == kind);
+    if let (Some(one), None) = (these.next(), these.next())
+        && one.mark == mark
+    {
+        return Ok(Outcome::Already);
+    }
+    drop(known);
+    clear(&site, tag, kind).await?;
+    let started = start(&site, tag, burden).await;
+    if started.is_ok() {
+        // What is observed next shall be what was set. Where it takes longer, the proof of the bite waits for it.
+        let end = Instant::now() + EFFECT;
+        while Instant::now() < end && !found(&site)?.iter().any(|f| f.mark == mark && f.has_begun()) {
+            tokio::time::sleep(OFTEN).await;
+        }
+    } else {
+        // The reason to tell is the first one.
+        let _ = clear(&site, tag, kind).await;
+    }
+    started.map(|()| Outcome::Done)
+}
+
+/// Ends whatever a process of ours does to an aspect, whoever started it.
+pub(super) async fn end(site: Site, tag: &Tag, aspect: Aspect) -> io::Result<Outcome> {
+    let kind = match aspect {
+        Aspect::CpuLoad => "cpu",
+        Aspect::MemoryLoad => "memory",
+        Aspect::Processes => "stop",
+        other => return Err(io::Error::other(format!("no process of ours does anything to the {other}"))),
+    };
+    clear(&site, tag, kind).await
+}
+
+async fn clear(site: &Site, tag: &Tag, kind: &str) -> io::Result<Outcome> {
+    for load in found(site)?.into_iter().filter(|f| f.kind == kind) {
+        // The end takes processor time, too, as memory is given back page by page: not what the instance has too little of.
+        if let Err(why) = site.cgroup.release(load.process.pid()) {
+            tracing::debug!(%why, "a load ends as slowly as its instance runs");
+        }
+    }
+    let mut ended = forget(tag).await?;
+    for load in found(site)?.into_iter().filter(|f| f.kind == kind) {
+        load.process.signal(Native::KILL)?;
+        if !load.process.ended_within(ENDS).await? {
+            return Err(io::Error::other(format!("process {} does not end though it was killed", load.process.pid())));
+        }
+        ended += 1;
+    }
+    if kind == "stop" {
+        ended += go_on(site)?;
+    }
+    Ok(if ended == 0 { Outcome::Already } else { Outcome::Done })
+}
+
+/// Lets every process of the instance go on that is stopped: before, none was.
+fn go_on(site: &Site) -> io::Result<usize> {
+    let mut count = 0;
+    for p in inside::all(&site.process, &site.cgroup)?.into_iter().filter(|p| p.stat.state == 'T') {
+        if let Some(process) = inside::hold(&p)? {
+            process.signal(Native::CONT)?;
+            count += 1;
+        }
+    }
+    Ok(count)
+}
+
+/// Ends what carries a change's tag, wherever it is. Says how many there were.
+pub(super) async fn forget(tag: &Tag) -> io::Result<usize> {
+    let tag = tag.to_string();
+    let ended = process::kill_with_variable(MARK, &tag, ENDS).await?;
+    LEASH.lock().unwrap_or_else(PoisonError::into_inner).remove(&tag);
+    Ok(ended)
+}
+
+/// Starts one. When this returns, it has begun.
+async fn start(site: &Site, tag: &Tag, burden: &Burden) -> io::Result<()> {
+    let gone = || io::Error::other("its main process has ended");
+    let main = site.process.pid();
+    let order = Order {
+        main,
+        since: process::start_ticks(main).ok_or_else(gone)?,
+        cgroup: site.cgroup.clone(),
+        burden: burden.clone(),
+    };
+    let kind = burden.work.kind();
+    let mut child = Command::new(&site.program)
+        .arg0("squall")
+        .args([ARGUMENT, kind])
+        .args(["--change", &tag.to_string(), "--main", &main.to_string()])
+        .env_clear()
+        .env(VARIABLE, format!("{kind}:{}", burden.mark()))
+        .env(MARK, tag.to_string())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()?;
+    let (Some(mut input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
+        return Err(io::Error::other("a process without input and output"));
+    };
+    let said = async {
+        let mut line = serde_json::to_vec(&order)?;
+        line.push(b'\n');
+        input.write_all(&line).await?;
+        input.flush().await?;
+        let mut line = String::new();
+        BufReader::new(output).read_line(&mut line).await?;
+        io::Result::Ok(line)
+    };
+    let line = timeout(BEGINS, said).await.map_err(|_| io::Error::other("the process of ours does not begin"))??;
+    match line.trim() {
+        "ready" => {}
+        "" => return Err(io::Error::other("the process of ours ended without a word")),
+        why => return Err(io::Error::other(why.to_owned())),
+    }
+    LEASH.lock().unwrap_or_else(PoisonError::into_inner).insert(tag.to_string(), input.into_owned_fd()?);
+    Ok(())
+}
+
+/// The processes of ours that stand in an instance's control groups. A process inside cannot pass for one: it does not see the
+/// host's processes.
+fn found(site: &Site) -> io::Result<Vec<Found>> {
+    let mut pids = Vec::new();
+    for controller in ["cpu", "memory"].iter().filter_map(|name| site.cgroup.controller(name)) {
+        pids.extend(controller.processes()?);
+    }
+    pids.sort_unstable();
+    pids.dedup();
+    let here = process::pid_namespace(std::process::id());
+    let mut found = Vec::new();
+    for pid in pids.into_iter().filter(|pid| process::pid_namespace(*pid) == here) {
+        let Some(process) = Process::open(pid)? else { continue };
+        let (Some(value), Some(stat)) = (process::variable(pid, VARIABLE), process::stat(pid)) else { continue };
+        if let Some((kind, mark)) = value.split_once(':')
+            && process.is_alive()
+        {
+            found.push(Found { process, kind: kind.to_owned(), mark: mark.to_owned(), stat });
+        }
+    }
+    Ok(found)
+}
+
+/// Sends a signal to every process that is meant, and after SIGKILL waits for their end.
+pub(super) async fn signal(site: Site, signalled: &Signalled) -> io::Result<Outcome> {
+    let (name, signal) = (signalled.name.clone(), signalled.signal);
+    let held = blocking({
+        let name = name.clone();
+        move || inside::named(&name, &site.process, &site.cgroup)
+    })
+    .await?;
+    if held.is_empty() {
+        return Err(io::Error::other(format!("it has no process `{name}` beside its main one")));
+    }
+    for process in &held {
+        process.signal(native(signal))?;
+    }
+    if signal == Signal::SigKill {
+        for process in &held {
+            if !process.ended_within(ENDS).await? {
+                return Err(io::Error::other(format!("process {} does not end though it was killed", process.pid())));
+            }
+        }
+    }
+    Ok(Outcome::Done)
+}

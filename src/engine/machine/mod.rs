@@ -1,0 +1,127 @@
+//! The machine that an instance believes it has: its share of processor and memory, its limits, its disk, its processes.
+//! What the engines of real instances have in common: they find the main process, this does the rest. It knows no container
+//! and no run.
+//!
+//! One file for each kind of setting. Each fills what it can see of the instance ([`observe`]) and makes its settings so
+//! ([`set`]); what cannot be seen is left out, so that nobody plans to change it.
+
+pub mod disk;
+mod limits;
+mod load;
+pub mod manual;
+mod mounts;
+
+use std::io;
+use std::path::PathBuf;
+
+use super::{Ability, Outcome, Tag};
+use crate::host::cgroup::{self, Cgroup};
+use crate::host::process::Process;
+use crate::instance::{Instance, Setting};
+
+/// Where a running instance's machine is found.
+#[derive(Debug)]
+pub struct Site {
+    /// The main process, held, and shown to be the instance's.
+    pub process: Process,
+    /// The control groups that are the instance's own.
+    pub cgroup: Cgroup,
+    /// Squall's own file, for processes of ours.
+    pub program: PathBuf,
+}
+
+/// What settings of the disk need beside the instance.
+#[derive(Debug)]
+pub struct At<'a> {
+    /// The main process, where the instance runs.
+    pub pid: disk::Pid,
+    /// The fillings of this process.
+    pub fillings: &'a disk::Fillings,
+    /// Directories of the host that must not run out of space, beside the usual ones.
+    pub needs: &'a [String],
+}
+
+/// Fills in what can be seen of an instance: settings, its allowance, and what it would see itself. It is done for every
+/// instance each time that it is looked at, so it reads a few small files and no more. An instance that does not run has
+/// no site; its disk can be looked at all the same.
+pub async fn observe(site: Option<Site>, instance: &mut Instance) {
+    if site.is_none() && instance.is_running() {
+        return;
+    }
+    let (name, mut seen) = (instance.name.clone(), instance.clone());
+    let looked = blocking(move || {
+        let pid = site.as_ref().map(|s| s.process.pid());
+        for looked in [disk::observe(pid, &mut seen), mounts::observe(pid, &mut seen)] {
+            if let Err(why) = looked {
+                tracing::debug!(instance = seen.name, %why, "its disk cannot be looked at");
+            }
+        }
+        if let Some(site) = site {
+            limits::observe(&site, &mut seen)?;
+            load::observe(&site, &mut seen)?;
+        } else {
+            load::unburdened(&mut seen);
+        }
+        Ok(seen)
+    });
+    match looked.await {
+        Ok(seen) => *instance = seen,
+        // It may have ended just now.
+        Err(why) => tracing::debug!(instance = name, %why, "its machine cannot be looked at"),
+    }
+}
+
+/// Whether this process can make such a setting of an instance so.
+#[must_use]
+pub fn can(at: &At<'_>, instance: &Instance, to: &Setting) -> Ability {
+    match to {
+        Setting::Filled(_) | Setting::ReadOnly(_) if !rustix::process::geteuid().is_root() => {
+            Ability::No("the disk of a container is reached from its host: run as root".to_owned())
+        }
+        Setting::Filled(fill) => disk::can(at.pid, instance, fill, at.needs),
+        Setting::ReadOnly(paths) => mounts::can(instance, paths),
+        Setting::Burden(_) | Setting::Signalled(_) => load::can(instance, to),
+        Setting::Limit(_) if !rustix::process::geteuid().is_root() => Ability::No(
+            "limits are set in the control group of the container, on its host: run as root".to_owned(),
+        ),
+        Setting::Limit(_) if !cgroup::is_writable() => Ability::No(
+            "limits are set in the control group of the container, and control groups can only be read from here: run Squall on \
+             the engine's own host, or in a container with `--pid=host --cgroupns=host -v /sys/fs/cgroup:/sys/fs/cgroup`"
+                .to_owned(),
+        ),
+        _ => Ability::Yes,
+    }
+}
+
+/// Makes a setting of a running instance so.
+///
+/// # Errors
+/// Where the kernel refuses, or the setting is none of the machine's.
+pub async fn set(site: Site, at: &At<'_>, tag: &Tag, instance: &Instance, to: &Setting) -> io::Result<Outcome> {
+    match to {
+        Setting::Filled(fill) => return disk::fill(at.fillings, at.pid, tag, instance, fill, at.needs).await,
+        Setting::Burden(burden) => return load::begin(site, tag, burden).await,
+        Setting::Signalled(signalled) => return load::signal(site, signalled).await,
+        Setting::Mark(aspect, None) => return load::end(site, tag, *aspect).await,
+        _ => {}
+    }
+    let (to, instance) = (to.clone(), instance.clone());
+    blocking(move || match &to {
+        Setting::Limit(limit) => limits::set(&site, limit),
+        Setting::ReadOnly(paths) => mounts::set(site.process.pid(), &instance, paths),
+        _ => Err(io::Error::other("it is no setting of the machine")),
+    })
+    .await
+}
+
+/// Ends what of a change goes on outside of the instance: the process of ours, where it has one.
+///
+/// # Errors
+/// Where it does not end.
+pub async fn forget(tag: &Tag) -> io::Result<()> {
+    load::forget(tag).await.map(drop)
+}
+
+async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
+    tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}

@@ -1,0 +1,99 @@
+//! Every fault of a run: whom it hit, and from when to when it was on. Pure; every format shows it.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::{facts, words};
+use crate::experiment::{Injection, Span};
+use crate::instance::Back;
+use crate::state::RunState;
+
+/// A fault as it came about.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct On {
+    /// Its place in the list, from 0.
+    pub(super) n: usize,
+    pub(super) name: &'static str,
+    /// From when to when it was to be on, from the begin of the fault phase.
+    pub(super) due: (Duration, Duration),
+    /// Whom it was to hit, in the order of the plan.
+    pub(super) hit: Vec<String>,
+    /// When its first change was made.
+    pub(super) injected: Option<Timestamp>,
+    /// When its last change was taken back; nothing while there is one to be taken back.
+    pub(super) taken_back: Option<Timestamp>,
+    /// Whether all of its changes are proven.
+    pub(super) bitten: bool,
+}
+
+/// All faults of a run, in the order of the file.
+pub(super) fn all(state: &RunState) -> Vec<On> {
+    let Some(x) = facts::experiment(state) else { return Vec::new() };
+    let of = |(n, fault): (usize, &Injection)| {
+        let changes = || state.changes.iter().filter(move |c| c.change.fault == n);
+        let span = fault.span(x.timing.duration);
+        let mut hit: Vec<String> = changes().map(|c| c.change.name.clone()).collect();
+        hit.dedup();
+        let outstanding = changes().any(|c| c.reverted.is_none() && c.change.back != Back::Nothing);
+        On {
+            n,
+            name: fault.fault.name(),
+            due: (span.start, span.end),
+            hit,
+            injected: facts::injected_of(state, n),
+            taken_back: facts::taken_back_of(state, n).filter(|_| !outstanding),
+            bitten: changes().next().is_some() && changes().all(|c| matches!(c.bite, Some((_, true, _)))),
+        }
+    };
+    x.faults().iter().enumerate().map(of).collect()
+}
+
+impl On {
+    /// As people call it, with the number that it has in charts: `2 pause`.
+    pub(super) fn title(&self) -> String {
+        format!("{} {}", self.n + 1, self.name)
+    }
+
+    /// Whom it was to hit, in a few words.
+    pub(super) fn whom(&self) -> String {
+        match self.hit.as_slice() {
+            [] => "nobody".to_owned(),
+            [one] => one.clone(),
+            [first, second] => format!("{first} and {second}"),
+            [first, rest @ ..] => format!("{first} and {} more", rest.len()),
+        }
+    }
+
+    /// When it was to be on, from the begin of the fault phase: `3s to 6s`.
+    pub(super) fn planned(&self) -> String {
+        format!("{} to {}", Span(self.due.0), Span(self.due.1))
+    }
+
+    /// How long it was on; nothing where it never was, or is still.
+    pub(super) fn lasted(&self) -> Option<Duration> {
+        Some(words::between(self.injected?, self.taken_back?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fixture;
+    use super::*;
+
+    #[test]
+    fn each_fault_has_its_own_time() {
+        let state = fixture::compound();
+        let told: Vec<(String, String, String, Option<String>)> =
+            all(&state).iter().map(|f| (f.title(), f.whom(), f.planned(), f.lasted().map(words::span))).collect();
+        assert_eq!(
+            told,
+            [
+                ("1 latency".to_owned(), "shop-1".to_owned(), "0s to 9s".to_owned(), Some("9.02 s".to_owned())),
+                ("2 pause".to_owned(), "shop-2".to_owned(), "3s to 6s".to_owned(), Some("3.01 s".to_owned())),
+            ]
+        );
+        let unfinished = all(&fixture::unfinished());
+        assert_eq!((unfinished[0].lasted(), unfinished[0].bitten), (None, true), "it is still on");
+    }
+}

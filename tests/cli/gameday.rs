@@ -1,0 +1,481 @@
+//! Game days, by the binary: files, the walk-through at a terminal and without one, and what people say meanwhile.
+#![expect(clippy::disallowed_methods, reason = "no runtime here: these tests wait for processes of their own")]
+
+use std::io::{Read as _, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
+
+use serde_json::Value;
+use squall::gameday::event::{List, Mark};
+use squall::gameday::state::GamedayState;
+
+use crate::gate::{STACK, broken, held};
+use crate::harness::{Ended, Squall, repository};
+
+/// A game day of three scenarios; the second breaks.
+const DAY: &str = "
+version: 1
+name: autumn
+title: Autumn in the shop
+objective: Whether anybody notices that a shop is lost.
+owner: ana
+participants: { commander: ben, observer: [cleo, dan] }
+checklist:
+  before: [The dashboard is open, The on-call knows]
+  during: [Look at the dashboard]
+  after: [Say that it is over]
+scenarios:
+  - experiment: a.yaml
+  - { experiment: b.yaml, title: Losing too much }
+  - experiment: c.yaml
+goals: { detected: 1m }
+follow-up: 2026-12-15
+due: every quarter
+";
+
+fn gameday(args: &[&str]) -> Squall {
+    let squall = Squall::new(["gameday", "run", "day.yaml", "--engine", "sim", "--stack", "stack.yaml"]).args(args);
+    let files = [("a", held("fine")), ("b", broken("weak")), ("c", held("fine-too"))];
+    let squall = squall.file("stack.yaml", STACK).file("day.yaml", DAY);
+    files.iter().fold(squall, |squall, (name, text)| squall.file(&format!("{name}.yaml"), text))
+}
+
+/// The newest game day under a directory, as its timeline tells it.
+fn day(dir: &Path) -> GamedayState {
+    let state = dir.join("state/gamedays");
+    let mut ids: Vec<PathBuf> = std::fs::read_dir(state).expect("a game day").map(|e| e.expect("it").path()).collect();
+    ids.retain(|id| id.is_dir());
+    ids.sort();
+    let path = ids.last().expect("a game day").join("timeline.ndjson");
+    GamedayState::of(&squall::gameday::timeline::read(&path).expect("a timeline"))
+}
+
+fn runs(dir: &Path) -> usize {
+    std::fs::read_dir(dir.join("state/runs")).map_or(0, Iterator::count)
+}
+
+/// Another call with the same state directory, from another terminal, so to say: its exit code and what it said.
+fn beside(dir: &Path, args: &[&str]) -> (Option<i32>, String) {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
+    command.args(args).current_dir(dir).env("SQUALL_STATE", dir.join("state")).stdin(Stdio::null());
+    let output = command.output().expect("the binary starts");
+    let said = [output.stdout, output.stderr].concat();
+    (output.status.code(), String::from_utf8_lossy(&said).into_owned())
+}
+
+#[track_caller]
+fn says(dir: &Path, args: &[&str], code: i32, text: &str) {
+    let (came, said) = beside(dir, args);
+    assert!(came == Some(code) && said.contains(text), "{args:?}: {came:?}, not {code} with {text:?}:\n{said}");
+}
+
+/// The binary at a terminal of its own, which somebody types at.
+struct Terminal {
+    child: Child,
+    keys: ChildStdin,
+    shown: Arc<Mutex<String>>,
+    seen: usize,
+    dir: tempfile::TempDir,
+}
+
+impl Terminal {
+    fn open(squall: Squall) -> Self {
+        let (inner, dir) = squall.command();
+        let words = std::iter::once(inner.get_program()).chain(inner.get_args());
+        let line: Vec<String> = words.map(|w| format!("'{}'", w.to_str().expect("text"))).collect();
+        let mut command = Command::new("script");
+        command.args(["--quiet", "--return", "--command", &format!("exec {}", line.join(" ")), "/dev/null"]);
+        command.current_dir(dir.path()).env("SQUALL_STATE", dir.path().join("state")).env("TERM", "dumb");
+        let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("script is there");
+        let (keys, mut screen) = (child.stdin.take().expect("keys"), child.stdout.take().expect("a screen"));
+        let shown = Arc::new(Mutex::new(String::new()));
+        let copy = shown.clone();
+        std::thread::spawn(move || {
+            let mut buffer = [0; 4096];
+            while let Ok(n @ 1..) = screen.read(&mut buffer) {
+                copy.lock().expect("it").push_str(&String::from_utf8_lossy(&buffer[..n]));
+            }
+        });
+        Self { child, keys, shown, seen: 0, dir }
+    }
+
+    /// Waits until it shows something after what was last waited for.
+    #[track_caller]
+    fn shows(&mut self, text: &str) {
+        let end = Instant::now() + Duration::from_mins(1);
+        loop {
+            let shown = self.shown.lock().expect("it").clone();
+            if let Some(at) = shown[self.seen..].find(text) {
+                self.seen += at + text.len();
+                return;
+            }
+            assert!(Instant::now() < end, "waited in vain for {text:?}:\n{shown}");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn types(&mut self, keys: &str) {
+        self.keys.write_all(keys.as_bytes()).and_then(|()| self.keys.flush()).expect("it reads");
+    }
+
+    #[track_caller]
+    fn answers(&mut self, question: &str, answer: &str) {
+        self.shows(question);
+        self.types(&format!("{answer}\n"));
+    }
+
+    /// Waits for its end.
+    #[track_caller]
+    fn ends(mut self, code: i32) -> tempfile::TempDir {
+        let status = self.child.wait().expect("a child");
+        let shown = self.shown.lock().expect("it").clone();
+        assert_eq!(status.code(), Some(code), "{shown}");
+        self.dir
+    }
+}
+
+#[track_caller]
+fn until(what: &str, mut is: impl FnMut() -> bool) {
+    let end = Instant::now() + Duration::from_mins(1);
+    while !is() {
+        assert!(Instant::now() < end, "waited in vain for {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+#[test]
+fn unattended_it_walks_through_all_of_it() {
+    let ended = gameday(&["--unattended", "--yes"]).run().exits(1).says("scenario 2 of 3  Losing too much");
+    let day = day(ended.dir.path());
+    let verdicts: Vec<&str> = day.scenarios.values().map(|s| s.ended.as_ref().expect("an end").1.words()).collect();
+    assert_eq!(verdicts, ["held", "broken", "held"]);
+    assert_eq!(day.verdict.map(squall::exit::Verdict::words), Some("broken"));
+    assert!(day.ended.is_some() && day.stopped.is_none() && day.unattended && day.rehearsal);
+    let ticked: Vec<(List, bool)> = day.ticks.iter().map(|(key, tick)| (key.0, tick.1)).collect();
+    assert_eq!(ticked, [(List::Before, true), (List::Before, true)], "nobody saw to the other lists");
+    assert_eq!(runs(ended.dir.path()), 3);
+    for it in day.scenarios.values() {
+        let journal = ended.dir.path().join("state/runs").join(it.run.as_ref().expect("a run")).join("journal.ndjson");
+        assert!(squall::journal::replay(&journal).expect("a journal").finished.is_some());
+    }
+    let [action] = &day.actions[..] else { panic!("one for the broken hypothesis: {:?}", day.actions) };
+    assert!(action.suggested && action.scenario == Some(1) && action.text.contains("Losing too much"), "{action:?}");
+
+    says(ended.dir.path(), &["gameday", "list"], 0, "broken (rehearsal)  3 of 3");
+    says(ended.dir.path(), &["gameday", "note", "later"], 0, "which is over");
+    says(ended.dir.path(), &["gameday", "mark", "detected"], 2, "no game day is going on");
+    says(ended.dir.path(), &["gameday", "action", "x", "--scenario", "4"], 2, "there is no scenario 4");
+    says(ended.dir.path(), &["gameday", "status"], 0, "later");
+}
+
+#[test]
+fn its_report_is_there_and_is_held_against_the_last_one() {
+    let ended = gameday(&["--unattended", "--yes"]).run().exits(1).says("report of the game day: ");
+    let dir = ended.dir.path();
+    let first = day(dir).id;
+    let of = |id: &str, file: &str| std::fs::read_to_string(dir.join("state/gamedays").join(id).join(file));
+    let page = of(&first, "report.html").expect("a page");
+    assert!(page.contains("Autumn in the shop") && page.contains("2 of 3 scenarios held, 1 broke."), "{page}");
+    // What is said later is in it, too.
+    says(dir, &["gameday", "action", "A fourth shop", "--owner", "cleo", "--due", "2026-12-15"], 0, "");
+    assert!(of(&first, "report.md").expect("for the wiki").contains("| A fourth shop | cleo | 2026-12-15 |"));
+
+    let again = ["gameday", "run", "day.yaml", "--engine", "sim", "--stack", "stack.yaml", "--unattended", "--yes"];
+    assert_eq!(beside(dir, &again).0, Some(1));
+    let (code, text) = beside(dir, &["gameday", "report", "--format", "json"]);
+    let report: Value = serde_json::from_str(&text).expect("JSON");
+    assert_eq!((code, &report["verdict"]), (Some(0), &"broken".into()), "{report:#}");
+    assert_eq!(report["compared"]["gameday"], first.as_str(), "{report:#}");
+    assert_eq!(report["compared"]["scenarios"][1]["verdict"], "same");
+    let clocks = &report["scenarios"][1]["clocks"];
+    assert!(clocks["mitigated"]["machine-ms"].is_u64() && clocks["detected"]["goal-ms"] == 60_000, "{clocks:#}");
+    says(dir, &["gameday", "report", &first], 0, "report.html");
+    says(dir, &["gameday", "report", "nothing"], 2, "there is no game day `nothing`");
+}
+
+#[test]
+fn the_commander_and_people_at_other_terminals() {
+    let mut terminal = Terminal::open(gameday(&[]));
+    let dir = terminal.dir.path().to_owned();
+    terminal.shows("Autumn in the shop");
+    says(&dir, &["gameday", "mark", "detected"], 2, "no scenario has begun yet");
+    terminal.answers("done? [y]es", "perhaps");
+    terminal.shows("y, n or q");
+    terminal.answers("done? [y]es", "y");
+    terminal.answers("done? [y]es", "n");
+    terminal.answers("go? [y]es", "y");
+    terminal.answers("done? [y]es", "y");
+    terminal.answers("go? [y]es", "y");
+    terminal.shows("Look at the dashboard");
+    // The second scenario is over, and the commander is looking at the dashboard.
+    says(&dir, &["gameday", "mark", "detected", "--by", "cleo"], 0, "(goal: 1m, met)");
+    says(&dir, &["gameday", "mark", "detected", "--by", "dan"], 2, "is marked already");
+    says(&dir, &["gameday", "note", "checkout shows errors", "--by", "cleo"], 0, "scenario 2 of 3, Losing too much");
+    says(&dir, &["gameday", "action", "A fourth shop", "--owner", "dan", "--due", "2026-12-15"], 0, "action noted");
+    says(&dir, &["gameday", "action", "x", "--due", "15.12."], 2, "is no day");
+    says(&dir, &["gameday", "run", "day.yaml", "--unattended", "--engine", "sim"], 2, "is going on");
+    let status: Value = serde_json::from_str(&beside(&dir, &["gameday", "status", "--json"]).1).expect("JSON");
+    assert_eq!((&status["status"], &status["scenarios"][1]["verdict"]), (&"going-on".into(), &"broken".into()));
+    assert_eq!(status["scenarios"][2]["status"], "to come");
+    assert!(status["scenarios"][1]["detected"]["after-ms"].as_u64().is_some_and(|ms| ms > 0), "{status}");
+    terminal.answers("done? [y]es", "y");
+    terminal.answers("go? [y]es", "n");
+    terminal.answers("done? [y]es", "y");
+    let dir = terminal.ends(1);
+    let day = day(dir.path());
+    assert_eq!(runs(dir.path()), 2, "the third was left out");
+    assert!(day.scenarios[&2].skipped.is_some());
+    let ticks: Vec<bool> = day.ticks.values().map(|tick| tick.1).collect();
+    assert_eq!(ticks, [true, false, true, true, true]);
+    assert_eq!(day.scenarios[&1].marks[&Mark::Detected].1.as_deref(), Some("cleo"), "the first word stands");
+    assert_eq!(day.notes[0].1, "checkout shows errors");
+    let actions: Vec<(&str, bool)> = day.actions.iter().map(|a| (a.text.as_str(), a.suggested)).collect();
+    assert_eq!(actions, [("A fourth shop", false)], "nothing needs to be suggested");
+}
+
+#[test]
+fn what_breaks_or_is_left_out_is_no_pass() {
+    let stop = DAY.replace("follow-up", "stop-on: breach\nfollow-up");
+    let ended = gameday(&["--unattended"]).file("day.yaml", stop).run().exits(1).says("no further scenario");
+    let it = day(ended.dir.path());
+    assert_eq!((runs(ended.dir.path()), it.scenarios.len()), (2, 2));
+    assert!(it.stopped.is_some_and(|s| s.1.contains("stop-on: breach")));
+    assert_eq!(it.ticks.len(), 0, "without --yes, nobody has seen to the list before either");
+
+    let quit = DAY.replace("b.yaml", "a.yaml");
+    let mut terminal = Terminal::open(gameday(&["--yes"]).file("day.yaml", quit));
+    terminal.answers("go? [y]es", "y");
+    terminal.answers("done? [y]es", "y");
+    terminal.answers("go? [y]es", "q");
+    terminal.answers("done? [y]es", "y");
+    let dir = terminal.ends(3);
+    assert_eq!(runs(dir.path()), 1);
+    assert_eq!(day(dir.path()).ticks.len(), 4, "what is to be done at the end was asked, too");
+}
+
+#[test]
+fn what_a_day_cannot_begin_without() {
+    let ended = gameday(&[]).run().exits(2).complains("there is no terminal").complains("--unattended");
+    assert!(!ended.dir.path().join("state/gamedays").exists());
+    let halted = gameday(&["--unattended"]);
+    std::fs::create_dir_all(halted.dir().join("state")).expect("a directory");
+    std::fs::write(halted.dir().join("state/halt"), "a release").expect("a note");
+    let ended = halted.run().exits(3).complains("halted: a release");
+    assert!(!ended.dir.path().join("state/gamedays").exists());
+    for what in [&["gameday", "status"][..], &["gameday", "note", "x"], &["gameday", "mark", "detected"]] {
+        Squall::new(what).run().exits(2).complains("there is no game day");
+    }
+    Squall::new(["gameday", "list"]).run().exits(0).says("no game day");
+}
+
+#[test]
+fn nothing_goes_on_after_ctrl_c() {
+    let mut terminal = Terminal::open(gameday(&["--yes"]).file("a.yaml", slow("fine")));
+    let dir = terminal.dir.path().to_owned();
+    terminal.answers("go? [y]es", "y");
+    terminal.shows("fault in");
+    until("a mark", || beside(&dir, &["gameday", "mark", "detected"]).0 == Some(0));
+    says(&dir, &["gameday", "status"], 0, "fault in for");
+    terminal.types("\u{3}");
+    let dir = terminal.ends(3);
+    let it = day(dir.path());
+    assert!(it.ended.is_some() && it.stopped.expect("stopped").1.contains("signal"));
+    assert_eq!(it.scenarios[&0].ended.as_ref().expect("an end").2, "interrupted");
+    assert_eq!(runs(dir.path()), 1);
+
+    let mut terminal = Terminal::open(gameday(&["--yes"]));
+    terminal.shows("go? [y]es");
+    terminal.types("\u{3}");
+    let dir = terminal.ends(3);
+    assert!(day(dir.path()).ended.is_some());
+    assert_eq!(runs(dir.path()), 0);
+}
+
+#[test]
+fn a_halt_ends_it_while_the_commander_thinks() {
+    let mut terminal = Terminal::open(gameday(&["--yes"]));
+    terminal.shows("go? [y]es");
+    // Not by `squall halt`, which root's other runs would heed, too.
+    std::fs::write(terminal.dir.path().join("state/halt"), "a release").expect("a note");
+    let dir = terminal.ends(3);
+    assert_eq!(day(dir.path()).stopped.expect("stopped").1, "halted: a release");
+    assert_eq!(runs(dir.path()), 0);
+}
+
+/// An experiment whose fault is on for a minute.
+fn slow(name: &str) -> String {
+    held(name).replace("duration: 300ms", "duration: 1m")
+}
+
+/// On real processes: a file that is there while the fault is on.
+const TOUCH: &str = "
+version: 1
+name: touch
+hypothesis: It holds.
+steady-state: { alive: { exec: ['true'], rate: 20/s, expect: { success: 50% } } }
+target: { service: idle }
+fault: { exec: { run: [touch, on], undo: [rm, -f, on], place: here } }
+blast-radius: { max-instances: 1 }
+timing: { baseline: 200ms, duration: 1m, recovery: 5s }
+";
+
+#[test]
+fn killed_in_the_middle_it_is_unfinished_and_taken_back() {
+    let squall = Squall::new(["gameday", "run", "day.yaml", "--stack", "idle.yaml", "--unattended"])
+        .file("idle.yaml", "version: 1\nname: idle-gameday\nservices:\n  idle: { command: [sleep, '83'] }\n")
+        .file("day.yaml", DAY.replace("b.yaml", "a.yaml").replace("c.yaml", "a.yaml"))
+        .file("a.yaml", TOUCH);
+    let (mut command, dir) = squall.command();
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    let on = dir.path().join("on");
+    until("the fault", || on.exists());
+    child.kill().expect("a child");
+    child.wait().expect("a child");
+    until("its end", || !on.exists());
+    says(dir.path(), &["gameday", "status"], 0, "unfinished: its process is dead");
+    says(dir.path(), &["gameday", "list"], 0, "unfinished");
+    says(dir.path(), &["gameday", "mark", "detected"], 2, "its process is dead");
+    says(dir.path(), &["gameday", "note", "the laptop died"], 0, "its process is dead");
+    // The lock was freed, and what was done is taken back before anything begins.
+    let short = TOUCH.replace("duration: 1m", "duration: 300ms");
+    std::fs::write(dir.path().join("a.yaml"), short).expect("a file");
+    until("the guard's end", || beside(dir.path(), &["recover"]).1.contains("nothing to take back"));
+    says(dir.path(), &["gameday", "run", "day.yaml", "--stack", "idle.yaml", "--unattended"], 0, "HELD (exit 0)");
+    assert!(!on.exists());
+    assert_eq!(runs(dir.path()), 4);
+}
+
+#[test]
+fn a_real_one_counts_as_held_and_its_actions_are_those_of_weaknesses() {
+    let broken = TOUCH.replace("['true'], rate: 20/s, expect: { success: 50% }", "[test, '!', -e, 'on'], rate: 20/s");
+    let (scenarios, rest) = DAY.split_once("scenarios:").expect("scenarios");
+    let rest = rest.split_once("goals:").expect("goals").1;
+    let day = format!("{scenarios}scenarios: [{{ experiment: a.yaml }}]\ngoals:{rest}");
+    let ended = Squall::new(["gameday", "run", "day.yaml", "--stack", "idle.yaml", "--unattended"])
+        .file("idle.yaml", "version: 1\nname: idle-weak\nservices:\n  idle: { command: [sleep, '83'] }\n")
+        .file("day.yaml", day)
+        .file("a.yaml", broken)
+        .run()
+        .exits(1);
+    let dir = ended.dir.path();
+    says(dir, &["gameday", "action", "Do not look", "--owner", "dan", "--scenario", "1"], 0, "action noted");
+    let (_, said) = beside(dir, &["weaknesses"]);
+    assert!(said.contains("owner   dan") && said.contains("action  Do not look"), "{said}");
+    let line: Value = serde_json::from_str(beside(dir, &["history", "due", "--json"]).1.trim()).expect("JSON");
+    assert_eq!((&line["gameday"], &line["overdue"]), (&"autumn".into(), &false.into()));
+}
+
+#[test]
+fn due_game_days_are_told() {
+    let ended = gameday(&["--unattended"]).run().exits(1);
+    let (_, said) = beside(ended.dir.path(), &["history", "due", "--json"]);
+    let line: Value = serde_json::from_str(said.trim()).expect("JSON");
+    assert_eq!((&line["gameday"], &line["overdue"]), (&"autumn".into(), &true.into()), "a rehearsal is none");
+    says(ended.dir.path(), &["history", "due"], 0, "autumn (game day)");
+    says(ended.dir.path(), &["history", "due"], 0, "never");
+    let never = Squall::new(["history", "due", "day.yaml"]).file("day.yaml", DAY);
+    let files = [("a", held("fine")), ("b", broken("weak")), ("c", held("fine-too"))];
+    let never = files.iter().fold(never, |squall, (name, text)| squall.file(&format!("{name}.yaml"), text));
+    never.run().exits(0).says("overdue: never");
+}
+
+#[test]
+fn messages_arrive_and_who_is_dead_is_in_nobodys_way() {
+    // It listens and never answers.
+    let dead = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let url = format!("http://{}/{}", dead.local_addr().expect("an address"), "hunter2");
+    let notify = format!("notify: [{{ webhook: '{url}' }}, {{ file: told.ndjson }}]\nfollow-up");
+    let ended = gameday(&["--unattended"]).file("day.yaml", DAY.replace("follow-up", &notify)).run().exits(1);
+    let told = ended.written("told.ndjson");
+    let told: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
+    let stages: Vec<&str> = told.iter().filter_map(|m| m["stage"].as_str()).collect();
+    assert_eq!(stages, ["initial", "update", "update", "update", "resolution"]);
+    assert_eq!((&told[2]["verdict"], &told[2]["severity"]), (&"broken".into(), &"error".into()));
+    assert!(told.iter().all(|m| m["key"] == told[0]["key"] && m["gameday"] == "autumn"), "{told:?}");
+    let it = day(ended.dir.path());
+    let failed: Vec<&str> = it.told.iter().filter(|t| t.error.is_some()).map(|t| t.recipient.as_str()).collect();
+    assert!(failed.len() == 5 && failed.iter().all(|who| who.starts_with("webhook")), "{:?}", it.told);
+    let ended = ended.complains("was not told");
+    assert!(!ended.stderr.contains("hunter2"), "{}", ended.stderr);
+}
+
+/// Name, and what is replaced by what.
+type Slip = (&'static str, &'static [(&'static str, &'static str)]);
+
+const SLIPS: &[Slip] = &[
+    ("keys", &[("objective:", "objektive:"), ("owner: ana\n", ""), ("follow-up: 2026-12-15", "follow-up: 15.12.")]),
+    (
+        "scenarios-none",
+        &[(
+            "  - experiment: a.yaml\n  - { experiment: b.yaml, title: Losing too much }\n  - experiment: c.yaml\n",
+            "  []\n",
+        )],
+    ),
+    ("experiments-wrong", &[("a.yaml", "nowhere.yaml"), ("c.yaml", "wrong.yaml")]),
+    (
+        "overrides-wrong",
+        &[
+            ("- experiment: a.yaml", "- { experiment: two.yaml, overrides: { pick: 2 } }"),
+            ("title: Losing too much", "overrides: { pick: 3, duration: 0s }"),
+        ],
+    ),
+    (
+        "goals-and-budget",
+        &[(
+            "{ detected: 1m }",
+            "{ detected: 1m, recovered: 10s }\nbudget: { objective: 100% }\nnotify: [{ command: [] }]",
+        )],
+    ),
+];
+
+#[test]
+fn every_mistake_is_explained_where_it_stands() {
+    let two = held("two").replace("target: { service: shop }\nfault: kill\n", "faults:\n  - { fault: pause, target: { service: shop } }\n  - { fault: kill, target: { service: shop }, after: 100ms }\n");
+    let with = |squall: Squall| {
+        let squall = squall.file("two.yaml", &two).file("wrong.yaml", "version: 1\nnaem: x\n");
+        let files = [("a", held("fine")), ("b", broken("weak")), ("c", held("fine-too"))];
+        files.iter().fold(squall, |squall, (name, text)| squall.file(&format!("{name}.yaml"), text))
+    };
+    let good = |squall: Squall| -> Ended { with(squall).file("day.yaml", DAY).run().exits(0) };
+    good(Squall::new(["validate", "day.yaml", "two.yaml"])).says("ok     day.yaml").without_complaint();
+    for (name, replaced) in SLIPS {
+        let text = replaced.iter().fold(DAY.to_owned(), |text, (from, to)| {
+            assert!(text.contains(from), "{name}: {from:?}");
+            text.replacen(from, to, 1)
+        });
+        let ended = with(Squall::new(["validate", "day.yaml"])).file("day.yaml", text).run().exits(2);
+        let mut settings = insta::Settings::clone_current();
+        settings.set_omit_expression(true);
+        settings.set_prepend_module_to_snapshot(false);
+        settings.bind(|| insta::assert_snapshot!(format!("gameday-{name}"), ended.stderr));
+    }
+}
+
+#[test]
+fn the_schema_fits_the_example_and_the_one_in_the_docs() {
+    let printed = Squall::new(["schema", "--of", "gameday"]).run().exits(0).stdout;
+    let schema: Value = serde_json::from_str(&printed).expect("it is JSON");
+    let validator = jsonschema::validator_for(&schema).expect("it is a schema");
+    let example = repository("examples/gameday/gameday.yaml");
+    let docs = std::fs::read_to_string(repository("docs/gameday.md")).expect("it is there");
+    let docs = docs.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block of YAML");
+    for text in [std::fs::read_to_string(&example).expect("it is there"), docs.to_owned(), DAY.to_owned()] {
+        let value: Value = serde_yaml::from_str(&text).expect("it is YAML");
+        let errors: Vec<String> = validator.iter_errors(&value).map(|e| e.to_string()).collect();
+        assert!(errors.is_empty(), "{errors:?}\n{text}");
+    }
+    let docs = Squall::new(["validate", "day.yaml"]).env("SLACK_WEBHOOK", "https://x/y").env("PAGERDUTY_KEY", "x");
+    let docs = docs.file("day.yaml", docs_beside_experiments());
+    docs.run().exits(0);
+    let example = example.to_str().expect("text").to_owned();
+    Squall::new(["validate", &example]).run().exits(0).without_complaint();
+}
+
+/// The file of the docs, with the experiments where they are.
+fn docs_beside_experiments() -> String {
+    let docs = std::fs::read_to_string(repository("docs/gameday.md")).expect("it is there");
+    let text = docs.split("```yaml\n").nth(1).and_then(|rest| rest.split("```").next()).expect("a block of YAML");
+    text.replace("../../experiments", &repository("experiments").display().to_string())
+}

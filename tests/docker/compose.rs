@@ -1,0 +1,143 @@
+//! `squall run --stack compose.yaml`: a project of its own is brought up by Compose, seen alone, and taken away however it ends.
+
+use std::time::Duration;
+
+use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder};
+use rustix::process::Signal;
+use squall::engine::docker::PROGRAM;
+use tokio::process::Child;
+
+use crate::harness::Spec;
+use crate::scene::{Scene, eventually, lonely, send};
+
+const LABEL: &str = "com.docker.compose.project";
+
+/// Two stores with a volume, whose health check is a command of the binary.
+fn file(scene: &Scene, health: &str, interval: &str) -> std::path::PathBuf {
+    let image = &scene.yard.image;
+    // Marked, so that this test finds its own project whatever it is called.
+    let mark = &scene.yard.prefix;
+    scene.file(
+        "compose.yaml",
+        &format!(
+            "version: '3.7'\nservices:\n  store:\n    image: {image}\n    command: serve store --listen 0.0.0.0:8080\n    \
+             labels: {{ squall.mark: {mark} }}\n    volumes: ['data:/data']\n    healthcheck: {{ test: [CMD, {PROGRAM}, {health}], \
+             interval: {interval}, retries: 1 }}\nvolumes: {{ data: {{ labels: {{ squall.mark: {mark} }} }} }}\nnetworks: \
+             {{ default: {{ labels: {{ squall.mark: {mark} }} }} }}\n"
+        ),
+    )
+}
+
+fn experiment(scene: &Scene, duration: &str) -> std::path::PathBuf {
+    scene.file(
+        "x.yaml",
+        &format!(
+            "version: 1\nname: {}\nhypothesis: It is seen alone.\nsteady-state:\n  stores: {{ engine: {{ service: store, \
+             count: running }}, rate: 10/s, expect: {{ value: {{ at-most: 1 }} }} }}\ntarget: {{ service: store, pick: all }}\nfault: pause\n\
+             blast-radius: {{ max-instances: 1 }}\ntiming: {{ baseline: 1s, duration: {duration}, recovery: 10s }}\n",
+            scene.yard.name("x")
+        ),
+    )
+}
+
+fn run(scene: &Scene, file: &std::path::Path, x: &std::path::Path) -> Child {
+    let mut squall = scene.squall("state");
+    squall.arg("run").arg(x).arg("--stack").arg(file);
+    squall.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().expect("it starts")
+}
+
+/// The containers, networks and volumes of this test's projects.
+async fn projects(scene: &Scene) -> (usize, usize, usize) {
+    let mark = format!("squall.mark={}", scene.yard.prefix);
+    let marked = std::collections::HashMap::from([("label", vec![mark.as_str()])]);
+    let api = &scene.yard.api;
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&marked).build();
+    let containers = api.list_containers(Some(options)).await.expect("an answer");
+    let networks = api.list_networks(Some(ListNetworksOptionsBuilder::new().filters(&marked).build())).await;
+    let volumes = api.list_volumes(Some(ListVolumesOptionsBuilder::new().filters(&marked).build())).await;
+    let volumes = volumes.expect("an answer").volumes.unwrap_or_default();
+    (containers.len(), networks.expect("an answer").len(), volumes.len())
+}
+
+async fn up(scene: &Scene) {
+    eventually("its containers", || async { (projects(scene).await.0 == 1).then_some(()) }).await;
+}
+
+async fn gone(scene: &Scene) {
+    eventually("the end of the project", || async { (projects(scene).await == (0, 0, 0)).then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn a_project_is_brought_up_seen_alone_and_taken_away() {
+    let scene = Box::pin(Scene::of(0, lonely())).await;
+    // Another one's, of a service of the same name: neither hit nor counted.
+    let mut other = Spec { labels: vec![("com.docker.compose.service", "store".to_owned())], ..lonely() };
+    other.labels.push((LABEL, scene.yard.name("other")));
+    let other = Box::pin(scene.yard.start("other", other)).await;
+    let before = scene.yard.look(&other).await;
+    let output = run(&scene, &file(&scene, "--version", "1s"), &experiment(&scene, "2s")).wait_with_output().await;
+    let output = output.expect("a child");
+    let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(0), "{said}");
+    assert!(said.contains("the stack is up as the project squall-"), "{said}");
+    assert_eq!(projects(&scene).await, (0, 0, 0), "{said}");
+    let after = scene.yard.look(&other).await;
+    assert_eq!((&before.settings, &before.epoch), (&after.settings, &after.epoch));
+}
+
+#[tokio::test]
+async fn one_that_is_unhealthy_is_no_verdict_and_is_taken_away() {
+    let scene = Box::pin(Scene::of(0, lonely())).await;
+    let output = run(&scene, &file(&scene, "nonsense", "1s"), &experiment(&scene, "2s")).wait_with_output().await;
+    let output = output.expect("a child");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("did not come up, and nothing of it is left") && said.contains("is unhealthy"), "{said}");
+    assert_eq!(projects(&scene).await, (0, 0, 0), "{said}");
+}
+
+#[tokio::test]
+async fn what_compose_cannot_read_is_told_in_its_words() {
+    let scene = Box::pin(Scene::of(0, lonely())).await;
+    let wrong = scene.file("compose.yaml", "version: '3.7'\nservices: { store: { imagination: 1 } }\n");
+    let output = run(&scene, &wrong, &experiment(&scene, "2s")).wait_with_output().await.expect("a child");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(3), "{said}");
+    assert!(said.contains("imagination") && said.contains("compose.yaml"), "{said}");
+}
+
+#[tokio::test]
+async fn a_signal_while_it_comes_up_takes_it_away() {
+    let scene = Box::pin(Scene::of(0, lonely())).await;
+    // Its first look at its health is an hour away.
+    let child = run(&scene, &file(&scene, "--version", "1h"), &experiment(&scene, "2s"));
+    up(&scene).await;
+    send(child.id().expect("it runs"), Signal::TERM);
+    let output = child.wait_with_output().await.expect("a child");
+    assert_eq!(output.status.code(), Some(3), "{}", String::from_utf8_lossy(&output.stderr));
+    assert_eq!(projects(&scene).await, (0, 0, 0));
+}
+
+#[tokio::test]
+async fn a_runner_that_is_killed_leaves_nothing() {
+    let scene = Box::pin(Scene::of(0, lonely())).await;
+    let mut child = run(&scene, &file(&scene, "--version", "1s"), &experiment(&scene, "60s"));
+    up(&scene).await;
+    eventually("the fault", || async { paused(&scene).await.then_some(()) }).await;
+    child.kill().await.expect("it is there");
+    gone(&scene).await;
+    // And while Compose is still at work.
+    let mut child = run(&scene, &file(&scene, "--version", "1h"), &experiment(&scene, "60s"));
+    eventually("something of it", || async { (projects(&scene).await != (0, 0, 0)).then_some(()) }).await;
+    child.kill().await.expect("it is there");
+    gone(&scene).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(projects(&scene).await, (0, 0, 0), "nobody adds to it any more");
+}
+
+async fn paused(scene: &Scene) -> bool {
+    let mark = format!("squall.mark={}", scene.yard.prefix);
+    let filters = std::collections::HashMap::from([("label", vec![mark.as_str()]), ("status", vec!["paused"])]);
+    let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+    !scene.yard.api.list_containers(Some(options)).await.expect("an answer").is_empty()
+}

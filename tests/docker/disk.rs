@@ -1,0 +1,460 @@
+//! Disks of real containers that fill up or let nothing be written: what the container sees of it, that a process inside is
+//! refused, and that nothing of it is left, whatever became of the container meanwhile.
+
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use bollard::models::{HostConfig, Mount, MountType};
+use bollard::query_parameters::RemoveContainerOptionsBuilder;
+use rustix::process::Signal;
+use squall::disk::{Fill, Goal, MountKind, Place, Space};
+use squall::engine::docker::{Docker, PROGRAM};
+use squall::engine::{Ability, Engine, Outcome};
+use squall::instance::{Aspect, Instance, InstanceId, Setting};
+
+use crate::harness::{Spec, Yard};
+use crate::scene::{Scene, eventually};
+
+/// Where the container has its data: there our binary writes a note when it is told to halt.
+const DATA: &str = "/var/lib/squall";
+
+const MIB: u64 = 1 << 20;
+
+/// A file system of its own on this machine, which is gone with this value. It must outlive the containers that have it.
+struct Loop {
+    dir: tempfile::TempDir,
+}
+
+impl Loop {
+    fn new(size: u64) -> Self {
+        let dir = tempfile::Builder::new().prefix("squall-test-").tempdir().expect("a directory");
+        let image = dir.path().join("image");
+        std::fs::File::create(&image).and_then(|f| f.set_len(size)).expect("a file");
+        std::fs::create_dir(dir.path().join("top")).expect("a directory");
+        let made = Self { dir };
+        does(Command::new("mkfs.ext4").args(["-q", "-F"]).arg(&image));
+        does(Command::new("mount").args(["-o", "loop"]).args([&image, &made.top()]));
+        made
+    }
+
+    fn top(&self) -> PathBuf {
+        self.dir.path().join("top")
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        // The loop device goes with the mount.
+        let _ = Command::new("umount").arg(self.top()).status();
+    }
+}
+
+#[track_caller]
+fn does(command: &mut Command) {
+    let status = command.status().expect("it starts");
+    assert!(status.success(), "{command:?}: {status}");
+}
+
+fn bound(source: &Path) -> Spec {
+    with(HostConfig { binds: Some(vec![format!("{}:{DATA}", source.display())]), ..HostConfig::default() })
+}
+
+fn in_memory(options: &str) -> Spec {
+    with(HostConfig { tmpfs: Some(HashMap::from([(DATA.to_owned(), options.to_owned())])), ..HostConfig::default() })
+}
+
+fn on_volume(name: String, read_only: bool) -> Spec {
+    let mount = Mount {
+        typ: Some(MountType::VOLUME),
+        source: Some(name),
+        target: Some(DATA.to_owned()),
+        read_only: Some(read_only),
+        ..Mount::default()
+    };
+    with(HostConfig { mounts: Some(vec![mount]), ..HostConfig::default() })
+}
+
+fn with(host: HostConfig) -> Spec {
+    Spec { host: HostConfig { network_mode: Some("none".to_owned()), ..host }, ..Spec::default() }
+}
+
+/// Whether a process inside can write to its data; what it says where it cannot.
+async fn writes(yard: &Yard, name: &str) -> Result<(), String> {
+    let ran = yard
+        .docker
+        .exec(&yard.name(name), &[PROGRAM, "halt", "full"].map(str::to_owned), Duration::from_secs(20))
+        .await;
+    let ran = ran.expect("it runs");
+    let again =
+        yard.docker.exec(&yard.name(name), &[PROGRAM, "resume"].map(str::to_owned), Duration::from_secs(20)).await;
+    if ran.status == 0 {
+        assert_eq!(again.expect("it runs").status, 0);
+        return Ok(());
+    }
+    Err(ran.stderr)
+}
+
+/// What the container's own `statvfs` says of a path.
+async fn space(yard: &Yard, id: &InstanceId, path: &str) -> Space {
+    let found = rustix::fs::statvfs(format!("/proc/{}/root{path}", yard.pid(id).await)).expect("a file system");
+    Space {
+        total: found.f_blocks * found.f_frsize,
+        free: found.f_bfree * found.f_frsize,
+        available: found.f_bavail * found.f_frsize,
+        inodes: found.f_files,
+        inodes_free: found.f_favail,
+    }
+}
+
+/// A filling as an experiment would plan it.
+fn fill(i: &Instance, path: &str, goal: Goal) -> Setting {
+    let mount = squall::disk::holding(&i.mounts, path).expect("a mount").clone();
+    Setting::Filled(Box::new(Fill {
+        place: Place { path: path.to_owned(), mount, filesystem: None },
+        goal,
+        rate: None,
+    }))
+}
+
+/// The same as the engine makes it so.
+#[track_caller]
+fn able(docker: &Docker, i: &Instance, to: &Setting) -> Setting {
+    match docker.can(i, to) {
+        Ability::As(to) => *to,
+        other => panic!("{to}: {other:?}"),
+    }
+}
+
+fn refusal(docker: &Docker, i: &Instance, to: &Setting) -> String {
+    match docker.can(i, to) {
+        Ability::No(why) => why,
+        other => panic!("{to}: {other:?}"),
+    }
+}
+
+fn back(to: &Setting) -> Setting {
+    let Setting::Filled(fill) = to else { panic!("{to:?}") };
+    Setting::Freed(Box::new(fill.place.clone()))
+}
+
+/// Whether nothing of ours is in a directory of this machine.
+fn is_clean(directory: &str) -> bool {
+    !Path::new(directory).join(".squall").exists()
+}
+
+#[tokio::test]
+async fn each_file_system_is_filled_as_declared_and_freed() {
+    let own = Loop::new(48 * MIB);
+    let yard = Yard::new().await;
+    let size = Goal::Size(32 * MIB);
+    for (name, spec, path, kind, goals) in [
+        (
+            "memory",
+            in_memory("size=32m"),
+            DATA,
+            MountKind::Tmpfs,
+            &[Goal::To(0.95), Goal::Leave(MIB), Goal::To(1.0)][..],
+        ),
+        ("own", bound(&own.top()), DATA, MountKind::Bind, &[Goal::To(0.95), Goal::Leave(5 * MIB), Goal::To(1.0)]),
+        ("volume", on_volume(yard.name("v"), false), DATA, MountKind::Volume, &[size]),
+        ("root", with(HostConfig::default()), "/", MountKind::Root, &[size]),
+    ] {
+        let id = yard.start(name, spec).await;
+        let before = yard.look(&id).await;
+        let was = space(&yard, &id, path).await;
+        assert_eq!(before.settings[&Aspect::Disk], Setting::Mark(Aspect::Disk, None));
+        writes(&yard, name).await.expect("it can write");
+        for (n, goal) in goals.iter().enumerate() {
+            let to = able(&yard.docker, &before, &fill(&before, path, *goal));
+            let Setting::Filled(filled) = &to else { panic!("{to:?}") };
+            assert_eq!(filled.place.mount.kind, kind, "{name}");
+            assert_eq!(yard.docker.set(&yard.tag(n), &id, &to).await.unwrap(), Outcome::Done, "{name}: {to}");
+            let (during, now) = (yard.look(&id).await, space(&yard, &id, path).await);
+            assert_eq!(Some(&during.settings[&Aspect::Disk]), to.observed_as().as_ref(), "{name}: {to}");
+            assert!(during.sees[&Aspect::Disk].contains('→'), "{name}: {:?}", during.sees);
+            match goal {
+                Goal::To(share) => assert!((now.used_share() - share).abs() < 0.002, "{name}: {to}: {now:?}"),
+                Goal::Leave(left) => assert!(now.available.abs_diff(*left) <= 64 << 10, "{name}: {to}: {now:?}"),
+                // Others write to that file system as well.
+                _ => assert!(was.available - now.available > 16 * MIB, "{name}: {to}: {was:?} {now:?}"),
+            }
+            if *goal == Goal::To(1.0) {
+                let said = writes(&yard, name).await.expect_err("the disk is full");
+                assert!(said.contains("No space left"), "{said}");
+            }
+            assert_eq!(yard.docker.set(&yard.tag(n), &id, &to).await.unwrap(), Outcome::Already, "{name}: {to} twice");
+            assert_eq!(yard.look(&id).await.settings, during.settings, "{name}: {to} twice changes nothing");
+
+            assert_eq!(yard.docker.set(&yard.tag(n), &id, &back(&to)).await.unwrap(), Outcome::Done, "{name}: {to}");
+            assert_eq!(yard.docker.set(&yard.tag(n), &id, &back(&to)).await.unwrap(), Outcome::Already, "{name}: {to}");
+            assert_eq!(yard.look(&id).await.settings, before.settings, "{name}: {to}");
+            writes(&yard, name).await.expect("it can write again");
+            if let Some(source) = &filled.place.mount.source {
+                let beside = Path::new(source).parent().and_then(Path::to_str).expect("a directory");
+                assert!(is_clean(if kind == MountKind::Root { beside } else { source }), "{name}");
+            }
+        }
+        if matches!(kind, MountKind::Tmpfs | MountKind::Bind) {
+            let now = space(&yard, &id, path).await;
+            assert!(now.available.abs_diff(was.available) <= 16 << 10, "{name}: {was:?} {now:?}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn files_use_up_the_inodes_until_they_are_gone() {
+    let own = Loop::new(16 * MIB);
+    let yard = Yard::new().await;
+    let id = yard.start("files", bound(&own.top())).await;
+    let before = yard.look(&id).await;
+    let was = space(&yard, &id, DATA).await;
+    let to = able(&yard.docker, &before, &fill(&before, DATA, Goal::Inodes(1.0)));
+    assert_eq!(yard.docker.set(&yard.tag(0), &id, &to).await.unwrap(), Outcome::Done);
+    let now = space(&yard, &id, DATA).await;
+    assert_eq!(now.inodes_free, 0, "{now:?}");
+    assert!(now.available > was.available / 2, "there is room all the same: {now:?}");
+    assert!(yard.look(&id).await.sees[&Aspect::Disk].contains("→ 100%"));
+    let said = writes(&yard, "files").await.expect_err("no file can be made");
+    assert!(said.contains("No space left"), "{said}");
+    assert_eq!(yard.docker.set(&yard.tag(0), &id, &back(&to)).await.unwrap(), Outcome::Done);
+    assert_eq!(space(&yard, &id, DATA).await.inodes_free, was.inodes_free);
+    assert_eq!(yard.look(&id).await.settings, before.settings);
+}
+
+#[tokio::test]
+async fn what_must_not_be_filled_is_refused() {
+    let yard = Yard::new().await;
+    let id = yard.start("memory", in_memory("size=16m")).await;
+    let i = yard.look(&id).await;
+    let inside = PathBuf::from(format!("/proc/{}/root", yard.pid(&id).await));
+    std::fs::create_dir(inside.join("elsewhere")).unwrap();
+    std::fs::write(inside.join("file"), "").unwrap();
+    std::os::unix::fs::symlink("/elsewhere", inside.join("var/lib/squall/out")).unwrap();
+    std::os::unix::fs::symlink("../../../../../../elsewhere", inside.join("var/lib/squall/up")).unwrap();
+    std::os::unix::fs::symlink(DATA, inside.join("in")).unwrap();
+    let leave = Goal::Leave(0);
+    for (path, goal, want) in [
+        ("/", leave, "the host itself needs this file system"),
+        ("/", Goal::To(1.0), "must stay (the larger of 5 % and 2 GiB)"),
+        ("/var/lib/squall/out", leave, "a symbolic link leads from /var/lib/squall/out out of /var/lib/squall to /"),
+        ("/var/lib/squall/up", leave, "a symbolic link leads from"),
+        ("/in", leave, "a symbolic link leads from /in out of / to /var/lib/squall"),
+        ("/none", leave, "there is no directory /none"),
+        ("/file", leave, "/file is not a directory"),
+        ("/proc", leave, "/proc lies on /proc (proc)"),
+        ("/dev/shm", leave, "which its engine does not tell of"),
+        (DATA, Goal::Size(64 * MIB), "64 MiB are to be written, and"),
+        (DATA, Goal::Leave(64 * MIB), "are left already"),
+        (DATA, Goal::Inodes(1.0), "are the most"),
+    ] {
+        let why = refusal(&yard.docker, &i, &fill(&i, path, goal));
+        assert!(why.contains(want), "{path} {goal:?}: {why}");
+        let set = yard.docker.set(&yard.tag(0), &id, &fill(&i, path, goal)).await;
+        assert!(set.is_err_and(|e| e.to_string().contains(want)), "{path} {goal:?}: also without having been asked");
+    }
+    let read_only = yard.start("fixed", on_volume(yard.name("fixed"), true)).await;
+    let i = yard.look(&read_only).await;
+    assert!(refusal(&yard.docker, &i, &fill(&i, DATA, leave)).contains("mounted read-only"));
+    for source in ["/etc", "/", "/var/lib", "/home"] {
+        let of_the_host = yard.start(&format!("host{}", source.len()), bound(Path::new(source))).await;
+        let i = yard.look(&of_the_host).await;
+        let why = refusal(&yard.docker, &i, &fill(&i, DATA, Goal::Size(1)));
+        assert!(why.contains(&format!("is {source} of the host, which the host itself needs")), "{source}: {why}");
+    }
+    assert!(is_clean(inside.join("var/lib/squall").to_str().unwrap()));
+}
+
+/// Another process takes back, which knows no more than the journal does.
+#[tokio::test]
+async fn it_is_taken_back_whatever_became_of_the_container() {
+    let own = Loop::new(32 * MIB);
+    let yard = Yard::new().await;
+    let other = Docker::connect(None).await.expect("a Docker Engine is there");
+    let top = own.top();
+    let full = || rustix::fs::statvfs(&top).expect("a file system").f_bavail == 0;
+    for (n, fate) in ["running", "restarted", "killed", "removed"].into_iter().enumerate() {
+        let id = yard.start(fate, bound(&top)).await;
+        let before = yard.look(&id).await;
+        let to = able(&yard.docker, &before, &fill(&before, DATA, Goal::To(1.0)));
+        assert_eq!(yard.docker.set(&yard.tag(n), &id, &to).await.unwrap(), Outcome::Done, "{fate}");
+        assert!(full(), "{fate}");
+        let mut gone = false;
+        match fate {
+            "restarted" => {
+                let restarted = Setting::Restarted { timeout: Duration::from_secs(5) };
+                assert_eq!(other.set(&yard.tag(n), &id, &restarted).await.unwrap(), Outcome::Done);
+            }
+            "killed" => {
+                assert_eq!(other.set(&yard.tag(n), &id, &Setting::Running(false)).await.unwrap(), Outcome::Done);
+            }
+            "removed" => {
+                let options = RemoveContainerOptionsBuilder::new().force(true).build();
+                yard.api.remove_container(&id.0, Some(options)).await.expect("it is removed");
+                gone = true;
+            }
+            _ => {}
+        }
+        if !gone {
+            let now = other.look(&id).await.unwrap().expect("it exists");
+            assert_eq!(Some(&now.settings[&Aspect::Disk]), to.observed_as().as_ref(), "{fate}: it is still there");
+        }
+        assert!(full(), "{fate}: it stays");
+        assert_eq!(other.set(&yard.tag(n), &id, &back(&to)).await.unwrap(), Outcome::Done, "{fate}");
+        assert!(!full() && is_clean(top.to_str().unwrap()), "{fate}");
+        let again = other.set(&yard.tag(n), &id, &back(&to)).await.unwrap();
+        assert_eq!(again, if gone { Outcome::Gone } else { Outcome::Already }, "{fate}");
+        if !gone {
+            assert_eq!(yard.look(&id).await.settings[&Aspect::Disk], before.settings[&Aspect::Disk], "{fate}");
+        }
+    }
+    // Its root goes with the container, and so does what filled it; memory goes with the life.
+    let id = yard.start("root", with(HostConfig::default())).await;
+    let before = yard.look(&id).await;
+    let to = able(&yard.docker, &before, &fill(&before, "/", Goal::Size(8 * MIB)));
+    assert_eq!(yard.docker.set(&yard.tag(8), &id, &to).await.unwrap(), Outcome::Done);
+    assert_eq!(other.set(&yard.tag(8), &id, &Setting::Running(false)).await.unwrap(), Outcome::Done);
+    assert_eq!(other.set(&yard.tag(8), &id, &back(&to)).await.unwrap(), Outcome::Done, "of one that is stopped");
+    assert_eq!(other.set(&yard.tag(8), &id, &Setting::Running(true)).await.unwrap(), Outcome::Done);
+    assert_eq!(yard.docker.set(&yard.tag(9), &id, &to).await.unwrap(), Outcome::Done);
+    let options = RemoveContainerOptionsBuilder::new().force(true).build();
+    yard.api.remove_container(&id.0, Some(options)).await.expect("it is removed");
+    assert_eq!(other.set(&yard.tag(9), &id, &back(&to)).await.unwrap(), Outcome::Gone);
+    let source = before.mounts[0].source.clone().expect("an upper directory");
+    assert!(!Path::new(&source).parent().expect("a directory").exists(), "the engine has removed all of it");
+
+    let id = yard.start("memory", in_memory("size=16m")).await;
+    let before = yard.look(&id).await;
+    let to = able(&yard.docker, &before, &fill(&before, DATA, Goal::To(1.0)));
+    assert_eq!(yard.docker.set(&yard.tag(10), &id, &to).await.unwrap(), Outcome::Done);
+    let restarted = Setting::Restarted { timeout: Duration::from_secs(5) };
+    assert_eq!(other.set(&yard.tag(10), &id, &restarted).await.unwrap(), Outcome::Done);
+    assert_eq!(yard.look(&id).await.settings, before.settings, "it ends with the life");
+    assert_eq!(other.set(&yard.tag(10), &id, &back(&to)).await.unwrap(), Outcome::Already);
+}
+
+#[tokio::test]
+async fn another_file_system_at_the_same_place_is_not_taken_for_success() {
+    let own = Loop::new(16 * MIB);
+    let yard = Yard::new().await;
+    let id = yard.start("moved", bound(&own.top())).await;
+    let before = yard.look(&id).await;
+    let to = able(&yard.docker, &before, &fill(&before, DATA, Goal::Size(MIB)));
+    assert_eq!(yard.docker.set(&yard.tag(0), &id, &to).await.unwrap(), Outcome::Done);
+    assert_eq!(yard.docker.set(&yard.tag(0), &id, &Setting::Running(false)).await.unwrap(), Outcome::Done);
+    does(Command::new("umount").arg(own.top()));
+    let error = yard.docker.set(&yard.tag(0), &id, &back(&to)).await.unwrap_err().to_string();
+    assert!(error.contains("another file system is at"), "{error}");
+    does(Command::new("mount").args(["-o", "loop"]).arg(own.dir.path().join("image")).arg(own.top()));
+    assert_eq!(yard.docker.set(&yard.tag(0), &id, &back(&to)).await.unwrap(), Outcome::Done);
+    assert!(is_clean(own.top().to_str().unwrap()));
+}
+
+/// The runner dies while it fills: nothing more is written, and the guard takes away what there is.
+#[tokio::test]
+async fn a_runner_that_dies_while_it_fills_leaves_nothing() {
+    let own = Loop::new(128 * MIB);
+    let scene = Scene::of(1, bound(&own.top())).await;
+    let before = scene.settings().await;
+    let available = || rustix::fs::statvfs(own.top()).map(|s| s.f_bavail * s.f_frsize).expect("a file system");
+    let free = available();
+    let x = scene.experiment(
+        &format!("disk-fill: {{ path: {DATA}, to: 95%, rate: 8MiB/s }}"),
+        "warm-up: 100ms, baseline: 500ms, duration: 30s, recovery: 10s",
+    );
+    let mut run = scene.start(&x);
+    run.until_on().await;
+    eventually("more of it", || async { (available() < free - 12 * MIB).then_some(()) }).await;
+    crate::scene::send(run.pid(), Signal::KILL);
+    let ended = run.ends().await;
+    assert!(ended.state.changes[0].reverted.is_some());
+    ended.taken_back_by("guard");
+    assert!(available().abs_diff(free) < 64 << 10, "{} of {free}", available());
+    assert!(is_clean(own.top().to_str().unwrap()));
+    scene.is_as(&before).await;
+}
+
+/// A whole run, with a target that restarts meanwhile: memory is filled again in its next life.
+#[tokio::test]
+async fn a_run_fills_again_what_ended_with_a_life() {
+    let scene = Scene::of(1, in_memory("size=32m")).await;
+    let before = scene.settings().await;
+    let x = scene.experiment(
+        &format!("disk-fill: {{ path: {DATA}, to: 90% }}"),
+        "warm-up: 100ms, baseline: 500ms, duration: 6s, recovery: 10s",
+    );
+    let mut run = scene.start(&x);
+    run.until_on().await;
+    let restarted = Setting::Restarted { timeout: Duration::from_secs(1) };
+    assert_eq!(scene.yard.docker.set(&scene.yard.tag(99), &scene.hit[0], &restarted).await.unwrap(), Outcome::Done);
+    run.until("it is filled again", |s| s.changes.len() == 2 && s.changes[1].injected.is_some()).await;
+    let used = space(&scene.yard, &scene.hit[0], DATA).await.used_share();
+    assert!((used - 0.9).abs() < 0.01, "{used}");
+    let ended = run.ends().await;
+    ended.is(0, "hypothesis-held").taken_back_by("runner");
+    let (_, proven, proof) = ended.state.changes[0].bite.clone().expect("a proof");
+    assert!(proven && proof.contains("used 0% → 90"), "{proof}");
+    scene.is_as(&before).await;
+}
+
+#[tokio::test]
+async fn a_mount_lets_nothing_be_written_until_it_is_as_before() {
+    let own = Loop::new(16 * MIB);
+    let yard = Yard::new().await;
+    for (name, spec) in [("bound", bound(&own.top())), ("memory", in_memory("size=16m,noexec"))] {
+        let id = yard.start(name, spec).await;
+        let before = yard.look(&id).await;
+        let was = &before.settings[&Aspect::Mounts];
+        assert_eq!(*was, Setting::ReadOnly(std::collections::BTreeSet::new()));
+        let options = mount_line(&yard, &id).await;
+        let to = Setting::ReadOnly([DATA.to_owned()].into());
+        assert_eq!(yard.docker.can(&before, &to), Ability::Yes);
+        assert_eq!(yard.docker.set(&yard.tag(0), &id, &to).await.unwrap(), Outcome::Done, "{name}");
+        assert_eq!(yard.look(&id).await.settings[&Aspect::Mounts], to, "{name}");
+        let said = writes(&yard, name).await.expect_err("nothing can be written");
+        assert!(said.contains("Read-only file system"), "{name}: {said}");
+        // The host, and everybody else who has it, is not concerned.
+        std::fs::write(own.top().join("note"), "theirs").expect("the host can write");
+        assert_eq!(yard.docker.set(&yard.tag(0), &id, &to).await.unwrap(), Outcome::Already, "{name}");
+        assert_eq!(yard.docker.set(&yard.tag(0), &id, was).await.unwrap(), Outcome::Done, "{name}");
+        assert_eq!(mount_line(&yard, &id).await, options, "{name}: every other option is as before");
+        writes(&yard, name).await.expect("it can write again");
+
+        let open = std::fs::File::create(format!("/proc/{}/root{DATA}/open", yard.pid(&id).await)).unwrap();
+        let busy = yard.docker.set(&yard.tag(0), &id, &to).await.unwrap_err().to_string();
+        assert!(busy.contains("somebody has a file open for writing"), "{name}: {busy}");
+        assert_eq!(yard.look(&id).await.settings, before.settings, "{name}: nothing is changed then");
+        drop(open);
+
+        assert_eq!(yard.docker.set(&yard.tag(0), &id, &to).await.unwrap(), Outcome::Done, "{name}");
+        let restarted = Setting::Restarted { timeout: Duration::from_secs(5) };
+        assert_eq!(yard.docker.set(&yard.tag(0), &id, &restarted).await.unwrap(), Outcome::Done);
+        assert_eq!(yard.look(&id).await.settings, before.settings, "{name}: it ends with the life");
+        assert_eq!(yard.docker.set(&yard.tag(0), &id, was).await.unwrap(), Outcome::Already, "{name}");
+        let why = refusal(&yard.docker, &before, &Setting::ReadOnly(["/var".to_owned()].into()));
+        assert!(why.contains("/var is no mount of its own") && why.contains(DATA), "{why}");
+    }
+}
+
+/// What the kernel says of the mount with the data.
+async fn mount_line(yard: &Yard, id: &InstanceId) -> Vec<String> {
+    let mounts = squall::host::mounts::of(yard.pid(id).await).expect("its mounts");
+    mounts.into_iter().find(|m| m.path == DATA).expect("the mount").options
+}
+
+#[tokio::test]
+async fn a_volume_of_two_is_not_filled_for_one_of_them() {
+    let yard = Yard::new().await;
+    let shared = yard.name("shared");
+    let scene = Scene::in_yard(yard, 1, on_volume(shared.clone(), false)).await;
+    scene.yard.start("other", on_volume(shared, false)).await;
+    let before = scene.settings().await;
+    let timing = "warm-up: 100ms, baseline: 500ms, duration: 1s, recovery: 5s";
+    let x = scene.experiment(&format!("disk-fill: {{ path: {DATA}, size: 1MiB }}"), timing);
+    let ended = scene.run(&x).await;
+    ended.is(3, "refused");
+    let text = ended.report["text"].as_str().expect("a text");
+    assert!(text.contains(&format!("with {}", scene.yard.name("other"))), "{text}");
+    scene.is_as(&before).await;
+}

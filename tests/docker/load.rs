@@ -1,0 +1,362 @@
+//! Load and stopped processes on real containers: as declared, and gone with whoever started it.
+
+use std::time::{Duration, Instant};
+
+use bollard::models::HostConfig;
+use squall::burden::{Burden, Goal, MemoryLoad, Oom, Work};
+use squall::engine::{Engine as _, Outcome, Tag};
+use squall::host::cgroup::{Cgroup, Controller};
+use squall::host::memory;
+use squall::host::process::{self, Process};
+use squall::instance::{Aspect, InstanceId, Setting, Signal, Signalled};
+use squall::load;
+
+use crate::harness::{Spec, Yard};
+use crate::scene::{Scene, eventually, guard, send};
+
+const MIB: u64 = 1 << 20;
+
+fn burden(work: Work) -> Setting {
+    Setting::Burden(Box::new(Burden { work, at_most: Duration::from_mins(5) }))
+}
+
+fn memory(goal: Goal, oom: Oom) -> Setting {
+    burden(Work::Memory(MemoryLoad { goal, ramp: Duration::ZERO, oom }))
+}
+
+fn none(aspect: Aspect) -> Setting {
+    Setting::Mark(aspect, None)
+}
+
+/// A container with half a core and 64 MiB, as it is by default.
+fn small() -> Spec {
+    let host = HostConfig {
+        nano_cpus: Some(500_000_000),
+        memory: Some(64 << 20),
+        memory_swap: Some(64 << 20),
+        ..HostConfig::default()
+    };
+    Spec { host, ..Spec::default() }
+}
+
+/// The processes of ours that carry a change's tag.
+fn loads(tag: &Tag) -> Vec<Process> {
+    process::with_variable("SQUALL_CHANGE", &tag.to_string())
+}
+
+async fn cgroup(yard: &Yard, id: &InstanceId) -> Cgroup {
+    let main = Process::open(yard.pid(id).await).expect("it may be held").expect("it runs");
+    Cgroup::of(&main, &id.0).expect("its control groups")
+}
+
+/// How much processor time a container has used, and memory.
+fn used_time(cgroup: &Cgroup) -> Duration {
+    let number = |controller: &str, read: &dyn Fn(&Controller) -> std::io::Result<Option<u64>>| {
+        read(&cgroup.controller(controller)?).expect("its counters")
+    };
+    number("cpuacct", &|c| c.number("cpuacct.usage"))
+        .map(Duration::from_nanos)
+        .or_else(|| number("cpu", &|c| c.keyed("cpu.stat", "usage_usec")).map(Duration::from_micros))
+        .expect("it is counted")
+}
+
+/// How many cores a group uses, over some time that ends when it is near enough to `want`; fails when it never is.
+async fn uses(cgroup: &Cgroup, want: f64) {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    loop {
+        let (begin, before) = (Instant::now(), used_time(cgroup));
+        tokio::time::sleep(Duration::from_millis(1500)).await;
+        let cores = used_time(cgroup).saturating_sub(before).as_secs_f64() / begin.elapsed().as_secs_f64();
+        if (cores - want).abs() <= want * 0.2 {
+            return;
+        }
+        assert!(Instant::now() < deadline, "it uses {cores:.3} cores, not {want}");
+    }
+}
+
+/// A process in a container's control group that uses so much memory until its input ends.
+fn stranger(group: &Cgroup, main: u32, bytes: u64) -> std::process::Child {
+    use std::io::Write as _;
+    let load = MemoryLoad { goal: Goal::Added(bytes), ramp: Duration::ZERO, oom: Oom::Avoid };
+    let order = load::Order {
+        main,
+        since: process::start_ticks(main).expect("it runs"),
+        cgroup: group.clone(),
+        burden: Burden { work: Work::Memory(load), at_most: Duration::from_mins(1) },
+    };
+    let mut child = std::process::Command::new(env!("CARGO_BIN_EXE_squall"))
+        .arg(load::ARGUMENT)
+        .env(load::VARIABLE, "stranger:0")
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("it starts");
+    let line = serde_json::to_string(&order).expect("JSON");
+    writeln!(child.stdin.as_mut().expect("a pipe"), "{line}").expect("it reads");
+    child
+}
+
+#[tokio::test]
+async fn processor_time_is_used_as_declared_and_within_the_limit() {
+    let yard = Yard::new().await;
+    // Little enough to be had on a machine that is busy with other tests.
+    let mut spec = small();
+    spec.host.nano_cpus = Some(100_000_000);
+    let id = yard.start("cpu", spec).await;
+    let before = yard.look(&id).await;
+    assert_eq!(before.settings[&Aspect::CpuLoad], none(Aspect::CpuLoad));
+    let group = cgroup(&yard, &id).await;
+    for (n, cores, uses_cores) in [(0, 0.08, 0.08), (1, 1.5, 0.1)] {
+        let (tag, to) = (yard.tag(n), burden(Work::Cpu { cores }));
+        assert_eq!(yard.docker.set(&tag, &id, &to).await.unwrap(), Outcome::Done);
+        assert_eq!(yard.docker.set(&tag, &id, &to).await.unwrap(), Outcome::Already);
+        assert_eq!(loads(&tag).len(), 1);
+        let on = yard.until(&id, "loaded", |i| Some(&i.settings[&Aspect::CpuLoad]) == to.observed_as().as_ref()).await;
+        assert!(on.sees[&Aspect::CpuLoad].contains("by the load"), "{:?}", on.sees);
+        // More than the limit is asked for, and no more than the limit is had.
+        uses(&group, uses_cores).await;
+        assert_eq!(yard.docker.set(&tag, &id, &none(Aspect::CpuLoad)).await.unwrap(), Outcome::Done);
+        assert_eq!(loads(&tag).len(), 0);
+        assert_eq!(yard.docker.set(&tag, &id, &none(Aspect::CpuLoad)).await.unwrap(), Outcome::Already);
+        assert_eq!(yard.look(&id).await.settings, before.settings);
+    }
+}
+
+#[tokio::test]
+async fn memory_is_used_up_to_the_goal_and_given_back_to_a_target_that_needs_it() {
+    let yard = Yard::new().await;
+    let id = yard.start("memory", small()).await;
+    let before = yard.look(&id).await;
+    let group = cgroup(&yard, &id).await;
+    let tag = yard.tag(0);
+    let goal = 48 * MIB;
+    let to = memory(Goal::Used(goal), Oom::Avoid);
+    assert_eq!(yard.docker.set(&tag, &id, &to).await.unwrap(), Outcome::Done);
+    let near = |used: u64| used.abs_diff(goal) <= 2 * MIB;
+    eventually("at the goal", || async { near(load::used_memory(&group).unwrap().unwrap()).then_some(()) }).await;
+    let ours = loads(&tag);
+    let held = memory::held_by(ours[0].pid()).expect("it holds memory");
+    let score = std::fs::read_to_string(format!("/proc/{}/oom_score_adj", ours[0].pid())).unwrap();
+    assert_eq!(score.trim(), "1000", "it is the first that the kernel would end");
+
+    // Another process takes the part of a target that needs 12 MiB more: so much is given back, and nobody dies.
+    let mut target = stranger(&group, yard.pid(&id).await, 12 * MIB);
+    eventually("some is given back", || async {
+        memory::held_by(ours[0].pid()).filter(|now| *now + 10 * MIB < held).map(drop)
+    })
+    .await;
+    eventually("at the goal again", || async { near(load::used_memory(&group).unwrap().unwrap()).then_some(()) }).await;
+    drop(target.stdin.take());
+    target.wait().unwrap();
+    eventually("taken again", || async { memory::held_by(ours[0].pid()).filter(|now| *now + MIB > held).map(drop) })
+        .await;
+    assert!(yard.look(&id).await.is_up() && ours[0].is_alive());
+
+    assert_eq!(yard.docker.set(&tag, &id, &none(Aspect::MemoryLoad)).await.unwrap(), Outcome::Done);
+    assert!(loads(&tag).is_empty() && load::used_memory(&group).unwrap().unwrap() < 32 * MIB);
+    assert_eq!(yard.look(&id).await.settings, before.settings);
+}
+
+/// Starts another process in a container, beside its main one, and tells the number of those it has then.
+async fn exec(yard: &Yard, id: &InstanceId, port: u16) {
+    use bollard::exec::{CreateExecOptions, StartExecOptions};
+    let has = |i: &squall::instance::Instance| i.processes.iter().flatten().map(|p| p.count).sum::<usize>();
+    let before = has(&yard.look(id).await);
+    let listen = format!("0.0.0.0:{port}");
+    let command = [squall::engine::docker::PROGRAM, "serve", "store", "--listen", &listen].map(str::to_owned);
+    let options = CreateExecOptions { cmd: Some(command.to_vec()), ..CreateExecOptions::default() };
+    let made = yard.api.create_exec(&id.0, options).await.expect("it is made");
+    let start = StartExecOptions { detach: true, ..StartExecOptions::default() };
+    yard.api.start_exec(&made.id, Some(start)).await.expect("it starts");
+    // Until it is the program that it is started as, it is another one.
+    yard.until(id, "another process", |i| {
+        has(i) == before + 1 && i.processes.iter().flatten().all(|p| p.is_called("squall"))
+    })
+    .await;
+}
+
+/// The states of a container's processes beside its main one, in order.
+fn states(group: &Cgroup, main: &Process) -> String {
+    load::inside::all(main, group).expect("its processes").iter().map(|p| p.stat.state).collect()
+}
+
+#[tokio::test]
+async fn processes_are_stopped_and_go_on() {
+    let yard = Yard::new().await;
+    let id = yard.start("stopped", small()).await;
+    let (group, main) = (cgroup(&yard, &id).await, Process::open(yard.pid(&id).await).unwrap().unwrap());
+    let tag = yard.tag(0);
+    let to = burden(Work::Stop { name: "squ*".to_owned() });
+    let nobody = yard.docker.set(&tag, &id, &to).await.unwrap_err().to_string();
+    assert!(nobody.contains("no process `squ*` beside its main one"), "{nobody}");
+
+    exec(&yard, &id, 9001).await;
+    exec(&yard, &id, 9002).await;
+    let before = yard.look(&id).await;
+    assert_eq!(before.settings[&Aspect::Processes], none(Aspect::Processes));
+    assert_eq!(yard.docker.set(&tag, &id, &to).await.unwrap(), Outcome::Done);
+    assert_eq!(states(&group, &main), "TT");
+    assert_ne!(process::stat(main.pid()).unwrap().state, 'T', "the main one runs");
+    let on = yard.look(&id).await;
+    assert_eq!(Some(&on.settings[&Aspect::Processes]), to.observed_as().as_ref());
+    assert!(on.sees[&Aspect::Processes].contains("stopped: 2 × squall"), "{:?}", on.sees);
+    exec(&yard, &id, 9003).await;
+    assert_eq!(states(&group, &main).matches('T').count(), 2, "those that come later run");
+
+    assert_eq!(yard.docker.set(&tag, &id, &none(Aspect::Processes)).await.unwrap(), Outcome::Done);
+    eventually("all go on", || async { (!states(&group, &main).contains('T')).then_some(()) }).await;
+    assert_eq!(yard.docker.set(&tag, &id, &none(Aspect::Processes)).await.unwrap(), Outcome::Already);
+    assert_eq!(yard.look(&id).await.settings, before.settings);
+
+    // Whoever held them is killed: that is no untouched container, and whoever takes it back finds what to do.
+    assert_eq!(yard.docker.set(&yard.tag(1), &id, &to).await.unwrap(), Outcome::Done);
+    for ours in loads(&yard.tag(1)) {
+        ours.signal(rustix::process::Signal::KILL).unwrap();
+    }
+    yard.until(&id, "unfinished", |i| {
+        ![Some(&none(Aspect::Processes)), to.observed_as().as_ref()].contains(&Some(&i.settings[&Aspect::Processes]))
+    })
+    .await;
+    assert_eq!(yard.docker.set(&yard.tag(1), &id, &none(Aspect::Processes)).await.unwrap(), Outcome::Done);
+    eventually("all go on", || async { (!states(&group, &main).contains('T')).then_some(()) }).await;
+}
+
+#[tokio::test]
+async fn processes_are_killed_and_the_main_one_lives() {
+    let yard = Yard::new().await;
+    let id = yard.start("killed", small()).await;
+    let before = yard.look(&id).await;
+    exec(&yard, &id, 9001).await;
+    let kill = |name: &str| Setting::Signalled(Box::new(Signalled { name: name.to_owned(), signal: Signal::SigKill }));
+    let nobody = yard.docker.set(&yard.tag(0), &id, &kill("worker*")).await.unwrap_err().to_string();
+    assert!(nobody.contains("no process `worker*`"), "{nobody}");
+    assert_eq!(yard.docker.set(&yard.tag(0), &id, &kill("squall")).await.unwrap(), Outcome::Done);
+    let after = yard.look(&id).await;
+    assert_eq!(after.processes, Some(Vec::new()));
+    assert!(after.is_up() && after.epoch == before.epoch);
+}
+
+/// Whether nothing of a run's changes is left, anywhere on this machine.
+fn nothing_runs(state: &squall::state::RunState) -> bool {
+    let run = &state.started.as_ref().expect("a start").run;
+    (0..4).all(|change| loads(&Tag { run: run.clone(), change }).is_empty())
+}
+
+const LONG: &str = "baseline: 500ms, duration: 60s, recovery: 500ms";
+const FAULTS: [&str; 2] = ["cpu: { load: 80% }", "memory: { to: 70%, ramp: 200ms }"];
+
+#[tokio::test]
+async fn a_load_ends_with_the_runner_that_is_killed() {
+    for fault in FAULTS {
+        let scene = Scene::of(1, small()).await;
+        let before = scene.settings().await;
+        let mut run = scene.start(&scene.experiment(fault, LONG));
+        let state = run.until_on().await;
+        let id = &state.started.as_ref().unwrap().run;
+        let ours = loads(&Tag { run: id.clone(), change: 0 });
+        assert_eq!(ours.len(), 1);
+        // Its guard cannot have been it.
+        let guard = guard(&state);
+        send(guard, rustix::process::Signal::STOP);
+        run.signal(rustix::process::Signal::KILL);
+        assert!(ours[0].ended_within(Duration::from_secs(2)).await.unwrap(), "it outlives its runner");
+        send(guard, rustix::process::Signal::CONT);
+        let ended = run.ends().await;
+        ended.taken_back_by("guard");
+        assert!(nothing_runs(&ended.state));
+        scene.is_as(&before).await;
+    }
+}
+
+#[tokio::test]
+async fn a_load_that_is_gone_by_itself_is_no_verdict() {
+    for fault in FAULTS {
+        let scene = Scene::of(1, small()).await;
+        let before = scene.settings().await;
+        let mut run = scene.start(&scene.experiment(fault, LONG));
+        let state = run.until_on().await;
+        for ours in loads(&Tag { run: state.started.as_ref().unwrap().run.clone(), change: 0 }) {
+            ours.signal(rustix::process::Signal::KILL).unwrap();
+        }
+        let ended = run.ends().await;
+        ended.is(3, "fault-vanished").taken_back_by("runner");
+        assert!(nothing_runs(&ended.state));
+        scene.is_as(&before).await;
+    }
+}
+
+#[tokio::test]
+async fn a_target_that_restarts_is_loaded_again() {
+    for fault in FAULTS {
+        let scene = Scene::of(1, small()).await;
+        let before = scene.settings().await;
+        let mut run = scene.start(&scene.experiment(fault, "baseline: 500ms, duration: 6s, recovery: 2s"));
+        run.until_on().await;
+        let options = bollard::query_parameters::RestartContainerOptionsBuilder::new().t(0).build();
+        scene.yard.api.restart_container(&scene.hit[0].0, Some(options)).await.unwrap();
+        run.until("it is loaded again", |s| s.changes.len() == 2 && s.changes[1].bite.as_ref().is_some_and(|b| b.1))
+            .await;
+        let ended = run.ends().await;
+        ended.is(0, "hypothesis-held").taken_back_by("runner");
+        assert!(nothing_runs(&ended.state));
+        scene.is_as(&before).await;
+    }
+}
+
+#[tokio::test]
+async fn a_load_ends_with_its_container() {
+    let yard = Yard::new().await;
+    for (n, to) in [burden(Work::Cpu { cores: 0.2 }), memory(Goal::Added(16 * MIB), Oom::Avoid)].into_iter().enumerate()
+    {
+        let id = yard.start(&format!("gone-{n}"), small()).await;
+        assert_eq!(yard.docker.set(&yard.tag(n), &id, &to).await.unwrap(), Outcome::Done);
+        let ours = loads(&yard.tag(n));
+        let options = bollard::query_parameters::RemoveContainerOptionsBuilder::new().force(true).build();
+        yard.api.remove_container(&id.0, Some(options)).await.unwrap();
+        assert!(ours[0].ended_within(Duration::from_secs(2)).await.unwrap());
+        assert_eq!(yard.docker.set(&yard.tag(n), &id, &none(to.aspect())).await.unwrap(), Outcome::Gone);
+    }
+}
+
+/// The memory counts as the target's, so that it is the target that the kernel ends.
+#[tokio::test]
+async fn a_target_that_may_run_out_of_memory_does() {
+    let yard = Yard::new().await;
+    let id = yard.start("oom", small()).await;
+    let tag = yard.tag(0);
+    let before = yard.look(&id).await;
+    let to = memory(Goal::Used(64 * MIB), Oom::Allow);
+    if let squall::engine::Ability::No(why) = yard.docker.can(&before, &to) {
+        // Where the kernel would choose the load, it is not begun.
+        assert!(why.contains("SYS_RESOURCE"), "{why}");
+        let error = yard.docker.set(&tag, &id, &to).await.unwrap_err().to_string();
+        assert!(error.contains("oom_score_adj"), "{error}");
+        assert!(loads(&tag).is_empty() && yard.look(&id).await.settings == before.settings);
+        return;
+    }
+    assert_eq!(yard.docker.set(&tag, &id, &to).await.unwrap(), Outcome::Done);
+    yard.until(&id, "out of memory", |i| !i.is_running()).await;
+    eventually("its load is gone", || async { loads(&tag).is_empty().then_some(()) }).await;
+    yard.docker.set(&tag, &id, &Setting::Running(true)).await.unwrap();
+    assert_eq!(yard.docker.set(&tag, &id, &none(Aspect::MemoryLoad)).await.unwrap(), Outcome::Already);
+    assert_eq!(yard.look(&id).await.settings, before.settings);
+}
+
+#[tokio::test]
+async fn what_makes_no_sense_is_refused_before_anything_is_touched() {
+    let scene = Scene::of(1, crate::scene::lonely()).await;
+    let limited = Scene::of(1, small()).await;
+    let refused = [
+        (&scene, "memory: { to: 50% }", "has no limit of memory"),
+        (&scene, "memory: { size: 4000GiB }", "reserve"),
+        (&limited, "memory: { size: 63MiB }", "its limit of memory is 64 MiB"),
+        (&limited, "cpu: { cores: 0.8 }", "it may use 0.5 cores of processor time"),
+        (&limited, "process: { name: worker }", "has no process `worker`"),
+    ];
+    for (n, (scene, fault, says)) in refused.into_iter().enumerate() {
+        let ended = scene.start_in(&format!("state-{n}"), &scene.experiment(fault, LONG)).ends().await;
+        let (code, text) = (ended.output.status.code(), ended.report["text"].as_str().unwrap_or_default());
+        assert!(code == Some(3) && text.contains(says), "{fault}: {code:?} {text}");
+        assert!(ended.state.changes.is_empty(), "{fault}");
+    }
+}

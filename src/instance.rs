@@ -112,6 +112,20 @@ impl Instance {
         }
     }
 
+    /// What a command that runs for it elsewhere finds in its environment: `SQUALL_INSTANCE`, `SQUALL_NAME`,
+    /// `SQUALL_SERVICE` and `SQUALL_ZONE` (empty without one).
+    #[must_use]
+    pub fn variables(&self) -> BTreeMap<String, String> {
+        [
+            ("SQUALL_INSTANCE", self.id.to_string()),
+            ("SQUALL_NAME", self.name.clone()),
+            ("SQUALL_SERVICE", self.service.clone()),
+            ("SQUALL_ZONE", self.zone.clone().unwrap_or_default()),
+        ]
+        .map(|(variable, value)| (variable.to_owned(), value))
+        .into()
+    }
+
     /// Whether its main process runs and is not paused.
     #[must_use]
     pub fn is_up(&self) -> bool {
@@ -617,6 +631,10 @@ pub struct Command {
     /// After this it is killed and counts as failed.
     #[serde(with = "humantime_text")]
     pub timeout: Duration,
+    /// Whom it is for ([`Instance::variables`]), in its environment where it runs here. Kept with it, because an undo runs
+    /// even if its instance is gone.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub variables: BTreeMap<String, String>,
 }
 
 impl fmt::Display for Command {

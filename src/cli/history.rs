@@ -3,8 +3,10 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Subcommand, ValueEnum};
+use clap::builder::{PossibleValuesParser, TypedValueParser};
+use clap::{Args, Subcommand};
 
+use crate::exit::Verdict;
 use crate::history::Moment;
 
 /// Arguments of `history`.
@@ -44,8 +46,8 @@ pub struct Which {
     #[arg(short, long = "experiment", value_name = "NAME")]
     pub experiments: Vec<String>,
     /// The verdict. May be repeated
-    #[arg(long = "verdict", value_enum, value_name = "VERDICT")]
-    pub verdicts: Vec<VerdictName>,
+    #[arg(long = "verdict", value_parser = verdict(), value_name = "VERDICT")]
+    pub verdicts: Vec<Verdict>,
     /// Not before this: `30d` (ago), `2026-11-01`, `2026-11-01T09:30:00Z`
     #[arg(long, value_name = "MOMENT")]
     pub since: Option<Moment>,

@@ -8,7 +8,7 @@ use rustix::process::Signal as Native;
 
 use super::{EngineError, Outcome, Tag, fill_command};
 use crate::host::{command, process};
-use crate::instance::{Command, Instance, Signal};
+use crate::instance::{Command, InstanceId, Signal};
 
 /// The variable by which the processes of a change are found again: its tag.
 pub const MARK: &str = "SQUALL_CHANGE";
@@ -55,21 +55,17 @@ pub async fn end_earlier(tag: &Tag) -> Result<(), EngineError> {
     }
 }
 
-/// Runs a command on this machine for an instance. `Done` where its exit status is 0.
+/// Runs a command on this machine for an instance, which may be gone: an undo runs all the same. `Done` where its exit status is 0.
 ///
 /// # Errors
 /// Where it cannot be started, fails, or takes longer than its timeout; then nothing of it runs any more.
-pub async fn run_here(tag: &Tag, instance: &Instance, command: &Command) -> Result<Outcome, EngineError> {
+pub async fn run_here(tag: &Tag, id: &InstanceId, command: &Command) -> Result<Outcome, EngineError> {
     end_earlier(tag).await?;
     let argv = fill_command(command, variable)?;
-    let env = [
-        (MARK, tag.to_string()),
-        ("SQUALL_INSTANCE", instance.id.to_string()),
-        ("SQUALL_NAME", instance.name.clone()),
-        ("SQUALL_SERVICE", instance.service.clone()),
-        ("SQUALL_ZONE", instance.zone.clone().unwrap_or_default()),
-    ];
-    let attempt = || format!("run {command} for {}", instance.name);
+    let whom = command.variables.iter().map(|(variable, value)| (variable.as_str(), value.clone()));
+    let env: Vec<_> = whom.chain([(MARK, tag.to_string())]).collect();
+    let name = command.variables.get("SQUALL_NAME").unwrap_or(&id.0);
+    let attempt = || format!("run {command} for {name}");
     match command::run(&argv, &env, command.timeout).await {
         Ok(Some(output)) => judge(attempt(), output.status, &output.stdout, &output.stderr),
         Ok(None) => {
@@ -99,14 +95,15 @@ pub fn judge(attempt: String, status: i32, stdout: &str, stderr: &str) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::instance::Place;
+    use crate::instance::{Instance, Place};
 
     fn shop() -> Instance {
         Instance::new("abc", "shop-1", "shop")
     }
 
     fn sh(script: &str, timeout: Duration) -> Command {
-        Command { run: ["sh", "-c", script].map(str::to_owned).to_vec(), place: Place::Here, timeout }
+        let run = ["sh", "-c", script].map(str::to_owned).to_vec();
+        Command { run, place: Place::Here, timeout, variables: shop().variables() }
     }
 
     fn tag(change: usize) -> Tag {
@@ -118,29 +115,29 @@ mod tests {
     #[tokio::test]
     async fn a_command_knows_whom_it_is_for() {
         let told = sh("test \"$SQUALL_NAME/$SQUALL_SERVICE/$SQUALL_INSTANCE/$SQUALL_ZONE\" = shop-1/shop/abc/", LONG);
-        assert_eq!(run_here(&tag(0), &shop(), &told).await.unwrap(), Outcome::Done);
+        assert_eq!(run_here(&tag(0), &shop().id, &told).await.unwrap(), Outcome::Done);
     }
 
     #[tokio::test]
     async fn a_failure_says_what_the_command_said() {
         let failing = sh("echo no such valve >&2; exit 3", LONG);
-        let error = run_here(&tag(1), &shop(), &failing).await.unwrap_err().to_string();
+        let error = run_here(&tag(1), &shop().id, &failing).await.unwrap_err().to_string();
         assert!(error.contains("shop-1") && error.ends_with("exit status 3: no such valve"), "{error}");
     }
 
     #[tokio::test]
     async fn an_undo_first_ends_what_the_command_left_running() {
-        run_here(&tag(2), &shop(), &sh("sleep 63 >/dev/null 2>&1 &", LONG)).await.unwrap();
+        run_here(&tag(2), &shop().id, &sh("sleep 63 >/dev/null 2>&1 &", LONG)).await.unwrap();
         let left = process::with_variable(MARK, &tag(2).to_string());
         assert_eq!(left.len(), 1);
-        run_here(&tag(2), &shop(), &sh("true", LONG)).await.unwrap();
+        run_here(&tag(2), &shop().id, &sh("true", LONG)).await.unwrap();
         assert!(!left[0].is_alive());
     }
 
     #[tokio::test]
     async fn a_command_that_takes_too_long_is_gone_afterwards() {
         let slow = sh("setsid sleep 64 & sleep 65", Duration::from_millis(300));
-        let error = run_here(&tag(3), &shop(), &slow).await.unwrap_err();
+        let error = run_here(&tag(3), &shop().id, &slow).await.unwrap_err();
         assert!(matches!(error, EngineError::TimedOut { .. }), "{error}");
         assert!(process::with_variable(MARK, &tag(3).to_string()).is_empty());
     }

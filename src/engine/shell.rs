@@ -1,6 +1,7 @@
 //! Words as a person would type them to a shell. Nothing here is ever given to one by Squall itself.
 
 use crate::experiment::quantity::{Piece, pieces};
+use crate::instance::Command;
 
 /// A word that a shell takes as it stands.
 pub(super) fn quote(word: &str) -> String {
@@ -27,4 +28,15 @@ pub(super) fn template(word: &str) -> String {
             },
         })
         .collect()
+}
+
+/// A command as somebody would type it, with its variables left to the shell.
+pub(super) fn typed(command: &Command) -> String {
+    command.run.iter().map(|part| template(part)).collect::<Vec<_>>().join(" ")
+}
+
+/// The same where it runs here, with whom it is for.
+pub(super) fn typed_here(command: &Command) -> String {
+    let whom = command.variables.iter().map(|(variable, value)| format!("{variable}={} ", quote(value)));
+    whom.collect::<String>() + &typed(command)
 }

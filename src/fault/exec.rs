@@ -2,6 +2,7 @@
 //!
 //! The undo runs even if the command never did, and perhaps twice: it must be safe to repeat.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -37,22 +38,24 @@ fn half_a_minute() -> Span {
 }
 
 impl Exec {
-    fn command(&self, run: &[Text]) -> Setting {
+    fn command(&self, run: &[Text], variables: BTreeMap<String, String>) -> Setting {
         Setting::Ran(Command {
             run: run.iter().map(|t| t.0.clone()).collect(),
             place: self.place,
             timeout: self.timeout.0,
+            variables,
         })
     }
 }
 
 impl Disturb for Exec {
-    fn settings(&self, _: &Instance, _: &[Instance]) -> Vec<Setting> {
-        vec![self.command(&self.run)]
+    fn settings(&self, i: &Instance, _: &[Instance]) -> Vec<Setting> {
+        vec![self.command(&self.run, i.variables())]
     }
 
-    fn back(&self, _: &Setting, _: Option<&Setting>) -> Back {
-        Back::To(self.command(&self.undo))
+    fn back(&self, to: &Setting, _: Option<&Setting>) -> Back {
+        let Setting::Ran(Command { variables, .. }) = to else { return Back::Nothing };
+        Back::To(self.command(&self.undo, variables.clone()))
     }
 
     fn heal(&self) -> Heal {

@@ -7,6 +7,7 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
 use squall::gameday::event::{List, Mark};
 use squall::gameday::state::GamedayState;
@@ -50,6 +51,14 @@ fn day(dir: &Path) -> GamedayState {
     ids.sort();
     let path = ids.last().expect("a game day").join("timeline.ndjson");
     GamedayState::of(&squall::gameday::timeline::read(&path).expect("a timeline"))
+}
+
+/// The process that guards the one run there is.
+fn guard(dir: &Path) -> Pid {
+    let run = std::fs::read_dir(dir.join("state/runs")).expect("a run").next().expect("a run").expect("it").path();
+    let state = squall::journal::replay(&run.join("journal.ndjson")).expect("a journal");
+    let (_, id) = state.guards.last().expect("a guard");
+    Pid::from_raw(id.parse().expect("a PID")).expect("a PID")
 }
 
 fn runs(dir: &Path) -> usize {
@@ -331,8 +340,15 @@ fn killed_in_the_middle_it_is_unfinished_and_taken_back() {
     let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
     let on = dir.path().join("on");
     until("the fault", || on.exists());
+    // Its stack goes with it, here before the guard does anything: what was done outside of the stack is undone all the
+    // same.
+    let guard = guard(dir.path());
+    kill_process(guard, Signal::STOP).expect("a guard");
     child.kill().expect("a child");
     child.wait().expect("a child");
+    until("the stack's end", || beside(dir.path(), &["stack", "status", "idle.yaml"]).1.contains("not up"));
+    assert!(on.exists());
+    kill_process(guard, Signal::CONT).expect("a guard");
     until("its end", || !on.exists());
     says(dir.path(), &["gameday", "status"], 0, "unfinished: its process is dead");
     says(dir.path(), &["gameday", "list"], 0, "unfinished");

@@ -290,6 +290,7 @@ async fn commands_run_here_with_the_instance_in_their_environment() {
         run: ["sh", "-c", &script].map(str::to_owned).to_vec(),
         place: Place::Target,
         timeout: Duration::from_secs(10),
+        variables: look(&engine, "idle-1").await.variables(),
     };
     assert_eq!(set(&engine, "idle-1", Setting::Ran(command)).await, Outcome::Done);
     assert_eq!(std::fs::read_to_string(proof).unwrap(), "idle-1 idle b\n");

@@ -88,7 +88,12 @@ async fn an_undo_ends_what_the_command_left_running_in_the_container() {
     let tag = yard.tag(7);
     let command = |words: &[&str], timeout| {
         let run = [PROGRAM].iter().chain(words).map(|w| (*w).to_owned()).collect();
-        Setting::Ran(Command { run, place: Place::Target, timeout: Duration::from_millis(timeout) })
+        Setting::Ran(Command {
+            run,
+            place: Place::Target,
+            timeout: Duration::from_millis(timeout),
+            variables: [].into(),
+        })
     };
     let lasting = command(&["serve", "store", "--listen", "127.0.0.1:9998"], 60_000);
     let undo = command(&["--version"], 10_000);
@@ -124,6 +129,7 @@ async fn a_command_here_knows_whom_it_is_for() {
     let id = yard.start("here", Spec { labels: vec![("squall.zone", "z9".to_owned())], ..Spec::default() }).await;
     let script = format!("test \"$SQUALL_NAME $SQUALL_ZONE $SQUALL_INSTANCE\" = '{} z9 {id}'", yard.name("here"));
     let run = ["sh", "-c", &script].map(str::to_owned).to_vec();
-    let told = Setting::Ran(Command { run, place: Place::Here, timeout: Duration::from_secs(10) });
+    let variables = yard.look(&id).await.variables();
+    let told = Setting::Ran(Command { run, place: Place::Here, timeout: Duration::from_secs(10), variables });
     assert_eq!(yard.docker.set(&yard.tag(0), &id, &told).await.unwrap(), Outcome::Done);
 }

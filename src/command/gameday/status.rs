@@ -17,7 +17,6 @@ use crate::store::StateDir;
 /// So many notes are shown, the newest.
 const NOTES: usize = 8;
 
-
 /// Where a game day is, for programs.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]

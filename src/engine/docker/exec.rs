@@ -26,10 +26,10 @@ impl Docker {
         command: &Command,
     ) -> Result<Outcome, EngineError> {
         let to = Setting::Ran(command.clone());
-        let Some(instance) = self.now(id, &to).await?.and_then(|c| self.instance(c)) else { return Ok(Outcome::Gone) };
         if command.place == Place::Here {
-            return run_here(tag, &instance, command).await;
+            return run_here(tag, id, command).await;
         }
+        let Some(instance) = self.now(id, &to).await?.and_then(|c| self.instance(c)) else { return Ok(Outcome::Gone) };
         end_earlier(tag).await?;
         let argv = fill_command(command, variable)?;
         let env = vec![format!("{MARK}={tag}")];

@@ -3,8 +3,8 @@
 use super::DEFAULT_HOST;
 use crate::engine::machine;
 use crate::engine::net::manual::{end_connections, untouch};
-use crate::engine::shell::{quote, template};
-use crate::instance::{Aspect, Change, Command, Place, RestartPolicy, Setting, Via};
+use crate::engine::shell::{quote, typed, typed_here};
+use crate::instance::{Aspect, Change, Place, RestartPolicy, Setting, Via};
 
 /// The command for `to`, on the engine at `address`.
 pub(super) fn command(address: &str, change: &Change, to: &Setting) -> String {
@@ -49,22 +49,20 @@ pub(super) fn command(address: &str, change: &Change, to: &Setting) -> String {
         Setting::Network(_) | Setting::Filled(_) | Setting::Burden(_) | Setting::Signalled(_) => {
             "squall run".to_owned()
         }
-        Setting::Ran(Command { run, place, .. }) => {
-            let line = run.iter().map(|part| template(part)).collect::<Vec<_>>().join(" ");
-            match place {
-                Place::Target => format!("{docker} exec {name} {line}"),
-                Place::Here => format!("SQUALL_NAME={name} SQUALL_INSTANCE={} {line}", quote(&change.instance.0)),
-            }
-        }
+        Setting::Ran(command) => match command.place {
+            Place::Target => format!("{docker} exec {name} {}", typed(command)),
+            Place::Here => typed_here(command),
+        },
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::time::Duration;
 
     use super::*;
-    use crate::instance::{Back, Epoch, InstanceId, Kill, Signal};
+    use crate::instance::{Back, Command, Epoch, InstanceId, Kill, Signal};
 
     fn by_hand(name: &str, to: &Setting) -> String {
         let change = Change {
@@ -105,6 +103,7 @@ mod tests {
             run: ["printf", "<%s>"].into_iter().chain(words).map(str::to_owned).collect(),
             place: Place::Here,
             timeout: Duration::from_secs(1),
+            variables: BTreeMap::new(),
         });
         let line = by_hand("a b", &ran);
         let shell = std::process::Command::new("sh").arg("-c").arg(&line).env("GREETING", "hello").output().unwrap();

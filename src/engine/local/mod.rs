@@ -19,7 +19,7 @@ use async_trait::async_trait;
 use futures_util::future::join_all;
 
 use super::net::manual::{end_connections, untouch};
-use super::shell::{quote, template};
+use super::shell::{quote, typed_here};
 use super::{Ability, Claim, Description, Engine, EngineError, Kind, Outcome, Ran, Tag, here};
 use crate::host::command;
 use crate::instance::{Aspect, Change, Epoch, Instance, InstanceId, Kill, Setting, Trait};
@@ -237,10 +237,7 @@ impl Engine for Local {
             Setting::ConnectionsReset(_) => end_connections(pids.first().map_or("PID", String::as_str)),
             // Nobody would: what is set back is always that it is left alone.
             Setting::Network(_) | Setting::Burden(_) | Setting::Signalled(_) => "squall run".to_owned(),
-            Setting::Ran(command) => {
-                let line: Vec<String> = command.run.iter().map(|part| template(part)).collect();
-                format!("SQUALL_NAME={} SQUALL_INSTANCE={} {}", change.name, change.instance, line.join(" "))
-            }
+            Setting::Ran(command) => typed_here(command),
         }
     }
 }

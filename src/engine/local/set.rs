@@ -22,9 +22,15 @@ pub(super) const NO_POLICY: &str = "plain processes are restarted by nobody";
 
 impl Local {
     pub(super) async fn make_so(&self, tag: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
-        let Some(records) = records::read(&self.dir)? else { return Ok(Outcome::Gone) };
-        let Some(record) = records.processes.get(&id.0) else { return Ok(Outcome::Gone) };
-        let place = self.place(&records, &id.0);
+        let records = records::read(&self.dir)?;
+        let Some((records, record)) = records.as_ref().and_then(|r| Some((r, r.processes.get(&id.0)?))) else {
+            return match to {
+                // What it undoes was done outside of the stack, which may be down by now.
+                Setting::Ran(command) => here::run_here(tag, id, command).await,
+                _ => Ok(Outcome::Gone),
+            };
+        };
+        let place = self.place(records, &id.0);
         match to {
             Setting::Running(true) => self.start(&id.0).await,
             Setting::Running(false) => end(place, record, Signal::KILL, MAYBE_TRAPPED).await,
@@ -37,7 +43,7 @@ impl Local {
             }
             Setting::Paused(on) => freeze(place, record, *on).await,
             Setting::Network(_) | Setting::Mark(..) | Setting::ConnectionsReset(_) => {
-                self.set_traffic(tag, &records, (&id.0, record), to).await
+                self.set_traffic(tag, records, (&id.0, record), to).await
             }
             Setting::Limit(_) | Setting::Burden(_) | Setting::Signalled(_) => {
                 Err(place.refused("limit", &super::NO_GROUP))
@@ -48,9 +54,7 @@ impl Local {
             Setting::Filled(_) | Setting::Freed(_) | Setting::ReadOnly(_) => {
                 Err(place.refused("change the disk of", &super::NO_DISK))
             }
-            Setting::Ran(command) => {
-                here::run_here(tag, &self.observe_one(&records, &id.0, record).instance, command).await
-            }
+            Setting::Ran(command) => here::run_here(tag, id, command).await,
         }
     }
 

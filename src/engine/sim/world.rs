@@ -12,7 +12,9 @@ use super::traffic::Disturbed;
 use super::{Meddling, Outcome};
 use crate::disk::{Mount, MountKind};
 use crate::engine::Claim;
-use crate::instance::{Address, Aspect, Counted, Epoch, Instance, InstanceId, RestartPolicy, Setting, Trait, Via};
+use crate::instance::{
+    Address, Aspect, Counted, Epoch, Instance, InstanceId, Place, RestartPolicy, Setting, Trait, Via,
+};
 use crate::machine::{Allowance, Disk, Limit, Quota};
 use crate::network::Network;
 use crate::stack::{Service, Stack};
@@ -109,7 +111,12 @@ impl World {
     }
 
     pub(super) fn set(&mut self, id: &InstanceId, to: &Setting) -> Result<Outcome, String> {
-        let Some(instance) = self.instances.get(id) else { return Ok(Outcome::Gone) };
+        let Some(instance) = self.instances.get(id) else {
+            return match to {
+                Setting::Ran(command) if command.place == Place::Here => self.ran(id, &command.run),
+                _ => Ok(Outcome::Gone),
+            };
+        };
         let (running, paused) = (instance.is_running(), instance.settings[&Aspect::Paused] == Setting::Paused(true));
         let now = Instant::now();
         Ok(match to {
@@ -202,21 +209,25 @@ impl World {
                 }
                 Outcome::Done
             }
-            Setting::Ran(command) => match command.run.as_slice() {
-                [verb, mark] if verb == "touch" => {
-                    if self.marks.insert(format!("{id}: {mark}")) {
-                        Outcome::Done
-                    } else {
-                        Outcome::Already
-                    }
-                }
-                [verb, .., mark] if verb == "rm" => {
-                    self.marks.remove(&format!("{id}: {mark}"));
+            Setting::Ran(command) => return self.ran(id, &command.run),
+        })
+    }
+
+    fn ran(&mut self, id: &InstanceId, command: &[String]) -> Result<Outcome, String> {
+        Ok(match command {
+            [verb, mark] if verb == "touch" => {
+                if self.marks.insert(format!("{id}: {mark}")) {
                     Outcome::Done
+                } else {
+                    Outcome::Already
                 }
-                [verb, ..] if verb == "false" => return Err("exit status 1".to_owned()),
-                _ => Outcome::Done,
-            },
+            }
+            [verb, .., mark] if verb == "rm" => {
+                self.marks.remove(&format!("{id}: {mark}"));
+                Outcome::Done
+            }
+            [verb, ..] if verb == "false" => return Err("exit status 1".to_owned()),
+            _ => Outcome::Done,
         })
     }
 

@@ -184,6 +184,14 @@ pub struct Run {
     /// Print only the end
     #[arg(short, long)]
     pub quiet: bool,
+    /// Who takes the fault back if this process does not
+    #[command(flatten)]
+    pub guard: GuardArgs,
+}
+
+/// The guard of a run.
+#[derive(Debug, Clone, Copy, Args)]
+pub struct GuardArgs {
     /// How much longer than planned the fault may be on before the guard takes it back
     #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
     pub grace: std::time::Duration,

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{EngineArgs, GuardChoice};
+use super::{EngineArgs, GuardArgs};
 use crate::experiment::quantity::Day;
 use crate::gameday::event::Mark;
 
@@ -95,12 +95,9 @@ pub struct Run {
     /// Print only the end of each run
     #[arg(short, long)]
     pub quiet: bool,
-    /// How much longer than planned a fault may be on before the guard takes it back
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
-    pub grace: std::time::Duration,
-    /// Which kind of guard [default: a container where Squall itself runs in one]
-    #[arg(long, value_enum, default_value_t)]
-    pub guard: GuardChoice,
+    /// Who takes the faults back if this process does not
+    #[command(flatten)]
+    pub guard: GuardArgs,
 }
 
 /// Arguments of `gameday action`.

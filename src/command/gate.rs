@@ -193,8 +193,8 @@ async fn series(
         seed: args.seed,
         format: args.format,
         quiet: args.quiet,
-        guard: args.guard,
-        grace: args.grace,
+        guard: args.guard.guard,
+        grace: args.guard.grace,
         stopped: stop.flag(),
         id: None,
     };

@@ -9,6 +9,7 @@ use crate::event::{Phase, Standing};
 use crate::exit::Verdict;
 use crate::experiment::{Check, Experiment, Span};
 use crate::fault::Heal;
+use crate::instance::Change;
 use crate::state::{CheckState, RunState};
 
 /// The phases in which samples are judged, in their order.
@@ -190,15 +191,15 @@ pub(super) fn taken_back(state: &RunState) -> Option<Timestamp> {
     state.changes.iter().filter_map(|c| c.reverted.as_ref().map(|r| r.0)).max()
 }
 
-/// What is still in place: the change's number, and the command to take it back by hand, where it is known.
-pub(super) fn left_behind(state: &RunState) -> Vec<(usize, Option<&str>)> {
+/// What is still in place, and the command to take it back by hand, where it is known.
+pub(super) fn left_behind(state: &RunState) -> Vec<(&Change, Option<&str>)> {
     let mut left: Vec<_> = state
         .outstanding()
         .into_iter()
         .filter(|c| c.stuck.is_some() || (c.injecting.is_some() && state.finished.is_some()))
-        .map(|c| (c.change.n, c.stuck.as_deref()))
+        .map(|c| (&c.change, c.stuck.as_deref()))
         .collect();
-    left.sort_unstable();
+    left.sort_unstable_by_key(|(change, _)| change.n);
     left
 }
 

@@ -23,13 +23,17 @@ const FORMAT: u32 = 1;
 
 /// The text.
 pub(super) fn render(state: &RunState) -> String {
-    let mut text = serde_json::to_string_pretty(&Report::of(state)).unwrap_or_else(|e| {
+    text(&Report::of(state))
+}
+
+/// A report's text.
+pub(super) fn text(report: &impl Serialize) -> String {
+    let text = serde_json::to_string_pretty(report).unwrap_or_else(|e| {
         // Plain data with text keys always serialises.
         tracing::error!("the report cannot be written as JSON: {e}");
         String::new()
     });
-    text.push('\n');
-    text
+    text + "\n"
 }
 
 #[derive(Serialize)]
@@ -322,9 +326,11 @@ impl<'a> Report<'a> {
             changes: state.changes.iter().map(|change| ChangeOut::of(state, change)).collect(),
             left_behind: facts::left_behind(state)
                 .into_iter()
-                .filter_map(|(n, by_hand)| {
-                    let change = &state.changes.get(n)?.change;
-                    Some(LeftOut { n, instance: &change.name, to: change.to.to_string(), by_hand })
+                .map(|(change, by_hand)| LeftOut {
+                    n: change.n,
+                    instance: &change.name,
+                    to: change.to.to_string(),
+                    by_hand,
                 })
                 .collect(),
             restored: state

@@ -211,9 +211,9 @@ fn taken_back(state: &RunState) -> Outcome {
     if !left.is_empty() {
         let texts: Vec<String> = left
             .iter()
-            .filter_map(|(n, by_hand)| {
+            .map(|(change, by_hand)| {
                 let by_hand = by_hand.map(|c| format!("; by hand: {c}")).unwrap_or_default();
-                Some(format!("still in place: {}{by_hand}", state.changes.get(*n)?.change))
+                format!("still in place: {change}{by_hand}")
             })
             .collect();
         return Outcome::Not(texts.join("\n"));

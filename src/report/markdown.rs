@@ -79,10 +79,9 @@ fn by_hand(out: &mut String, state: &RunState) -> std::fmt::Result {
         return Ok(());
     }
     writeln!(out, "**Still in place.** `squall recover` tries again; by hand:\n")?;
-    for (n, command) in left.iter().take(SHOWN) {
-        let Some(change) = state.changes.get(*n) else { continue };
+    for (change, command) in left.iter().take(SHOWN) {
         let command = command.map(|c| format!(": {}", code(c))).unwrap_or_default();
-        writeln!(out, "- {}{command}", text(&change.change.to_string()))?;
+        writeln!(out, "- {}{command}", text(&change.to_string()))?;
     }
     more(out, left.len(), "- ")?;
     writeln!(out)

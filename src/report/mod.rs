@@ -70,12 +70,15 @@ pub fn render(state: &RunState, format: Format) -> String {
 /// # Errors
 /// Where a file cannot be written; the others are still tried.
 pub fn write_all(state: &RunState, dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let written: Vec<anyhow::Result<PathBuf>> = Format::ALL
+    write_each(dir, Format::ALL.map(|format| (format, render(state, format))))
+}
+
+fn write_each(dir: &Path, texts: impl IntoIterator<Item = (Format, String)>) -> anyhow::Result<Vec<PathBuf>> {
+    let written: Vec<anyhow::Result<PathBuf>> = texts
         .into_iter()
-        .map(|format| {
+        .map(|(format, text)| {
             let path = dir.join(format.file());
-            write(&path, &render(state, format))
-                .with_context(|| format!("cannot write the report {}", path.display()))?;
+            write(&path, &text).with_context(|| format!("cannot write the report {}", path.display()))?;
             Ok(path)
         })
         .collect();

@@ -234,8 +234,8 @@ impl Walk<'_> {
             seed: scenario.overrides.seed,
             format: Format::Text,
             quiet: self.args.quiet,
-            guard: self.args.guard,
-            grace: self.args.grace,
+            guard: self.args.guard.guard,
+            grace: self.args.guard.grace,
             id: Some(run.clone()),
             stopped: self.stop.flag(),
         };

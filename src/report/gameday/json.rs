@@ -7,6 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::Serialize;
 
+use super::super::json::text;
 use super::super::timeline::Kind;
 use super::compared::{Then, Trend};
 use super::facts::{Came, Clock, Facts};
@@ -21,13 +22,7 @@ const FORMAT: u32 = 1;
 
 /// The text.
 pub(super) fn render(facts: &Facts<'_>) -> String {
-    let mut text = serde_json::to_string_pretty(&Report::of(facts)).unwrap_or_else(|e| {
-        // Plain data with text keys always serialises.
-        tracing::error!("the report cannot be written as JSON: {e}");
-        String::new()
-    });
-    text.push('\n');
-    text
+    text(&Report::of(facts))
 }
 
 #[derive(Serialize)]

@@ -104,10 +104,9 @@ fn left_behind(out: &mut String, facts: &Facts<'_>) -> std::fmt::Result {
     for s in facts.scenarios.iter().filter(|s| s.came == Came::To(Verdict::LeftBehind)) {
         let title = text(s.title);
         writeln!(out, "**🛑 Still in place after {title}.** `squall recover` tries again; by hand:\n")?;
-        for (n, by_hand) in s.run.map(super::super::facts::left_behind).unwrap_or_default() {
-            let Some(change) = s.run.and_then(|run| run.changes.get(n)) else { continue };
+        for (change, by_hand) in s.run.map(super::super::facts::left_behind).unwrap_or_default() {
             let by_hand = by_hand.map(|c| format!(": {}", code(c))).unwrap_or_default();
-            writeln!(out, "- {}{by_hand}", text(&change.change.to_string()))?;
+            writeln!(out, "- {}{by_hand}", text(&change.to_string()))?;
         }
         writeln!(out)?;
     }

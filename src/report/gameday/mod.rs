@@ -17,8 +17,6 @@ mod words;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context as _;
-
 use self::facts::Facts;
 use super::Format;
 use crate::gameday::state::GamedayState;
@@ -54,15 +52,7 @@ pub fn render(record: &Record, previous: Option<&Record>, format: Format) -> Opt
 /// # Errors
 /// Where a file cannot be written; the others are still tried.
 pub fn write_all(record: &Record, previous: Option<&Record>, dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    let texts =
-        FORMATS.into_iter().filter_map(|format| Some((dir.join(format.file()), render(record, previous, format)?)));
-    let written: Vec<anyhow::Result<PathBuf>> = texts
-        .map(|(path, text)| {
-            super::write(&path, &text).with_context(|| format!("cannot write the report {}", path.display()))?;
-            Ok(path)
-        })
-        .collect();
-    written.into_iter().collect()
+    super::write_each(dir, FORMATS.into_iter().filter_map(|f| Some((f, render(record, previous, f)?))))
 }
 
 #[cfg(test)]

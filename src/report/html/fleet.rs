@@ -3,6 +3,7 @@
 use maud::{Markup, html};
 
 use super::super::{facts, words};
+use super::still_in_place;
 use crate::engine::Outcome;
 use crate::event::Spared;
 use crate::instance::Back;
@@ -13,25 +14,8 @@ const SHOWN: usize = 12;
 
 /// What a person must do now, before anything else on the page.
 pub(super) fn by_hand(state: &RunState) -> Markup {
-    let left = facts::left_behind(state);
-    html! {
-        @if !left.is_empty() {
-            section.alarm {
-                h2 { "Still in place" }
-                p { "Squall tried and could not take this back. " code { "squall recover" } " tries again; by hand:" }
-                ul {
-                    @for (n, command) in left {
-                        @if let Some(change) = state.changes.get(n) {
-                            li {
-                                (change.change.to_string())
-                                @if let Some(command) = command { pre { code { (command) } } }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
+    let left = facts::left_behind(state).into_iter().map(|(change, command)| (change.to_string(), command));
+    still_in_place(&left.collect::<Vec<_>>())
 }
 
 pub(super) fn radius(state: &RunState) -> Markup {

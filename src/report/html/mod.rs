@@ -5,89 +5,56 @@
 mod alerts;
 mod checks;
 mod fleet;
+mod page;
 mod record;
 mod zones;
 
 pub(super) use self::checks::figure;
+#[cfg(test)]
+pub(super) use self::page::STYLE;
+pub(super) use self::page::{Page, class, key_figures, sign, still_in_place, ticked};
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
 use super::zones::{returned, served, slowest};
 use super::{facts, words};
 use crate::event::Phase;
-use crate::exit::Verdict;
 use crate::experiment::Experiment;
 use crate::fault::Heal;
 use crate::state::RunState;
 
-pub(super) const STYLE: &str = include_str!("style.css");
-
 /// The page.
 pub(super) fn render(state: &RunState) -> String {
     let verdict = facts::verdict(state);
-    let name = facts::name(state);
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (words::verdict(verdict)) " · " (name) " · Squall" }
-                style { (PreEscaped(STYLE)) }
-            }
-            body class=(class(verdict)) {
-                (masthead(state))
-                main {
-                    (hero(state))
-                    (fleet::by_hand(state))
-                    (figures(state))
-                    (record::warnings(state))
-                    // Where a zone went out, that is what the page is about.
-                    @if zones::any_out(state) { (zones::section(state)) }
-                    (checks::section(state))
-                    (alerts::section(state))
-                    (record::timeline(state))
-                    @if !zones::any_out(state) { (zones::section(state)) }
-                    (fleet::radius(state))
-                    (fleet::changes(state))
-                    (record::repeat(state))
-                    (record::experiment(state))
-                }
-                footer {
-                    p { "Written by squall " (env!("CARGO_PKG_VERSION")) " from the run’s journal." }
-                }
-            }
-        }
-    }
-    .into_string()
-}
-
-pub(super) fn class(verdict: Option<Verdict>) -> &'static str {
-    verdict.map_or("unfinished", Verdict::word)
-}
-
-fn masthead(state: &RunState) -> Markup {
-    html! {
-        header.masthead {
-            span.brand { (mark()) "Squall" }
+    Page {
+        title: format!("{} · {}", words::verdict(verdict), facts::name(state)),
+        class: class(verdict).to_owned(),
+        style: "",
+        which: html! {
             @if let Some(started) = &state.started {
-                span.run {
-                    code { (started.run) }
-                    @if let Some(began) = state.began { " " span.when { (words::day(began)) } }
-                }
+                code { (started.run) }
+                @if let Some(began) = state.began { " " span.when { (words::day(began)) } }
             }
-        }
+        },
+        main: html! {
+            (hero(state))
+            (fleet::by_hand(state))
+            (figures(state))
+            (record::warnings(state))
+            // Where a zone went out, that is what the page is about.
+            @if zones::any_out(state) { (zones::section(state)) }
+            (checks::section(state))
+            (alerts::section(state))
+            (record::timeline(state))
+            @if !zones::any_out(state) { (zones::section(state)) }
+            (fleet::radius(state))
+            (fleet::changes(state))
+            (record::repeat(state))
+            (record::experiment(state))
+        },
+        written_from: html! { "the run’s journal." },
     }
-}
-
-/// Three gusts of wind.
-pub(super) fn mark() -> Markup {
-    html! {
-        svg.mark viewBox="0 0 24 24" width="20" height="20" aria-hidden="true" {
-            path d="M3 8h10a3 3 0 1 0-3-3M3 12h15a3 3 0 1 1-3 3M3 16h7a2.5 2.5 0 1 1-2.5 2.5" {}
-        }
-    }
+    .render()
 }
 
 fn hero(state: &RunState) -> Markup {
@@ -111,37 +78,6 @@ fn hero(state: &RunState) -> Markup {
                 }
             }
         }
-    }
-}
-
-/// A verdict as a sign in a circle.
-pub(super) fn sign(verdict: Option<Verdict>) -> Markup {
-    let sign = match verdict {
-        Some(Verdict::Held) => "M6 12.5l4 4 8-9",
-        Some(Verdict::Broken) => "M7 7l10 10M17 7L7 17",
-        Some(Verdict::NoVerdict) => "M9 9.2a3 3 0 1 1 4.4 2.7c-1 .6-1.4 1.1-1.4 2.3M12 17.6v.1",
-        Some(Verdict::LeftBehind) => "M12 6v7.5M12 17.6v.1",
-        None => "M12 7v5l3.5 2",
-    };
-    html! {
-        svg.sign viewBox="0 0 24 24" aria-hidden="true" {
-            circle cx="12" cy="12" r="11" {}
-            path d=(sign) {}
-        }
-    }
-}
-
-/// A text with what stands between backticks as code.
-pub(super) fn ticked(text: &str) -> Markup {
-    let parts: Vec<&str> = text.split('`').collect();
-    // A tick without its partner is only a tick.
-    let paired = parts.len() % 2 == 1;
-    html! {
-        @if paired {
-            @for (i, part) in parts.iter().enumerate() {
-                @if i % 2 == 1 { code { (part) } } @else { (part) }
-            }
-        } @else { (text) }
     }
 }
 
@@ -198,17 +134,7 @@ fn figures(state: &RunState) -> Markup {
     if let Some(started) = state.started.as_ref().filter(|_| cells.len() < 6) {
         cells.push(("Seed", started.seed.to_string(), "repeats the same choices".to_owned()));
     }
-    html! {
-        @if !cells.is_empty() {
-            section.figures aria-label="Key figures" {
-                dl {
-                    @for (name, value, note) in cells {
-                        div { dt { (name) } dd.long[value.chars().count() > 8] { (value) span.note { (note) } } }
-                    }
-                }
-            }
-        }
-    }
+    key_figures(&cells)
 }
 
 #[cfg(test)]

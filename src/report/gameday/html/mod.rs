@@ -6,55 +6,40 @@ mod people;
 mod record;
 mod scenarios;
 
-use maud::{DOCTYPE, Markup, PreEscaped, html};
+use maud::{Markup, html};
 
-use super::super::html::{STYLE, class, mark, sign, ticked};
+use super::super::html::{Page, class, key_figures, sign, ticked};
 use super::super::words as shared;
 use super::facts::Facts;
 use super::words;
 use crate::gameday::event::Mark;
 
-const OWN_STYLE: &str = include_str!("style.css");
+const STYLE: &str = include_str!("style.css");
 
 /// The page.
 pub(super) fn render(facts: &Facts<'_>) -> String {
-    html! {
-        (DOCTYPE)
-        html lang="en" {
-            head {
-                meta charset="utf-8";
-                meta name="viewport" content="width=device-width, initial-scale=1";
-                meta name="color-scheme" content="light dark";
-                title { (facts.title()) " · Game day · Squall" }
-                style { (PreEscaped(STYLE)) (PreEscaped(OWN_STYLE)) }
-            }
-            body class=(format!("gameday {}", class(facts.verdict()))) {
-                header.masthead {
-                    span.brand { (mark()) "Squall" }
-                    span.run { code { (facts.record.state.id) } }
-                }
-                main {
-                    (hero(facts))
-                    (scenarios::by_hand(facts))
-                    (figures(facts))
-                    (scenarios::summary(facts))
-                    (record::actions(facts))
-                    (record::gaps(facts))
-                    (people::section(facts))
-                    (record::compared(facts))
-                    (scenarios::details(facts))
-                    (record::timeline(facts))
-                }
-                footer {
-                    p {
-                        "Written by squall " (env!("CARGO_PKG_VERSION")) " from the game day’s timeline and the journals of its runs. "
-                        code { "squall report RUN" } " shows a run in full."
-                    }
-                }
-            }
-        }
+    Page {
+        title: format!("{} · Game day", facts.title()),
+        class: format!("gameday {}", class(facts.verdict())),
+        style: STYLE,
+        which: html! { code { (facts.record.state.id) } },
+        main: html! {
+            (hero(facts))
+            (scenarios::by_hand(facts))
+            (figures(facts))
+            (scenarios::summary(facts))
+            (record::actions(facts))
+            (record::gaps(facts))
+            (people::section(facts))
+            (record::compared(facts))
+            (scenarios::details(facts))
+            (record::timeline(facts))
+        },
+        written_from: html! {
+            "the game day’s timeline and the journals of its runs. " code { "squall report RUN" } " shows a run in full."
+        },
     }
-    .into_string()
+    .render()
 }
 
 fn hero(facts: &Facts<'_>) -> Markup {
@@ -113,15 +98,7 @@ fn figures(facts: &Facts<'_>) -> Markup {
         let note = format!("{spent} of {whole}: {} over {}", budget.objective, budget.window);
         cells.push(("Error budget spent", words::share(100.0 * budget.share()), note));
     }
-    html! {
-        section.figures aria-label="Key figures" {
-            dl {
-                @for (name, value, note) in cells {
-                    div { dt { (name) } dd.long[value.chars().count() > 8] { (value) span.note { (note) } } }
-                }
-            }
-        }
-    }
+    key_figures(&cells)
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use maud::{Markup, html};
 
 use super::super::super::chart::Chart;
 use super::super::super::facts as of_run;
-use super::super::super::html::{figure, ticked};
+use super::super::super::html::{figure, still_in_place, ticked};
 use super::super::facts::{Came, Facts, Scenario};
 use super::super::words;
 use crate::exit::Verdict;
@@ -20,29 +20,14 @@ pub(super) fn standing(came: Came) -> Markup {
     html! { span.standing.(class) { (sign) (came.words()) } }
 }
 
-/// What a person must do now, before anything else on the page.
+/// What was left in place, by scenario.
 pub(super) fn by_hand(facts: &Facts<'_>) -> Markup {
-    let left: Vec<&Scenario<'_>> = facts.scenarios.iter().filter(|s| s.came == Came::To(Verdict::LeftBehind)).collect();
-    html! {
-        @if !left.is_empty() {
-            section.alarm {
-                h2 { "Still in place" }
-                p { "Squall tried and could not take this back. " code { "squall recover" } " tries again; by hand:" }
-                ul {
-                    @for s in left {
-                        @for (n, command) in s.run.map(of_run::left_behind).unwrap_or_default() {
-                            @if let Some(change) = s.run.and_then(|run| run.changes.get(n)) {
-                                li {
-                                    (s.title) ": " (change.change.to_string())
-                                    @if let Some(command) = command { pre { code { (command) } } }
-                                }
-                            }
-                        }
-                    }
-                }
-            }
-        }
-    }
+    let unclean = facts.scenarios.iter().filter(|s| s.came == Came::To(Verdict::LeftBehind));
+    let left = unclean.flat_map(|s| {
+        let left = s.run.map(of_run::left_behind).unwrap_or_default();
+        left.into_iter().map(|(change, command)| (format!("{}: {change}", s.title), command))
+    });
+    still_in_place(&left.collect::<Vec<_>>())
 }
 
 /// All of them in a table.

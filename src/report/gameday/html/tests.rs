@@ -16,13 +16,13 @@ fn page(name: &str) -> String {
 #[test]
 fn the_page_stands_alone_and_nothing_in_it_comes_out_of_a_name() {
     for (name, page) in pages() {
-        let lower = page.replace(STYLE, "").replace(OWN_STYLE, "").to_lowercase();
+        let lower = page.replace(crate::report::html::STYLE, "").replace(STYLE, "").to_lowercase();
         for word in ["<script", "<link", "<img", "<iframe", "<base", " src=", " href=", "@import", "url(", " onload="] {
             let told = lower.replace("&lt;b onload=&quot;", "").replace("&quot;&gt;&lt;img src=x&gt;", "");
             assert!(!told.contains(word), "{name} has {word}");
         }
     }
-    assert!(!OWN_STYLE.contains("url(") && !OWN_STYLE.contains("@import"));
+    assert!(!STYLE.contains("url(") && !STYLE.contains("@import"));
 }
 
 #[test]

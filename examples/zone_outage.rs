@@ -12,11 +12,13 @@
 mod containers;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use clap::Parser;
 use futures_util::future::try_join_all;
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use squall::engine::{Ability, Engine as _, Outcome, Tag};
 use squall::host::process::Process;
 use squall::instance::{Aspect, Instance, Kill, RestartPolicy, Setting, Signal, Via};
@@ -34,10 +36,15 @@ struct Arguments {
     times: usize,
 }
 
+/// How long a process may take to end.
+const LONGEST: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
+
 /// What is set on each in turn, and what takes it back.
 struct Mode {
     name: &'static str,
     stages: Vec<Setting>,
+    /// Then the bare signals of the kernel, which nothing can be faster than.
+    signals: bool,
     back: Vec<Setting>,
 }
 
@@ -94,42 +101,77 @@ fn modes(zone: &[Member]) -> Vec<Mode> {
         Mode {
             name: "power",
             stages: vec![Setting::RestartPolicy(aside), killed],
+            signals: false,
             back: vec![Setting::Running(true), Setting::RestartPolicy(policy)],
         },
-        Mode { name: "isolate", stages: vec![cut], back: vec![Setting::Mark(Aspect::Network, None)] },
-        Mode { name: "freeze", stages: vec![Setting::Paused(true)], back: vec![Setting::Paused(false)] },
+        Mode {
+            name: "bare signals",
+            stages: vec![Setting::RestartPolicy(aside)],
+            signals: true,
+            back: vec![Setting::Running(true), Setting::RestartPolicy(policy)],
+        },
+        Mode { name: "isolate", stages: vec![cut], signals: false, back: vec![Setting::Mark(Aspect::Network, None)] },
+        Mode {
+            name: "freeze",
+            stages: vec![Setting::Paused(true)],
+            signals: false,
+            back: vec![Setting::Paused(false)],
+        },
     ]
 }
 
 /// Out and back again: first to last, all out, all back.
 async fn once(containers: &Containers, zone: &[Member], mode: &Mode) -> anyhow::Result<[Duration; 3]> {
-    if mode.name == "power" {
+    let ending = matches!(mode.back[0], Setting::Running(true));
+    if ending {
         set(containers, zone, &Setting::RestartPolicy(RestartPolicy::Always)).await?;
     }
-    let processes = if mode.name == "power" { processes(zone).await? } else { Vec::new() };
-    let ends = try_join_all(processes.iter().map(async |process| {
-        process.ended_within(Duration::from_secs(30)).await?;
-        anyhow::Ok(Instant::now())
-    }));
+    let processes = Arc::new(if ending { processes(zone).await? } else { Vec::new() });
+    let watched = Arc::clone(&processes);
+    // By a thread of its own, which waits for nothing else.
+    let ends = tokio::task::spawn_blocking(move || ends(&watched));
     let begin = Instant::now();
     let out = async {
         let mut done = Vec::new();
         for stage in &mode.stages {
             done = set(containers, zone, stage).await?;
         }
+        if mode.signals {
+            processes.iter().try_for_each(|process| process.signal(rustix::process::Signal::KILL))?;
+        }
         anyhow::Ok(done)
     };
+    let done = out.await?;
     // When a process has ended is known to the kernel long before the engine has noticed.
-    let (ended, done) = tokio::join!(ends, out);
-    let (ended, done) = (ended?, done?);
+    let ended = ends.await??;
     let down = if ended.is_empty() { done } else { ended };
     let (first, last) = (down.iter().min(), down.iter().max());
     let (first, last) = (*first.context("no container")?, *last.context("no container")?);
+    if mode.signals {
+        // Until the engine knows, too.
+        set(containers, zone, &Setting::Killed(Kill { signal: Signal::SigKill, via: Via::Host })).await?;
+    }
     let back = Instant::now();
     for stage in &mode.back {
         set(containers, zone, stage).await?;
     }
     Ok([last - first, last - begin, back.elapsed()])
+}
+
+/// When each of them has ended.
+fn ends(processes: &[Process]) -> anyhow::Result<Vec<Instant>> {
+    let mut left: Vec<&Process> = processes.iter().collect();
+    let mut ends = Vec::new();
+    while !left.is_empty() {
+        let mut watched: Vec<PollFd<'_>> = left.iter().map(|p| PollFd::new(*p, PollFlags::IN)).collect();
+        ensure!(poll(&mut watched, Some(&LONGEST))? > 0, "{} processes do not end", left.len());
+        let now = Instant::now();
+        let ended: Vec<bool> = watched.iter().map(|fd| fd.revents().contains(PollFlags::IN)).collect();
+        ends.extend(ended.iter().filter(|ended| **ended).map(|_| now));
+        let mut ended = ended.into_iter();
+        left.retain(|_| !ended.next().unwrap_or_default());
+    }
+    Ok(ends)
 }
 
 /// The main processes of all.

@@ -182,7 +182,7 @@ fn candidates<'a>(radius: &BlastRadius, injection: &Injection, fleet: &'a [Insta
 /// Why an instance cannot be chosen although it is selected.
 fn obstacle(radius: &BlastRadius, i: &Instance) -> Option<String> {
     if i.traits.contains(&Trait::Ours) {
-        return Some("it is part of Squall".to_owned());
+        return Some("it is part of Squall, or of a stack that a run of it has brought up".to_owned());
     }
     if let Some(label) = protected_by(radius, i) {
         return Some(format!("protected by {label}"));

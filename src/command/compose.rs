@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
 use super::keeper::Keeper;
-use crate::engine::docker::{Docker, Readiness};
+use crate::engine::docker::{Docker, Readiness, new_name};
 use crate::glob::glob;
 use crate::host::{command, process};
 
@@ -62,7 +62,7 @@ impl Project {
     pub(super) async fn up(file: &Path, host: Option<&str>) -> anyhow::Result<Self> {
         let docker = Docker::connect(host).await?;
         let compose = program(host).await?;
-        let name = format!("squall-{:08x}", rand::random::<u32>());
+        let name = new_name();
         let mut words: Vec<OsString> = ["stack", "keep", "--project", &name].map(OsString::from).to_vec();
         if let Some(host) = host {
             words.extend(["--docker-host".into(), host.into()]);

@@ -49,6 +49,12 @@ pub fn head(document: &Document) -> Vec<Mistake> {
     check::head(document)
 }
 
+/// What is wrong with a check that is asked by itself, for formats that stand elsewhere.
+#[must_use]
+pub fn question(document: &Document, lookup: Lookup<'_>, path: &[&str]) -> Vec<Mistake> {
+    check::question(document, lookup, path)
+}
+
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;

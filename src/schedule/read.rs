@@ -13,13 +13,13 @@ use crate::notify::check;
 /// Every mistake in it.
 pub fn schedule(name: &str, bytes: &[u8], lookup: Lookup<'_>) -> Result<Reading<Schedule>, Mistakes> {
     let (mut document, value) = document::parse(name, bytes, lookup)?;
-    let mistakes = meaning(&document);
+    let mistakes = meaning(&document, lookup);
     document.mistakes.extend(mistakes);
     document.finish(value)
 }
 
 /// What no single value shows.
-fn meaning(document: &Document) -> Vec<Mistake> {
+fn meaning(document: &Document, lookup: Lookup<'_>) -> Vec<Mistake> {
     let mut found = read::head(document);
     found.extend(check::recipients(document, "notify"));
     let names: Vec<String> = document
@@ -31,13 +31,13 @@ fn meaning(document: &Document) -> Vec<Mistake> {
     }
     for name in &names {
         if let Some(entry) = document.part::<Entry>(&["entries", name]) {
-            one(document, name, &entry, &mut found);
+            one(document, lookup, name, &entry, &mut found);
         }
     }
     found
 }
 
-fn one(document: &Document, name: &str, entry: &Entry, found: &mut Vec<Mistake>) {
+fn one(document: &Document, lookup: Lookup<'_>, name: &str, entry: &Entry, found: &mut Vec<Mistake>) {
     let key = |key: &str| document.key_at(&["entries", name, key]);
     if entry.experiments.is_empty() {
         found.push(Mistake::error(&key("experiments"), format!("`{name}` names no experiment")));
@@ -61,6 +61,7 @@ fn one(document: &Document, name: &str, entry: &Entry, found: &mut Vec<Mistake>)
         }
     }
     for check in entry.only_while.keys() {
+        found.extend(read::question(document, lookup, &["entries", name, "only-while", check]));
         for unused in ["rate", "expect", "during"] {
             let path = ["entries", name, "only-while", check, unused];
             if document.entry(&path).is_some() {

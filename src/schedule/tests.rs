@@ -250,7 +250,7 @@ entries:
   four: { experiments: a.yaml, random: { mean: 1h, at-least: 2h, per-day: 0 }, jitter: 5m }
   five: { experiments: a.yaml, cron: '0 9 * * *', hours: { from: '17:00', to: '9:00' } }
   seven: { experiments: a.yaml, cron: '0 9 * * *', mod: leashed }
-  six: { experiments: a.yaml, cron: '0 9 * * *', only-while: { up: { tcp: 'x:80', rate: 5/s } } }
+  six: { experiments: a.yaml, cron: '0 9 * * *', only-while: { up: { tcp: 'x:80', rate: 5/s }, web: { http: 'ftp://x/' }, db: { tcp: x } } }
 ";
     let mistakes = read::schedule("s.yaml", text.as_bytes(), &|_| None).unwrap_err().to_string();
     for want in [
@@ -266,6 +266,8 @@ entries:
         "end before they begin",
         "did you mean `mode`?",
         "`rate` means nothing here",
+        "`ftp://x/` is not a URL to ask",
+        "`x` is not an address to connect to",
     ] {
         assert!(mistakes.contains(want), "{want}\n{mistakes}");
     }

@@ -5,9 +5,10 @@ use std::time::Duration;
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder};
 use rustix::process::Signal;
 use squall::engine::docker::PROGRAM;
+use squall::instance::Trait;
 use tokio::process::Child;
 
-use crate::harness::Spec;
+use crate::harness::{Spec, Yard};
 use crate::scene::{Scene, eventually, lonely, send};
 
 const LABEL: &str = "com.docker.compose.project";
@@ -83,6 +84,16 @@ async fn a_project_is_brought_up_seen_alone_and_taken_away() {
     assert_eq!(projects(&scene).await, (0, 0, 0), "{said}");
     let after = scene.yard.look(&other).await;
     assert_eq!((&before.settings, &before.epoch), (&after.settings, &after.epoch));
+}
+
+#[tokio::test]
+async fn what_another_run_brought_up_is_nobodys_target() {
+    let yard = Yard::new().await;
+    let spec = Spec { labels: vec![(LABEL, "squall-0a1b2c3d".to_owned())], ..Spec::default() };
+    let theirs = yard.start("theirs", spec).await;
+    let ours = yard.start("ours", Spec { labels: vec![(LABEL, "shop".to_owned())], ..Spec::default() }).await;
+    assert!(yard.look(&theirs).await.traits.contains(&Trait::Ours));
+    assert!(!yard.look(&ours).await.traits.contains(&Trait::Ours));
 }
 
 #[tokio::test]

@@ -24,6 +24,9 @@ use crate::instance::{InstanceId, Setting, Signal};
 /// How often to look whether the engine has noticed.
 const AGAIN: Duration = Duration::from_millis(5);
 
+/// The longest pause between two such looks.
+const SELDOM: Duration = Duration::from_millis(80);
+
 /// How long the engine may take to know of an end.
 const UNSEEN: Duration = Duration::from_secs(1);
 
@@ -121,6 +124,7 @@ impl Docker {
     /// Waits until the engine no longer tells the life that has ended.
     async fn notices(&self, id: &InstanceId, to: &Setting, ended: &ContainerState) -> Result<(), EngineError> {
         let deadline = Instant::now() + QUICK;
+        let mut pause = AGAIN;
         while let Some(now) = self.now(id, to).await? {
             let state = now.state.clone().unwrap_or_default();
             if !is_running(&state) || state.pid != ended.pid || state.started_at != ended.started_at {
@@ -130,7 +134,9 @@ impl Docker {
                 let attempt = format!("see the end of {}, which was killed", name_of(&now, id));
                 return Err(EngineError::TimedOut { attempt, after: QUICK });
             }
-            tokio::time::sleep(AGAIN).await;
+            // Each time later: where many end at once, their engine has enough to do.
+            tokio::time::sleep(pause).await;
+            pause = (2 * pause).min(SELDOM);
         }
         Ok(())
     }

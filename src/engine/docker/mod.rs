@@ -23,11 +23,13 @@ mod manual;
 mod net;
 mod observe;
 mod own;
+mod project;
 mod readiness;
 mod stack;
 
 pub use image::PROGRAM;
 pub use info::Details;
+pub use project::new_name;
 pub use readiness::Readiness;
 pub use stack::NewContainer;
 

@@ -97,7 +97,13 @@ impl Docker {
 
     /// The container as an instance; `None` where the engine left out what makes it one.
     pub(super) fn instance(&self, container: ContainerInspectResponse) -> Option<Instance> {
-        instance(container, &self.zones, &self.name, self.own.as_deref())
+        let mut instance = instance(container, &self.zones, &self.name, self.own.as_deref())?;
+        // Another run's stack is that run's alone; where one project is all that is seen, it is the own one.
+        let project = instance.labels.get("com.docker.compose.project");
+        if self.only.is_none() && project.is_some_and(|name| super::project::is_of_a_run(name)) {
+            instance.traits.insert(Trait::Ours);
+        }
+        Some(instance)
     }
 }
 

@@ -46,7 +46,8 @@ pub(super) fn experiment(document: &mut Document, lookup: Lookup<'_>) {
         let names = found.document.entry(&[section]).map(|e| e.value.entries().to_vec()).unwrap_or_default();
         for entry in names {
             let path = [section, entry.key.as_str()];
-            probe::check(&mut found, path);
+            probe::check(&mut found, &path);
+            probe::in_flight(&mut found, path);
             expect::check(&mut found, path, timing);
         }
     }
@@ -73,6 +74,13 @@ pub(super) fn experiment(document: &mut Document, lookup: Lookup<'_>) {
 pub(super) fn head(document: &Document) -> Vec<Mistake> {
     let mut found = Found { document, lookup: &|_| None, mistakes: Vec::new() };
     header(&mut found);
+    found.mistakes
+}
+
+/// What is wrong with a check that is asked by itself, in a file of any kind.
+pub(super) fn question(document: &Document, lookup: Lookup<'_>, path: &[&str]) -> Vec<Mistake> {
+    let mut found = Found { document, lookup, mistakes: Vec::new() };
+    probe::check(&mut found, path);
     found.mistakes
 }
 

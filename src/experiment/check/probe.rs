@@ -11,31 +11,31 @@ use crate::probe::{self, Probe};
 /// More questions than these are never waiting for their answers.
 const MOST_IN_FLIGHT: f64 = 10_000.0;
 
-pub(super) fn check(found: &mut Found<'_>, path: [&str; 2]) {
-    let [section, name] = path;
-    let Some(entry) = found.document.entry(&path) else { return };
-    if name.trim().is_empty() {
+/// What is asked, wherever the check stands.
+pub(super) fn check(found: &mut Found<'_>, path: &[&str]) {
+    let Some(entry) = found.document.entry(path) else { return };
+    if path.last().is_none_or(|name| name.trim().is_empty()) {
         found.add(Mistake::error(&entry.key_at, "a probe needs a name"));
     }
-    if let Some(http) = found.document.part::<probe::Http>(&[section, name, "http"]) {
-        self::http(found, &[section, name, "http"], &http);
+    let under = |keys: &[&'static str]| [path, keys].concat();
+    if let Some(http) = found.document.part::<probe::Http>(&under(&["http"])) {
+        self::http(found, &under(&["http"]), &http);
     }
-    if let Some(tcp) = found.document.part::<probe::Tcp>(&[section, name, "tcp"]) {
-        address(found, &[section, name, "tcp", "address"], &tcp.address);
+    if let Some(tcp) = found.document.part::<probe::Tcp>(&under(&["tcp"])) {
+        address(found, &under(&["tcp", "address"]), &tcp.address);
     }
-    if let Some(exec) = found.document.part::<probe::Exec>(&[section, name, "exec"]) {
-        command(found, &[section, name, "exec", "run"], &exec.run);
+    if let Some(exec) = found.document.part::<probe::Exec>(&under(&["exec"])) {
+        command(found, &under(&["exec", "run"]), &exec.run);
     }
-    if let Some(promql) = found.document.part::<probe::Promql>(&[section, name, "promql"]) {
-        self::promql(found, &[section, name, "promql"], &promql);
+    if let Some(promql) = found.document.part::<probe::Promql>(&under(&["promql"])) {
+        self::promql(found, &under(&["promql"]), &promql);
     }
-    if let Some(alert) = found.document.part::<probe::Alert>(&[section, name, "alert"]) {
-        self::alert(found, &[section, name, "alert"], &alert);
+    if let Some(alert) = found.document.part::<probe::Alert>(&under(&["alert"])) {
+        self::alert(found, &under(&["alert"]), &alert);
     }
-    if let Some(timeout) = found.document.part::<Span>(&[section, name, "timeout"]) {
-        positive(found, &[section, name, "timeout"], timeout);
+    if let Some(timeout) = found.document.part::<Span>(&under(&["timeout"])) {
+        positive(found, &under(&["timeout"]), timeout);
     }
-    in_flight(found, path);
 }
 
 /// How often a check asks and how long it waits, with the defaults of its probe. `None` where that is not known.
@@ -60,7 +60,8 @@ pub(super) fn pace(found: &Found<'_>, path: [&str; 2]) -> Option<(Rate, Span)> {
     Some((rate, timeout))
 }
 
-fn in_flight(found: &mut Found<'_>, path: [&str; 2]) {
+/// How many questions may be open at once.
+pub(super) fn in_flight(found: &mut Found<'_>, path: [&str; 2]) {
     let Some((rate, timeout)) = pace(found, path) else { return };
     let waiting = rate.0 * timeout.0.as_secs_f64();
     if waiting > MOST_IN_FLIGHT {
@@ -137,9 +138,9 @@ pub(super) fn alert(found: &mut Found<'_>, path: &[&str], alert: &probe::Alert) 
     }
 }
 
-fn http(found: &mut Found<'_>, path: &[&str; 3], http: &probe::Http) {
-    let [section, name, _] = *path;
-    let key = |key: &'static str| [section, name, "http", key];
+fn http(found: &mut Found<'_>, path: &[&str], http: &probe::Http) {
+    let key = |key: &'static str| [path, &[key]].concat();
+    let answered_by = |key: &'static str| [path, &["answered-by", key]].concat();
     url(found, &key("url"), &http.url);
     if http.method.as_ref().is_some_and(|m| reqwest::Method::from_bytes(m.as_bytes()).is_err()) {
         let at = found.document.value_at(&key("method"));
@@ -155,16 +156,16 @@ fn http(found: &mut Found<'_>, path: &[&str; 3], http: &probe::Http) {
     }
     match &http.answered_by {
         Some(probe::AnsweredBy::Matches(pattern)) => {
-            regex(found, &[section, name, "http", "answered-by", "matches"], pattern);
+            regex(found, &answered_by("matches"), pattern);
         }
         Some(probe::AnsweredBy::Header(header))
             if reqwest::header::HeaderName::from_bytes(header.as_bytes()).is_err() =>
         {
-            let at = found.document.value_at(&[section, name, "http", "answered-by", "header"]);
+            let at = found.document.value_at(&answered_by("header"));
             found.add(Mistake::error(&at, "this cannot be the name of a header"));
         }
         Some(probe::AnsweredBy::Json(place)) if !place.is_empty() && !place.starts_with('/') => {
-            let at = found.document.value_at(&[section, name, "http", "answered-by", "json"]);
+            let at = found.document.value_at(&answered_by("json"));
             found.add(Mistake::error(&at, "this is no place of a JSON body").label("write for example `/shop/name`"));
         }
         _ => {}

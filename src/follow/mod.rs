@@ -84,10 +84,28 @@ fn columns(term: &Term) -> usize {
     usize::from(term.size().1).clamp(20, 200)
 }
 
-/// Says a line on standard output, after the followers are done. A pipe that is closed (`| head -1`) is no error, and
-/// no reason to panic, as `println!` would.
-pub fn say(line: &str) {
-    let _ = writeln!(std::io::stdout(), "{line}");
+/// Says something on standard output, after the followers are done: a terminal gets lines that fit it. A pipe that is closed
+/// (`| head -1`) is no error, and no reason to panic, as `println!` would.
+pub fn say(text: &str) {
+    let text = match Output::stdout() {
+        Output::Terminal(term) => fitting(text, columns(&term)),
+        Output::Lines(_) => text.to_owned(),
+    };
+    let _ = writeln!(std::io::stdout(), "{text}");
+}
+
+/// Breaks what is longer than a line between its words, with what follows further in than its begin.
+fn fitting(text: &str, width: usize) -> String {
+    let lines = text.split('\n').flat_map(|line| {
+        if ::console::measure_text_width(line) <= width {
+            return vec![line.to_owned()];
+        }
+        let indent = line.len() - line.trim_start_matches(' ').len();
+        let pad = |i: usize| " ".repeat(indent + if i > 0 { 2 } else { 0 });
+        let broken = words::wrap(line, width.saturating_sub(indent + 2));
+        broken.into_iter().enumerate().map(|(i, line)| pad(i) + &line).collect()
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// Lets `write` have the events in a thread of its own, and comes back when it is done: a terminal that takes no more
@@ -180,5 +198,14 @@ mod tests {
         drop(send);
         follow(receive, Output::Lines(Box::new(buffer.clone()))).await;
         buffer.text()
+    }
+
+    #[test]
+    fn what_is_said_fits_a_terminal() {
+        let text = "short\n\n  and so on: /a/rather/long/path of one word after the other";
+        assert_eq!(
+            fitting(text, 30),
+            "short\n\n  and so on:\n    /a/rather/long/path of one\n    word after the other"
+        );
     }
 }

@@ -93,6 +93,19 @@ pub struct Told {
 }
 
 impl GamedayState {
+    /// Whom messages did not reach, and why: the recipient, the reason, and how many messages.
+    #[must_use]
+    pub fn undelivered(&self) -> Vec<(&str, &str, u64)> {
+        let mut all: Vec<(&str, &str, u64)> = Vec::new();
+        for (to, why) in self.told.iter().filter_map(|t| Some((t.recipient.as_str(), t.error.as_deref()?))) {
+            match all.iter_mut().find(|same| (same.0, same.1) == (to, why)) {
+                Some(same) => same.2 += 1,
+                None => all.push((to, why, 1)),
+            }
+        }
+        all
+    }
+
     /// Folds an event in.
     pub fn apply(&mut self, stamped: &Stamped) {
         let at = stamped.at;

@@ -228,7 +228,11 @@ fn text(day: &Day, told: &Told<'_>, now: Timestamp) -> String {
         format!("{}{who}{due}{}", a.text, if a.suggested { " [suggested]" } else { "" })
     };
     section("actions", told.actions.iter().map(action).collect());
-    section("not told", told.undelivered.iter().map(|u| format!("{}: {}", u.recipient, u.error)).collect());
+    let not_told = |(to, why, messages): (&str, &str, u64)| {
+        let often = if messages == 1 { String::new() } else { format!(" ({messages} times)") };
+        format!("{to}{often}: {why}")
+    };
+    section("not told", day.state.undelivered().into_iter().map(not_told).collect());
     out
 }
 

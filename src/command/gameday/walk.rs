@@ -380,8 +380,9 @@ impl Walk<'_> {
     fn show_the_end(&self, entries: &[Entry]) {
         follow::say(&format!("\n{}", series::table(entries, Output::stdout().width())));
         let day = self.day().unwrap_or_default();
-        for (recipient, why) in day.told.iter().filter_map(|t| Some((&t.recipient, t.error.as_ref()?))) {
-            eprintln!("warning: {recipient} was not told: {why}");
+        for (recipient, why, messages) in day.undelivered() {
+            let often = if messages == 1 { String::new() } else { format!(" {messages} times") };
+            eprintln!("{}", wrap(&format!("warning: {recipient} was not told{often}: {why}"), 78).join("\n  "));
         }
         if !day.actions.is_empty() {
             follow::say(&format!("{}: `squall gameday status` shows them", count(day.actions.len(), "action")));

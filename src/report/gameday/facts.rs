@@ -282,7 +282,9 @@ fn clocks<'a>(run: Option<&RunState>, known: Option<&'a ScenarioState>, goals: &
         let machine = match mark {
             Mark::Detected => run.and_then(|run| run.breach().map(|b| b.at)),
             // Nothing is damaged any more where all is well, even if the last change is still being taken back.
-            Mark::Mitigated => run.and_then(|run| facts::taken_back(run).into_iter().chain(facts::recovered(run)).min()),
+            Mark::Mitigated => {
+                run.and_then(|run| facts::taken_back(run).into_iter().chain(facts::recovered(run)).min())
+            }
             Mark::Recovered => run.and_then(facts::recovered),
         };
         let said = known.and_then(|known| known.marks.get(&mark));

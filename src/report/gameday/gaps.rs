@@ -45,9 +45,9 @@ pub(super) fn of(record: &Record, scenarios: &[Scenario<'_>]) -> Vec<Gap> {
             add("could-not-ask", format!("“{}”: {unasked} of its probes could not be asked", s.title));
         }
     }
-    for told in record.state.told.iter().filter(|told| told.error.is_some()) {
-        let why = told.error.as_deref().unwrap_or_default();
-        add("message", format!("a message to {} did not arrive: {why}", told.recipient));
+    for (recipient, why, messages) in record.state.undelivered() {
+        let messages = if messages == 1 { "a message".to_owned() } else { words::count(messages, "message") };
+        add("message", format!("{messages} to {recipient} did not arrive: {why}"));
     }
     let undone = undone(record);
     if record.state.unattended && !undone.is_empty() {

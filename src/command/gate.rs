@@ -10,7 +10,7 @@ use anyhow::{anyhow, bail};
 use super::connect::{kind, reach};
 use super::load;
 use super::run::{self, Came, How};
-use super::run_stack::RunStack;
+use super::run_stack::{self, RunStack};
 use super::stop::Stop;
 use crate::cli::{self, Format};
 use crate::compare::{Comparison, Side, compare};
@@ -38,6 +38,7 @@ pub(super) async fn run(mut args: cli::Run, state: StateDir) -> anyhow::Result<E
     let repeat = repeat(&args.gate)?;
     let Some(items) = read(&args)? else { return Ok(ExitCode::from(INVALID)) };
     let items = chosen(items, &args.gate)?;
+    run_stack::named(&mut args.engine, items.iter().map(|item| &item.x))?;
     let alone = items.len() == 1 && repeat == Repeat::ONCE;
     let baselines = baselines(&args, &items, &state)?;
     let mut entries: Vec<Entry> = items.iter().map(|item| entry(item, repeat)).collect();

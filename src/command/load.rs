@@ -37,7 +37,12 @@ pub enum Trouble {
 /// # Errors
 /// Why it cannot be read, or every mistake in it. The message is for people and needs nothing around it.
 pub fn experiment(path: &Path) -> Result<Reading<Experiment>, Trouble> {
-    load(path, read::experiment)
+    let mut reading = load(path, read::experiment)?;
+    // Seen from here from now on.
+    if let (Some(stack), Some(dir)) = (&mut reading.value.stack, path.parent()) {
+        *stack = dir.join(&*stack).to_string_lossy().into_owned();
+    }
+    Ok(reading)
 }
 
 /// Reads a schedule file.

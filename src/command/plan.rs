@@ -19,7 +19,7 @@ use crate::plan::{Plan, plan};
 use crate::store::StateDir;
 use crate::target::{self, Targets};
 
-pub(super) async fn run(args: cli::Plan, state: StateDir) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(mut args: cli::Plan, state: StateDir) -> anyhow::Result<ExitCode> {
     let mut x = match load::experiment(&args.file) {
         Ok(reading) => {
             if !args.json && !reading.warnings.is_empty() {
@@ -33,6 +33,7 @@ pub(super) async fn run(args: cli::Plan, state: StateDir) -> anyhow::Result<Exit
         }
     };
     x.blast_radius.protect.extend(args.protect);
+    super::run_stack::named(&mut args.engine, [&x])?;
     let reached = match reach(&args.engine, Some(&x), &state).await {
         Ok(reached) => reached,
         Err(e) => return Ok(no_verdict(&format!("{e:#}"))),

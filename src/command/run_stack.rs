@@ -2,7 +2,10 @@
 //! file of ours, or containers from a compose file.
 
 use std::ffi::OsString;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
+
+use anyhow::bail;
 
 use super::compose::{self, Project};
 use super::connect::{Reached, kind, reach};
@@ -18,8 +21,34 @@ pub(super) enum RunStack {
     Compose(Box<Project>),
 }
 
+/// Means the stack that the experiments themselves name, where the command line names neither one nor an engine.
+///
+/// # Errors
+/// Where they do not all name the same.
+pub(super) fn named<'a>(args: &mut EngineArgs, xs: impl IntoIterator<Item = &'a Experiment>) -> anyhow::Result<()> {
+    if args.stack.is_some() || args.engine.is_some() {
+        return Ok(());
+    }
+    let mut xs = xs.into_iter();
+    let Some(first) = xs.next() else { return Ok(()) };
+    let place = |x: &Experiment| x.stack.as_ref().map(|file| Path::new(file).canonicalize().unwrap_or(file.into()));
+    if let Some(other) = xs.find(|x| place(x) != place(first)) {
+        let on =
+            |x: &Experiment| x.stack.clone().map_or("whatever runs".to_owned(), |file| format!("the stack {file}"));
+        bail!(
+            "`{}` is to run on {}, and `{}` on {}: one call has one stack, so run them apart, or name one with --stack",
+            first.name,
+            on(first),
+            other.name,
+            on(other)
+        );
+    }
+    args.stack = first.stack.as_ref().map(PathBuf::from);
+    Ok(())
+}
+
 impl RunStack {
-    /// Starts the stack that the command line names, if it names one. A stack of processes that is up already belongs to
+    /// Starts the stack that is named, if one is. A stack of processes that is up already belongs to
     /// somebody else and stays; a project of Compose is always one of its own, and the only thing that is seen of the engine
     /// from then on.
     ///

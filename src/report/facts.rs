@@ -213,6 +213,7 @@ pub(super) fn repeat(state: &RunState) -> Option<String> {
     };
     let engine = match started.engine.kind {
         crate::engine::Kind::Docker => String::new(),
+        crate::engine::Kind::Local if started.experiment.stack.is_some() => String::new(),
         // The stack file's path is not in the journal; a placeholder says that one is needed.
         crate::engine::Kind::Local => " --stack STACK.yaml".to_owned(),
         kind @ crate::engine::Kind::Sim => format!(" --engine {kind}"),

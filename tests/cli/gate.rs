@@ -230,3 +230,39 @@ fn github_gets_a_summary_and_remarks_beside_the_lines() {
     let page = ended.written("page.md");
     assert!(page.starts_with("# What was there before\n") && page.contains("| weak | ❌ broken |"), "{page}");
 }
+
+/// An experiment that says what it runs on, seen from its own directory.
+fn on(name: &str, stack: &str) -> String {
+    format!(
+        "version: 1\nname: {name}\nhypothesis: It holds.\nstack: {stack}\ntarget: {{ service: idle }}\nfault: pause\n\
+         steady-state: {{ alive: {{ exec: ['true'], rate: 20/s, expect: {{ success: 50% }} }} }}\n\
+         blast-radius: {{ max-instances: 1 }}\ntiming: {{ baseline: 200ms, duration: 300ms, recovery: 5s }}\n"
+    )
+}
+
+#[test]
+fn experiments_may_name_the_stack_that_they_run_on() {
+    let idle = "version: 1\nname: idle-named\nservices:\n  idle: { command: [sleep, '84'] }\n";
+    let call = |args: &[&str], b: &str| {
+        Squall::new(["run", "chaos/a.yaml", "chaos/b.yaml"])
+            .args(args)
+            .file("stacks/idle.yaml", idle)
+            .file("chaos/a.yaml", on("one", "../stacks/idle.yaml"))
+            .file("chaos/b.yaml", b)
+            .run()
+    };
+    let ended = call(&[], &on("two", "../chaos/../stacks/idle.yaml")).exits(0).says("2 experiments: 2 held");
+    assert!(ended.stdout.contains("engine      local"), "{}", ended.stdout);
+    let mut status = std::process::Command::new(env!("CARGO_BIN_EXE_squall"));
+    let dir = ended.dir.path();
+    let status =
+        status.current_dir(dir).args(["--state", "state", "stack", "status", "stacks/idle.yaml"]).output().unwrap();
+    assert_eq!(String::from_utf8_lossy(&status.stdout), "the stack is not up\n");
+
+    call(&[], &on("two", "other.yaml"))
+        .exits(2)
+        .complains("`two` on the stack chaos/other.yaml")
+        .complains("run them apart");
+    call(&[], &on("two", "x").replace("stack: x\n", "")).exits(2).complains("`two` on whatever runs");
+    call(&["--engine", "sim"], &on("two", "other.yaml")).exits(0).says("engine      sim");
+}

@@ -1,5 +1,6 @@
 //! `squall run --stack compose.yaml`: a project of its own is brought up by Compose, seen alone, and taken away however it ends.
 
+use std::process::Stdio;
 use std::time::Duration;
 
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder};
@@ -44,7 +45,7 @@ fn experiment(scene: &Scene, duration: &str) -> std::path::PathBuf {
 fn run(scene: &Scene, file: &std::path::Path, x: &std::path::Path) -> Child {
     let mut squall = scene.squall("state");
     squall.arg("run").arg(x).arg("--stack").arg(file);
-    squall.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::piped()).spawn().expect("it starts")
+    squall.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("it starts")
 }
 
 /// The containers, networks and volumes of this test's projects.
@@ -76,7 +77,13 @@ async fn a_project_is_brought_up_seen_alone_and_taken_away() {
     other.labels.push((LABEL, scene.yard.name("other")));
     let other = Box::pin(scene.yard.start("other", other)).await;
     let before = scene.yard.look(&other).await;
-    let output = run(&scene, &file(&scene, "--version", "1s"), &experiment(&scene, "2s")).wait_with_output().await;
+    let stack = file(&scene, "--version", "1s");
+    let x = std::fs::read_to_string(experiment(&scene, "2s")).expect("it is there");
+    // Here the experiment names its stack; elsewhere the command line does.
+    let named = scene.file("named.yaml", &format!("{x}stack: {}\n", stack.display()));
+    let mut squall = scene.squall("state");
+    squall.arg("run").arg(named).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let output = squall.spawn().expect("it starts").wait_with_output().await;
     let output = output.expect("a child");
     let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(0), "{said}");

@@ -13,7 +13,7 @@ use tokio::time::sleep;
 
 use super::super::connect::{kind, reach};
 use super::super::run::{How, new_id, no_verdict};
-use super::super::run_stack::RunStack;
+use super::super::run_stack::{self, RunStack};
 use super::super::stop::Stop;
 use super::super::{gate as series_of, halt, load};
 use super::ask::{Word, ask};
@@ -55,6 +55,7 @@ pub(super) async fn run(mut args: cli::Run, state: StateDir) -> anyhow::Result<E
     for x in &mut agenda.experiments {
         x.blast_radius.protect.extend(args.protect.iter().cloned());
     }
+    run_stack::named(&mut args.engine, &agenda.experiments)?;
     let id = new_id(&agenda.gameday.name);
     let lock = place::take(&state, &id).await?;
     // Before anybody has ticked a list in vain.

@@ -1,6 +1,6 @@
 //! The benchmarks: abort latency on a real Docker Engine, start-up beside Chaos Toolkit, and the open-loop sampler.
 //!
-//! `cargo build --release --bins --examples && ./target/release/examples/bench [--chaos PATH] > docs/benchmarks.md`
+//! `cargo build --release --bins --examples && ./target/release/examples/bench [--chaos PATH]`
 //!
 //! Figures of one machine; the ratios are taken in one run. Chaos Toolkit is measured where its `chaos` is named.
 #![expect(clippy::print_stdout, reason = "what it measured is its output")]

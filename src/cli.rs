@@ -149,7 +149,8 @@ pub struct EngineArgs {
     /// Which engine [default: local where --stack is a stack file, else docker]
     #[arg(long, value_enum)]
     pub engine: Option<Kind>,
-    /// The stack of local processes, also the world of the sim; or a compose file, for `run`
+    /// The stack of local processes, also the world of the sim; or a compose file, for `run` and
+    /// `gameday run`
     #[arg(long, value_name = "FILE")]
     pub stack: Option<PathBuf>,
     /// The compose project that is seen of a Docker Engine; all of it where there is none

@@ -6,11 +6,12 @@
 //!
 //! The lock is freed by the kernel when its holder dies in any way: a journal that can be locked has no living runner.
 
-use std::fs::File;
+use std::fs::{File, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use thiserror::Error;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
@@ -226,12 +227,20 @@ impl Inner {
     }
 }
 
+/// How long whoever only asks whether there is a lock ([`is_locked`]) may hold one.
+const GLANCE: Duration = Duration::from_millis(200);
+
+#[expect(clippy::disallowed_methods, reason = "a moment, and only where somebody else has the lock")]
 fn lock(file: &File, path: &Path) -> Result<(), JournalError> {
-    match file.try_lock() {
-        Ok(()) => Ok(()),
-        Err(std::fs::TryLockError::WouldBlock) => Err(JournalError::Locked(path.to_owned())),
-        Err(std::fs::TryLockError::Error(source)) => {
-            Err(JournalError::Io { attempt: "lock", path: path.to_owned(), source })
+    let end = Instant::now() + GLANCE;
+    loop {
+        match file.try_lock() {
+            Ok(()) => return Ok(()),
+            Err(TryLockError::WouldBlock) if Instant::now() < end => std::thread::sleep(GLANCE / 20),
+            Err(TryLockError::WouldBlock) => return Err(JournalError::Locked(path.to_owned())),
+            Err(TryLockError::Error(source)) => {
+                return Err(JournalError::Io { attempt: "lock", path: path.to_owned(), source });
+            }
         }
     }
 }
@@ -239,7 +248,7 @@ fn lock(file: &File, path: &Path) -> Result<(), JournalError> {
 /// Whether a living process has the journal.
 #[must_use]
 pub fn is_locked(path: &Path) -> bool {
-    File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(std::fs::TryLockError::WouldBlock)))
+    File::open(path).is_ok_and(|file| matches!(file.try_lock_shared(), Err(TryLockError::WouldBlock)))
 }
 
 /// The state of a run, living or dead, from its journal.

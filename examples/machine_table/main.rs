@@ -49,6 +49,9 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     Ok(if result? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
+/// How often a row is taken at most.
+const AT_MOST: usize = 3;
+
 /// Whether everything was as declared.
 async fn table(stage: &Stage, only: &[String]) -> anyhow::Result<bool> {
     println!("{}\n", stage.describe());
@@ -59,7 +62,15 @@ async fn table(stage: &Stage, only: &[String]) -> anyhow::Result<bool> {
     let (mut rows, mut good) = (0, 0);
     for case in cases::ALL.iter().filter(|case| only.is_empty() || only.iter().any(|part| case.fault.contains(part))) {
         rows += 1;
-        match stage.row(case).await {
+        let mut row = stage.row(case).await;
+        // What the container's program did in that very moment may hide a fault; what is not as before is never looked past.
+        for again in 1..AT_MOST {
+            if !row.as_ref().is_ok_and(|row| !row.is_good() && row.is_as_before()) {
+                break;
+            }
+            row = stage.row(case).await.map(|row| row.taken(again));
+        }
+        match row {
             Ok(row) => {
                 good += usize::from(row.is_good());
                 println!("{row}");

@@ -45,6 +45,8 @@ pub(crate) struct Row {
     after: String,
     counters: String,
     complaints: Vec<String>,
+    /// How often it was taken before.
+    again: usize,
 }
 
 impl Stage {
@@ -176,6 +178,7 @@ impl Stage {
             after: case.shown(&after),
             counters: counters.join("; "),
             complaints,
+            again: 0,
         })
     }
 
@@ -202,13 +205,23 @@ impl Row {
     pub(crate) fn is_good(&self) -> bool {
         self.complaints.is_empty()
     }
+
+    pub(crate) fn taken(self, again: usize) -> Self {
+        Self { again, ..self }
+    }
+
+    pub(crate) fn is_as_before(&self) -> bool {
+        !self.complaints.iter().any(|c| c.contains("as before"))
+    }
 }
 
 impl fmt::Display for Row {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { fault, before, during, after, counters, .. } = self;
-        let as_before = if self.complaints.iter().any(|c| c.contains("as before")) { "**no**" } else { "yes" };
-        let good = if self.is_good() { "yes".to_owned() } else { format!("**no**: {}", self.complaints.join("; ")) };
+        let as_before = if self.is_as_before() { "yes" } else { "**no**" };
+        let again = ["", ", the second time", ", the third time"].get(self.again).copied().unwrap_or_default();
+        let good =
+            if self.is_good() { format!("yes{again}") } else { format!("**no**: {}", self.complaints.join("; ")) };
         write!(f, "| `{fault}` | {before} | {during} | {after} | {counters} | {as_before} | {good} |")
     }
 }

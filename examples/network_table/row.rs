@@ -29,11 +29,22 @@ pub(crate) struct Row {
     tcp: String,
     beside: String,
     pub(crate) complaints: Vec<String>,
+    /// How often it was taken before.
+    again: usize,
 }
 
 impl Row {
+    pub(crate) fn taken(self, again: usize) -> Self {
+        Self { again, ..self }
+    }
+
     pub(crate) fn verdict(&self) -> String {
-        if self.complaints.is_empty() { "yes".to_owned() } else { format!("**no**: {}", self.complaints.join("; ")) }
+        let again = ["", ", the second time", ", the third time"].get(self.again).copied().unwrap_or_default();
+        if self.complaints.is_empty() {
+            format!("yes{again}")
+        } else {
+            format!("**no**: {}", self.complaints.join("; "))
+        }
     }
 }
 
@@ -136,6 +147,7 @@ pub(crate) fn measure(ends: &[End], fault: &Fault, selection: &Selection) -> any
         tcp,
         beside: format!("{}; TCP {}", describe(&arrived_beside, quiet, untouched), say(&talk_beside)),
         complaints,
+        again: 0,
     })
 }
 

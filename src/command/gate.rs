@@ -14,7 +14,6 @@ use super::run_stack::{self, RunStack};
 use super::stop::Stop;
 use crate::cli::{self, Format};
 use crate::compare::{Comparison, Side, compare};
-use crate::engine::Kind;
 use crate::event::Reason;
 use crate::exit::{INVALID, Verdict};
 use crate::experiment::Experiment;
@@ -45,8 +44,8 @@ pub(super) async fn run(mut args: cli::Run, state: StateDir) -> anyhow::Result<E
 
     let stack = match RunStack::up(&mut args.engine, Some(&items[0].x), &state).await {
         Ok(stack) => stack,
-        // Containers that do not come up say nothing about any hypothesis.
-        Err(e) if kind(&args.engine) == Kind::Docker => {
+        // A stack that does not come up says nothing about any hypothesis.
+        Err(e) => {
             let why = format!("{e:#}");
             run::no_verdict(&why);
             for entry in &mut entries {
@@ -55,18 +54,15 @@ pub(super) async fn run(mut args: cli::Run, state: StateDir) -> anyhow::Result<E
             tell(&args, &entries, alone);
             return Ok(ExitCode::from(gate::verdict(&entries).code()));
         }
-        Err(e) => return Err(e),
     };
     if let (Some(project), false) = (&args.engine.project, args.quiet) {
         eprintln!("the stack is up as the project {project}");
     }
     let done = series(&args, &state, &items, &baselines, &mut entries, alone).await;
-    if let Some(stack) = stack {
-        stack.down().await?;
-    }
+    let left = run_stack::down(stack).await;
     done?;
     tell(&args, &entries, alone);
-    Ok(ExitCode::from(gate::verdict(&entries).code()))
+    Ok(ExitCode::from(left.unwrap_or_else(|| gate::verdict(&entries)).code()))
 }
 
 fn repeat(gate: &cli::Gate) -> anyhow::Result<Repeat> {

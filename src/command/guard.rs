@@ -115,7 +115,7 @@ async fn end_runner(runner: Option<&Process>, container: Option<&str>, engine: &
 }
 
 /// Tries again as long as the engine may still be starting.
-async fn patiently<T, F: Future<Output = anyhow::Result<T>>>(attempt: impl Fn() -> F) -> anyhow::Result<T> {
+pub(super) async fn patiently<T, F: Future<Output = anyhow::Result<T>>>(attempt: impl Fn() -> F) -> anyhow::Result<T> {
     let end = tokio::time::Instant::now() + ENGINE;
     loop {
         match attempt().await {

@@ -1,5 +1,6 @@
 //! A stack that is up for one `squall run`, and taken away when that is over, however it ends: local processes from a stack
 //! file of ours, or containers from a compose file.
+#![expect(clippy::print_stderr, reason = "what people see")]
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -13,6 +14,7 @@ use super::keeper::Keeper;
 use crate::cli::EngineArgs;
 use crate::engine::Kind;
 use crate::engine::local::Local;
+use crate::exit::Verdict;
 use crate::experiment::Experiment;
 use crate::store::StateDir;
 
@@ -47,6 +49,13 @@ pub(super) fn named<'a>(args: &mut EngineArgs, xs: impl IntoIterator<Item = &'a 
     Ok(())
 }
 
+/// Takes a stack away, where there is one. Where that fails people are told, and it is left behind.
+pub(super) async fn down(stack: Option<RunStack>) -> Option<Verdict> {
+    let why = stack?.down().await.err()?;
+    eprintln!("left behind: the stack could not be taken away: {why:#}");
+    Some(Verdict::LeftBehind)
+}
+
 impl RunStack {
     /// Starts the stack that is named, if one is. A stack of processes that is up already belongs to
     /// somebody else and stays; a project of Compose is always one of its own, and the only thing that is seen of the engine
@@ -72,18 +81,18 @@ impl RunStack {
         }
         let words: [OsString; 5] = ["--state".into(), state.root().into(), "stack".into(), "keep".into(), file.into()];
         let keeper = Keeper::start(words).await?;
-        if let Err(e) = local.up().await {
+        // Where that fails, the keeper takes away what is there: its master's end of the line goes with this error.
+        let started = local.up().await?;
+        // Of two that start it at the same moment, it belongs to who has started its first process.
+        if local.status()?.first().is_some_and(|first| !started.contains(&first.instance.name)) {
             keeper.dismiss().await;
-            return Err(e);
+            return Ok(None);
         }
         Ok(Some(Self::Local { local, keeper: Box::new(keeper) }))
     }
 
     /// Takes it away.
-    ///
-    /// # Errors
-    /// Where a process cannot be ended, or the engine refuses.
-    pub(super) async fn down(self) -> anyhow::Result<()> {
+    async fn down(self) -> anyhow::Result<()> {
         match self {
             Self::Compose(project) => project.down().await,
             Self::Local { local, keeper } => {

@@ -35,7 +35,7 @@ use super::table::{column, table};
 use super::{halt, load};
 use crate::cli;
 use crate::exit::{INVALID, Verdict};
-use crate::history::{Filter, History, Status};
+use crate::history::{Filter, History, Row, Status};
 use crate::host::systemd::Notify;
 use crate::notify::Recipient;
 use crate::report::Format;
@@ -60,7 +60,7 @@ pub(super) async fn run(args: cli::Schedule, state: StateDir) -> anyhow::Result<
         }
     };
     match args.next {
-        Some(n) => show(&sources, n, args.seed.unwrap_or_default()),
+        Some(n) => show(&sources, n, args.seed.or_else(|| memory::seed(&state)).unwrap_or_default()),
         None => Daemon::new(args, state, sources)?.work().await,
     }
 }
@@ -447,8 +447,10 @@ impl Daemon {
     fn tell(&mut self, going: &Going, verdict: Option<Verdict>) {
         let (listeners, now) = (&going.listeners, Timestamp::now());
         let rows = History::open(&self.state).and_then(|history| history.rows(&Filter::default())).unwrap_or_default();
-        let row =
-            rows.iter().filter(|row| row.began.is_some_and(|began| began >= going.began)).max_by_key(|row| row.began);
+        let its_own = |row: &&Row| {
+            row.experiment.as_ref() == Some(&going.experiment) && row.began.is_some_and(|began| began >= going.began)
+        };
+        let row = rows.iter().filter(its_own).max_by_key(|row| row.began);
         let row = row.map(|row| (row, self.state.run_dir(&row.run).join(Format::Html.file())));
         let row = row.as_ref().map(|(row, report)| (*row, report.as_path()));
         let troubled = self.memory.set_troubled(&listeners.key, verdict != Some(Verdict::Held));

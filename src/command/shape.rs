@@ -37,7 +37,8 @@ fn run() -> anyhow::Result<()> {
     // A session of its own, and deaf: a Ctrl-C or a polite end of everything means the runner.
     let _ = rustix::process::setsid();
     let told = signals::deaf_but_for(Signal::USR1).context("cannot listen for its end")?;
-    let orders: Orders = serde_json::from_reader(std::io::stdin().lock()).context("its orders make no sense")?;
+    let line = std::io::stdin().lines().next().context("it has no orders")??;
+    let orders: Orders = serde_json::from_str(&line).context("its orders make no sense")?;
     let holder = Process::open(orders.holder).context("cannot hold the process whose packets these are")?;
     let holder = holder.context("the process whose packets these are has ended")?;
     let namespace = orders.namespace().context("cannot open the namespace")?;

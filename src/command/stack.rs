@@ -10,6 +10,7 @@ use tabled::builder::Builder;
 use tabled::settings::Style;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::guard::patiently;
 use super::{compose, keeper, load};
 use crate::cli;
 use crate::demo;
@@ -153,17 +154,23 @@ struct Kept<'a> {
 async fn keep(kept: &Kept<'_>, docker_host: Option<&str>, state: &StateDir) -> anyhow::Result<ExitCode> {
     let local = kept.file.map(|file| Local::open(state, file)).transpose()?;
     if keeper::master_is_gone().await? {
-        if let Some(local) = local {
-            local.down().await?;
-        }
-        if let Some(project) = kept.project {
-            compose::take_away(&Docker::connect(docker_host).await?, project).await?;
-        }
-        if let Some(id) = kept.demo {
-            let docker = Docker::connect(docker_host).await?;
-            docker.remove_labelled(&format!("{}={id}", demo::LABEL), false).await?;
-            docker.remove_images_of(demo::NAME).await?;
-        }
+        // The engine may be starting again just now.
+        patiently(|| take_away(local.as_ref(), kept, docker_host)).await?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+async fn take_away(local: Option<&Local>, kept: &Kept<'_>, docker_host: Option<&str>) -> anyhow::Result<()> {
+    if let Some(local) = local {
+        local.down().await?;
+    }
+    if let Some(project) = kept.project {
+        compose::take_away(&Docker::connect(docker_host).await?, project).await?;
+    }
+    if let Some(id) = kept.demo {
+        let docker = Docker::connect(docker_host).await?;
+        docker.remove_labelled(&format!("{}={id}", demo::LABEL), false).await?;
+        docker.remove_images_of(demo::NAME).await?;
+    }
+    Ok(())
 }

@@ -6,9 +6,9 @@ use std::time::Duration;
 
 use rustix::process::Signal as Native;
 
-use super::{EngineError, Outcome, Tag, fill_command};
+use super::{Ability, EngineError, Outcome, Tag, fill_command};
 use crate::host::{command, process};
-use crate::instance::{Command, InstanceId, Signal};
+use crate::instance::{Command, InstanceId, Setting, Signal};
 
 /// The variable by which the processes of a change are found again: its tag.
 pub const MARK: &str = "SQUALL_CHANGE";
@@ -55,6 +55,17 @@ pub async fn end_earlier(tag: &Tag) -> Result<(), EngineError> {
     }
 }
 
+/// A command as it can be run here: in this process's directory, whoever undoes it from wherever.
+#[must_use]
+pub fn placed(command: &Command) -> Ability {
+    match std::env::current_dir() {
+        Ok(directory) => Ability::As(Box::new(Setting::Ran(Command { directory: Some(directory), ..command.clone() }))),
+        Err(e) => {
+            Ability::No(format!("a command runs in the directory that Squall was started in, which is not there: {e}"))
+        }
+    }
+}
+
 /// Runs a command on this machine for an instance, which may be gone: an undo runs all the same. `Done` where its exit status is 0.
 ///
 /// # Errors
@@ -66,7 +77,7 @@ pub async fn run_here(tag: &Tag, id: &InstanceId, command: &Command) -> Result<O
     let env: Vec<_> = whom.chain([(MARK, tag.to_string())]).collect();
     let name = command.variables.get("SQUALL_NAME").unwrap_or(&id.0);
     let attempt = || format!("run {command} for {name}");
-    match command::run(&argv, &env, command.timeout).await {
+    match command::run_at(command.directory.as_deref(), &argv, &env, command.timeout).await {
         Ok(Some(output)) => judge(attempt(), output.status, &output.stdout, &output.stderr),
         Ok(None) => {
             end_earlier(tag).await?;
@@ -103,7 +114,7 @@ mod tests {
 
     fn sh(script: &str, timeout: Duration) -> Command {
         let run = ["sh", "-c", script].map(str::to_owned).to_vec();
-        Command { run, place: Place::Here, timeout, variables: shop().variables() }
+        Command { run, place: Place::Here, timeout, variables: shop().variables(), directory: None }
     }
 
     fn tag(change: usize) -> Tag {
@@ -116,6 +127,19 @@ mod tests {
     async fn a_command_knows_whom_it_is_for() {
         let told = sh("test \"$SQUALL_NAME/$SQUALL_SERVICE/$SQUALL_INSTANCE/$SQUALL_ZONE\" = shop-1/shop/abc/", LONG);
         assert_eq!(run_here(&tag(0), &shop().id, &told).await.unwrap(), Outcome::Done);
+    }
+
+    #[tokio::test]
+    async fn an_undo_runs_where_the_command_ran() {
+        let dir = tempfile::tempdir().unwrap();
+        let at = |script| Command { directory: Some(dir.path().to_owned()), ..sh(script, LONG) };
+        run_here(&tag(4), &shop().id, &at("touch on")).await.unwrap();
+        assert!(dir.path().join("on").exists());
+        run_here(&tag(4), &shop().id, &at("rm on")).await.unwrap();
+        let undo = at("rm -f on");
+        drop(dir);
+        let error = run_here(&tag(4), &shop().id, &undo).await.unwrap_err().to_string();
+        assert!(error.contains("No such file or directory"), "what cannot be undone there is not undone: {error}");
     }
 
     #[tokio::test]

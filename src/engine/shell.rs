@@ -37,6 +37,7 @@ pub(super) fn typed(command: &Command) -> String {
 
 /// The same where it runs here, with whom it is for.
 pub(super) fn typed_here(command: &Command) -> String {
+    let there = command.directory.iter().map(|dir| format!("cd {} && ", quote(&dir.to_string_lossy())));
     let whom = command.variables.iter().map(|(variable, value)| format!("{variable}={} ", quote(value)));
-    whom.collect::<String>() + &typed(command)
+    there.chain(whom).collect::<String>() + &typed(command)
 }

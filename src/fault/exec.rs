@@ -2,7 +2,6 @@
 //!
 //! The undo runs even if the command never did, and perhaps twice: it must be safe to repeat.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use schemars::JsonSchema;
@@ -37,25 +36,24 @@ fn half_a_minute() -> Span {
     Span(Duration::from_secs(30))
 }
 
-impl Exec {
-    fn command(&self, run: &[Text], variables: BTreeMap<String, String>) -> Setting {
-        Setting::Ran(Command {
-            run: run.iter().map(|t| t.0.clone()).collect(),
-            place: self.place,
-            timeout: self.timeout.0,
-            variables,
-        })
-    }
+fn words(list: &[Text]) -> Vec<String> {
+    list.iter().map(|text| text.0.clone()).collect()
 }
 
 impl Disturb for Exec {
     fn settings(&self, i: &Instance, _: &[Instance]) -> Vec<Setting> {
-        vec![self.command(&self.run, i.variables())]
+        vec![Setting::Ran(Command {
+            run: words(&self.run),
+            place: self.place,
+            timeout: self.timeout.0,
+            variables: i.variables(),
+            directory: None,
+        })]
     }
 
     fn back(&self, to: &Setting, _: Option<&Setting>) -> Back {
-        let Setting::Ran(Command { variables, .. }) = to else { return Back::Nothing };
-        Back::To(self.command(&self.undo, variables.clone()))
+        let Setting::Ran(command) = to else { return Back::Nothing };
+        Back::To(Setting::Ran(Command { run: words(&self.undo), ..command.clone() }))
     }
 
     fn heal(&self) -> Heal {

@@ -1,6 +1,7 @@
 //! Runs a command of the user's on this machine: bounded in time and output, and nothing of it outlives the bound.
 
 use std::io;
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -34,7 +35,20 @@ pub struct Output {
 /// # Errors
 /// Where it cannot be started.
 pub async fn run(argv: &[String], env: &[(&str, String)], timeout: Duration) -> io::Result<Option<Output>> {
-    supervise(None, argv, env, None, timeout).await
+    run_at(None, argv, env, timeout).await
+}
+
+/// The same in a directory; else in this process's.
+///
+/// # Errors
+/// Where it cannot be started, or the directory is not there.
+pub async fn run_at(
+    directory: Option<&Path>,
+    argv: &[String],
+    env: &[(&str, String)],
+    timeout: Duration,
+) -> io::Result<Option<Output>> {
+    supervise(None, directory, argv, env, None, timeout).await
 }
 
 /// The same, with something on its standard input; a program that does not read it all is no error.
@@ -47,7 +61,7 @@ pub async fn run_with(
     input: &[u8],
     timeout: Duration,
 ) -> io::Result<Option<Output>> {
-    supervise(None, argv, env, Some(input), timeout).await
+    supervise(None, None, argv, env, Some(input), timeout).await
 }
 
 /// As [`run`], in a network namespace.
@@ -60,11 +74,12 @@ pub async fn run_in(
     env: &[(&str, String)],
     timeout: Duration,
 ) -> io::Result<Option<Output>> {
-    supervise(namespace, argv, env, None, timeout).await
+    supervise(namespace, None, argv, env, None, timeout).await
 }
 
 async fn supervise(
     namespace: Option<&Namespace>,
+    directory: Option<&Path>,
     argv: &[String],
     env: &[(&str, String)],
     input: Option<&[u8]>,
@@ -80,6 +95,9 @@ async fn supervise(
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true);
+    if let Some(directory) = directory {
+        command.current_dir(directory);
+    }
     let runtime = Handle::current();
     let mut child = match namespace {
         None => command.spawn()?,

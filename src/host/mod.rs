@@ -8,6 +8,7 @@ pub mod command;
 pub mod descriptors;
 pub mod disk;
 pub mod disks;
+pub mod errand;
 pub mod facts;
 pub mod kernel;
 pub mod memory;

@@ -14,7 +14,7 @@ use super::inject::bitten;
 use crate::engine::{Engine, EngineError, Outcome, Tag};
 use crate::event::{Actor, Event, micros};
 use crate::fault::Heal;
-use crate::instance::{Aspect, Back, Change, Instance, InstanceId, Setting};
+use crate::instance::{Aspect, Back, Change, Instance, InstanceId, Place, Setting};
 use crate::journal::Recorder;
 
 /// How long one change is tried to be taken back: longer than an engine takes to restart.
@@ -52,6 +52,9 @@ pub(super) async fn revert(engine: &dyn Engine, rec: &Recorder, by: Actor, what:
         // Instances are independent of each other; the changes of one are taken back newest first.
         join_all(per_instance.into_values().map(|changes| async {
             for change in changes {
+                if what == What::Everything {
+                    wake(engine, rec, &run, &change).await;
+                }
                 take_back(engine, rec, &run, by, change).await;
             }
         }))
@@ -161,6 +164,24 @@ async fn take_back(engine: &dyn Engine, rec: &Recorder, run: &str, by: Actor, o:
         rec.note(Event::Bite { n, proven: true, proof: format!("it had to be set back to {}", o.to) });
     }
     rec.note(Event::Reverted { n, outcome, by, took_us: micros(begin.elapsed()) });
+}
+
+/// An undo that runs in its target needs it up: one that the fault has ended is started for it.
+async fn wake(engine: &dyn Engine, rec: &Recorder, run: &str, o: &Outstanding) {
+    let id = &o.change.instance;
+    let needs = matches!(&o.to, Setting::Ran(command) if command.place == Place::Target);
+    if !needs || !rec.read(|s| s.hit.iter().any(|i| i.id == *id && i.is_running())) {
+        return;
+    }
+    if let Ok(Ok(Some(now))) = timeout(LAST_LOOK, engine.look(id)).await
+        && !now.is_running()
+    {
+        let what = "it was down, and is started: a command is to be undone in it".to_owned();
+        rec.note(Event::Noticed { instance: o.change.name.clone(), what });
+        let tag = Tag { run: run.to_owned(), change: o.change.n };
+        // Where this fails, so does the command, which says why.
+        let _ = timeout(PROOF, engine.set(&tag, id, &Setting::Running(true))).await;
+    }
 }
 
 /// Tries until it works or patience ends.

@@ -147,6 +147,27 @@ fn whatever_is_refused_says_what_the_docs_say_and_has_a_test() {
     assert!(rows > 30, "{rows} refusals");
 }
 
+#[test]
+fn every_reason_is_explained() {
+    let page = std::fs::read_to_string(repository("docs/pipelines.md")).expect("it reads");
+    let source = std::fs::read_to_string(repository("src/event.rs")).expect("it reads");
+    let (_, reasons) = source.split_once("pub enum Reason {").expect("reasons");
+    let (reasons, _) = reasons.split_once("\n}").expect("an end");
+    let words = reasons.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| {
+        let word = line.trim().trim_end_matches(',');
+        let hyphens = word
+            .chars()
+            .enumerate()
+            .flat_map(|(i, c)| (i > 0 && c.is_uppercase()).then_some('-').into_iter().chain([c]));
+        hyphens.collect::<String>().to_lowercase()
+    });
+    let words: Vec<String> = words.filter(|word| !word.is_empty()).collect();
+    assert!(words.len() > 20, "{words:?}");
+    for word in words {
+        assert!(page.contains(&format!("`{word}`")), "docs/pipelines.md does not know `{word}`");
+    }
+}
+
 /// Whether a page has a heading with this anchor, as GitHub makes them.
 fn has_heading(page: &str, anchor: &str) -> bool {
     page.lines().filter(|line| line.starts_with('#')).any(|line| {

@@ -241,23 +241,23 @@ fn sigterm_takes_the_run_back_first() {
     let place = Place::new("random: { mean: 100ms }");
     place.write("quick.yaml", &EXPERIMENT.replace("duration: 200ms", "duration: 5m"));
     let daemon = place.daemon();
-    let state = || std::fs::read_dir(place.dir.path().join("state/runs")).into_iter().flatten().flatten().next();
-    until(
-        "the fault",
-        || daemon.said(),
-        || {
-            state().is_some_and(|run| {
-                std::fs::read_to_string(run.path().join("journal.ndjson")).unwrap_or_default().contains("\"injected\"")
-            })
-        },
-    );
+    let journals = || {
+        let runs = std::fs::read_dir(place.dir.path().join("state/runs")).into_iter().flatten().flatten();
+        runs.map(|run| std::fs::read_to_string(run.path().join("journal.ndjson")).unwrap_or_default())
+            .collect::<Vec<_>>()
+    };
+    let hit = || journals().into_iter().find(|journal| journal.contains("\"injected\""));
+    until("the fault", || daemon.said(), || hit().is_some());
     daemon.signal(Signal::TERM);
     daemon.says("takes everything back first", 1);
     assert_eq!(daemon.ends(), Some(0));
-    let runs = place.runs();
-    assert_eq!(runs.iter().map(|r| r.1.as_str()).collect::<Vec<_>>(), ["no-verdict"], "{runs:?}");
-    let journal = std::fs::read_to_string(state().expect("a run").path().join("journal.ndjson")).expect("its journal");
+    let journal = hit().expect("a run");
     assert!(journal.contains("\"interrupted\"") && journal.contains("\"reverted\""), "{journal}");
+    let runs = place.runs();
+    assert!(runs.iter().all(|run| run.1 == "no-verdict"), "{runs:?}");
+    // On a machine that was too busy to ask, one that hit nothing may have come before it.
+    let others = journals().into_iter().filter(|journal| !journal.contains("\"injected\""));
+    others.for_each(|journal| assert!(journal.contains("could-not-ask"), "{journal}"));
 }
 
 #[test]
@@ -376,9 +376,11 @@ fn killed_at_any_moment_it_loses_and_doubles_nothing() {
     daemon.signal(Signal::TERM);
     let said = daemon.said();
     assert_eq!(daemon.ends(), Some(0));
-    // Each start that was announced has a seed of its own, and at most one run has it.
+    // Each start that was announced has a seed of its own, and at most one run has it. What the last daemon has begun may have
+    // been ended by the same signal before it was a run.
+    let (killed, _) = said.rsplit_once("figures: ").expect("the last one's own word");
     let announced: Vec<&str> =
-        said.split("with seed ").skip(1).filter_map(|rest| rest.split_whitespace().next()).collect();
+        killed.split("with seed ").skip(1).filter_map(|rest| rest.split_whitespace().next()).collect();
     let runs = place.runs();
     let mut seeds = Vec::new();
     for (run, _) in &runs {

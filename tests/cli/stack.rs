@@ -221,7 +221,7 @@ async fn a_paused_instance_is_frozen_with_its_children_and_answers_nothing() {
 async fn stop_asks_first_and_restart_gives_another_process() {
     let world = World::new(
         "  kind: { command: [sh, -c, 'trap \"exit 0\" TERM; while :; do sleep 0.1; done'] }\n  \
-         stubborn: { command: [sh, -c, 'trap \"\" TERM INT; while :; do sleep 0.1; done'] }",
+         stubborn: { command: [sh, -c, 'trap \"\" TERM INT; touch deaf; while :; do sleep 0.1; done'] }",
     );
     let engine = world.engine();
     engine.up().await.unwrap();
@@ -232,6 +232,9 @@ async fn stop_asks_first_and_restart_gives_another_process() {
     assert!(!look(&engine, "kind-1").await.is_running());
     assert_eq!(set(&engine, "kind-1", Setting::Stopped { timeout }).await, Outcome::Already);
 
+    while !world.dir.path().join("deaf").exists() {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     assert_eq!(set(&engine, "stubborn-1", killed(Signal::SigInt)).await, Outcome::Done);
     assert!(look(&engine, "stubborn-1").await.is_running(), "it has trapped that");
     let before = look(&engine, "stubborn-1").await;
@@ -291,6 +294,7 @@ async fn commands_run_here_with_the_instance_in_their_environment() {
         place: Place::Target,
         timeout: Duration::from_secs(10),
         variables: look(&engine, "idle-1").await.variables(),
+        directory: None,
     };
     assert_eq!(set(&engine, "idle-1", Setting::Ran(command)).await, Outcome::Done);
     assert_eq!(std::fs::read_to_string(proof).unwrap(), "idle-1 idle b\n");

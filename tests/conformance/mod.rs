@@ -338,7 +338,13 @@ async fn commands_run(engine: &dyn Engine, id: &InstanceId, commands: &Commands)
     let variables = look(engine, id).await.variables();
     let ran = |run: &[String], timeout| {
         let variables = variables.clone();
-        Setting::Ran(Command { run: run.to_vec(), place: Place::Target, timeout, variables })
+        Setting::Ran(Command {
+            run: run.to_vec(),
+            place: Place::Target,
+            timeout,
+            variables,
+            directory: std::env::current_dir().ok(),
+        })
     };
     assert_eq!(set(engine, id, &ran(command, T * 5)).await, Outcome::Done);
     let error = engine.set(&tag(), id, &ran(failing, T * 5)).await.expect_err("it fails");
@@ -412,7 +418,13 @@ async fn what_is_gone_is_gone(engine: &dyn Engine, victim: &Instance) {
         assert_eq!(set(engine, id, &to).await, Outcome::Gone, "{to}");
     }
     let command = ["true"].map(str::to_owned).to_vec();
-    let undo = Command { run: command, place: Place::Here, timeout: T * 5, variables: victim.variables() };
+    let undo = Command {
+        run: command,
+        place: Place::Here,
+        timeout: T * 5,
+        variables: victim.variables(),
+        directory: std::env::current_dir().ok(),
+    };
     assert_eq!(set(engine, id, &Setting::Ran(undo)).await, Outcome::Done, "what was done here is undone here");
     let limit = Setting::Limit(Limit::Processes(Some(1)));
     for to in [late(T), limit].iter().filter_map(|to| feasible(engine, victim, to)) {

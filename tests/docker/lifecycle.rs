@@ -93,6 +93,7 @@ async fn an_undo_ends_what_the_command_left_running_in_the_container() {
             place: Place::Target,
             timeout: Duration::from_millis(timeout),
             variables: [].into(),
+            directory: None,
         })
     };
     let lasting = command(&["serve", "store", "--listen", "127.0.0.1:9998"], 60_000);
@@ -130,6 +131,7 @@ async fn a_command_here_knows_whom_it_is_for() {
     let script = format!("test \"$SQUALL_NAME $SQUALL_ZONE $SQUALL_INSTANCE\" = '{} z9 {id}'", yard.name("here"));
     let run = ["sh", "-c", &script].map(str::to_owned).to_vec();
     let variables = yard.look(&id).await.variables();
-    let told = Setting::Ran(Command { run, place: Place::Here, timeout: Duration::from_secs(10), variables });
+    let told =
+        Setting::Ran(Command { run, place: Place::Here, timeout: Duration::from_secs(10), variables, directory: None });
     assert_eq!(yard.docker.set(&yard.tag(0), &id, &told).await.unwrap(), Outcome::Done);
 }

@@ -159,6 +159,31 @@ async fn a_command_is_undone() {
     s.assert_restored("exec").await;
 }
 
+/// Its undo can run only in a target that is up again.
+#[tokio::test(start_paused = true)]
+async fn a_command_is_undone_in_a_target_that_died_of_it() {
+    let s = Scenario::new(experiment("{ exec: { run: [touch, x], undo: [rm, x] } }", STORE));
+    let (mut set, mut looks) = (false, 0);
+    s.sim.plague(move |_, what| {
+        set |= what.starts_with("set");
+        looks += usize::from(set && what == "look");
+        if looks == 1 && what == "look" {
+            Trouble::Meanwhile(InstanceId("store-1".into()), Meddling::Kill)
+        } else {
+            Trouble::None
+        }
+    });
+    let came = s.run().await.unwrap();
+    let change = &came.state.changes[0];
+    assert!(change.stuck.is_none() && change.reverted.is_some(), "{}", came.text());
+    assert!(
+        came.state.noticed.iter().any(|(.., what)| what.contains("a command is to be undone in it")),
+        "{:?}",
+        came.state.noticed
+    );
+    s.assert_restored("exec").await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_fault_that_vanishes_by_itself_is_no_verdict() {
     let target = InstanceId("store-1".into());

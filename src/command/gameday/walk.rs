@@ -64,17 +64,15 @@ pub(super) async fn run(mut args: cli::Run, state: StateDir) -> anyhow::Result<E
     }
     let stack = match RunStack::up(&mut args.engine, agenda.experiments.first(), &state).await {
         Ok(stack) => stack,
-        Err(e) if kind(&args.engine) == Kind::Docker => return Ok(no_verdict(&format!("{e:#}"))),
-        Err(e) => return Err(e),
+        Err(e) => return Ok(no_verdict(&format!("{e:#}"))),
     };
     let stop = Stop::listen()?;
     let walk = Walk { path: state.timeline(&id), args: &args, state: &state, agenda: &agenda, id: &id, stop: &stop };
     let verdict = walk.through().await;
-    if let Some(stack) = stack {
-        stack.down().await?;
-    }
+    let left = run_stack::down(stack).await;
     drop(lock);
-    Ok(ExitCode::from(verdict?.code()))
+    let verdict = verdict?;
+    Ok(ExitCode::from(left.unwrap_or(verdict).code()))
 }
 
 /// A game day that goes on.

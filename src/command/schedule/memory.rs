@@ -32,13 +32,23 @@ struct Stored {
     troubled: BTreeSet<String>,
 }
 
+/// The seed that a daemon in this state directory has; nothing where there was none yet.
+pub(super) fn seed(state: &StateDir) -> Option<u64> {
+    let stored: Stored = serde_json::from_slice(&std::fs::read(path(state)).ok()?).ok()?;
+    Some(stored.seed)
+}
+
+fn path(state: &StateDir) -> PathBuf {
+    state.root().join("schedule.json")
+}
+
 impl Memory {
     /// Takes over what an earlier daemon remembered in this state directory.
     ///
     /// # Errors
     /// Where another daemon is there, or the file cannot be read.
     pub(super) fn open(state: &StateDir, seed: Option<u64>) -> anyhow::Result<Self> {
-        let path = state.root().join("schedule.json");
+        let path = path(state);
         std::fs::create_dir_all(state.root()).with_context(|| format!("cannot make {}", state.root().display()))?;
         let lock = File::options().create(true).append(true).open(state.root().join("schedule.lock"))?;
         if lock.try_lock().is_err() {

@@ -104,6 +104,7 @@ mod tests {
             place: Place::Here,
             timeout: Duration::from_secs(1),
             variables: BTreeMap::new(),
+            directory: None,
         });
         let line = by_hand("a b", &ran);
         let shell = std::process::Command::new("sh").arg("-c").arg(&line).env("GREETING", "hello").output().unwrap();

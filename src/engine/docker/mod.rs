@@ -41,9 +41,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Ability, Claim, Description, Engine, EngineError, Kind, Outcome, Ran, Tag};
+use super::{Ability, Claim, Description, Engine, EngineError, Kind, Outcome, Ran, Tag, here};
 use crate::engine::machine::disk::Fillings;
-use crate::instance::{Aspect, Change, Instance, InstanceId, Kill, Setting, Via};
+use crate::instance::{Aspect, Change, Instance, InstanceId, Kill, Place, Setting, Via};
 use crate::zones::Zones;
 
 /// Where the engine is unless somebody says otherwise.
@@ -261,6 +261,7 @@ impl Engine for Docker {
             | Setting::ReadOnly(_)
             | Setting::Burden(_)
             | Setting::Signalled(_) => self.can_have(instance, to),
+            Setting::Ran(command) if command.place == Place::Here => here::placed(command),
             _ => Ability::Yes,
         }
     }

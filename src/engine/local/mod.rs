@@ -164,6 +164,7 @@ impl Engine for Local {
             Setting::Limit(_) | Setting::Burden(_) | Setting::Signalled(_) => Ability::No(NO_GROUP.to_owned()),
             Setting::RestartPolicy(_) => Ability::No(set::NO_POLICY.to_owned()),
             Setting::Filled(_) | Setting::ReadOnly(_) => Ability::No(NO_DISK.to_owned()),
+            Setting::Ran(command) => here::placed(command),
             _ => Ability::Yes,
         }
     }

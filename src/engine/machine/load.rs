@@ -5,20 +5,18 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
 use std::os::fd::OwnedFd;
-use std::process::Stdio;
 use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal as Native;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
-use tokio::time::timeout;
 
 use super::{Site, blocking};
 use crate::burden::{Burden, Goal, Oom, Work, in_mib, reserve};
 use crate::engine::here::{MARK, native};
 use crate::engine::{Ability, Outcome, Tag};
 use crate::host::cgroup;
+use crate::host::errand;
 use crate::host::facts::{Facts, SYS_RESOURCE};
 use crate::host::memory;
 use crate::host::process::{self, Process, Stat};
@@ -264,35 +262,15 @@ async fn start(site: &Site, tag: &Tag, burden: &Burden) -> io::Result<()> {
         burden: burden.clone(),
     };
     let kind = burden.work.kind();
-    let mut child = Command::new(&site.program)
+    let mut program = Command::new(&site.program);
+    program
         .arg0("squall")
         .args([ARGUMENT, kind])
         .args(["--change", &tag.to_string(), "--main", &main.to_string()])
         .env_clear()
         .env(VARIABLE, format!("{kind}:{}", burden.mark()))
-        .env(MARK, tag.to_string())
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
-    let (Some(mut input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-        return Err(io::Error::other("a process without input and output"));
-    };
-    let said = async {
-        let mut line = serde_json::to_vec(&order)?;
-        line.push(b'\n');
-        input.write_all(&line).await?;
-        input.flush().await?;
-        let mut line = String::new();
-        BufReader::new(output).read_line(&mut line).await?;
-        io::Result::Ok(line)
-    };
-    let line = timeout(BEGINS, said).await.map_err(|_| io::Error::other("the process of ours does not begin"))??;
-    match line.trim() {
-        "ready" => {}
-        "" => return Err(io::Error::other("the process of ours ended without a word")),
-        why => return Err(io::Error::other(why.to_owned())),
-    }
+        .env(MARK, tag.to_string());
+    let input = errand::begin(&mut program, &order, BEGINS).await?;
     LEASH.lock().unwrap_or_else(PoisonError::into_inner).insert(tag.to_string(), input.into_owned_fd()?);
     Ok(())
 }

@@ -3,16 +3,14 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::process::Stdio;
 use std::time::Duration;
 
 use rustix::process::Signal;
-use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader};
 use tokio::process::Command;
-use tokio::time::timeout;
 
 use super::inside;
 use crate::engine::here::MARK;
+use crate::host::errand;
 use crate::host::net::namespace::Namespace;
 use crate::host::net::nft::{self, Chain};
 use crate::host::process::{if_with_variable, kill_with_variable, with_variable};
@@ -63,29 +61,10 @@ async fn start(ground: &Ground<'_>, network: &Network) -> io::Result<()> {
         mark: ground.mark.to_owned(),
         network: network.clone(),
     };
-    let mut child = Command::new(ground.program)
-        .arg(Orders::COMMAND)
-        .env(VARIABLE, ground.tag)
-        .env(MARK, ground.change)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::null())
-        .spawn()?;
-    let (Some(mut input), Some(output)) = (child.stdin.take(), child.stdout.take()) else {
-        return Err(io::Error::other("a process without input and output"));
-    };
-    let said = async {
-        input.write_all(&serde_json::to_vec(&orders)?).await?;
-        drop(input);
-        let mut line = String::new();
-        BufReader::new(output).read_line(&mut line).await?;
-        io::Result::Ok(line)
-    };
-    let line = timeout(STAND, said).await.map_err(|_| io::Error::other("the shaper does not come to stand"))??;
-    match line.trim() {
-        "ready" => Ok(()),
-        why => Err(io::Error::other(format!("the shaper cannot stand: {why}"))),
-    }
+    let mut program = Command::new(ground.program);
+    program.arg(Orders::COMMAND).env(VARIABLE, ground.tag).env(MARK, ground.change);
+    errand::begin(&mut program, &orders, STAND).await.map_err(|e| io::Error::other(format!("the shaper: {e}")))?;
+    Ok(())
 }
 
 /// Takes everything of ours back, whoever laid it: the shaper lets go of what it holds, then the tables go. What is gone

@@ -209,6 +209,9 @@ impl World {
                 }
                 Outcome::Done
             }
+            Setting::Ran(command) if command.place == Place::Target && !running => {
+                return Err(format!("{id} is not running"));
+            }
             Setting::Ran(command) => return self.ran(id, &command.run),
         })
     }

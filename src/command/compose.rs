@@ -13,6 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
 use super::keeper::Keeper;
+use crate::engine::StillThere;
 use crate::engine::docker::{Docker, Readiness, new_name};
 use crate::glob::glob;
 use crate::host::{command, process};
@@ -77,7 +78,7 @@ impl Project {
             Ok(()) => Ok(project),
             Err(e) => {
                 let words = project.last_words().await;
-                project.down().await.context("the stack did not come up, and cannot be taken away")?;
+                project.down().await.context(StillThere(format!("{e:#}{words}")))?;
                 bail!("the stack {} did not come up, and nothing of it is left: {e:#}{words}", file.display())
             }
         }

@@ -36,8 +36,8 @@ struct Item {
 pub(super) async fn run(mut args: cli::Run, state: StateDir) -> anyhow::Result<ExitCode> {
     let repeat = repeat(&args.gate)?;
     let Some(items) = read(&args)? else { return Ok(ExitCode::from(INVALID)) };
-    let items = chosen(items, &args.gate)?;
-    run_stack::named(&mut args.engine, items.iter().map(|item| &item.x))?;
+    let mut items = chosen(items, &args.gate)?;
+    run_stack::named(&mut args.engine, items.iter_mut().map(|item| &mut item.x))?;
     let alone = items.len() == 1 && repeat == Repeat::ONCE;
     let baselines = baselines(&args, &items, &state)?;
     let mut entries: Vec<Entry> = items.iter().map(|item| entry(item, repeat)).collect();
@@ -46,10 +46,10 @@ pub(super) async fn run(mut args: cli::Run, state: StateDir) -> anyhow::Result<E
         Ok(stack) => stack,
         // A stack that does not come up says nothing about any hypothesis.
         Err(e) => {
-            let why = format!("{e:#}");
-            run::no_verdict(&why);
+            let (verdict, why) = (run_stack::verdict(&e), format!("{e:#}"));
+            eprintln!("{}: {why}", verdict.words());
             for entry in &mut entries {
-                entry.attempts.push(Attempt { verdict: Verdict::NoVerdict, why: why.clone(), run: None });
+                entry.attempts.push(Attempt { verdict, why: why.clone(), run: None });
             }
             tell(&args, &entries, alone);
             return Ok(ExitCode::from(gate::verdict(&entries).code()));
@@ -60,9 +60,24 @@ pub(super) async fn run(mut args: cli::Run, state: StateDir) -> anyhow::Result<E
     }
     let done = series(&args, &state, &items, &baselines, &mut entries, alone).await;
     let left = run_stack::down(stack).await;
-    done?;
+    match (&left, done) {
+        (_, Ok(())) => {}
+        (None, Err(e)) => return Err(e),
+        (Some(_), Err(e)) => eprintln!("error: {e:#}"),
+    }
+    let alone = alone && left.is_none();
+    // Whoever reads only the files is to see it, too.
+    entries.extend(left.map(|why| Entry {
+        name: "stack".to_owned(),
+        file: args.engine.stack.as_ref().map_or_else(String::new, |file| file.display().to_string()),
+        known_weakness: None,
+        repeat: Repeat::ONCE,
+        attempts: vec![Attempt { verdict: Verdict::LeftBehind, why, run: None }],
+        comparison: None,
+        cut_short: None,
+    }));
     tell(&args, &entries, alone);
-    Ok(ExitCode::from(left.unwrap_or_else(|| gate::verdict(&entries)).code()))
+    Ok(ExitCode::from(gate::verdict(&entries).code()))
 }
 
 fn repeat(gate: &cli::Gate) -> anyhow::Result<Repeat> {
@@ -284,7 +299,7 @@ pub(super) async fn attempt(
 fn tell(args: &cli::Run, entries: &[Entry], alone: bool) {
     let simple = alone && entries.iter().all(|e| e.known_weakness.is_none() && e.comparison.is_none());
     if !simple && args.format == Format::Text {
-        follow::say(&format!("\n{}", series::table(entries, Output::stdout().width())));
+        follow::tell(&format!("\n{}", series::table(entries, Output::stdout().width())));
     }
     let write = |path: &Path, text: &str| {
         if let Err(e) = report::write(path, text) {

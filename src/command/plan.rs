@@ -33,7 +33,7 @@ pub(super) async fn run(mut args: cli::Plan, state: StateDir) -> anyhow::Result<
         }
     };
     x.blast_radius.protect.extend(args.protect);
-    super::run_stack::named(&mut args.engine, [&x])?;
+    super::run_stack::named(&mut args.engine, [&mut x])?;
     let reached = match reach(&args.engine, Some(&x), &state).await {
         Ok(reached) => reached,
         Err(e) => return Ok(no_verdict(&format!("{e:#}"))),

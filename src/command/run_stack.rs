@@ -12,8 +12,8 @@ use super::compose::{self, Project};
 use super::connect::{Reached, kind, reach};
 use super::keeper::Keeper;
 use crate::cli::EngineArgs;
-use crate::engine::Kind;
 use crate::engine::local::Local;
+use crate::engine::{Kind, StillThere};
 use crate::exit::Verdict;
 use crate::experiment::Experiment;
 use crate::store::StateDir;
@@ -23,18 +23,28 @@ pub(super) enum RunStack {
     Compose(Box<Project>),
 }
 
-/// Means the stack that the experiments themselves name, where the command line names neither one nor an engine.
+/// Means the stack that the experiments themselves name, where the command line names neither one nor an engine of another kind.
+///
+/// From then on each of them says what it really runs on, so that its journal does, too.
 ///
 /// # Errors
 /// Where they do not all name the same.
-pub(super) fn named<'a>(args: &mut EngineArgs, xs: impl IntoIterator<Item = &'a Experiment>) -> anyhow::Result<()> {
-    if args.stack.is_some() || args.engine.is_some() {
+pub(super) fn named<'a>(args: &mut EngineArgs, xs: impl IntoIterator<Item = &'a mut Experiment>) -> anyhow::Result<()> {
+    let mut xs: Vec<&mut Experiment> = xs.into_iter().collect();
+    mean(args, &xs)?;
+    for x in &mut xs {
+        x.stack = args.stack.as_ref().map(|file| file.display().to_string());
+    }
+    Ok(())
+}
+
+fn mean(args: &mut EngineArgs, xs: &[&mut Experiment]) -> anyhow::Result<()> {
+    if args.stack.is_some() || args.engine == Some(Kind::Sim) {
         return Ok(());
     }
-    let mut xs = xs.into_iter();
-    let Some(first) = xs.next() else { return Ok(()) };
+    let [first, others @ ..] = xs else { return Ok(()) };
     let place = |x: &Experiment| x.stack.as_ref().map(|file| Path::new(file).canonicalize().unwrap_or(file.into()));
-    if let Some(other) = xs.find(|x| place(x) != place(first)) {
+    if let Some(other) = others.iter().find(|x| place(x) != place(first)) {
         let on =
             |x: &Experiment| x.stack.clone().map_or("whatever runs".to_owned(), |file| format!("the stack {file}"));
         bail!(
@@ -45,15 +55,22 @@ pub(super) fn named<'a>(args: &mut EngineArgs, xs: impl IntoIterator<Item = &'a 
             on(other)
         );
     }
-    args.stack = first.stack.as_ref().map(PathBuf::from);
+    let stack = first.stack.as_ref().map(PathBuf::from);
+    let kind = |file: &PathBuf| if compose::is_compose(file) { Kind::Docker } else { Kind::Local };
+    args.stack = stack.filter(|file| args.engine.is_none_or(|named| named == kind(file)));
     Ok(())
 }
 
-/// Takes a stack away, where there is one. Where that fails people are told, and it is left behind.
-pub(super) async fn down(stack: Option<RunStack>) -> Option<Verdict> {
-    let why = stack?.down().await.err()?;
-    eprintln!("left behind: the stack could not be taken away: {why:#}");
-    Some(Verdict::LeftBehind)
+/// What it means that a stack did not come up: nothing about any hypothesis, but something may be left.
+pub(super) fn verdict(why: &anyhow::Error) -> Verdict {
+    if why.is::<StillThere>() { Verdict::LeftBehind } else { Verdict::NoVerdict }
+}
+
+/// Takes a stack away, where there is one. Where that fails people are told, and it is left behind: why.
+pub(super) async fn down(stack: Option<RunStack>) -> Option<String> {
+    let why = format!("the stack could not be taken away: {:#}", stack?.down().await.err()?);
+    eprintln!("left behind: {why}");
+    Some(why)
 }
 
 impl RunStack {
@@ -81,8 +98,16 @@ impl RunStack {
         }
         let words: [OsString; 5] = ["--state".into(), state.root().into(), "stack".into(), "keep".into(), file.into()];
         let keeper = Keeper::start(words).await?;
-        // Where that fails, the keeper takes away what is there: its master's end of the line goes with this error.
-        let started = local.up().await?;
+        let started = match local.up().await {
+            Ok(started) => started,
+            Err(e) => {
+                // Where something is still there, the keeper goes on trying: its master's end of the line goes with this.
+                if !e.is::<StillThere>() {
+                    keeper.dismiss().await;
+                }
+                return Err(e);
+            }
+        };
         // Of two that start it at the same moment, it belongs to who has started its first process.
         if local.status()?.first().is_some_and(|first| !started.contains(&first.instance.name)) {
             keeper.dismiss().await;

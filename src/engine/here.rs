@@ -83,7 +83,14 @@ pub async fn run_here(tag: &Tag, id: &InstanceId, command: &Command) -> Result<O
             end_earlier(tag).await?;
             Err(EngineError::TimedOut { attempt: attempt(), after: command.timeout })
         }
-        Err(e) => Err(EngineError::Refused { attempt: attempt(), why: e.to_string() }),
+        Err(e) => {
+            let gone = command.directory.as_ref().filter(|dir| !dir.is_dir());
+            let why = gone.map_or_else(
+                || e.to_string(),
+                |dir| format!("the directory {}, in which it runs, is not there: make it again", dir.display()),
+            );
+            Err(EngineError::Refused { attempt: attempt(), why })
+        }
     }
 }
 
@@ -136,10 +143,10 @@ mod tests {
         run_here(&tag(4), &shop().id, &at("touch on")).await.unwrap();
         assert!(dir.path().join("on").exists());
         run_here(&tag(4), &shop().id, &at("rm on")).await.unwrap();
-        let undo = at("rm -f on");
+        let (undo, place) = (at("rm -f on"), dir.path().display().to_string());
         drop(dir);
         let error = run_here(&tag(4), &shop().id, &undo).await.unwrap_err().to_string();
-        assert!(error.contains("No such file or directory"), "what cannot be undone there is not undone: {error}");
+        assert!(error.contains(&place), "what cannot be undone there is not undone: {error}");
     }
 
     #[tokio::test]

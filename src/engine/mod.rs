@@ -164,6 +164,11 @@ pub struct Claim {
     pub at: String,
 }
 
+/// A stack that did not come up, and of which something is still there.
+#[derive(Debug, Error)]
+#[error("the stack did not come up ({0}), and what is there of it cannot be taken away")]
+pub struct StillThere(pub String);
+
 /// Why an engine could not do what it was asked to.
 #[derive(Debug, Error)]
 pub enum EngineError {

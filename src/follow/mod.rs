@@ -84,14 +84,18 @@ fn columns(term: &Term) -> usize {
     usize::from(term.size().1).clamp(20, 200)
 }
 
-/// Says something on standard output, after the followers are done: a terminal gets lines that fit it. A pipe that is closed
-/// (`| head -1`) is no error, and no reason to panic, as `println!` would.
-pub fn say(text: &str) {
-    let text = match Output::stdout() {
-        Output::Terminal(term) => fitting(text, columns(&term)),
-        Output::Lines(_) => text.to_owned(),
-    };
-    let _ = writeln!(std::io::stdout(), "{text}");
+/// Says a line on standard output, after the followers are done. A pipe that is closed (`| head -1`) is no error, and
+/// no reason to panic, as `println!` would.
+pub fn say(line: &str) {
+    let _ = writeln!(std::io::stdout(), "{line}");
+}
+
+/// The same for sentences, of which a terminal gets lines that fit it. Not for commands and paths: who copies one wants it whole.
+pub fn tell(text: &str) {
+    match Output::stdout() {
+        Output::Terminal(term) => say(&fitting(text, columns(&term))),
+        Output::Lines(_) => say(text),
+    }
 }
 
 /// Breaks what is longer than a line between its words, with what follows further in than its begin.

@@ -20,6 +20,8 @@ pub struct Weakness {
     pub times: usize,
     /// When and by which run it was closed: the first that held since.
     pub closed: Option<(Timestamp, String)>,
+    /// When the next one of this experiment began: what is noted while the closing run goes on still belongs to this one.
+    pub next: Option<Timestamp>,
     /// Who sees to it, if somebody noted that.
     pub owner: Option<String>,
     /// What is to be done, if somebody noted that.
@@ -37,9 +39,7 @@ impl Weakness {
     #[must_use]
     pub fn noted(mut self, notes: &[Note]) -> Self {
         let meant = |note: &&Note| {
-            note.experiment == self.experiment
-                && note.at >= self.since
-                && self.closed.as_ref().is_none_or(|(at, _)| note.at < *at)
+            note.experiment == self.experiment && note.at >= self.since && self.next.is_none_or(|next| note.at < next)
         };
         let meant: Vec<&Note> = notes.iter().filter(meant).collect();
         self.owner = meant.iter().rev().find_map(|n| n.owner.clone());
@@ -64,11 +64,15 @@ pub(super) fn of(experiment: &str, runs: &[&Row]) -> Vec<Weakness> {
                 why: row.text.clone(),
                 times: 1,
                 closed: None,
+                next: None,
                 owner: None,
                 action: None,
             }),
             (true, None) => {}
         }
+    }
+    for i in 1..all.len() {
+        all[i - 1].next = Some(all[i].since);
     }
     all
 }
@@ -117,12 +121,14 @@ mod tests {
             note("2026-11-03", Some("ben"), None),
             note("2026-11-04", Some("cleo"), None),
         ];
+        // While the run goes on that closes it, which began at nine.
+        notes.insert(1, note("2026-11-02", None, Some("add two")));
         notes.push(Note { experiment: "another".to_owned(), ..note("2026-11-05", Some("dan"), Some("x")) });
         let told: Vec<_> = of("kill-one", &rows.iter().collect::<Vec<_>>())
             .into_iter()
             .map(|w| w.noted(&notes))
             .map(|w| (w.owner.unwrap_or_default(), w.action))
             .collect();
-        assert_eq!(told, [("ana".to_owned(), Some("add a replica".to_owned())), ("cleo".to_owned(), None)]);
+        assert_eq!(told, [("ana".to_owned(), Some("add two".to_owned())), ("cleo".to_owned(), None)]);
     }
 }

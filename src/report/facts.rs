@@ -206,17 +206,20 @@ pub(super) fn left_behind(state: &RunState) -> Vec<(&Change, Option<&str>)> {
 /// The command that makes the same choices again.
 pub(super) fn repeat(state: &RunState) -> Option<String> {
     let started = state.started.as_ref()?;
-    let file = if started.file.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@".contains(c)) {
-        started.file.clone()
-    } else {
-        format!("'{}'", started.file.replace('\'', r"'\''"))
+    let quoted = |file: &str| {
+        if file.chars().all(|c| c.is_ascii_alphanumeric() || "/._-+@".contains(c)) {
+            return file.to_owned();
+        }
+        format!("'{}'", file.replace('\'', r"'\''"))
     };
-    let engine = match started.engine.kind {
-        crate::engine::Kind::Docker => String::new(),
-        crate::engine::Kind::Local if started.experiment.stack.is_some() => String::new(),
-        // The stack file's path is not in the journal; a placeholder says that one is needed.
-        crate::engine::Kind::Local => " --stack STACK.yaml".to_owned(),
-        kind @ crate::engine::Kind::Sim => format!(" --engine {kind}"),
+    let stack = started.experiment.stack.as_ref().map(|file| format!(" --stack {}", quoted(file)));
+    let engine = match (started.engine.kind, stack) {
+        (crate::engine::Kind::Docker, None) => String::new(),
+        // Of a run whose journal does not say which.
+        (crate::engine::Kind::Local, None) => " --stack STACK.yaml".to_owned(),
+        (crate::engine::Kind::Docker | crate::engine::Kind::Local, Some(stack)) => stack,
+        (kind @ crate::engine::Kind::Sim, stack) => format!(" --engine {kind}{}", stack.unwrap_or_default()),
     };
+    let file = quoted(&started.file);
     Some(format!("squall run {file} --seed {}{engine}", started.seed))
 }

@@ -16,6 +16,7 @@ use crate::event::{Actor, Event, micros};
 use crate::fault::Heal;
 use crate::instance::{Aspect, Back, Change, Instance, InstanceId, Place, Setting};
 use crate::journal::Recorder;
+use crate::state::{ChangeState, RunState};
 
 /// How long one change is tried to be taken back: longer than an engine takes to restart.
 const PATIENCE: Duration = Duration::from_mins(1);
@@ -52,9 +53,7 @@ pub(super) async fn revert(engine: &dyn Engine, rec: &Recorder, by: Actor, what:
         // Instances are independent of each other; the changes of one are taken back newest first.
         join_all(per_instance.into_values().map(|changes| async {
             for change in changes {
-                if what == What::Everything {
-                    wake(engine, rec, &run, &change).await;
-                }
+                wake(engine, rec, &run, &change).await;
                 take_back(engine, rec, &run, by, change).await;
             }
         }))
@@ -170,7 +169,13 @@ async fn take_back(engine: &dyn Engine, rec: &Recorder, run: &str, by: Actor, o:
 async fn wake(engine: &dyn Engine, rec: &Recorder, run: &str, o: &Outstanding) {
     let id = &o.change.instance;
     let needs = matches!(&o.to, Setting::Ran(command) if command.place == Place::Target);
-    if !needs || !rec.read(|s| s.hit.iter().any(|i| i.id == *id && i.is_running())) {
+    let ran = |s: &RunState| s.hit.iter().any(|i| i.id == *id && i.is_running());
+    // Another fault of the run may have it down on purpose.
+    let downed = |s: &RunState| {
+        let others = |c: &&ChangeState| c.change.instance == *id && c.change.fault != o.change.fault;
+        s.outstanding().into_iter().filter(others).any(|c| c.change.to.aspect() == Aspect::Running)
+    };
+    if !needs || !rec.read(|s| ran(s) && !downed(s)) {
         return;
     }
     if let Ok(Ok(Some(now))) = timeout(LAST_LOOK, engine.look(id)).await

@@ -265,4 +265,21 @@ fn experiments_may_name_the_stack_that_they_run_on() {
         .complains("run them apart");
     call(&[], &on("two", "x").replace("stack: x\n", "")).exits(2).complains("`two` on whatever runs");
     call(&["--engine", "sim"], &on("two", "other.yaml")).exits(0).says("engine      sim");
+
+    // The journal says what it ran on, so that it can be repeated.
+    let run = std::fs::read_dir(dir.join("state/runs")).unwrap().next().unwrap().unwrap().path();
+    let report = std::fs::read_to_string(run.join("report.md")).unwrap();
+    assert!(report.contains("--stack chaos/../stacks/idle.yaml"), "{report}");
+}
+
+#[test]
+fn a_stack_that_does_not_come_up_says_nothing_about_a_hypothesis() {
+    let ended = Squall::new(["run", "a.yaml", "--junit", "out.xml"])
+        .file("s.yaml", "version: 1\nname: broken-stack\nservices:\n  idle: { command: [/no/such/program] }\n")
+        .file("a.yaml", on("one", "s.yaml"))
+        .run()
+        .exits(3)
+        .complains("no verdict: ");
+    assert_eq!(counts(&ended.written("out.xml"), "one"), [0, 0, 1, 0]);
+    assert_eq!(runs(&ended), 0);
 }

@@ -55,7 +55,7 @@ pub(super) async fn run(mut args: cli::Run, state: StateDir) -> anyhow::Result<E
     for x in &mut agenda.experiments {
         x.blast_radius.protect.extend(args.protect.iter().cloned());
     }
-    run_stack::named(&mut args.engine, &agenda.experiments)?;
+    run_stack::named(&mut args.engine, &mut agenda.experiments)?;
     let id = new_id(&agenda.gameday.name);
     let lock = place::take(&state, &id).await?;
     // Before anybody has ticked a list in vain.
@@ -64,15 +64,26 @@ pub(super) async fn run(mut args: cli::Run, state: StateDir) -> anyhow::Result<E
     }
     let stack = match RunStack::up(&mut args.engine, agenda.experiments.first(), &state).await {
         Ok(stack) => stack,
-        Err(e) => return Ok(no_verdict(&format!("{e:#}"))),
+        Err(e) => {
+            let verdict = run_stack::verdict(&e);
+            eprintln!("{}: {e:#}", verdict.words());
+            return Ok(ExitCode::from(verdict.code()));
+        }
     };
     let stop = Stop::listen()?;
     let walk = Walk { path: state.timeline(&id), args: &args, state: &state, agenda: &agenda, id: &id, stop: &stop };
     let verdict = walk.through().await;
     let left = run_stack::down(stack).await;
     drop(lock);
-    let verdict = verdict?;
-    Ok(ExitCode::from(left.unwrap_or(verdict).code()))
+    let verdict = match (&left, verdict) {
+        (None, verdict) => verdict?,
+        (Some(_), Ok(_)) => Verdict::LeftBehind,
+        (Some(_), Err(e)) => {
+            eprintln!("error: {e:#}");
+            Verdict::LeftBehind
+        }
+    };
+    Ok(ExitCode::from(verdict.code()))
 }
 
 /// A game day that goes on.
@@ -377,7 +388,7 @@ impl Walk<'_> {
     }
 
     fn show_the_end(&self, entries: &[Entry]) {
-        follow::say(&format!("\n{}", series::table(entries, Output::stdout().width())));
+        follow::tell(&format!("\n{}", series::table(entries, Output::stdout().width())));
         let day = self.day().unwrap_or_default();
         for (recipient, why, messages) in day.undelivered() {
             let often = if messages == 1 { String::new() } else { format!(" {messages} times") };

@@ -206,6 +206,10 @@ impl Engine for Local {
     }
 
     fn by_hand(&self, change: &Change, to: &Setting) -> String {
+        // It needs nobody to be there.
+        if let Setting::Ran(command) = to {
+            return typed_here(command);
+        }
         let Ok(Some(records)) = records::read(&self.dir) else {
             return format!("nothing: {} is not there any more", self.address.display());
         };

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::records::{FILE, Locked, Recipe, Record, Records};
 use super::{Local, here, private};
-use crate::engine::{EngineError, Outcome};
+use crate::engine::{EngineError, Outcome, StillThere};
 use crate::experiment::{quantity, read};
 use crate::stack::{Replica, Stack, Subnet};
 use crate::store::StateDir;
@@ -69,7 +69,7 @@ impl Local {
         let mut started = Vec::new();
         let result = self.start_all(wanted, &mut started).await;
         if let Err(e) = result {
-            self.undo(wanted, &started).await?;
+            self.undo(wanted, &started).await.map_err(anyhow::Error::from).context(StillThere(e.to_string()))?;
             return Err(e.into());
         }
         Ok(started)

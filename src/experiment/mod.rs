@@ -54,7 +54,7 @@ pub struct Experiment {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub tags: Vec<String>,
     /// A compose file, or a stack file of local processes, seen from this file: what it runs on, brought up for the run and taken
-    /// away after it. Not where the command line names a stack or an engine.
+    /// away after it. Not where the command line names another stack, or an engine that it is not for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stack: Option<String>,
     /// How often it is to be run, such as `every quarter`; `squall history due` tells which are overdue.

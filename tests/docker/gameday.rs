@@ -1,5 +1,6 @@
 //! A game day on real containers: three scenarios, and a runner that is killed in the middle of the second.
 
+use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ fn written(scene: &Scene, durations: [&str; 3]) -> std::path::PathBuf {
     for (n, (fault, duration)) in SCENARIOS.into_iter().zip(durations).enumerate() {
         let timing = format!("baseline: 500ms, duration: {duration}, recovery: 10s");
         scene.file(&format!("{n}.yaml"), &scene.experiment(fault, &timing));
-        scenarios += &format!("  - experiment: {n}.yaml\n");
+        writeln!(scenarios, "  - experiment: {n}.yaml").expect("a string takes it");
     }
     let head = "version: 1\nname: day\ntitle: A day\nobjective: Learn.\nowner: ana\n";
     scene.file("day.yaml", &format!("{head}scenarios:\n{scenarios}"))

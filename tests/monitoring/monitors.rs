@@ -101,6 +101,7 @@ impl Monitors {
     }
 
     /// Waits for something; panics with the logs after a minute.
+    #[expect(clippy::disallowed_methods, reason = "no runtime here: these tests wait for processes of their own")]
     pub(crate) fn until(&self, what: &str, is: impl Fn(&Self) -> bool) {
         let end = Instant::now() + Duration::from_mins(1);
         while !is(self) {

@@ -119,7 +119,7 @@ fn everybody_but_some_is_refused_in_both_families() {
         let but = but.iter().map(|range| Peer::Addresses(range.parse().unwrap())).collect();
         let traffic = Traffic { peers: Peers::AllBut(but), ..Traffic::all(Direction::Egress) };
         let refused = nft::refuse(&nft::select(&traffic, false, None), "refused");
-        pair.near.run(|| nft::delete_all()).unwrap();
+        pair.near.run(nft::delete_all).unwrap();
         pair.near.run(|| nft::fill(MARK, &[chain(Hook::Output, refused)])).unwrap();
         addresses.clone().map(|address| pair.near.run(|| TcpStream::connect(address)).is_ok())
     };

@@ -46,8 +46,7 @@ pub(super) async fn run(mut args: cli::Run, state: StateDir) -> anyhow::Result<E
         Ok(stack) => stack,
         // A stack that does not come up says nothing about any hypothesis.
         Err(e) => {
-            let (verdict, why) = (run_stack::verdict(&e), format!("{e:#}"));
-            eprintln!("{}: {why}", verdict.words());
+            let (verdict, why) = (run_stack::not_up(&e), format!("{e:#}"));
             for entry in &mut entries {
                 entry.attempts.push(Attempt { verdict, why: why.clone(), run: None });
             }

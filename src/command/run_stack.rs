@@ -61,9 +61,11 @@ fn mean(args: &mut EngineArgs, xs: &[&mut Experiment]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// What it means that a stack did not come up: nothing about any hypothesis, but something may be left.
-pub(super) fn verdict(why: &anyhow::Error) -> Verdict {
-    if why.is::<StillThere>() { Verdict::LeftBehind } else { Verdict::NoVerdict }
+/// Tells that a stack did not come up, and what that means: nothing about any hypothesis, but something may be left.
+pub(super) fn not_up(why: &anyhow::Error) -> Verdict {
+    let verdict = if why.is::<StillThere>() { Verdict::LeftBehind } else { Verdict::NoVerdict };
+    eprintln!("{}: {why:#}", verdict.words());
+    verdict
 }
 
 /// Takes a stack away, where there is one. Where that fails people are told, and it is left behind: why.

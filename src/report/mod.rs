@@ -3,6 +3,8 @@
 //! Knows no engine and no clock; the one place that touches the world is [`write_all`].
 
 mod chart;
+#[cfg(test)]
+mod documented;
 mod facts;
 mod faults;
 #[cfg(test)]

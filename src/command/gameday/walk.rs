@@ -64,11 +64,7 @@ pub(super) async fn run(mut args: cli::Run, state: StateDir) -> anyhow::Result<E
     }
     let stack = match RunStack::up(&mut args.engine, agenda.experiments.first(), &state).await {
         Ok(stack) => stack,
-        Err(e) => {
-            let verdict = run_stack::verdict(&e);
-            eprintln!("{}: {e:#}", verdict.words());
-            return Ok(ExitCode::from(verdict.code()));
-        }
+        Err(e) => return Ok(ExitCode::from(run_stack::not_up(&e).code())),
     };
     let stop = Stop::listen()?;
     let walk = Walk { path: state.timeline(&id), args: &args, state: &state, agenda: &agenda, id: &id, stop: &stop };

@@ -25,10 +25,10 @@ impl Docker {
         id: &InstanceId,
         command: &Command,
     ) -> Result<Outcome, EngineError> {
-        let to = Setting::Ran(command.clone());
         if command.place == Place::Here {
             return run_here(tag, id, command).await;
         }
+        let to = Setting::Ran(command.clone());
         let Some(instance) = self.now(id, &to).await?.and_then(|c| self.instance(c)) else { return Ok(Outcome::Gone) };
         end_earlier(tag).await?;
         let argv = fill_command(command, variable)?;

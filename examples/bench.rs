@@ -14,9 +14,9 @@ use bollard::models::{ContainerCreateBody, HostConfig, PortBinding};
 use bollard::query_parameters::{CreateContainerOptionsBuilder, RemoveContainerOptionsBuilder, StartContainerOptions};
 use clap::Parser;
 use squall::engine::docker::{Docker, PROGRAM};
-use squall::event::Phase;
-use squall::journal;
-use squall::store::{JOURNAL, StateDir};
+use squall::host::store::{JOURNAL, StateDir};
+use squall::record::event::Phase;
+use squall::record::journal;
 use tokio::process::Command;
 use tokio::time::Instant;
 
@@ -54,13 +54,13 @@ async fn all(arguments: &Arguments, squall: &Path, examples: &Path, dir: &Path) 
         std::thread::available_parallelism()?,
         arguments.runs
     );
-    println!("## From the breach to the fault taken back\n");
+    println!("## From the breach to the fault rolled back\n");
     println!(
-        "The time from the first failure beyond the budget being known to the last change taken back, on a Docker Engine; and how"
+        "The time from the first failure beyond the budget being known to the last change rolled back, on a Docker Engine; and how"
     );
     println!("much of it is the engine's own time. Goal: below 30 ms beyond that.\n");
     println!(
-        "| fault | breach → taken back | rest of the call that made it | call that takes it back | beyond the engine |"
+        "| fault | breach → rolled back | rest of the call that made it | call that rolls it back | beyond the engine |"
     );
     println!("|---|---|---|---|---|");
     for fault in ["pause", "kill"] {
@@ -115,11 +115,11 @@ async fn abort_latency(fault: &str, runs: usize, squall: &Path, dir: &Path) -> a
             ensure!(status.code() == Some(1), "run {run} of {fault} ended with {status}, and should have been broken");
             let state = StateDir::find(Some(state_dir))?;
             let state = journal::replay(&state.resolve("last")?.join(JOURNAL))?;
-            let latency = state.abort_latency().context("no abort")?;
+            let latency = state.stopped_in().context("no abort")?;
             let change = &state.changes[0];
-            let call = change.reverted.as_ref().context("not taken back")?.3;
+            let call = change.reverted.as_ref().context("not rolled back")?.took;
             let breach = state.breach().context("no breach")?.at;
-            let made = change.injected.as_ref().map(|i| i.0).or(change.bite.as_ref().map(|b| b.0)).context("not made")?;
+            let made = change.injected.as_ref().map(|i| i.at).or(change.verification.as_ref().map(|v| v.at)).context("not made")?;
             let making = Duration::try_from(made.duration_since(breach)).unwrap_or_default();
             rest.push(making);
             whole.push(latency);
@@ -211,7 +211,7 @@ async fn startup(arguments: &Arguments, squall: &Path, dir: &Path) -> anyhow::Re
     let own = run.median().saturating_sub(waited);
     println!(
         "\nSquall is {:.0} times as fast to answer `--version`. Of its no-op run {:.0} ms are the phases it was told to take \
-         and the simulated engine's call that takes back; what is its own ({:.1} ms) is {:.0} times as fast.",
+         and the simulated engine's call that rolls back; what is its own ({:.1} ms) is {:.0} times as fast.",
         times(&chaos_version, &version),
         waited.as_secs_f64() * 1000.0,
         own.as_secs_f64() * 1000.0,
@@ -228,7 +228,7 @@ fn waited(state: &Path) -> anyhow::Result<Duration> {
     for id in state.runs()? {
         let run = journal::replay(&state.journal(&id))?;
         let timing = run.started.as_ref().context("no start")?.experiment.timing;
-        let call = run.changes[0].reverted.as_ref().context("not taken back")?.3;
+        let call = run.changes[0].reverted.as_ref().context("not rolled back")?.took;
         let (from, _) = run.span_of(Phase::Recovery).context("no recovery")?;
         let back = run.times.recovery.context("not recovered")?;
         all.push(timing.baseline.0 + timing.duration.0 + call + Duration::try_from(back.duration_since(from))?);

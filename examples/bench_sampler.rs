@@ -15,12 +15,13 @@ use std::time::{Duration, Instant};
 use anyhow::Context;
 use indexmap::IndexMap;
 use squall::engine::sim::Sim;
-use squall::event::Phase;
+use squall::experiment::probe::{Answer, Live, Prober};
+use squall::experiment::stack::Stack;
 use squall::experiment::{Check, Expect, Rate};
-use squall::probe::{Answer, Live, Senses};
+use squall::model::quantity;
+use squall::record::event::Phase;
 use squall::run::sample::{Sample, Sampler, Series};
-use squall::stack::Stack;
-use squall::steady::Judge;
+use squall::run::steady::Judge;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpSocket, TcpStream};
 use tokio::task::JoinSet;
@@ -44,9 +45,9 @@ async fn main() -> anyhow::Result<()> {
 
     let started = Instant::now();
     let port = serve(started)?;
-    let senses = senses(port)?;
-    let closed = closed_loop(Arc::clone(&senses), length / 3).await;
-    let open = open_loop(senses, Rate(rate), length, started).await?;
+    let prober = prober(port)?;
+    let closed = closed_loop(Arc::clone(&prober), length / 3).await;
+    let open = open_loop(prober, Rate(rate), length, started).await?;
 
     println!(
         "| wanted/s | sent/s | answered/s | not asked | open-loop p99 | true p99 | of it the stall | off by | closed-loop p99 |\n\
@@ -99,11 +100,11 @@ async fn answer(mut stream: TcpStream, started: Instant) -> std::io::Result<()> 
     Ok(())
 }
 
-fn senses(port: u16) -> anyhow::Result<Arc<dyn Senses>> {
+fn prober(port: u16) -> anyhow::Result<Arc<dyn Prober>> {
     let url = format!("http://127.0.0.1:{port}/");
     let check: Check = serde_json::from_value(serde_json::json!({ "http": { "url": url }, "timeout": "1s" }))?;
     let nothing = Stack { version: 1, name: "none".to_owned(), network: None, services: IndexMap::new() };
-    Ok(Arc::new(Live::new([("it", &check)], Sim::of_stack(&nothing), |_| None)?))
+    Ok(Arc::new(Live::new([("it", &check)], Sim::of_stack(&nothing), quantity::unset)?))
 }
 
 struct Measured {
@@ -117,13 +118,13 @@ struct Measured {
 }
 
 async fn open_loop(
-    senses: Arc<dyn Senses>,
+    prober: Arc<dyn Prober>,
     rate: Rate,
     length: Duration,
     started: Instant,
 ) -> anyhow::Result<Measured> {
     let series = Series { check: "it".to_owned(), rate, timeout: Duration::from_secs(1) };
-    let (sampler, mut arriving) = Sampler::start(vec![series], senses);
+    let (sampler, mut arriving) = Sampler::start(vec![series], prober);
     let origin = sampler.origin().into_std();
     // A second to warm up, then whole seconds, so that each has one stall.
     let from = Duration::from_secs(1);
@@ -148,8 +149,8 @@ async fn open_loop(
         }
     }
     sampler.stop().await;
-    let unasked = judge.unasked_share();
-    let judged = judge.finish(from + length).0;
+    let judged = judge.finish(from + length, true).0;
+    let unasked = judged.unasked as f64 / judged.samples.max(1) as f64;
     let p99 = judged.latency.context("the server never answered")?.p99;
 
     let service = at(&mut good, 0.5);
@@ -167,16 +168,16 @@ async fn open_loop(
 }
 
 /// The 99th percentile (ms) that clients see who ask again only after the answer.
-async fn closed_loop(senses: Arc<dyn Senses>, length: Duration) -> f64 {
+async fn closed_loop(prober: Arc<dyn Prober>, length: Duration) -> f64 {
     let end = Instant::now() + length;
     let mut workers = JoinSet::new();
     for _ in 0..WORKERS {
-        let senses = Arc::clone(&senses);
+        let prober = Arc::clone(&prober);
         workers.spawn(async move {
             let mut latencies = Vec::new();
             while Instant::now() < end {
                 let began = Instant::now();
-                senses.ask("it").await;
+                prober.ask("it").await;
                 latencies.push(began.elapsed());
             }
             latencies

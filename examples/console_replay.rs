@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use squall::event::Stamped;
-use squall::follow::{Output, Style, console};
+use squall::record::event::Stamped;
+use squall::report::follow::{Output, Style, console};
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {

@@ -1,4 +1,4 @@
-//! How long it takes to disturb the traffic of many containers and to take that back: ours, beside what other tools do: a
+//! How long it takes to disturb the traffic of many containers and to roll that back: ours, beside what other tools do: a
 //! helper container for each target, and `nsenter` with `nft` for each.
 //!
 //! `cargo build --release --example fan_out && ./target/release/examples/fan_out > table.md`
@@ -17,8 +17,8 @@ use clap::Parser;
 use futures_util::future::try_join_all;
 use squall::engine::docker::PROGRAM;
 use squall::engine::{Ability, Engine as _, Outcome, Tag};
-use squall::instance::{Aspect, Setting};
-use squall::network::{Direction, Flow, Network, Peer, Peers, Shape, Traffic, Treatment};
+use squall::model::instance::{Aspect, Setting};
+use squall::model::network::{Direction, Flow, Network, Peer, Peers, Shape, Traffic, Treatment};
 use tokio::process::Command;
 
 use containers::{Containers, Member};
@@ -57,7 +57,7 @@ impl Fault {
     }
 }
 
-/// How long it took to disturb all, and to take it back.
+/// How long it took to disturb all, and to roll it back.
 type Took = (Duration, Duration);
 
 fn main() -> anyhow::Result<ExitCode> {

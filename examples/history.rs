@@ -5,7 +5,7 @@
 //! Times are those of whole processes, from start to end, as a person waits for them.
 #![expect(clippy::print_stdout, reason = "what it measured is its output")]
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Write as _;
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -15,9 +15,10 @@ use anyhow::{Context, ensure};
 use clap::Parser;
 use jiff::{SignedDuration, Timestamp};
 use squall::engine::{Description, Kind};
-use squall::event::{Event, FORMAT, Judged, Latency, Phase, Reason, Stamped, Started, Window};
 use squall::experiment::{Experiment, read};
-use squall::store::StateDir;
+use squall::host::store::StateDir;
+use squall::model::quantity;
+use squall::record::event::{Event, FORMAT, Judged, Latency, Phase, Reason, Stamped, Started, Window};
 
 #[derive(Debug, Parser)]
 struct Arguments {
@@ -107,7 +108,9 @@ fn fill(arguments: &Arguments, state: &StateDir) -> anyhow::Result<(String, u64)
     let experiments: Vec<Experiment> = (0..arguments.experiments)
         .map(|n| {
             let text = EXPERIMENT.replace("NN", &format!("{n:02}"));
-            read::experiment("it", text.as_bytes(), &|_| None).map(|r| r.value).map_err(|m| anyhow::anyhow!("{m}"))
+            read::experiment("it", text.as_bytes(), &quantity::unset)
+                .map(|r| r.value)
+                .map_err(|m| anyhow::anyhow!("{m}"))
         })
         .collect::<Result<_, _>>()?;
     for n in 0..arguments.runs {
@@ -137,6 +140,7 @@ fn journal(id: &str, x: &Experiment, n: u32, began: Timestamp) -> anyhow::Result
         seed: u64::from(n),
         engine: Description { kind: Kind::Docker, address: "unix:///x".to_owned(), version: "20.10".to_owned() },
         owner: "ana@staging".to_owned(),
+        process: None,
     }))];
     for (phase, seconds) in [(Phase::Baseline, 5), (Phase::During, 20), (Phase::Recovery, 5)] {
         events.push(Event::PhaseBegan { phase, planned_ms: None });
@@ -163,6 +167,7 @@ fn journal(id: &str, x: &Experiment, n: u32, began: Timestamp) -> anyhow::Result
             samples: 50 * seconds,
             failed: 0,
             unasked: 0,
+            not_judged: 0,
             unasked_why: BTreeMap::new(),
             failures: BTreeMap::new(),
             longest_outage_ms: 0,
@@ -171,7 +176,12 @@ fn journal(id: &str, x: &Experiment, n: u32, began: Timestamp) -> anyhow::Result
             standings: Vec::new(),
         }));
     }
-    events.push(Event::Recovery { rto_ms: Some(1000 + u64::from(n % 500)), checks: BTreeMap::new() });
+    events.push(Event::Recovery {
+        rto_ms: Some(1000 + u64::from(n % 500)),
+        checks: BTreeMap::new(),
+        missed: BTreeMap::new(),
+        never_lost: BTreeSet::new(),
+    });
     let reason = match n {
         n if n % 20 == 7 => Reason::HypothesisBroken,
         n if n % 50 == 9 => Reason::BaselineNotMet,

@@ -21,8 +21,8 @@ use futures_util::future::try_join_all;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use squall::engine::{Ability, Engine as _, Outcome, Tag};
 use squall::host::process::Process;
-use squall::instance::{Aspect, Instance, Kill, RestartPolicy, Setting, Signal, Via};
-use squall::network::{Direction, Flow, Network, Peer, Peers, Traffic, Treatment};
+use squall::model::instance::{Aspect, Instance, Kill, RestartPolicy, Setting, Signal, Via};
+use squall::model::network::{Direction, Flow, Network, Peer, Peers, Traffic, Treatment};
 
 use containers::{Containers, Member};
 
@@ -39,7 +39,7 @@ struct Arguments {
 /// How long a process may take to end.
 const LONGEST: Timespec = Timespec { tv_sec: 30, tv_nsec: 0 };
 
-/// What is set on each in turn, and what takes it back.
+/// What is set on each in turn, and what rolls it back.
 struct Mode {
     name: &'static str,
     stages: Vec<Setting>,

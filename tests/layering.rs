@@ -3,7 +3,7 @@
 //! A module stands below those that may import it, so the table is also an order: nothing can go round in circles. Read
 //! are the paths that begin with `crate::` or `super::`; tests may import what they like.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// One line of the table.
@@ -221,18 +221,80 @@ fn the_table_allows_no_more_than_is_used() {
     }
 }
 
+/// The parts of a module that import each other in a circle: its files and folders below `mod.rs`, each with all that is in it.
+fn circles(sources: &[(PathBuf, String)]) -> Vec<String> {
+    // Of each module, which of its parts mentions which.
+    let mut arrows: BTreeMap<Vec<String>, BTreeSet<(String, String)>> = BTreeMap::new();
+    let known: BTreeSet<Vec<String>> = sources.iter().map(|(file, _)| module_path(file)).collect();
+    for (file, text) in sources {
+        let here = module_path(file);
+        for (_, there) in paths(&code(text), &here) {
+            let common = here.iter().zip(&there).take_while(|(a, b)| a == b).count();
+            let (Some(from), Some(to)) = (here.get(common), there.get(common)) else { continue };
+            // What is no file of its own belongs to the module itself.
+            if known.iter().any(|file| file.starts_with(&there[..=common])) {
+                arrows.entry(here[..common].to_vec()).or_default().insert((from.clone(), to.clone()));
+            }
+        }
+    }
+    let mut circles = Vec::new();
+    for (module, arrows) in arrows.into_iter().filter(|(module, _)| !module.is_empty()) {
+        let reached = |from: &String| {
+            let mut all = BTreeSet::from([from.clone()]);
+            while let Some((_, to)) = arrows.iter().find(|(a, b)| all.contains(a) && !all.contains(b)) {
+                all.insert(to.clone());
+            }
+            all
+        };
+        let parts: BTreeSet<&String> = arrows.iter().map(|(from, _)| from).collect();
+        let round = parts
+            .iter()
+            .filter(|a| parts.iter().any(|b| a != &b && reached(a).contains(*b) && reached(b).contains(**a)));
+        let round: Vec<&str> = round.map(|a| a.as_str()).collect();
+        if !round.is_empty() {
+            circles.push(format!("{}: {}", module.join("::"), round.join(", ")));
+        }
+    }
+    circles
+}
+
+#[test]
+fn the_parts_of_a_module_form_no_circle() {
+    let found = circles(&sources());
+    assert!(found.is_empty(), "\n{}\n", found.join("\n"));
+
+    let files =
+        [("run/a.rs", "use super::b::x::B;"), ("run/b/x.rs", "use crate::run::c;"), ("run/c.rs", "use super::a::A;")];
+    let mut files: Vec<(PathBuf, String)> = files.map(|(file, text)| (file.into(), text.to_owned())).into();
+    files.push(("run/d.rs".into(), "use super::{a, D};".into()));
+    assert_eq!(circles(&files), ["run: a, b, c"]);
+}
+
 #[test]
 fn an_offence_is_told_with_its_place() {
     let table = table();
     let told = |file: &str, text: &str| offences(&table, Path::new(file), text).join("\n");
-    let text = "//! crate::engine\nuse crate::{\n    instance::Setting,\n};\nfn f() { crate::engine::by_hand() }\n";
-    assert_eq!(told("fault/kill.rs", text), "`fault` may not import `engine`: src/fault/kill.rs:5");
-    let text = "use crate::{instance::{Change, Kill}, engine::docker::Docker, event::Event};\n";
+    let text =
+        "//! crate::engine\nuse crate::{\n    model::instance::Setting,\n};\nfn f() { crate::engine::by_hand() }\n";
+    let found = "`experiment::fault` may not import `engine`: src/experiment/fault/kill.rs:5";
+    assert_eq!(told("experiment/fault/kill.rs", text), found);
+    let text = "use crate::{model::{Change, Kill}, engine::docker::Docker, record::event::Event};\n";
     assert_eq!(told("run/mod.rs", text), "`run` may not import `engine::docker`: src/run/mod.rs:1");
-    assert_eq!(told("run/a/b.rs", "use super::super::super::cli;"), "`run` may not import `cli`: src/run/a/b.rs:1");
+    let found = "`run` may not import `command`: src/run/a/b.rs:1";
+    assert_eq!(told("run/a/b.rs", "use super::super::super::command;"), found);
     assert_eq!(told("engine/sim/mod.rs", "use super::docker::Docker;").lines().count(), 1);
     let text = "fn f() {}\n#[cfg(test)]\nmod tests {\n    use crate::engine::Engine;\n}\n";
-    assert_eq!(told("fault/kill.rs", text), "");
-    assert!(told("fault/kill.rs", "use tokio::time::sleep;").contains("`fault` is computation alone"));
+    assert_eq!(told("experiment/fault/kill.rs", text), "");
+    assert!(
+        told("experiment/fault/kill.rs", "use tokio::time::sleep;")
+            .contains("`experiment::fault` is computation alone")
+    );
     assert!(told("novel/mod.rs", "").contains("does not know src/novel/mod.rs"));
+}
+
+/// A stranger finds their way.
+#[test]
+fn the_house_has_few_floors() {
+    let entries = std::fs::read_dir(root().join("src")).expect("a directory").count();
+    assert!(entries <= 12, "src/ has {entries} entries: put the new one on a floor");
 }

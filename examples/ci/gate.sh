@@ -4,7 +4,7 @@
 #   examples/ci/gate.sh chaos/*.yaml --tag gate --baseline last --stack compose.yaml
 #
 # The reports, junit.xml and summary.md are in $SQUALL_STATE (default: squall). The exit code is that of the experiments, or 4
-# where something is left behind after all.
+# where a rollback is incomplete after all.
 set -u
 SQUALL_STATE=${SQUALL_STATE:-squall}
 export SQUALL_STATE

@@ -10,7 +10,7 @@ use bollard::query_parameters::{CreateContainerOptionsBuilder, StartContainerOpt
 use clap::Parser as _;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use squall::engine::docker::Docker;
-use squall::instance::InstanceId;
+use squall::model::instance::InstanceId;
 
 /// How many are started at a time: more only wait for each other in the engine.
 const AT_ONCE: usize = 2;
@@ -40,7 +40,7 @@ pub(crate) struct Containers {
 /// the program was started to measure.
 pub(crate) async fn as_squall() -> Option<ExitCode> {
     std::env::args().nth(1).filter(|word| !word.starts_with('-'))?;
-    Some(match squall::command::dispatch(squall::cli::Cli::parse()).await {
+    Some(match squall::command::dispatch(squall::command::cli::Cli::parse()).await {
         Ok(code) => code,
         Err(e) => {
             tracing::error!("{e:#}");

@@ -32,7 +32,7 @@ struct Arguments {
 
 fn main() -> anyhow::Result<ExitCode> {
     // Whoever loads the container is this program, too.
-    if let Some(code) = squall::command::burden::if_asked_to() {
+    if let Some(code) = squall::command::stressor::if_asked_to() {
         return Ok(code);
     }
     if std::env::args().nth(1).as_deref() == Some(stage::WITHIN) {

@@ -12,9 +12,9 @@ use bollard::query_parameters::{
 use futures_util::TryStreamExt as _;
 use squall::engine::docker::Docker;
 use squall::engine::{Ability, Engine as _, Outcome, Tag};
-use squall::fault::Fault;
+use squall::experiment::fault::Fault;
 use squall::host::facts::Facts;
-use squall::instance::{Aspect, Back, Instance, InstanceId, Setting};
+use squall::model::instance::{Aspect, Instance, InstanceId, Rollback, Setting};
 
 use crate::cases::Case;
 use crate::within::{Said, parse};
@@ -123,7 +123,7 @@ impl Stage {
         }
     }
 
-    /// Does it, and takes it back.
+    /// Does it, and rolls it back.
     pub(crate) async fn row(&self, case: &Case) -> anyhow::Result<Row> {
         let written: serde_json::Value = serde_yaml::from_str(&format!("{{ {} }}", case.fault))?;
         let fault: Fault = serde_json::from_value(written)?;
@@ -154,8 +154,8 @@ impl Stage {
             }
         }
         let old = |to: &Setting| match fault.disturb().back(to, before.settings.get(&to.aspect())) {
-            Back::To(old) => Some(old),
-            Back::Nothing => None,
+            Rollback::To(old) => Some(old),
+            Rollback::Nothing => None,
         };
         let undone = self.set_all(&settings.iter().filter_map(old).collect::<Vec<_>>()).await;
         made?;

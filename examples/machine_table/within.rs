@@ -33,7 +33,7 @@ pub(crate) fn parse(line: &str) -> Said {
     line.split_whitespace().filter_map(|pair| pair.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect()
 }
 
-/// Never ends, but for the worker when there is nobody to ask it.
+/// Never ends, but for the worker when there is no process to ask it.
 pub(crate) fn run() {
     if std::env::var_os(IS_WORKER).is_some() {
         return work();
@@ -182,7 +182,7 @@ fn start_worker() -> std::io::Result<UnixStream> {
     Ok(ours)
 }
 
-/// A worker answers whatever it is asked, until nobody is there to ask.
+/// A worker answers whatever it is asked, until no process is there to ask.
 fn work() {
     std::fs::write("/proc/self/comm", "worker").expect("a name");
     let mut line = UnixStream::from(rustix::io::dup(std::io::stdin()).expect("its standard input"));

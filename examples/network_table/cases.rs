@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use squall::network::{
+use squall::model::network::{
     Bandwidth, Chance, Direction, Distribution, Loss, Peer, Peers, Ports, Protocol, Reorder, Shape, Traffic, Treatment,
 };
 
@@ -201,7 +201,7 @@ pub(crate) fn faults() -> Vec<Fault> {
         faults.push(shaped(
             format!("rate {megabits} Mbit/s"),
             shape,
-            Stream { packets, every, size },
+            Stream { packets, every, size, waits: true },
             Expected::Rate(rate),
         ));
     }
@@ -225,10 +225,10 @@ fn always(probability: f64) -> Chance {
 
 /// For counting.
 fn often(packets: usize) -> Stream {
-    Stream { packets, every: Duration::from_millis(1), size: 64 }
+    Stream { packets, every: Duration::from_millis(1), size: 64, waits: true }
 }
 
 /// For delays: so few that no sender's buffer fills while they are held.
 fn seldom() -> Stream {
-    Stream { packets: 100, every: Duration::from_millis(20), size: 64 }
+    Stream { packets: 100, every: Duration::from_millis(20), size: 64, waits: true }
 }

@@ -5,6 +5,7 @@
 //! cargo build --example network_table
 //! ./target/debug/examples/network_table --mechanism userspace
 //! tests/lab/netem-vm ./target/debug/examples/network_table --plain --mechanism netem
+//! ./target/debug/examples/network_table --mechanism userspace --streams 100ms                  # one way, at the receiver
 //! ```
 //!
 //! Needs root and a Docker Engine. It prints a table in Markdown, and fails where a figure is not as declared.
@@ -18,11 +19,12 @@ mod judge;
 mod measure;
 mod row;
 mod stage;
+mod streams;
 
 use std::process::ExitCode;
 
 use clap::{Parser, ValueEnum};
-use squall::network::{Flow, Mechanism, Network, Peer};
+use squall::model::network::{Flow, Mechanism, Network, Peer};
 
 use cases::{Expected, Fault, PEER, Selection};
 use stage::Stage;
@@ -41,15 +43,27 @@ struct Arguments {
     /// Only faults whose name has this in it.
     #[arg(long, default_value = "")]
     only: String,
-    /// Only selections whose name has this in it.
+    /// Only selections (of streams: peers) whose name has this in it.
     #[arg(long, default_value = "")]
     selection: String,
+    /// One-way streams under this delay, instead of every fault.
+    #[arg(long, value_name = "SPAN", value_parser = humantime::parse_duration)]
+    streams: Option<std::time::Duration>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Chosen {
     Netem,
     Userspace,
+}
+
+impl From<Chosen> for Mechanism {
+    fn from(chosen: Chosen) -> Self {
+        match chosen {
+            Chosen::Netem => Self::Netem,
+            Chosen::Userspace => Self::Userspace,
+        }
+    }
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -63,7 +77,10 @@ async fn measure() -> anyhow::Result<ExitCode> {
     }
     let arguments = Arguments::parse();
     let stage = if arguments.plain { Stage::plain()? } else { Stage::containers().await? };
-    let result = table(&stage, &arguments).await;
+    let result = match arguments.streams {
+        Some(delay) => streams::table(&stage, arguments.mechanism.map(Into::into), delay, &arguments.selection).await,
+        None => table(&stage, &arguments).await,
+    };
     stage.clear().await?;
     Ok(if result? { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
@@ -73,10 +90,7 @@ const AT_MOST: usize = 3;
 
 /// Whether everything was as declared.
 async fn table(stage: &Stage, arguments: &Arguments) -> anyhow::Result<bool> {
-    let mechanism = arguments.mechanism.map(|chosen| match chosen {
-        Chosen::Netem => Mechanism::Netem,
-        Chosen::Userspace => Mechanism::Userspace,
-    });
+    let mechanism = arguments.mechanism.map(Mechanism::from);
     let by = match mechanism {
         Some(Mechanism::Netem) => "by the kernel (`mechanism: netem`)",
         Some(Mechanism::Userspace) => "in user space (`mechanism: userspace`)",
@@ -119,7 +133,7 @@ async fn table(stage: &Stage, arguments: &Arguments) -> anyhow::Result<bool> {
     Ok(good == rows)
 }
 
-/// One row: the fault is laid on, measured, and taken back.
+/// One row: the fault is laid on, measured, and rolled back.
 async fn disturbed(
     stage: &Stage,
     mechanism: Option<Mechanism>,

@@ -39,6 +39,8 @@ pub(crate) struct Stream {
     pub(crate) every: Duration,
     /// Bytes of each, above UDP.
     pub(crate) size: usize,
+    /// Whether the sender waits where its socket is full; one that does not is refused.
+    pub(crate) waits: bool,
 }
 
 /// What arrived.
@@ -100,6 +102,7 @@ pub(crate) fn datagrams(line: Line<'_>, stream: Stream, patience: Duration) -> i
     let receiver = line.to.run(|| UdpSocket::bind(line.at))?;
     let sender = line.from.run(|| UdpSocket::bind("0.0.0.0:0"))?;
     sender.connect(line.at)?;
+    sender.set_nonblocking(!stream.waits)?;
     let begin = EPOCH.elapsed() + Duration::from_millis(5);
     let span = stream.every * u32::try_from(stream.packets).unwrap_or(u32::MAX);
     std::thread::scope(|scope| {
@@ -126,7 +129,12 @@ fn send(socket: &UdpSocket, stream: Stream, begin: Duration) -> io::Result<usize
         packet[..8].copy_from_slice(&hash.to_le_bytes());
         match socket.send(&packet) {
             Ok(_) => {}
-            Err(e) if matches!(e.kind(), io::ErrorKind::ConnectionRefused | io::ErrorKind::PermissionDenied) => {
+            Err(e)
+                if matches!(
+                    e.kind(),
+                    io::ErrorKind::ConnectionRefused | io::ErrorKind::PermissionDenied | io::ErrorKind::WouldBlock
+                ) =>
+            {
                 refused += 1;
             }
             Err(e) if e.raw_os_error() == Some(rustix::io::Errno::NOBUFS.raw_os_error()) => {} // a queue is full: lost
@@ -162,6 +170,43 @@ fn receive(socket: &UdpSocket, stream: Stream, until: Duration) -> io::Result<Ar
         }
     }
     Ok(arrivals)
+}
+
+/// Writes messages of a size to a connection at an even pace, which are never answered; how long each took.
+pub(crate) fn pushed(
+    line: Line<'_>,
+    bytes: usize,
+    nodelay: bool,
+    (messages, every): (usize, Duration),
+    patience: Duration,
+) -> io::Result<Vec<Duration>> {
+    let receive = |mut stream: TcpStream| {
+        stream.set_read_timeout(Some(patience + every))?;
+        let mut message = vec![0; bytes];
+        let one = |_| {
+            stream.read_exact(&mut message)?;
+            Ok(EPOCH.elapsed().saturating_sub(Duration::from_nanos(number(&message[..8]))))
+        };
+        (0..messages).map(one).collect::<io::Result<Vec<_>>>()
+    };
+    let ((), took) = with_server(line, receive, || {
+        let mut stream = TcpStream::connect_timeout(&line.at, patience)?;
+        stream.set_nodelay(nodelay)?;
+        let mut message = vec![0; bytes];
+        let begin = EPOCH.elapsed();
+        for n in 0..u32::try_from(messages).unwrap_or(u32::MAX) {
+            while let Some(wait) = (begin + every * n).checked_sub(EPOCH.elapsed()) {
+                std::thread::park_timeout(wait);
+            }
+            message[..8].copy_from_slice(&nanoseconds(EPOCH.elapsed()).to_le_bytes());
+            stream.write_all(&message)?;
+        }
+        // Until the receiver has everything and closes.
+        stream.set_read_timeout(Some(patience * 2))?;
+        let _ = stream.read(&mut [0]);
+        Ok(())
+    })?;
+    took.ok_or_else(|| io::Error::other("nothing arrived"))
 }
 
 /// How a conversation over TCP went.
@@ -219,7 +264,7 @@ pub(crate) fn throughput(line: Line<'_>, span: Duration) -> io::Result<f64> {
 }
 
 /// Serves one connection at the line's end while `client` works at its beginning. What the server has to say is nothing
-/// where nobody connected.
+/// where no client connected.
 fn with_server<C, S: Send>(
     line: Line<'_>,
     server: impl FnOnce(TcpStream) -> io::Result<S> + Send,
@@ -232,7 +277,7 @@ where
     std::thread::scope(|scope| {
         let serving = scope.spawn(|| match listener.accept() {
             Ok((stream, _)) => server(stream).map(Some),
-            Err(_) => Ok(None), // told below that nobody will come
+            Err(_) => Ok(None), // told below that no client will come
         });
         let talked = line.from.run(client);
         let _ = rustix::net::shutdown(&listener, rustix::net::Shutdown::Both);

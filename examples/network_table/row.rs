@@ -10,9 +10,8 @@ use squall::host::net::namespace::Namespace;
 use super::cases::{Between, Expected, Fault, Selection};
 use super::judge::binomial;
 use super::measure::{Arrivals, Line, Stream, Talk, conversation, datagrams, throughput};
+use super::stage;
 
-/// What the machine itself may add to a delay, beyond what it adds at the same time to what is not meant.
-const SLACK: Duration = Duration::from_millis(5);
 /// How far a rate may be off.
 const RATE_OFF: f64 = 0.05;
 /// How long anybody waits for what is not delayed by plan.
@@ -77,7 +76,7 @@ pub(crate) fn measure(ends: &[End], fault: &Fault, selection: &Selection) -> any
     };
     // A rate below what is sent makes a queue.
     let patience = PATIENCE + if matches!(fault.expected, Expected::Rate(_)) { Duration::from_secs(2) } else { delay };
-    let quiet = Stream { packets: 500, every: Duration::from_millis(2), size: 64 };
+    let quiet = Stream { packets: 500, every: Duration::from_millis(2), size: 64, waits: true };
     let (arrived, arrived_beside) = std::thread::scope(|scope| {
         let meant = scope.spawn(|| datagrams(meant, fault.stream, patience));
         let beside = datagrams(beside, quiet, PATIENCE);
@@ -86,14 +85,15 @@ pub(crate) fn measure(ends: &[End], fault: &Fault, selection: &Selection) -> any
     let (arrived, arrived_beside) = (arrived.context("datagrams")?, arrived_beside.context("datagrams beside it")?);
 
     let machine = arrived_beside.delays([0.5, 0.95]).unwrap_or_default();
-    let usually = SLACK + machine[0];
-    let at_most = 2 * SLACK + machine[1];
+    let slack = stage::slack();
+    let usually = slack + machine[0];
+    let at_most = 2 * slack + machine[1];
 
     let mut complaints = Vec::new();
     let untouched = Expected::Missing { probability: 0.0, correlation: 0.0 };
     let expected = if selection.udp { fault.expected } else { untouched };
     complaints.extend(complain(&arrived, fault.stream, expected, usually, at_most).map(|c| format!("datagrams: {c}")));
-    complaints.extend(complain(&arrived_beside, quiet, untouched, SLACK, at_most).map(|c| format!("beside it: {c}")));
+    complaints.extend(complain(&arrived_beside, quiet, untouched, slack, at_most).map(|c| format!("beside it: {c}")));
 
     let trips = delay * selection.tcp;
     let (talk, talk_beside) = (conversation(meant, PATIENCE + trips), conversation(beside, PATIENCE));
@@ -209,7 +209,7 @@ fn complain(
             (off.abs() > RATE_OFF).then(|| format!("{:.1} % off", off * 100.0))
         }
         Expected::CutOff => (!arrived.intact.is_empty()).then(|| "something arrived".to_owned()),
-        Expected::Refused if arrived.refused == 0 => Some("nobody was told".to_owned()),
+        Expected::Refused if arrived.refused == 0 => Some("no sender was told".to_owned()),
         Expected::Refused => (!arrived.intact.is_empty()).then(|| "something arrived".to_owned()),
     }
 }

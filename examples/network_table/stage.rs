@@ -2,17 +2,18 @@
 //! there is no engine (or so slow a machine that none is wanted).
 
 use std::io;
+use std::net::IpAddr;
 use std::process::Command;
 
 use anyhow::{Context as _, ensure};
-use squall::engine::net::userspace::{self, Ground};
+use squall::engine::net::userspace::{self, ShaperSetup};
 use squall::engine::net::{kernel, lay_here};
 use squall::engine::{Engine as _, Outcome, Tag};
 use squall::host::net::namespace::Namespace;
-use squall::instance::{Aspect, InstanceId, Setting};
-use squall::network::{Mechanism, Network, Treatment};
+use squall::model::instance::{Aspect, InstanceId, Setting};
+use squall::model::network::{Mechanism, Network, Treatment};
 
-use super::cases::{CONTAINERS, Expected, Fault, TARGET};
+use super::cases::{CONTAINERS, Expected, Fault, PEER, TARGET};
 use super::containers::Containers;
 use super::row::End;
 
@@ -20,8 +21,16 @@ use super::row::End;
 pub(crate) struct Stage {
     pub(crate) ends: Vec<End>,
     containers: Option<Containers>,
-    /// Lives as long as somebody holds it.
-    _bridge: Option<Namespace>,
+    /// Whom the target talks with beside containers: the host of the bridge, and one behind it.
+    hosts: Vec<End>,
+}
+
+/// Whom the target exchanges streams with.
+#[derive(Debug)]
+pub(crate) struct Peer<'a> {
+    pub(crate) name: &'static str,
+    pub(crate) namespace: &'a Namespace,
+    pub(crate) address: IpAddr,
 }
 
 impl Stage {
@@ -31,7 +40,17 @@ impl Stage {
             io::Result::Ok(End { namespace: Namespace::of(m.pid)?, address: m.address })
         };
         match containers.members.iter().map(end).collect() {
-            Ok(ends) => Ok(Self { ends, containers: Some(containers), _bridge: None }),
+            Ok(ends) => {
+                // The engine's host has the first address of the network, as its gateway.
+                let gateway = match containers.members[TARGET].address {
+                    IpAddr::V4(address) => {
+                        IpAddr::from([address.octets()[0], address.octets()[1], address.octets()[2], 1])
+                    }
+                    address @ IpAddr::V6(_) => address,
+                };
+                let hosts = vec![End { namespace: Namespace::own()?, address: gateway }];
+                Ok(Self { ends, containers: Some(containers), hosts })
+            }
             Err(e) => containers.clear().await.and(Err(e.into())),
         }
     }
@@ -40,6 +59,19 @@ impl Stage {
         let bridge = empty()?;
         ip(&bridge, "link add bridge type bridge")?;
         ip(&bridge, "link set bridge up")?;
+        ip(&bridge, "address add 10.78.0.254/24 dev bridge")?;
+        bridge.run(|| std::fs::write("/proc/sys/net/ipv4/ip_forward", "1"))?;
+        let outside = empty()?;
+        ip(&bridge, &format!("link add uplink type veth peer name eth0 netns {}", outside.path().display()))?;
+        for (at, what) in [
+            (&bridge, "address add 10.79.0.1/24 dev uplink"),
+            (&bridge, "link set uplink up"),
+            (&outside, "address add 10.79.0.2/24 dev eth0"),
+            (&outside, "link set eth0 up"),
+            (&outside, "route add default via 10.79.0.1"),
+        ] {
+            ip(at, what)?;
+        }
         let mut ends = Vec::new();
         for n in 1..=CONTAINERS {
             let (namespace, address) = (empty()?, format!("10.78.0.{n}"));
@@ -50,12 +82,29 @@ impl Stage {
                 "link set lo up".to_owned(),
                 format!("address add {address}/24 dev eth0"),
                 "link set eth0 up".to_owned(),
+                "route add default via 10.78.0.254".to_owned(),
             ] {
                 ip(&namespace, &what)?;
             }
             ends.push(End { namespace, address: address.parse()? });
         }
-        Ok(Self { ends, containers: None, _bridge: Some(bridge) })
+        let hosts = vec![
+            End { namespace: bridge, address: IpAddr::from([10, 78, 0, 254]) },
+            End { namespace: outside, address: IpAddr::from([10, 79, 0, 2]) },
+        ];
+        Ok(Self { ends, containers: None, hosts })
+    }
+
+    /// Whose traffic is disturbed.
+    pub(crate) fn target_end(&self) -> &End {
+        &self.ends[TARGET]
+    }
+
+    /// Another one on the bridge, the bridge's host, and where there is one a host behind that.
+    pub(crate) fn peers(&self) -> impl Iterator<Item = Peer<'_>> {
+        let names = ["on the bridge", "the host", "an outside host"];
+        let ends = std::iter::once(&self.ends[PEER]).chain(&self.hosts);
+        names.into_iter().zip(ends).map(|(name, end)| Peer { name, namespace: &end.namespace, address: end.address })
     }
 
     pub(crate) fn describe(&self) -> String {
@@ -72,10 +121,9 @@ impl Stage {
     /// Whether it can be measured here: what queues of the kernel do not do takes an engine, and an emulated machine sends
     /// no more than a few thousand packets a second.
     pub(crate) fn can(&self, fault: &Fault, mechanism: Option<Mechanism>) -> bool {
-        let emulated = std::env::var_os("SQUALL_LAB").is_some();
         match (&fault.treatment, fault.expected) {
             (Some(Treatment::Reject), _) => self.containers.is_some() || mechanism == Some(Mechanism::Userspace),
-            (_, Expected::Rate(rate)) => !emulated || rate <= 10_000_000,
+            (_, Expected::Rate(rate)) => !emulated() || rate <= 10_000_000,
             _ => true,
         }
     }
@@ -87,7 +135,7 @@ impl Stage {
             let mark = network.mark();
             if let Some(rules) = namespace.run(|| lay_here(&mark, &network, |_, _| false))? {
                 let (program, shaper) = (std::env::current_exe()?, shaper());
-                let ground = Ground {
+                let setup = ShaperSetup {
                     program: &program,
                     namespace,
                     tag: &shaper,
@@ -95,7 +143,7 @@ impl Stage {
                     holder: std::process::id(),
                     mark: &mark,
                 };
-                userspace::lay(&ground, &network, rules).await?;
+                userspace::lay(&setup, &network, rules).await?;
             }
             return Ok(());
         };
@@ -105,7 +153,7 @@ impl Stage {
         self.observe(Some(mark)).await
     }
 
-    /// Takes back whatever there is; nothing of it is in place when this returns.
+    /// Rolls back whatever there is; nothing of it is in place when this returns.
     pub(crate) async fn leave_alone(&self) -> anyhow::Result<()> {
         let Some((containers, target)) = self.target() else {
             let namespace = &self.ends[TARGET].namespace;
@@ -136,6 +184,21 @@ impl Stage {
     }
 }
 
+/// What the machine itself may add to a delay, beyond what it adds to other traffic; and an emulated one, whose clock
+/// stands still for a while at times.
+const SLACK: Duration = Duration::from_millis(5);
+const SLACK_EMULATED: Duration = Duration::from_millis(20);
+
+/// What this machine itself may add to a delay.
+pub(crate) fn slack() -> Duration {
+    if emulated() { SLACK_EMULATED } else { SLACK }
+}
+
+/// Whether this is the lab's machine.
+pub(crate) fn emulated() -> bool {
+    std::env::var_os("SQUALL_LAB").is_some()
+}
+
 /// What a shaper is found by, where no engine names it.
 fn shaper() -> String {
     format!("table-{}", std::process::id())
@@ -145,7 +208,7 @@ fn tag() -> Tag {
     Tag { run: "table".to_owned(), change: 0 }
 }
 
-/// A namespace that nobody else is in.
+/// A namespace of its own.
 fn empty() -> anyhow::Result<Namespace> {
     let made = std::thread::spawn(|| {
         #[expect(deprecated, reason = "its successor is unsafe, and only for the sharing of descriptors")]

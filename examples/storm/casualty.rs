@@ -10,12 +10,12 @@ use anyhow::{Context as _, bail, ensure};
 use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags, fsconfig_create, fsconfig_set_string, fsmount, fsopen};
 use rustix::process::{Pid, Signal, kill_process};
 use squall::host::process;
-use squall::journal;
+use squall::record::journal;
+use squall::record::state::{Finished, RunState};
 use squall::run::recover;
-use squall::state::RunState;
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::field::Field;
+use crate::field::{Field, Order};
 
 /// Who is hurt in a round.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,8 +51,8 @@ impl Casualty {
             Self::Both => "SIGKILL of both, then `recover`",
             Self::RunnerStopped => "SIGSTOP of the runner past its deadline",
             Self::Processes => "SIGKILL of the processes that hold packets, or load",
-            Self::TargetRestarted => "a target restarted by somebody else",
-            Self::TargetRemoved => "a target removed by somebody else",
+            Self::TargetRestarted => "a target restarted by another process",
+            Self::TargetRemoved => "a target removed by another process",
             Self::Disk => "the disk of the state directory full, later `recover`",
             Self::DiskAndRunner => "that disk full and SIGKILL of the runner, later `recover`",
         }
@@ -73,7 +73,7 @@ pub(crate) enum Moment {
 
 /// What came of it.
 pub(crate) struct Blow {
-    /// How long it took until everything was taken back and the journal closed.
+    /// How long it took until everything was rolled back and the journal closed.
     pub(crate) took: Duration,
     /// Whether a fault was in place at that moment.
     pub(crate) was_on: bool,
@@ -91,7 +91,7 @@ pub(crate) async fn disturb(
 ) -> anyhow::Result<Option<Blow>> {
     // Whoever is stopped is awaited no longer than needed; a slow machine is no reason to be killed otherwise.
     let grace = if casualty == Casualty::RunnerStopped { "1s" } else { "30s" };
-    let mut runner = field.start(fault, grace, dir)?;
+    let mut runner = field.start(&Order { fault, duration: "2s", grace, seed: None, engine: None }, dir)?;
     let pid = Pid::from_raw(i32::try_from(runner.id().context("the runner ended at once")?)?).context("no PID")?;
     let awaited = async {
         match moment {
@@ -107,22 +107,25 @@ pub(crate) async fn disturb(
             }
         }
     };
-    // A run that is over before its moment comes has to have taken back everything, like any other.
+    // A run that is over before its moment comes has to have rolled back everything, like any other.
     let over = tokio::select! {
         ended = runner.wait() => Some(ended?),
         () = awaited => None,
     };
-    if over.is_some() {
+    if let Some(ended) = over {
+        ensure!(ended.code() != Some(2), "the experiment is wrong: {}", field.said());
         restored(dir, false).await?;
         let state = journal_in(dir).and_then(|path| journal::replay(&path).ok()).unwrap_or_default();
-        if let Some((.., reason, why)) = state.finished.filter(|_| state.changes.iter().all(|c| c.injected.is_none())) {
+        if let Some(Finished { reason, text: why, .. }) =
+            state.finished.filter(|_| state.changes.iter().all(|c| c.injected.is_none()))
+        {
             eprintln!("{fault} was not injected ({reason:?}): {why}");
         }
         return Ok(None);
     }
     let state = journal_in(dir).and_then(|path| journal::replay(&path).ok()).unwrap_or_default();
     let was_on = state.changes.iter().any(|c| c.injected.is_some() && c.reverted.is_none());
-    let guard = state.guards.last().and_then(|(_, id)| id.parse().ok()).and_then(Pid::from_raw);
+    let guard = state.guards.last().and_then(|g| g.id.parse().ok()).and_then(Pid::from_raw);
     let from = Instant::now();
     let mut removed = None;
     // The guard first: a runner that is killed first would give it a head start.
@@ -158,7 +161,7 @@ pub(crate) async fn disturb(
         }
     }
     if casualty == Casualty::RunnerStopped && guard.is_none() {
-        // Stopped before there was a guard, and so before there was a fault: nobody needs to do anything.
+        // Stopped before there was a guard, and so before there was a fault: nothing needs to be done.
         kill_process(pid, Signal::KILL)?;
     }
     timeout(Duration::from_mins(1), runner.wait()).await.context("the runner goes on and on")??;
@@ -179,17 +182,18 @@ fn target(state: &RunState) -> Option<String> {
     state.changes.first().map(|c| c.change.name.clone())
 }
 
-/// Returns when nothing of a run is to be taken back any more.
-async fn restored(dir: &Path, nobody_does: bool) -> anyhow::Result<()> {
+/// Returns when nothing of a run is to be rolled back any more.
+pub(crate) async fn restored(dir: &Path, is_orphaned: bool) -> anyhow::Result<()> {
     let Some(journal) = journal_in(dir) else { return Ok(()) };
-    if nobody_does {
+    if is_orphaned {
         let recovered = Field::squall(dir).arg("recover").stdout(Stdio::null()).status().await?;
         ensure!(recovered.success(), "recover ended with {recovered}");
     }
-    let end = Instant::now() + Duration::from_mins(1);
+    // A guard watches for two minutes for what an engine was asked for and never said to have done.
+    let end = Instant::now() + Duration::from_mins(4);
     while recover::needs_recovery(&journal) || journal::is_locked(&journal) {
         if Instant::now() >= end {
-            bail!("nobody finished {}", end_of(&journal));
+            bail!("no process finished {}", end_of(&journal));
         }
         sleep(Duration::from_millis(5)).await;
     }

@@ -13,7 +13,7 @@ const NETWORK: [&str; 6] = [
     "dns: { answer: nxdomain }",
 ];
 
-/// Disturbances of the machine that a container believes it has: limits, processes of ours, its disk; and whole zones.
+/// Disturbances of the machine that a container believes it has: limits, Squall's processes, its disk; and whole zones.
 const MACHINE: [&str; 17] = [
     "pids: { leave: 0 }",
     "throttle: { cores: 0.2, memory: 50% }",
@@ -25,7 +25,7 @@ const MACHINE: [&str; 17] = [
     "memory: { to: 80%, ramp: 1s }",
     "process: { name: squall, act: stop }",
     "disk-fill: { path: /, size: 8MiB }",
-    "disk-fill: { path: /data, size: 8MiB, rate: 4MiB/s }",
+    "disk-fill: { path: /data, size: 8MiB, rate: 8MiB/s }",
     "disk-fill: { path: /memory, to: 100% }",
     "disk-fill: { path: /memory, inodes: 100% }",
     "disk-readonly: { path: /data }",
@@ -40,4 +40,30 @@ pub(crate) fn chosen(network: bool, machine: bool, only: &str) -> Vec<&'static s
     let of = |kind: &'static [&str], wanted: bool| kind.iter().filter(move |_| wanted || all);
     let faults = of(&CONTAINERS, false).chain(of(&NETWORK, network)).chain(of(&MACHINE, machine));
     faults.copied().filter(|fault| fault.contains(only)).collect()
+}
+
+/// Those that may say that they need not meet anything.
+const MAY_BE_IDLE: [&str; 12] = [
+    "latency",
+    "shape",
+    "bandwidth",
+    "partition",
+    "blackhole",
+    "dns",
+    "pids",
+    "throttle",
+    "disk-slow",
+    "cpu",
+    "memory",
+    "zone-outage",
+];
+
+/// The same fault, which holds although nothing goes on at its targets.
+pub(crate) fn idle(fault: &str) -> String {
+    let is_one = MAY_BE_IDLE.iter().any(|kind| fault.split(':').next() == Some(kind));
+    match fault.strip_suffix('}').filter(|_| is_one).map(str::trim_end) {
+        Some(open) if open.ends_with('{') => format!("{open} idle: allowed }}"),
+        Some(open) => format!("{open}, idle: allowed }}"),
+        None => fault.to_owned(),
+    }
 }

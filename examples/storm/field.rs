@@ -1,5 +1,6 @@
 //! The containers that are hit, and a directory for everything else.
 
+use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -14,7 +15,8 @@ use bollard::query_parameters::{
 use squall::engine::Engine as _;
 use squall::engine::docker::{Docker, PROGRAM};
 use squall::host::process;
-use squall::journal;
+use squall::model::instance::{Instance, InstanceId};
+use squall::record::journal;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
@@ -26,6 +28,19 @@ pub(crate) const VICTIM: &str = "victim";
 
 /// Where a container has what can be filled.
 const PLACES: [&str; 3] = ["/", "/data", "/memory"];
+
+/// What is run.
+pub(crate) struct Order<'a> {
+    /// As under `fault:` in an experiment.
+    pub(crate) fault: &'a str,
+    pub(crate) duration: &'a str,
+    /// How much longer than planned the fault may be on.
+    pub(crate) grace: &'a str,
+    /// Of the run's random choices.
+    pub(crate) seed: Option<u64>,
+    /// Another engine than the usual one.
+    pub(crate) engine: Option<&'a str>,
+}
 
 /// How many processes run in each container.
 const PROCESSES: usize = 2;
@@ -45,7 +60,10 @@ pub(crate) fn suffer() -> ! {
     panic!("it starts: {}", serve("8080").exec());
 }
 
-/// The containers that are hit, and a directory for everything else.
+/// What the last container of a field is called, which no run is about.
+const BYSTANDER: &str = "bystander";
+
+/// The containers that are hit, one that is not, a network that none of them is on, and a directory for everything else.
 pub(crate) struct Field {
     docker: Docker,
     api: bollard::Docker,
@@ -55,22 +73,44 @@ pub(crate) struct Field {
 }
 
 impl Field {
-    pub(crate) async fn prepare() -> anyhow::Result<Self> {
+    /// So many of them.
+    pub(crate) async fn prepare(count: usize) -> anyhow::Result<Vec<Self>> {
         let docker = Docker::connect(std::env::var("DOCKER_HOST").ok().as_deref()).await?;
-        let api = bollard::Docker::connect_with_defaults()?;
-        let service = format!("squall-storm-{}", std::process::id());
         let image = docker.own_image("squall-storm").await?;
-        let dir = std::env::temp_dir().join(&service);
-        std::fs::create_dir_all(&dir)?;
-        let field = Self { docker, api, image, service, dir };
-        match field.refill().await {
-            Ok(()) => Ok(field),
-            Err(e) => field.clear().await.and(Err(e)),
+        let mut fields = Vec::new();
+        for n in 1..=count {
+            let service = format!("squall-storm-{}-{n}", std::process::id());
+            let dir = std::env::temp_dir().join(&service);
+            std::fs::create_dir_all(&dir)?;
+            let api = bollard::Docker::connect_with_defaults()?;
+            fields.push(Self { docker: docker.clone(), api, image: image.clone(), service, dir });
+        }
+        let made = async {
+            for field in &fields {
+                field.docker.make_network(&field.service, ("squall.storm", &field.service)).await?;
+                field.refill().await?;
+            }
+            anyhow::Ok(())
+        };
+        match made.await {
+            Ok(()) => Ok(fields),
+            Err(e) => Self::clear(&fields).await.and(Err(e)),
         }
     }
 
-    fn names(&self) -> [String; 3] {
-        [1, 2, 3].map(|n| format!("{}-{n}", self.service))
+    pub(crate) fn service(&self) -> &str {
+        &self.service
+    }
+
+    /// Of every container.
+    pub(crate) fn names(&self) -> [String; 4] {
+        ["1", "2", "3", BYSTANDER].map(|n| format!("{}-{n}", self.service))
+    }
+
+    /// Of those that may be hit.
+    pub(crate) fn targets(&self) -> [String; 3] {
+        let [one, two, three, _] = self.names();
+        [one, two, three]
     }
 
     /// Makes every container that is not there.
@@ -83,11 +123,21 @@ impl Field {
         Ok(())
     }
 
+    /// Makes a container anew under the name of one that may be there.
+    pub(crate) async fn replace(&self, name: &str) -> anyhow::Result<()> {
+        let n = self.names().iter().position(|other| other == name).context("a container of the field")?;
+        if self.id(name).await?.is_some() {
+            self.remove(name).await?;
+        }
+        self.add(name, n).await
+    }
+
     async fn add(&self, name: &str, n: usize) -> anyhow::Result<()> {
         // The last one is of those whose policy an outage of the zone sets aside.
         let policy = if n == 2 { RestartPolicyNameEnum::ALWAYS } else { RestartPolicyNameEnum::NO };
         let zone = if n == 1 { "b" } else { "a" };
-        let labels = [("squall.service", self.service.as_str()), ("squall.zone", zone)];
+        let service = if name.ends_with(BYSTANDER) { name } else { &self.service };
+        let labels = [("squall.service", service), ("squall.zone", zone)];
         let body = ContainerCreateBody {
             image: Some(self.image.clone()),
             entrypoint: Some(vec![PROGRAM.to_owned(), VICTIM.to_owned()]),
@@ -105,7 +155,7 @@ impl Field {
         self.api.create_container(Some(options), body).await?;
         self.api.start_container(name, None::<StartContainerOptions>).await?;
         let id = self.id(name).await?.context("it is there")?;
-        settled(&format!("both processes of {name}"), || Ok(inhabitants(&id)?.len() == PROCESSES)).await
+        settled(&format!("both processes of {name}"), || Ok(inhabitants(&id).len() == PROCESSES)).await
     }
 
     async fn inspected(&self, name: &str) -> anyhow::Result<Option<bollard::models::ContainerInspectResponse>> {
@@ -116,46 +166,55 @@ impl Field {
         }
     }
 
-    async fn id(&self, name: &str) -> anyhow::Result<Option<String>> {
+    pub(crate) async fn id(&self, name: &str) -> anyhow::Result<Option<String>> {
         Ok(self.inspected(name).await?.and_then(|found| found.id))
     }
 
     /// The main process of a container that is there.
-    async fn pid(&self, name: &str) -> anyhow::Result<Option<u32>> {
+    pub(crate) async fn pid(&self, name: &str) -> anyhow::Result<Option<u32>> {
         let pid = self.inspected(name).await?.and_then(|found| found.state).and_then(|state| state.pid);
         Ok(pid.map(u32::try_from).transpose()?)
     }
 
     /// All that can be seen of every container that is there.
     pub(crate) async fn look(&self) -> anyhow::Result<Look> {
-        let fleet = self.docker.observe().await?.into_iter().filter(|i| i.service == self.service);
+        let fleet = self.docker.observe().await?.into_iter().filter(|i| self.names().contains(&i.name));
         let settings = fleet.map(|i| (i.name, i.settings)).collect();
         let mut look = Look { settings, namespaces: [].into(), mounts: [].into() };
         for name in self.names() {
-            let Some(pid) = self.pid(&name).await? else { continue };
+            let Some(pid) = self.pid(&name).await?.filter(|pid| *pid > 0) else { continue };
             look.namespaces.insert(name.clone(), namespace(pid).await?);
-            look.mounts.insert(name, mounted(pid)?);
+            let id = self.id(&name).await?.unwrap_or_default();
+            look.mounts.insert(name, mounted(pid, &id)?);
         }
         Ok(look)
     }
 
-    /// Nothing of a run is left that the settings do not tell: no marker, no process, no file.
+    /// Whether a lock on its service is there.
+    pub(crate) async fn is_locked(&self) -> anyhow::Result<bool> {
+        Ok(self.docker.claims().await?.iter().any(|c| c.service == self.service))
+    }
+
+    /// Nothing of a run is left that the settings do not tell: no lock, no process, no file.
     pub(crate) async fn is_clean(&self, dir: &Path) -> anyhow::Result<()> {
         let mut left = self.docker.claims().await?.into_iter().filter(|c| c.service == self.service);
         if let Some(claim) = left.next() {
-            bail!("a marker is left: {claim:?}");
+            bail!("a lock is left: {claim:?}");
         }
         let state = journal_in(dir).and_then(|journal| journal::replay(&journal).ok()).unwrap_or_default();
         if let Some(started) = state.started {
-            settled("the end of the run's processes", || Ok(of_run(&started.run)?.is_empty())).await?;
+            settled("the end of the run's processes", || Ok(of_run(&started.run).next().is_none())).await?;
         }
         for name in self.names() {
             let beside = self.api.inspect_volume(&name).await?.mountpoint;
             let mut places = vec![PathBuf::from(beside)];
-            if let (Some(pid), Some(id)) = (self.pid(&name).await?, self.id(&name).await?) {
+            if let (Some(pid), Some(id)) = (self.pid(&name).await?.filter(|pid| *pid > 0), self.id(&name).await?) {
                 places.extend(PLACES.map(|place| PathBuf::from(format!("/proc/{pid}/root{place}"))));
-                let only_its_own = || Ok(inhabitants(&id)?.len() == PROCESSES);
-                settled(&format!("nobody but its own in {name}"), only_its_own)
+                let only_its_own = || {
+                    let all = inhabitants(&id);
+                    Ok(all.len() == PROCESSES && all.iter().all(|process| !process.is_stopped))
+                };
+                settled(&format!("its own processes alone in {name}, none of them stopped"), only_its_own)
                     .await
                     .with_context(|| format!("{:?}", inhabitants(&id)))?;
             }
@@ -172,9 +231,11 @@ impl Field {
         command
     }
 
-    pub(crate) fn start(&self, fault: &str, grace: &str, dir: &Path) -> anyhow::Result<Child> {
+    /// Starts a run.
+    pub(crate) fn start(&self, order: &Order<'_>, dir: &Path) -> anyhow::Result<Child> {
         let file = dir.join("experiment.yaml");
         let service = &self.service;
+        let Order { fault, duration, grace, seed, engine } = order;
         let (target, radius) = if fault.starts_with("zone-outage") {
             ("zone: a", "max-zones: 1, max-instances: 2")
         } else {
@@ -184,51 +245,85 @@ impl Field {
             &file,
             format!(
                 "version: 1\nname: storm\nhypothesis: Nothing stays behind.\n\
-                 steady-state:\n  count: {{ engine: {{ service: {service}, count: running }}, rate: 4/s, expect: {{ value: {{ at-least: 0 }} }} }}\n\
+                 steady-state:\n  count: {{ engine: {{ service: {service}, count: running }}, rate: 4/s, expect: {{ value: {{ at-most: 1000 }} }} }}\n\
                  target: {{ service: {service}, {target} }}\nfault: {{ {fault} }}\nblast-radius: {{ {radius} }}\n\
-                 timing: {{ baseline: 500ms, duration: 2s, recovery: 2s }}\n"
+                 timing: {{ baseline: 500ms, duration: {duration}, recovery: 2s }}\n"
             ),
         )?;
         let mut command = Self::squall(dir);
         command.arg("run").arg(&file).args(["--quiet", "--grace", grace]);
+        command.args(seed.map(|seed| format!("--seed={seed}")));
+        command.args(engine.map(|host| format!("--docker-host={host}")));
         let said = std::fs::File::create(self.dir.join("said"))?;
         Ok(command.stdout(said.try_clone()?).stderr(said).spawn()?)
     }
 
-    /// Restarts a container, as somebody else would.
+    /// What the last run has said.
+    pub(crate) fn said(&self) -> String {
+        std::fs::read_to_string(self.dir.join("said")).unwrap_or_default()
+    }
+
+    /// Restarts a container, as another process would.
     pub(crate) async fn restart(&self, name: &str) -> anyhow::Result<()> {
         let options = RestartContainerOptionsBuilder::new().t(0).build();
         Ok(self.api.restart_container(name, Some(options)).await?)
     }
 
-    /// Removes a container, as somebody else would. Its volume stays.
+    /// Removes a container, as another process would. Its volume stays.
     pub(crate) async fn remove(&self, name: &str) -> anyhow::Result<()> {
         let options = RemoveContainerOptionsBuilder::new().force(true).build();
         Ok(self.api.remove_container(name, Some(options)).await?)
     }
 
-    pub(crate) async fn clear(&self) -> anyhow::Result<()> {
-        for name in self.names() {
-            if self.id(&name).await?.is_some() {
-                self.remove(&name).await?;
-            }
-            self.api.remove_volume(&name, None::<RemoveVolumeOptions>).await?;
+    /// Removes every lock on the service, as another process would.
+    pub(crate) async fn remove_locks(&self) -> anyhow::Result<()> {
+        for claim in self.docker.claims().await?.into_iter().filter(|c| c.service == self.service) {
+            self.docker.release(&claim).await?;
         }
-        self.docker.remove_image(&self.image).await?;
-        std::fs::remove_dir_all(&self.dir)?;
         Ok(())
+    }
+
+    /// The life that each container is in: its id, and when it was started.
+    pub(crate) async fn lives(&self) -> anyhow::Result<BTreeMap<String, String>> {
+        let mut lives = BTreeMap::new();
+        for name in self.names() {
+            let Some(found) = self.inspected(&name).await? else { continue };
+            let started = found.state.and_then(|state| state.started_at).unwrap_or_default();
+            lives.insert(name, format!("{} since {started}", found.id.unwrap_or_default()));
+        }
+        Ok(lives)
+    }
+
+    /// How an instance is, as the engine tells it.
+    pub(crate) async fn instance(&self, id: &InstanceId) -> anyhow::Result<Option<Instance>> {
+        Ok(self.docker.look(id).await?)
+    }
+
+    /// Removes everything but the directories.
+    pub(crate) async fn clear(fields: &[Self]) -> anyhow::Result<()> {
+        for field in fields {
+            for name in field.names() {
+                if field.id(&name).await?.is_some() {
+                    field.remove(&name).await?;
+                }
+                field.api.remove_volume(&name, None::<RemoveVolumeOptions>).await?;
+            }
+            field.docker.remove_labelled(&format!("squall.storm={}", field.service), true).await?;
+        }
+        match fields.first() {
+            Some(field) => Ok(field.docker.remove_image(&field.image).await?),
+            None => Ok(()),
+        }
     }
 }
 
 /// The processes that carry a change of a run.
-fn of_run(run: &str) -> anyhow::Result<Vec<u32>> {
-    let pids = std::fs::read_dir("/proc")?.filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    let carries = |pid: &u32| process::variable(*pid, "SQUALL_CHANGE").is_some_and(|tag| tag.starts_with(run));
-    Ok(pids.filter(carries).collect())
+fn of_run(run: &str) -> impl Iterator<Item = u32> {
+    process::all().filter(move |pid| process::variable(*pid, "SQUALL_CHANGE").is_some_and(|tag| tag.starts_with(run)))
 }
 
 /// Waits until it is so.
-async fn settled(what: &str, is: impl Fn() -> anyhow::Result<bool>) -> anyhow::Result<()> {
+pub(crate) async fn settled(what: &str, is: impl Fn() -> anyhow::Result<bool>) -> anyhow::Result<()> {
     let end = Instant::now() + LAST;
     while !is()? {
         if Instant::now() >= end {

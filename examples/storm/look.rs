@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
-use anyhow::Context as _;
-use squall::host::mounts;
-use squall::instance::{Aspect, Setting};
+use anyhow::{Context as _, ensure};
+use squall::host::{mounts, process};
+use squall::model::instance::{Aspect, Setting};
 use tokio::process::Command;
 
 /// All that can be seen, by the container's name.
@@ -26,6 +26,21 @@ impl Look {
         self.settings.remove(name);
         self.namespaces.remove(name);
         self.mounts.remove(name);
+    }
+
+    /// Leaves some aspects of one out.
+    pub(crate) fn forget_aspects(&mut self, name: &str, aspects: &[Aspect]) {
+        if let Some(settings) = self.settings.get_mut(name) {
+            settings.retain(|aspect, _| !aspects.contains(aspect));
+        }
+    }
+
+    /// Leaves out of one's traffic what is not Squall's.
+    pub(crate) fn forget_networks(&mut self, name: &str) {
+        if let Some(text) = self.namespaces.get_mut(name) {
+            let ours = ["squall", "netem", "tbf", "clsact", "ingress", "ifb", "filter"];
+            *text = text.lines().filter(|line| ours.iter().any(|word| line.contains(word))).collect();
+        }
     }
 
     /// What differs now, for people.
@@ -50,6 +65,8 @@ pub(crate) async fn namespace(pid: u32) -> anyhow::Result<String> {
     let mut text = String::new();
     for words in ["tc qdisc", "tc filter show dev eth0 egress", "tc filter show dev eth0 ingress", "nft list ruleset"] {
         let output = Command::new("nsenter").args(["-t", &pid, "-n"]).args(words.split(' ')).output().await?;
+        // A container without a network has no `eth0` to tell of.
+        ensure!(output.status.success() || words.contains("eth0"), "`{words}` ended with {}", output.status);
         text += &String::from_utf8_lossy(&output.stdout);
     }
     let output = Command::new("nsenter").args(["-t", &pid, "-n", "ip", "-o", "link"]).output().await?;
@@ -59,23 +76,30 @@ pub(crate) async fn namespace(pid: u32) -> anyhow::Result<String> {
     Ok(text + &links.lines().map(name).collect::<Vec<_>>().join(" "))
 }
 
-/// What a process has mounted, and how; the numbers are others in another life.
-pub(crate) fn mounted(pid: u32) -> anyhow::Result<Vec<String>> {
+/// What the main process of a container has mounted, and how; the numbers are others in another life, and ids in another container.
+pub(crate) fn mounted(pid: u32, id: &str) -> anyhow::Result<Vec<String>> {
     let all = mounts::of(pid).with_context(|| format!("the mounts of process {pid}"))?;
-    Ok(all.into_iter().map(|m| format!("{} {} on {} ({})", m.kind, m.root, m.path, m.options.join(","))).collect())
+    let words = all.into_iter().map(|m| format!("{} {} on {} ({})", m.kind, m.root, m.path, m.options.join(",")));
+    Ok(words.map(|words| words.replace(id, "ID")).collect())
 }
 
-/// Every process in any control group of a container, beside those that have ended: number and name.
-pub(crate) fn inhabitants(id: &str) -> anyhow::Result<Vec<String>> {
-    let mut found = Vec::new();
-    for entry in std::fs::read_dir("/proc")? {
-        let Some(pid) = entry?.file_name().to_str().and_then(|name| name.parse::<u32>().ok()) else { continue };
-        let Ok(groups) = std::fs::read_to_string(format!("/proc/{pid}/cgroup")) else { continue };
-        let ended = squall::host::process::stat(pid).is_none_or(|stat| stat.state == 'Z');
-        if groups.contains(id) && !ended {
-            let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
-            found.push(format!("{pid} ({})", name.trim()));
-        }
-    }
-    Ok(found)
+/// A process of a container, or of Squall's in it.
+#[derive(Debug)]
+pub(crate) struct Inhabitant {
+    pub(crate) pid: u32,
+    #[expect(dead_code, reason = "for people")]
+    name: String,
+    /// Whether it was stopped by a signal.
+    pub(crate) is_stopped: bool,
+}
+
+/// Every process in any control group of a container, beside those that have ended.
+pub(crate) fn inhabitants(id: &str) -> Vec<Inhabitant> {
+    let inhabitant = |pid: u32| {
+        let groups = std::fs::read_to_string(format!("/proc/{pid}/cgroup")).ok()?;
+        let stat = process::stat(pid).filter(|stat| stat.state != 'Z' && groups.contains(id))?;
+        let name = std::fs::read_to_string(format!("/proc/{pid}/comm")).unwrap_or_default();
+        Some(Inhabitant { pid, name: name.trim().to_owned(), is_stopped: stat.state == 'T' })
+    };
+    process::all().filter_map(inhabitant).collect()
 }

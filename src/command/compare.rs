@@ -1,5 +1,4 @@
 //! `squall compare`, and the earlier runs that `squall run --baseline` holds a new one against.
-#![expect(clippy::print_stderr, reason = "what people see")]
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -7,15 +6,15 @@ use std::process::ExitCode;
 use anyhow::{Context as _, anyhow};
 
 use super::run::no_verdict;
-use crate::cli;
-use crate::compare::{self, Comparison, Side, Unfit};
+use crate::command::cli;
 use crate::engine::Kind;
-use crate::exit::Verdict;
 use crate::experiment::NoWorseThan;
-use crate::follow::Output;
-use crate::journal;
+use crate::host::store::{JOURNAL, StateDir};
+use crate::model::exit::Verdict;
+use crate::occasions::compare::{self, Comparison, Side, Unfit};
+use crate::record::journal;
+use crate::report::follow::Output;
 use crate::report::{self, Format, series};
-use crate::store::{JOURNAL, StateDir};
 
 /// What a run was held against, beside its journal.
 const FILE: &str = "comparison.json";
@@ -35,7 +34,7 @@ pub(super) fn run(args: &cli::Compare, state: &StateDir) -> anyhow::Result<ExitC
     if args.json {
         super::print(&format!("{}\n", json(&comparison)?))?;
     } else {
-        super::print(&series::comparison(&comparison, Output::stdout().width()))?;
+        super::show(&series::comparison(&comparison, Output::stdout().width()))?;
     }
     Ok(ExitCode::from(comparison.verdict().code()))
 }
@@ -71,7 +70,7 @@ pub(super) fn last(name: &str, kind: Kind, state: &StateDir) -> anyhow::Result<O
     for id in state.runs()?.into_iter().rev().filter(|id| id.contains(&infix)) {
         let dir = state.run_dir(&id);
         let Ok(run) = journal::replay(&dir.join(JOURNAL)) else { continue };
-        let held = run.finished.as_ref().is_some_and(|f| f.1 == Verdict::Held);
+        let held = run.finished.as_ref().is_some_and(|f| f.verdict == Verdict::Held);
         let same = run.started.as_ref().is_some_and(|s| s.experiment.name == name && s.engine.kind == kind);
         if held
             && same
@@ -96,7 +95,7 @@ pub(super) fn keep(comparison: &Comparison, state: &StateDir) {
         let path = state.run_dir(run).join(FILE);
         let written = json(comparison).and_then(|text| report::write(&path, &text));
         if let Err(e) = written {
-            eprintln!("warning: cannot write {}: {e:#}", path.display());
+            complain!("warning: cannot write {}: {e:#}", path.display());
         }
     }
 }

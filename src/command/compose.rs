@@ -12,15 +12,17 @@ use anyhow::{Context as _, anyhow, bail};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
+use super::brought_up::{self, Note};
 use super::keeper::Keeper;
-use crate::engine::StillThere;
 use crate::engine::docker::{Docker, Readiness, new_name};
-use crate::glob::glob;
+use crate::engine::{Engine as _, StillThere};
+use crate::host::store::StateDir;
 use crate::host::{command, process};
+use crate::text::glob::glob;
 
 /// Where Compose writes the name of its project on all that it makes.
 pub(crate) const LABEL: &str = "com.docker.compose.project";
-/// In the environment of Compose's processes, so that they are found by whoever takes the stack away.
+/// In the environment of Compose's processes, so that they are found by the process that takes the stack away.
 const VARIABLE: &str = "SQUALL_PROJECT";
 /// How long Compose may take: images are pulled and built.
 const MAKING: Duration = Duration::from_mins(15);
@@ -33,7 +35,7 @@ const END: Duration = Duration::from_secs(10);
 /// How many of Compose's last lines are shown.
 const LINES: usize = 12;
 
-/// Whether a file is one of Compose's, and not one of ours: by its name, or by what is in it.
+/// Whether a file is one of Compose's, and not one of Squall's: by its name, or by what is in it.
 pub(crate) fn is_compose(file: &Path) -> bool {
     let name = file.file_name().unwrap_or_default().to_string_lossy();
     let named = ["compose*.yaml", "compose*.yml", "docker-compose*.yaml", "docker-compose*.yml"];
@@ -48,11 +50,22 @@ fn reads_as_compose(text: &str) -> bool {
         && file.get("version").and_then(serde_yaml::Value::as_u64) != Some(1)
 }
 
+/// The name that Compose gives the project of a file if the file gives no other.
+pub(super) fn name_of(file: &Path) -> Option<String> {
+    let text = std::fs::read_to_string(file).ok()?;
+    let named = serde_yaml::from_str::<serde_yaml::Value>(&text).ok()?.get("name").cloned();
+    let folder = || Some(file.canonicalize().ok()?.parent()?.file_name()?.to_string_lossy().to_lowercase());
+    let name = named.and_then(|name| name.as_str().map(str::to_owned)).or_else(folder)?;
+    let name: String = name.chars().filter(|c| c.is_ascii_alphanumeric() || matches!(c, '-' | '_')).collect();
+    Some(name.trim_start_matches(['-', '_']).to_owned()).filter(|name| !name.is_empty())
+}
+
 /// A project that is up.
 pub(super) struct Project {
     name: String,
     docker: Docker,
     keeper: Keeper,
+    note: Option<Note>,
 }
 
 impl Project {
@@ -60,15 +73,19 @@ impl Project {
     ///
     /// # Errors
     /// Where it does not come up, with the last words of what failed; then nothing of it is left.
-    pub(super) async fn up(file: &Path, host: Option<&str>) -> anyhow::Result<Self> {
-        let docker = Docker::connect(host).await?;
+    pub(super) async fn up(file: &Path, host: Option<&str>, state: &StateDir) -> anyhow::Result<Self> {
+        let docker = Docker::meant(host).await?;
         let compose = program(host).await?;
         let name = new_name();
-        let mut words: Vec<OsString> = ["stack", "keep", "--project", &name].map(OsString::from).to_vec();
+        let stack = brought_up::Stack { engine: docker.describe(), project: Some(name.clone()) };
+        let note = Note::write(&brought_up::directory(state, &name), &stack)?;
+        let mut words: Vec<OsString> = vec!["--state".into(), state.root().into()];
+        words.extend(["stack", "keep", "--project", &name].map(OsString::from));
         if let Some(host) = host {
             words.extend(["--docker-host".into(), host.into()]);
         }
-        let project = Self { name, docker, keeper: Keeper::start(words).await? };
+        let keeper = Keeper::start(words).await.inspect_err(|_| brought_up::over(note.as_ref()))?;
+        let project = Self { name, docker, keeper, note };
         let stopped = stopped()?;
         let came = tokio::select! {
             came = project.make(&compose, file, host) => came,
@@ -148,7 +165,8 @@ impl Project {
     /// Where the engine refuses; the keeper tries again then.
     pub(super) async fn down(self) -> anyhow::Result<()> {
         take_away(&self.docker, &self.name).await?;
-        self.keeper.dismiss().await;
+        brought_up::over(self.note.as_ref());
+        self.keeper.shutdown().await;
         Ok(())
     }
 }
@@ -174,10 +192,10 @@ fn environment(project: &str, host: Option<&str>) -> Vec<(&'static str, String)>
 
 /// `docker compose`, or `docker-compose` where there is no such plugin.
 async fn program(host: Option<&str>) -> anyhow::Result<Vec<&'static str>> {
-    const PATIENCE: Duration = Duration::from_secs(20);
+    const TIMEOUT: Duration = Duration::from_secs(20);
     for words in [&["docker", "compose"][..], &["docker-compose"]] {
         let argv: Vec<String> = words.iter().chain(&["version"]).map(|w| (*w).to_owned()).collect();
-        if let Ok(Some(output)) = command::run(&argv, &environment("none", host), PATIENCE).await
+        if let Ok(Some(output)) = command::run(&argv, &environment("none", host), TIMEOUT).await
             && output.status == 0
         {
             return Ok(words.to_vec());
@@ -223,6 +241,18 @@ mod tests {
             ("- services", false),
         ] {
             assert_eq!(reads_as_compose(text), compose, "{text}");
+        }
+    }
+
+    #[test]
+    fn a_project_is_named_by_its_file_or_its_folder() {
+        let dir = tempfile::tempdir().unwrap();
+        let folder = dir.path().join("My.Shop");
+        std::fs::create_dir(&folder).unwrap();
+        let file = folder.join("compose.yaml");
+        for (text, name) in [("services: {}", "myshop"), ("name: billing\nservices: {}", "billing")] {
+            std::fs::write(&file, text).unwrap();
+            assert_eq!(name_of(&file).as_deref(), Some(name));
         }
     }
 

@@ -6,25 +6,24 @@ use std::time::Duration;
 
 use anyhow::Context;
 use async_trait::async_trait;
-use jiff::Timestamp;
 use tokio::time::{Instant, sleep};
 
-use crate::cli::{EngineArgs, GuardChoice};
+use crate::command::cli::{EngineArgs, GuardChoice};
 use crate::engine::docker::Docker;
 use crate::engine::local::Local;
-use crate::engine::sim::{Sim, SimSenses};
+use crate::engine::sim::{Sim, SimProber};
 use crate::engine::{Description, Engine, Kind, here};
-use crate::event::GuardKind;
 use crate::experiment::Experiment;
-use crate::probe::{Live, Senses};
-use crate::run::guard::{NoSentry, Post, ProcessSentry, Sentry};
-use crate::store::StateDir;
+use crate::experiment::probe::{Live, Prober};
+use crate::host::store::StateDir;
+use crate::record::event::GuardKind;
+use crate::run::guard::{GuardHandle, GuardLauncher, NoGuard, ProcessLauncher, deadline};
 
-use super::{compose, load};
+use super::{compose, load, rehearsed};
 
 /// An engine that answers.
 #[derive(Clone)]
-pub(crate) enum Reached {
+pub(crate) enum ConnectedEngine {
     Docker(Arc<Docker>),
     Local(Arc<Local>),
     Sim(Arc<Sim>),
@@ -40,19 +39,31 @@ pub(super) fn kind(args: &EngineArgs) -> Kind {
 ///
 /// # Errors
 /// Where it does not answer, or the stack file is wrong.
-pub(crate) async fn reach(args: &EngineArgs, x: Option<&Experiment>, state: &StateDir) -> anyhow::Result<Reached> {
+pub(crate) async fn reach(
+    args: &EngineArgs,
+    x: Option<&Experiment>,
+    state: &StateDir,
+) -> anyhow::Result<ConnectedEngine> {
     Ok(match (kind(args), &args.stack, x) {
         (Kind::Docker, ..) => {
-            let docker = Docker::connect(args.docker_host.as_deref()).await?;
+            let docker = Docker::meant(args.docker_host.as_deref()).await?;
             let docker = docker.with_zones(x.map(Experiment::zones).unwrap_or_default()).await?;
-            let docker = docker.seeing(args.project.as_deref().map(compose::label));
-            Reached::Docker(Arc::new(docker.needing(state.root())))
+            let docker = docker.with_label_filter(args.project.as_deref().map(compose::label));
+            ConnectedEngine::Docker(Arc::new(docker.with_reserve(state.root())))
         }
-        (Kind::Local, Some(stack), _) => Reached::Local(Arc::new(Local::open(state, stack)?)),
+        (Kind::Local, Some(stack), _) => ConnectedEngine::Local(Arc::new(Local::open(state, stack)?)),
         (Kind::Local, None, _) => anyhow::bail!("the local engine needs to know its stack; name one with --stack FILE"),
-        (Kind::Sim, Some(stack), _) => Reached::Sim(Sim::of_stack(&load::stack(stack)?.value)),
-        (Kind::Sim, None, Some(x)) => Reached::Sim(Sim::of_experiment(x)),
-        (Kind::Sim, None, None) => Reached::Sim(Sim::nowhere()),
+        (Kind::Sim, stack, x) => {
+            let named = x.and_then(|x| x.stack.as_ref()).map(PathBuf::from);
+            match (stack.as_ref().or(named.as_ref()), x) {
+                (Some(stack), _) if compose::is_compose(stack) => {
+                    ConnectedEngine::Sim(Sim::of_stack(&rehearsed::stack(stack)?))
+                }
+                (Some(stack), _) => ConnectedEngine::Sim(Sim::of_stack(&load::stack(stack)?.value)),
+                (None, Some(x)) => ConnectedEngine::Sim(Sim::of_experiment(x)),
+                (None, None) => ConnectedEngine::Sim(Sim::nowhere()),
+            }
+        }
     })
 }
 
@@ -60,16 +71,16 @@ pub(crate) async fn reach(args: &EngineArgs, x: Option<&Experiment>, state: &Sta
 ///
 /// # Errors
 /// Where it does not answer.
-pub(crate) async fn reach_again(description: &Description) -> anyhow::Result<Reached> {
+pub(crate) async fn reach_again(description: &Description) -> anyhow::Result<ConnectedEngine> {
     Ok(match description.kind {
-        Kind::Docker => Reached::Docker(Arc::new(Docker::from_description(description).await?)),
-        Kind::Local => Reached::Local(Arc::new(Local::from_description(description)?)),
+        Kind::Docker => ConnectedEngine::Docker(Arc::new(Docker::from_description(description).await?)),
+        Kind::Local => ConnectedEngine::Local(Arc::new(Local::from_description(description)?)),
         // That world is gone; an empty one stands for it.
-        Kind::Sim => Reached::Sim(Sim::nowhere()),
+        Kind::Sim => ConnectedEngine::Sim(Sim::nowhere()),
     })
 }
 
-impl Reached {
+impl ConnectedEngine {
     pub(crate) fn engine(&self) -> Arc<dyn Engine> {
         match self {
             Self::Docker(docker) => docker.clone(),
@@ -79,31 +90,31 @@ impl Reached {
     }
 
     /// Who asks the experiment's probes.
-    pub(crate) fn senses(&self, x: &Experiment) -> anyhow::Result<Arc<dyn Senses>> {
+    pub(crate) fn prober(&self, x: &Experiment) -> anyhow::Result<Arc<dyn Prober>> {
         let questions = x.questions();
         Ok(match self {
-            Self::Sim(sim) => Arc::new(SimSenses::new(sim.clone(), questions.iter())),
+            Self::Sim(sim) => Arc::new(SimProber::new(sim.clone(), questions.iter())),
             _ => Arc::new(Live::new(
                 questions.iter().map(|(name, check)| (name.as_str(), check)),
                 self.engine(),
-                here::variable,
+                here::variable_in_use,
             )?),
         })
     }
 
-    /// Who posts guards for a run.
-    pub(crate) fn sentry(&self, choice: GuardChoice, state: &StateDir) -> anyhow::Result<Arc<dyn Sentry>> {
+    /// What starts the guards of a run.
+    pub(crate) fn launcher(&self, choice: GuardChoice, state: &StateDir) -> anyhow::Result<Arc<dyn GuardLauncher>> {
         let exe = || std::env::current_exe().context("cannot find this program's own file, which the guard needs");
         let Self::Docker(docker) = self else {
             return Ok(if matches!(self, Self::Sim(_)) {
-                Arc::new(NoSentry)
+                Arc::new(NoGuard)
             } else {
-                Arc::new(ProcessSentry { exe: exe()? })
+                Arc::new(ProcessLauncher { exe: exe()? })
             });
         };
         match (docker.own_container(), choice) {
             (Some(own), GuardChoice::Auto | GuardChoice::Container) => {
-                Ok(Arc::new(ContainerSentry { docker: docker.clone(), own: own.to_owned() }))
+                Ok(Arc::new(ContainerLauncher { docker: docker.clone(), own: own.to_owned() }))
             }
             (None, GuardChoice::Container) => {
                 anyhow::bail!(
@@ -112,12 +123,12 @@ impl Reached {
             }
             (Some(_), GuardChoice::Process) if !lasts_beyond_container(state) => {
                 anyhow::bail!(
-                    "the state directory {} ends with this container, and with it everything that knows how to take a fault back; \
+                    "the state directory {} ends with this container, and with it everything that knows how to roll a fault back; \
                      give the container a volume for it (`-v squall-state:/var/lib/squall`)",
                     state.root().display()
                 )
             }
-            _ => Ok(Arc::new(ProcessSentry { exe: exe()? })),
+            _ => Ok(Arc::new(ProcessLauncher { exe: exe()? })),
         }
     }
 }
@@ -125,18 +136,18 @@ impl Reached {
 /// Whether the state directory is on another file system than the container's own root.
 fn lasts_beyond_container(state: &StateDir) -> bool {
     use std::os::unix::fs::MetadataExt;
-    let _ = std::fs::create_dir_all(state.root());
+    let _ = state.prepare();
     let device = |path: &Path| std::fs::metadata(path).map(|m| m.dev()).ok();
     device(state.root()) != device(Path::new("/"))
 }
 
 /// Posts containers, where the runner lives in one: a process would end with the runner's container.
-struct ContainerSentry {
+struct ContainerLauncher {
     docker: Arc<Docker>,
     own: String,
 }
 
-struct ContainerPost {
+struct GuardContainer {
     docker: Arc<Docker>,
     id: String,
     journal: PathBuf,
@@ -148,32 +159,32 @@ pub(super) fn ready_file(journal: &Path) -> PathBuf {
 }
 
 /// How long a guard in a container may take to stand.
-const STAND: Duration = Duration::from_secs(15);
+const READY_TIMEOUT: Duration = Duration::from_secs(15);
 
 #[async_trait]
-impl Sentry for ContainerSentry {
-    async fn post(&self, journal: &Path, deadline: Timestamp) -> anyhow::Result<Box<dyn Post>> {
+impl GuardLauncher for ContainerLauncher {
+    async fn launch(&self, journal: &Path, left: Duration) -> anyhow::Result<Box<dyn GuardHandle>> {
         let ready = ready_file(journal);
         let _ = std::fs::remove_file(&ready);
         let run = journal.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
         let program = std::env::current_exe().context("cannot find this program's own file, which the guard needs")?;
-        let id = self.docker.start_guard(&self.own, &program, journal, deadline, &run).await?;
-        let end = Instant::now() + STAND;
+        let id = self.docker.start_guard(&self.own, &program, journal, &deadline(left), &run).await?;
+        let end = Instant::now() + READY_TIMEOUT;
         while !ready.exists() {
             if Instant::now() >= end || !self.docker.is_alive(&id).await? {
                 self.docker.remove_container(&id).await?;
                 anyhow::bail!(
-                    "the guard's container did not stand; `squall doctor` in this container says what it lacks"
+                    "the guard's container was not ready; `squall doctor` in this container says what it lacks"
                 );
             }
             sleep(Duration::from_millis(20)).await;
         }
-        Ok(Box::new(ContainerPost { docker: self.docker.clone(), id, journal: journal.to_owned() }))
+        Ok(Box::new(GuardContainer { docker: self.docker.clone(), id, journal: journal.to_owned() }))
     }
 }
 
 #[async_trait]
-impl Post for ContainerPost {
+impl GuardHandle for GuardContainer {
     fn kind(&self) -> GuardKind {
         GuardKind::Container
     }
@@ -182,7 +193,7 @@ impl Post for ContainerPost {
         self.id.chars().take(12).collect()
     }
 
-    async fn fallen(&mut self) {
+    async fn has_exited(&mut self) {
         loop {
             sleep(Duration::from_millis(500)).await;
             // An engine that does not answer says nothing about the guard.
@@ -192,7 +203,7 @@ impl Post for ContainerPost {
         }
     }
 
-    async fn dismiss(self: Box<Self>) {
+    async fn shutdown(self: Box<Self>) {
         if let Err(e) = self.docker.remove_container(&self.id).await {
             tracing::warn!("the guard's container stays until it ends by itself: {e}");
         }

@@ -1,5 +1,4 @@
 //! `squall demo`: a small stack is made, two experiments are run on it, and it is taken away.
-#![expect(clippy::print_stderr, reason = "what people see")]
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -9,17 +8,22 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
-use super::connect::Reached;
+use super::connect::ConnectedEngine;
 use super::keeper::Keeper;
 use super::load;
-use super::run::How;
-use crate::cli;
-use crate::demo::{ACTS, Act, NAME, Ports, Site};
+use super::run::{RunOptions, no_verdict};
+use crate::command::cli;
+use crate::command::shop::{ACTS, Act, DemoStack, NAME, Ports};
 use crate::engine::docker::Docker;
-use crate::engine::{Engine as _, Kind};
-use crate::exit::Verdict;
-use crate::follow::say;
-use crate::store::StateDir;
+use crate::engine::{Engine as _, EngineError, Kind};
+use crate::host::store::StateDir;
+use crate::model::exit::Verdict;
+use crate::report::follow::{self, say};
+
+/// A signal ended it.
+#[derive(Debug, thiserror::Error)]
+#[error("stopped by {0}")]
+struct Stopped(&'static str);
 
 /// How often an experiment is begun that comes to no verdict: just built, a machine may have other things to do.
 const ATTEMPTS: usize = 3;
@@ -34,24 +38,26 @@ pub(super) async fn run(args: cli::Demo, state: StateDir) -> anyhow::Result<Exit
     site.refuse_if_taken().await?;
     let keeper = Keeper::start(keeper_arguments(&site, &state)).await?;
     let played = match bring_up(&site, ports, &mut signals).await {
-        Ok(()) if args.up => Site::experiments(&state, ports).map(|_| Vec::new()),
+        Ok(()) if args.up => DemoStack::experiments(&state, ports).map(|_| Vec::new()),
         Ok(()) => play(&site, &state, ports, &mut signals).await,
         Err(e) => Err(e),
     };
     if (args.keep || args.up) && played.is_ok() {
-        keeper.dismiss().await;
+        keeper.shutdown().await;
         how_to_go_on(&site, &state, ports);
     } else {
         site.down(played.is_ok())
             .await
             .context("the stack is not wholly taken away; `squall demo --down` tries again")?;
-        keeper.dismiss().await;
+        keeper.shutdown().await;
         say("The stack is taken away; nothing of it is left.");
     }
     let as_expected = match played {
         Ok(verdicts) => verdicts.iter().zip(ACTS).all(|(verdict, act)| *verdict == act.expected),
+        // As with `squall run`: who stops it learns nothing.
+        Err(e) if e.is::<Stopped>() => return Ok(no_verdict(&e.to_string())),
         Err(e) => {
-            eprintln!("error: {e:#}");
+            complain!("error: {e:#}");
             false
         }
     };
@@ -59,58 +65,60 @@ pub(super) async fn run(args: cli::Demo, state: StateDir) -> anyhow::Result<Exit
 }
 
 /// Docker where it answers, else plain processes, unless one is asked for.
-async fn site(args: &cli::Demo, state: &StateDir, ports: Ports) -> anyhow::Result<Site> {
+async fn site(args: &cli::Demo, state: &StateDir, ports: Ports) -> anyhow::Result<DemoStack> {
     match args.engine {
         Some(Kind::Sim) => bail!("the demonstration is about real processes; `--engine docker` or `--engine local`"),
-        Some(Kind::Local) => Site::local(state, ports).await,
-        Some(Kind::Docker) => Ok(Site::docker(Docker::connect(args.docker_host.as_deref()).await?)),
-        None => match Docker::connect(args.docker_host.as_deref()).await {
-            Ok(docker) => Ok(Site::docker(docker)),
+        Some(Kind::Local) => DemoStack::local(state, ports).await,
+        Some(Kind::Docker) => Ok(DemoStack::docker(Docker::meant(args.docker_host.as_deref()).await?)),
+        None => match Docker::meant(args.docker_host.as_deref()).await {
+            Ok(docker) => Ok(DemoStack::docker(docker)),
+            // There is an engine, and it is not known which one is meant.
+            Err(e @ EngineError::NotMeant { .. }) => Err(e.into()),
             Err(e) => {
                 say(&format!("No Docker here, so plain processes take the place of containers.\n  ({e})\n"));
-                Site::local(state, ports).await
+                DemoStack::local(state, ports).await
             }
         },
     }
 }
 
-fn keeper_arguments(site: &Site, state: &StateDir) -> Vec<OsString> {
+fn keeper_arguments(site: &DemoStack, state: &StateDir) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec!["--state".into(), state.root().into(), "stack".into(), "keep".into()];
     match site {
-        Site::Docker { docker, id } => {
+        DemoStack::Docker { docker, id } => {
             arguments.extend(["--demo".into(), id.into(), "--docker-host".into()]);
             arguments.push(docker.describe().address.into());
         }
-        Site::Local { file, .. } => arguments.push(file.into()),
+        DemoStack::Local { file, .. } => arguments.push(file.into()),
     }
     arguments
 }
 
-async fn bring_up(site: &Site, ports: Ports, signals: &mut Signals) -> anyhow::Result<()> {
+async fn bring_up(site: &DemoStack, ports: Ports, signals: &mut Signals) -> anyhow::Result<()> {
     let kind = match site {
-        Site::Docker { .. } => "containers on Docker",
-        Site::Local { .. } => "processes on this machine",
+        DemoStack::Docker { .. } => "containers on Docker",
+        DemoStack::Local { .. } => "processes on this machine",
     };
     say(&format!("A gateway, three shops in three zones and a store, as {kind} …"));
     tokio::select! {
         up = site.up(ports) => up?,
-        name = signals.any() => bail!("stopped by {name}"),
+        name = signals.any() => bail!(Stopped(name)),
     }
     say(&format!("They are up: customers check out at http://127.0.0.1:{}/checkout", ports.gateway));
     Ok(())
 }
 
 /// Runs the experiments; what they came to, in their order.
-async fn play(site: &Site, state: &StateDir, ports: Ports, signals: &mut Signals) -> anyhow::Result<Vec<Verdict>> {
-    let files = Site::experiments(state, ports)?;
+async fn play(site: &DemoStack, state: &StateDir, ports: Ports, signals: &mut Signals) -> anyhow::Result<Vec<Verdict>> {
+    let files = DemoStack::experiments(state, ports)?;
     let mut ends = Vec::new();
     for (n, (act, file)) in ACTS.iter().zip(&files).enumerate() {
-        say(&format!("\n{} of {}  {}\n        {}\n", n + 1, ACTS.len(), act.words[0], act.words[1]));
+        follow::tell(&format!("\n{} of {}  {}\n        {}\n", n + 1, ACTS.len(), act.words[0], act.words[1]));
         let mut end = (Verdict::NoVerdict, None);
         for attempt in 1..=ATTEMPTS {
             end = perform(file, site, state).await?;
             if let Some(name) = signals.come() {
-                bail!("stopped by {name}");
+                bail!(Stopped(name));
             }
             if end.0 != Verdict::NoVerdict || attempt == ATTEMPTS {
                 break;
@@ -126,30 +134,31 @@ async fn play(site: &Site, state: &StateDir, ports: Ports, signals: &mut Signals
 }
 
 /// Runs one experiment: what it came to, and where its reports are.
-async fn perform(file: &Path, site: &Site, state: &StateDir) -> anyhow::Result<(Verdict, Option<PathBuf>)> {
+async fn perform(file: &Path, site: &DemoStack, state: &StateDir) -> anyhow::Result<(Verdict, Option<PathBuf>)> {
     let x = load::experiment(file)?.value;
-    let reached = match site {
-        Site::Docker { docker, .. } => Reached::Docker(Arc::clone(docker)),
-        Site::Local { local, .. } => Reached::Local(Arc::clone(local)),
+    let connected = match site {
+        DemoStack::Docker { docker, .. } => ConnectedEngine::Docker(Arc::clone(docker)),
+        DemoStack::Local { local, .. } => ConnectedEngine::Local(Arc::clone(local)),
     };
-    super::run::experiment(&x, &file.display().to_string(), &reached, state, &How::default()).await
+    super::run::experiment(&x, &file.display().to_string(), &connected, state, &RunOptions::default()).await
 }
 
 fn summary(ends: &[(Verdict, Option<PathBuf>)]) -> String {
     let line = |(act, (verdict, dir)): (&Act, &(Verdict, Option<PathBuf>))| {
         let name = act.file.trim_end_matches(".yaml");
         let surprise = if *verdict == act.expected { "as expected" } else { "not as expected" };
-        let report = dir.as_ref().map(|dir| dir.join("report.html").display().to_string()).unwrap_or_default();
-        format!("  {name:<15} {:<11} {surprise:<16} {report}", verdict.words())
+        // On a line of its own: who copies a path wants it whole.
+        let report = dir.as_ref().map(|dir| format!("\n    {}", dir.join("report.html").display())).unwrap_or_default();
+        format!("  {name:<15} {:<11} {surprise}{report}", verdict.words())
     };
     let lines: Vec<String> = ACTS.iter().zip(ends).map(line).collect();
     format!("What came of it:\n{}", lines.join("\n"))
 }
 
-fn how_to_go_on(site: &Site, state: &StateDir, ports: Ports) {
+fn how_to_go_on(site: &DemoStack, state: &StateDir, ports: Ports) {
     let options = match site {
-        Site::Docker { .. } => String::new(),
-        Site::Local { file, .. } => format!(" --state {} --stack {}", state.root().display(), file.display()),
+        DemoStack::Docker { .. } => String::new(),
+        DemoStack::Local { file, .. } => format!(" --state {} --stack {}", state.root().display(), file.display()),
     };
     let file = if ports.gateway == Ports::USUAL.gateway {
         format!("experiments/{}", ACTS[0].file)
@@ -166,14 +175,14 @@ fn how_to_go_on(site: &Site, state: &StateDir, ports: Ports) {
 async fn down(args: &cli::Demo, state: &StateDir) -> anyhow::Result<ExitCode> {
     let mut found = false;
     if matches!(args.engine, None | Some(Kind::Docker)) {
-        match Docker::connect(args.docker_host.as_deref()).await {
-            Ok(docker) => found |= Site::docker(docker).down_all().await?,
-            Err(e) if args.engine.is_some() => return Err(e.into()),
+        match Docker::meant(args.docker_host.as_deref()).await {
+            Ok(docker) => found |= DemoStack::docker(docker).down_all().await?,
+            Err(e) if args.engine.is_some() || matches!(e, EngineError::NotMeant { .. }) => return Err(e.into()),
             Err(_) => {}
         }
     }
     if matches!(args.engine, None | Some(Kind::Local))
-        && let Some(site) = Site::earlier_local(state)?
+        && let Some(site) = DemoStack::earlier_local(state)?
     {
         found |= site.down_all().await?;
     }

@@ -15,10 +15,10 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 
-use crate::cli::gameday::Gameday;
-use crate::exit::Verdict;
+use crate::command::cli::gameday::Gameday;
 use crate::experiment::Due;
-use crate::store::StateDir;
+use crate::host::store::StateDir;
+use crate::model::exit::Verdict;
 
 pub(super) async fn run(what: Gameday, state: StateDir) -> anyhow::Result<ExitCode> {
     match what {
@@ -49,11 +49,10 @@ pub(super) fn held(state: &StateDir) -> anyhow::Result<Vec<Held>> {
     let mut all: Vec<Held> = Vec::new();
     for day in place::all(state)? {
         let Some(gameday) = &day.state.gameday else { continue };
-        let counts = day
-            .state
-            .scenarios
-            .values()
-            .any(|s| s.ended.as_ref().is_some_and(|ended| matches!(ended.1, Verdict::Held | Verdict::Broken)));
+        let counts =
+            day.state.scenarios.values().any(|s| {
+                s.ended.as_ref().is_some_and(|ended| matches!(ended.verdict, Verdict::Held | Verdict::Broken))
+            });
         let last = day.state.began.filter(|_| counts && !day.state.rehearsal && day.standing == place::Standing::Over);
         match all.iter_mut().find(|held| held.name == gameday.name) {
             Some(held) => (held.due, held.last) = (gameday.due, last.or(held.last)),

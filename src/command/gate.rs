@@ -1,28 +1,28 @@
 //! `squall run`: experiments one after the other, each a run of its own, and what they come to together.
-#![expect(clippy::print_stderr, reason = "what people see")]
 
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use anyhow::{anyhow, bail};
+use anyhow::{Context as _, anyhow, bail};
 
 use super::connect::{kind, reach};
 use super::load;
-use super::run::{self, Came, How};
+use super::run::{self, RunOptions, RunOutcome};
 use super::run_stack::{self, RunStack};
 use super::stop::Stop;
-use crate::cli::{self, Format};
-use crate::compare::{Comparison, Side, compare};
-use crate::event::Reason;
-use crate::exit::{INVALID, Verdict};
+use crate::command::cli::{self, Format};
+use crate::engine::Kind;
 use crate::experiment::Experiment;
-use crate::follow::{self, Output};
-use crate::gate::{self, Attempt, Entry, Repeat};
-use crate::glob::glob;
-use crate::journal;
+use crate::host::store::{JOURNAL, StateDir};
+use crate::model::exit::{INVALID, Verdict};
+use crate::occasions::compare::{Comparison, Side, compare};
+use crate::occasions::gate::{self, Attempt, Entry, Repeat};
+use crate::record::event::Reason;
+use crate::record::journal;
+use crate::report::follow::{self, Output};
 use crate::report::{self, series};
-use crate::store::{JOURNAL, StateDir};
+use crate::text::glob::glob;
 
 /// The newest earlier run.
 const LAST: &str = "last";
@@ -35,6 +35,7 @@ struct Item {
 
 pub(super) async fn run(mut args: cli::Run, state: StateDir) -> anyhow::Result<ExitCode> {
     let repeat = repeat(&args.gate)?;
+    writable(&args.gate)?;
     let Some(items) = read(&args)? else { return Ok(ExitCode::from(INVALID)) };
     let mut items = chosen(items, &args.gate)?;
     run_stack::named(&mut args.engine, items.iter_mut().map(|item| &mut item.x))?;
@@ -55,14 +56,14 @@ pub(super) async fn run(mut args: cli::Run, state: StateDir) -> anyhow::Result<E
         }
     };
     if let (Some(project), false) = (&args.engine.project, args.quiet) {
-        eprintln!("the stack is up as the project {project}");
+        complain!("the stack is up as the project {project}");
     }
     let done = series(&args, &state, &items, &baselines, &mut entries, alone).await;
     let left = run_stack::down(stack).await;
     match (&left, done) {
         (_, Ok(())) => {}
         (None, Err(e)) => return Err(e),
-        (Some(_), Err(e)) => eprintln!("error: {e:#}"),
+        (Some(_), Err(e)) => complain!("error: {e:#}"),
     }
     let alone = alone && left.is_none();
     // Whoever reads only the files is to see it, too.
@@ -77,6 +78,18 @@ pub(super) async fn run(mut args: cli::Run, state: StateDir) -> anyhow::Result<E
     }));
     tell(&args, &entries, alone);
     Ok(ExitCode::from(gate::verdict(&entries).code()))
+}
+
+/// Whether its results can be written, asked before anything is run: an older file would be taken for what this one came to.
+fn writable(gate: &cli::Gate) -> anyhow::Result<()> {
+    for path in gate.junit.iter().chain(&gate.summary) {
+        let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        if path.is_dir() {
+            bail!("cannot write {}: it is a directory", path.display());
+        }
+        tempfile::tempfile_in(dir).with_context(|| format!("cannot write {}", path.display()))?;
+    }
+    Ok(())
 }
 
 fn repeat(gate: &cli::Gate) -> anyhow::Result<Repeat> {
@@ -98,14 +111,14 @@ fn read(args: &cli::Run) -> anyhow::Result<Option<Vec<Item>>> {
         match load::experiment(file) {
             Ok(reading) => {
                 if !args.quiet && args.format == Format::Text && !reading.warnings.is_empty() {
-                    eprintln!("{}\n", reading.warnings.render(load::styled()));
+                    follow::complain_styled(&format!("{}\n", reading.warnings.render(load::styled())));
                 }
                 let mut x = reading.value;
                 x.blast_radius.protect.extend(args.protect.iter().cloned());
                 items.push(Item { file: file.clone(), x });
             }
             Err(trouble) => {
-                eprintln!("{trouble}");
+                follow::complain_styled(&trouble.to_string());
                 wrong = true;
             }
         }
@@ -175,7 +188,11 @@ fn baselines(args: &cli::Run, items: &[Item], state: &StateDir) -> anyhow::Resul
             sides.extend(super::compare::last(&item.x.name, kind, state)?);
         }
         if sides.is_empty() && !args.gate.baseline.is_empty() {
-            eprintln!("warning: {} has no earlier run to be held against: this one is its first", item.x.name);
+            let name = &item.x.name;
+            match kind {
+                Kind::Sim => complain!("warning: {name} is rehearsed: a rehearsal is compared with no earlier run"),
+                _ => complain!("warning: {name} has no earlier run that held, on this kind of engine, to compare with"),
+            }
         }
         baselines.push(Side::together(sides));
     }
@@ -190,7 +207,7 @@ fn compared(entry: &Entry, base: &Side, x: &Experiment) -> Option<Comparison> {
 }
 
 /// Runs all of them. A signal and `squall halt` end the run that goes on, and no further one is started. Neither is one
-/// after something was left behind: on ground that is not as it was, nothing can be proven.
+/// after a rollback was incomplete: on ground that is not as it was, nothing can be proven.
 async fn series(
     args: &cli::Run,
     state: &StateDir,
@@ -200,7 +217,7 @@ async fn series(
     alone: bool,
 ) -> anyhow::Result<()> {
     let stop = Stop::listen()?;
-    let how = How {
+    let options = RunOptions {
         seed: args.seed,
         format: args.format,
         quiet: args.quiet,
@@ -228,7 +245,7 @@ async fn series(
                 follow::say(&format!("\n{} of {}  {}{times}\n", n + 1, items.len(), item.x.name));
             }
             let file = item.file.display().to_string();
-            let attempt = match attempt(&args.engine, state, &item.x, &file, &how).await {
+            let attempt = match attempt(&args.engine, state, &item.x, &file, &options).await {
                 Ok(attempt) => attempt,
                 Err(e) if alone => return Err(e),
                 // Others have run or will: this one begins nothing, and says nothing about its hypothesis.
@@ -253,11 +270,11 @@ async fn series(
 
 /// Why nothing is started after this run, if nothing is.
 fn why_no_further(attempt: &Attempt, stop: &Stop) -> Option<String> {
-    let reason = attempt.run.as_ref().and_then(|run| run.finished.as_ref()).map(|f| f.2);
+    let reason = attempt.run.as_ref().and_then(|run| run.finished.as_ref()).map(|f| f.reason);
     match reason {
         _ if stop.asked() => Some("stopped by a signal".to_owned()),
         Some(Reason::Interrupted | Reason::Halted) => Some(attempt.why.clone()),
-        _ if attempt.verdict == Verdict::LeftBehind => Some("not run after something was left behind".to_owned()),
+        _ if attempt.verdict == Verdict::LeftBehind => Some("not run after an incomplete rollback".to_owned()),
         _ => None,
     }
 }
@@ -271,21 +288,22 @@ pub(super) async fn attempt(
     state: &StateDir,
     x: &Experiment,
     file: &str,
-    how: &How,
+    options: &RunOptions,
 ) -> anyhow::Result<Attempt> {
-    let reached = match reach(engine, Some(x), state).await {
-        Ok(reached) => reached,
+    let x = &run_stack::at_home(engine, x);
+    let connected = match reach(engine, Some(x), state).await {
+        Ok(connected) => connected,
         Err(e) => {
             let why = format!("{e:#}");
             run::no_verdict(&why);
             return Ok(Attempt { verdict: Verdict::NoVerdict, why, run: None });
         }
     };
-    Ok(match run::attempt(x, file, &reached, state, how).await? {
-        Came::NotBegun { verdict, why } => Attempt { verdict, why, run: None },
-        Came::Run { verdict, dir } => match journal::replay(&dir.join(JOURNAL)) {
+    Ok(match run::attempt(x, file, &connected, state, options).await? {
+        RunOutcome::NotBegun { verdict, why } => Attempt { verdict, why, run: None },
+        RunOutcome::Run { verdict, dir } => match journal::replay(&dir.join(JOURNAL)) {
             Ok(run) => {
-                let why = run.finished.as_ref().map_or("it was left before its end", |f| f.3.as_str()).to_owned();
+                let why = run.finished.as_ref().map_or("it was left before its end", |f| f.text.as_str()).to_owned();
                 Attempt { verdict, why, run: Some(Box::new(run)) }
             }
             // It happened all the same.
@@ -302,7 +320,7 @@ fn tell(args: &cli::Run, entries: &[Entry], alone: bool) {
     }
     let write = |path: &Path, text: &str| {
         if let Err(e) = report::write(path, text) {
-            eprintln!("warning: cannot write {}: {e:#}", path.display());
+            complain!("warning: cannot write {}: {e:#}", path.display());
         }
     };
     if let Some(path) = &args.gate.junit {
@@ -320,7 +338,7 @@ fn github(entries: &[Entry]) {
     if let Some(page) = set("GITHUB_STEP_SUMMARY") {
         let appended = std::fs::File::options().create(true).append(true).open(&page);
         if let Err(e) = appended.and_then(|mut file| file.write_all(series::markdown(entries).as_bytes())) {
-            eprintln!("warning: cannot add to the summary {}: {e}", Path::new(&page).display());
+            complain!("warning: cannot add to the summary {}: {e}", Path::new(&page).display());
         }
     }
     if set("GITHUB_ACTIONS").is_some_and(|v| v == "true") {
@@ -333,7 +351,7 @@ fn github(entries: &[Entry]) {
         };
         // On standard error, which Actions reads, too: standard output may be events for a program.
         for line in series::annotations(entries, &|file| std::fs::read_to_string(file).ok(), &path) {
-            eprintln!("{line}");
+            follow::command(&line);
         }
     }
 }

@@ -1,24 +1,32 @@
-//! `squall guard`: waits for a runner's end in any way, or for its deadline, and takes everything back.
+//! `squall guard`: waits for a runner's end in any way, or for its deadline, and rolls everything back.
 //!
-//! The journal's lock tells of the end: the kernel frees it when its holder dies. No poll, no signal, no trust.
+//! The journal's lock tells of the end: the kernel frees it when its holder dies. No poll, no signal, no trust. What the journal
+//! says is read meanwhile, so that the plan is known whatever becomes of the file.
 
 use std::fs::File;
-use std::io::Write;
+use std::future::pending;
+use std::io::{self, Write as _};
 use std::path::Path;
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
-use jiff::{SignedDuration, Timestamp};
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
 use super::connect::{reach_again, ready_file};
-use super::recover::engine_of;
-use crate::cli;
-use crate::event::Actor;
-use crate::host::process::Process;
-use crate::journal::{self, JournalError};
+use super::recover::{came_to, engine_of};
+use super::unlock::this_process;
+use crate::command::cli;
+use crate::engine::Description;
+use crate::host::clock::since_boot;
+use crate::host::process::{Process, stat};
+use crate::host::store::private_file;
+use crate::record::event::{Actor, Event, Phase, Reason, TakenOver};
+use crate::record::journal::{Recorder, Watch};
+use crate::record::state::RunState;
 use crate::report;
 use crate::run::recover;
 
@@ -34,42 +42,45 @@ pub(super) async fn run(args: cli::Guard) -> anyhow::Result<ExitCode> {
     // Nor does a polite end of everything: the guard ends when its work is done.
     let _deaf: Vec<_> =
         [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal).into_iter().collect();
-    // Held from the start, so that it can never mean another process.
+    // Held from the start, so that it can never mean another file or another process.
+    let watch = Watch::open(&args.journal)?;
     let runner = args.runner.map(Process::open).transpose().context("cannot hold the runner")?.flatten();
     // A runner that has died meanwhile hears nothing, and needs its guard all the more.
     let _ = writeln!(std::io::stdout(), "ready").and_then(|()| std::io::stdout().flush());
     if args.runner_container.is_some() {
-        std::fs::write(ready_file(&args.journal), "ready\n").context("cannot say that the guard stands")?;
+        let ready = private_file().write(true).truncate(true).open(ready_file(&args.journal));
+        ready.and_then(|mut file| file.write_all(b"ready\n")).context("cannot say that the guard stands")?;
     }
 
-    let engine = engine_of(&args.journal)?;
-    loop {
-        tokio::select! {
-            freed = freed(&args.journal) => freed?,
-            () = until(args.deadline) => {
-                // A fault that is still on is taken back now. Where none is, the runner may still measure the recovery
-                // and write its reports; but one that never ends would keep its markers for ever.
-                if is_on(&args.journal) || !ends_by_itself(&args).await? {
-                    end_runner(runner.as_ref(), args.runner_container.as_deref(), &engine).await;
-                }
-                freed(&args.journal).await?;
-            }
+    let engine = engine_of(&watch.state()?)?;
+    let mut waiting = Waiting::behind(watch)?;
+    let mut is_late = false;
+    if !waiting.freed(until(args.deadline)).await? {
+        if !comes_to_its_end(&args, &mut waiting, runner.as_ref()).await? {
+            end_runner(runner.as_ref(), args.runner_container.as_deref(), &engine).await;
+            is_late = true;
         }
-        if !recover::needs_recovery(&args.journal) {
-            break;
+        waiting.freed(pending()).await?;
+    }
+    let watch = waiting.watch;
+    let state = watch.state()?;
+    if recover::is_unsettled(&state) {
+        let rec = Recorder::take_over(watch)?;
+        // So that a process that meets the journal's lock knows what for, and waits.
+        rec.note(Event::TakenOver(TakenOver { by: Actor::Guard, process: this_process() }));
+        if is_late {
+            let text = "the runner went on past its deadline, and its guard ended it".to_owned();
+            rec.note(Event::Stopping { why: Reason::DeadlinePassed, text });
         }
-        let reached = patiently(|| reach_again(&engine)).await?;
-        match recover::recover(&args.journal, reached.engine().as_ref(), Actor::Guard).await {
-            Ok(rec) => {
-                if let Some(dir) = args.journal.parent() {
-                    let _ = rec.read(|s| report::write_all(s, dir));
-                }
-                break;
-            }
-            // `squall recover` was faster, or the runner lives after all: wait for the lock again.
-            Err(JournalError::Locked(_)) => {}
-            Err(e) => return Err(e.into()),
+        let connected = patiently(|| reach_again(&engine)).await?;
+        recover::finish(&rec, connected.engine().as_ref(), Actor::Guard).await;
+        if let Some(dir) = args.journal.parent() {
+            let _ = rec.read(|s| report::write_all(s, dir));
         }
+        complain!("{}", rec.read(|s| finished(&args.journal, s)));
+        watch_on(&rec, &engine).await?;
+    } else if recover::may_come_late(&state) {
+        watch_on(&Recorder::take_over(watch)?, &engine).await?;
     }
     if args.runner_container.is_some() {
         let _ = std::fs::remove_file(ready_file(&args.journal));
@@ -77,38 +88,118 @@ pub(super) async fn run(args: cli::Guard) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Returns when nobody has the journal any more.
-async fn freed(journal: &Path) -> anyhow::Result<()> {
-    let file = File::open(journal).with_context(|| format!("cannot open {}", journal.display()))?;
-    tokio::task::spawn_blocking(move || file.lock()).await?.context("cannot wait for the journal's lock")
+/// A run that its guard has finished, for people.
+fn finished(journal: &Path, s: &RunState) -> String {
+    let how = s.finished.as_ref().map_or("", |f| f.text.as_str());
+    let report = journal.with_file_name("report.html");
+    format!("{how}\n{}\nreport: {}", came_to(journal, s).1, report.display())
 }
 
-/// Whether a fault may still be on. A journal that cannot be read may hide one.
-fn is_on(journal: &Path) -> bool {
-    journal::replay(journal).map_or(true, |s| !s.outstanding().is_empty())
+/// Watches for injections that may come late, where there are any.
+async fn watch_on(rec: &Recorder, engine: &Description) -> anyhow::Result<()> {
+    if rec.read(recover::may_come_late) {
+        // The run is over: a reader of what it says is not to wait for this.
+        if let Ok(nowhere) = File::options().write(true).open("/dev/null") {
+            let _ = rustix::stdio::dup2_stderr(nowhere);
+        }
+        let connected = patiently(|| reach_again(engine)).await?;
+        recover::watch_on(rec, connected.engine().as_ref()).await;
+    }
+    Ok(())
 }
 
-/// Whether a runner that has taken everything back comes to its end in the time that it should need.
-async fn ends_by_itself(args: &cli::Guard) -> anyhow::Result<bool> {
-    let recovery = journal::replay(&args.journal)?.started.map_or(Duration::ZERO, |s| s.experiment.timing.recovery.0);
-    let end = args.deadline + SignedDuration::try_from(recovery + REPORTS)?;
-    tokio::select! {
-        freed = freed(&args.journal) => freed.map(|()| true),
-        () = until(end) => Ok(false),
+/// The wait for a journal that no process has any more.
+struct Waiting {
+    watch: Watch,
+    /// Until then.
+    lock: Option<JoinHandle<io::Result<()>>>,
+}
+
+impl Waiting {
+    fn behind(watch: Watch) -> anyhow::Result<Self> {
+        let freed = watch.freed().context("cannot wait for the journal's lock")?;
+        Ok(Self { watch, lock: Some(tokio::task::spawn_blocking(freed)) })
+    }
+
+    /// Reads on until no other process has the journal: then this one has it. `false` if something else comes first.
+    async fn freed(&mut self, first: impl Future<Output = ()>) -> anyhow::Result<bool> {
+        let mut first = pin!(first);
+        while let Some(lock) = &mut self.lock {
+            tokio::select! {
+                freed = lock => {
+                    self.lock = None;
+                    freed?.context("cannot wait for the journal's lock")?;
+                }
+                () = &mut first => return Ok(false),
+                () = sleep(READ_INTERVAL) => {}
+            }
+            // A plan that was read once is known, whatever becomes of the file.
+            let _ = self.watch.read_on();
+        }
+        Ok(true)
     }
 }
 
-async fn until(deadline: Timestamp) {
-    sleep(Duration::try_from(deadline.duration_since(Timestamp::now())).unwrap_or_default()).await;
+/// How often the journal is read.
+const READ_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Whether a runner that is over its deadline needs no help. A fault that is still on is rolled back now, unless the runner is at
+/// just that: one that waits for an engine says at its end what is left, and one that was killed does not. Where it is through with
+/// that, it may still measure the recovery and write its reports. But whatever it is at, one that never ends would keep its fault,
+/// or its locks, for ever; and one that is stopped by a signal is at nothing, and is not waited for.
+async fn comes_to_its_end(args: &cli::Guard, waiting: &mut Waiting, runner: Option<&Process>) -> anyhow::Result<bool> {
+    let mut end = args.deadline;
+    loop {
+        let s = waiting.watch.state()?;
+        let is_stopped = runner.and_then(|p| stat(p.pid())).is_some_and(|stat| stat.state == 'T');
+        if waits_until(&s, is_stopped, args.deadline, end).is_none_or(|end| since_boot() >= end) {
+            return Ok(false);
+        }
+        if is_on(&s) {
+            end = since_boot();
+        }
+        if waiting.freed(sleep(POLL_INTERVAL)).await? {
+            return Ok(true);
+        }
+    }
+}
+
+/// Until when a runner that is over its deadline is waited for, where nothing was on since `rolled_back` at the latest; `None` if
+/// not at all. Pure.
+fn waits_until(s: &RunState, is_stopped: bool, deadline: Duration, rolled_back: Duration) -> Option<Duration> {
+    match (is_on(s), s.reached(Phase::Revert)) {
+        _ if is_stopped => None,
+        (true, false) => None,
+        (true, true) => Some(deadline.saturating_add(recover::time_limit(s))),
+        (false, _) => {
+            let recovery = s.started.as_ref().map_or(Duration::ZERO, |s| s.experiment.timing.recovery.0);
+            Some(rolled_back.saturating_add(recovery + REPORTS))
+        }
+    }
+}
+
+/// How often a runner that is over its deadline is looked at.
+const POLL_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Whether a change is in place that its runner has not given up.
+fn is_on(s: &RunState) -> bool {
+    s.outstanding().iter().any(|c| c.stuck.is_none())
+}
+
+/// Returns at a moment of the clock that counts from the machine's boot, be it that the machine sleeps meanwhile.
+async fn until(deadline: Duration) {
+    while let Some(left) = deadline.checked_sub(since_boot()).filter(|left| !left.is_zero()) {
+        sleep(left.min(Duration::from_secs(1))).await;
+    }
 }
 
 /// Ends a runner that hangs or is stopped, so that it can never wake and inject again.
-async fn end_runner(runner: Option<&Process>, container: Option<&str>, engine: &crate::engine::Description) {
+async fn end_runner(runner: Option<&Process>, container: Option<&str>, engine: &Description) {
     if let Some(runner) = runner {
         let _ = runner.signal(rustix::process::Signal::KILL);
     }
     if let Some(container) = container
-        && let Ok(super::connect::Reached::Docker(docker)) = reach_again(engine).await
+        && let Ok(super::connect::ConnectedEngine::Docker(docker)) = reach_again(engine).await
     {
         let _ = docker.kill_container(container).await;
     }
@@ -121,6 +212,32 @@ pub(super) async fn patiently<T, F: Future<Output = anyhow::Result<T>>>(attempt:
         match attempt().await {
             Err(_) if tokio::time::Instant::now() < end => sleep(Duration::from_millis(500)).await,
             result => return result,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::follow::fixture;
+
+    #[test]
+    fn a_runner_over_its_deadline_is_waited_for_as_long_as_it_is_at_something() {
+        let tape = fixture::held();
+        let at = |what: fn(&Event) -> bool| {
+            let end = tape.iter().position(|stamped| what(&stamped.event)).expect("it happens");
+            fixture::fold(&tape[..=end])
+        };
+        let is_on = at(|e| matches!(e, Event::Injected { .. }));
+        let rolls_back = at(|e| matches!(e, Event::Reverting { .. }));
+        let recovers = at(|e| matches!(e, Event::Reverted { .. }));
+        let (deadline, rolled_back) = (Duration::from_secs(100), Duration::from_secs(90));
+        let waits = |s: &RunState, is_stopped| waits_until(s, is_stopped, deadline, rolled_back);
+        assert_eq!(waits(&is_on, false), None, "the fault is rolled back now");
+        assert!(waits(&rolls_back, false).is_some_and(|end| end > deadline));
+        assert_eq!(waits(&recovers, false), Some(rolled_back + Duration::from_secs(30) + REPORTS));
+        for s in [is_on, rolls_back, recovers] {
+            assert_eq!(waits(&s, true), None, "it is at nothing");
         }
     }
 }

@@ -1,33 +1,30 @@
 //! `squall halt` and `squall resume`: a note that every run on this machine heeds.
-#![expect(clippy::print_stdout, reason = "what people see")]
 
+use std::fs::Permissions;
+use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context;
 
-use crate::store::StateDir;
+use crate::host::store::{HALT, StateDir};
 
-const NOTE: &str = "halt";
-
-pub(super) fn halt(reason: &str, state: &StateDir) -> anyhow::Result<ExitCode> {
+pub(super) fn halt(reason: Option<&str>, state: &StateDir) -> anyhow::Result<ExitCode> {
+    let reason = told(reason);
     let mut written = Vec::new();
     let mut failed = Ok(());
-    for path in notes(state) {
-        let made = path
-            .parent()
-            .map_or(Ok(()), std::fs::create_dir_all)
-            .and_then(|()| std::fs::write(&path, format!("{reason}\n")));
-        match made {
-            Ok(()) => written.push(path),
-            Err(e) => failed = Err(e).with_context(|| format!("cannot write {}", path.display())),
+    for dir in directories(state) {
+        match write(&dir, reason) {
+            Ok(path) => written.push(path),
+            Err(e) => failed = Err(e).with_context(|| format!("cannot write a note in {}", dir.root().display())),
         }
     }
     if written.is_empty() {
         failed?;
     }
     let machine = written.contains(&machine_note());
-    println!(
+    say!(
         "halted: {}",
         if machine {
             "every run on this machine"
@@ -35,8 +32,13 @@ pub(super) fn halt(reason: &str, state: &StateDir) -> anyhow::Result<ExitCode> {
             "every run of this user (as root: every run on this machine)"
         }
     );
-    println!("runs that are going on take everything back; `squall resume` allows new ones");
+    say!("runs that are going on roll everything back; `squall resume` allows new ones");
     Ok(ExitCode::SUCCESS)
+}
+
+/// What the note says: who is in a hurry need not say why.
+fn told(reason: Option<&str>) -> &str {
+    reason.map(str::trim).filter(|reason| !reason.is_empty()).unwrap_or("no reason was given")
 }
 
 pub(super) fn resume(state: &StateDir) -> anyhow::Result<ExitCode> {
@@ -52,8 +54,8 @@ pub(super) fn resume(state: &StateDir) -> anyhow::Result<ExitCode> {
     }
     match note(state) {
         Some(reason) => anyhow::bail!("root has halted every run on this machine: {reason}; only root can resume"),
-        None if removed == 0 => println!("nothing was halted"),
-        None => println!("runs are allowed again"),
+        None if removed == 0 => say!("nothing was halted"),
+        None => say!("runs are allowed again"),
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -64,16 +66,59 @@ pub(super) fn note(state: &StateDir) -> Option<String> {
 }
 
 fn machine_note() -> PathBuf {
-    StateDir::machine().join(NOTE)
+    StateDir::machine().join(HALT)
 }
 
-/// Where a note may be: in this state directory, in this user's, and in root's, which everybody heeds.
+/// Where a note may be.
 fn notes(state: &StateDir) -> Vec<PathBuf> {
-    let mut paths = vec![state.root().join(NOTE), machine_note()];
-    if let Ok(own) = StateDir::find(None) {
-        paths.push(own.root().join(NOTE));
+    directories(state).iter().map(|dir| dir.root().join(HALT)).collect()
+}
+
+/// This state directory, this user's, and root's, which everybody heeds.
+fn directories(state: &StateDir) -> Vec<StateDir> {
+    let machine = StateDir::find(Some(StateDir::machine()));
+    let mut all: Vec<StateDir> = [machine, StateDir::find(None)].into_iter().flatten().chain([state.clone()]).collect();
+    all.sort_by(|a, b| a.root().cmp(b.root()));
+    all.dedup_by(|a, b| a.root() == b.root());
+    all
+}
+
+/// Writes the note. Everybody may read it, whatever this user's files are like else.
+fn write(dir: &StateDir, reason: &str) -> io::Result<PathBuf> {
+    dir.prepare()?;
+    let path = dir.root().join(HALT);
+    std::fs::write(&path, format!("{reason}\n"))?;
+    std::fs::set_permissions(&path, Permissions::from_mode(0o644))?;
+    Ok(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser as _;
+
+    use super::{told, write};
+    use crate::command::cli::{Cli, Command};
+    use crate::host::store::StateDir;
+
+    #[test]
+    fn everybody_may_read_a_note() {
+        use std::os::unix::fs::PermissionsExt as _;
+        let dir = tempfile::tempdir().unwrap();
+        let note = dir.path().join("halt");
+        std::fs::write(&note, "an older one").unwrap();
+        std::fs::set_permissions(&note, std::fs::Permissions::from_mode(0o600)).unwrap();
+        write(&StateDir::find(Some(dir.path().to_owned())).unwrap(), "release day").unwrap();
+        assert_eq!(note.metadata().unwrap().permissions().mode() & 0o777, 0o644);
     }
-    paths.sort();
-    paths.dedup();
-    paths
+
+    #[test]
+    fn a_halt_needs_no_reason() {
+        let reason = |args: &[&str]| match Cli::try_parse_from(args).unwrap().command {
+            Command::Halt { reason } => told(reason.as_deref()).to_owned(),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(reason(&["squall", "halt"]), "no reason was given");
+        assert_eq!(reason(&["squall", "halt", " "]), "no reason was given");
+        assert_eq!(reason(&["squall", "halt", "release day"]), "release day");
+    }
 }

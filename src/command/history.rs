@@ -9,11 +9,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::list::{Line, came_to};
-use super::table::{Ids, ago, column, seconds, spark, table};
-use crate::cli::history::{self as cli, HistoryCommand, Which};
-use crate::exit::Verdict;
-use crate::history::{Filter, History, Row, Series, score, series};
-use crate::store::StateDir;
+use super::table::{Ids, ago, column, spark, table};
+use crate::command::cli::history::{self as cli, HistoryCommand, Which};
+use crate::host::store::StateDir;
+use crate::model::exit::Verdict;
+use crate::occasions::history::{Filter, History, Row, Series, score, series};
+use crate::text::units::{count, span_ms, times};
 
 pub(super) fn run(args: &cli::History, state: &StateDir) -> anyhow::Result<ExitCode> {
     match &args.command {
@@ -27,12 +28,12 @@ pub(super) fn run(args: &cli::History, state: &StateDir) -> anyhow::Result<ExitC
     let filter = filter(&args.which, now);
     let shown: Vec<Shown<'_>> = series(&all).into_iter().filter_map(|whole| Shown::of(whole, &filter)).collect();
     if args.json {
-        super::print(&format!("{}\n", serde_json::to_string_pretty(&Told::of(&shown, now))?))?;
+        super::print(&format!("{}\n", serde_json::to_string_pretty(&HistoryOut::of(&shown, now))?))?;
     } else if shown.is_empty() {
         let none = if all.is_empty() { "no runs" } else { "no such runs" };
-        super::print(&format!("{none} in {}\n", state.root().display()))?;
+        super::show(&format!("{none} in {}\n", state.root().display()))?;
     } else {
-        super::print(&text(&shown, now))?;
+        super::show(&text(&shown, now))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -71,16 +72,18 @@ fn text(shown: &[Shown<'_>], now: Timestamp) -> String {
     }];
     for it in shown {
         if let Some(regression) = it.whole.regression() {
-            let times = if regression.held == 1 { "once".to_owned() } else { format!("{} times", regression.held) };
             parts.push(format!(
-                "regression: {} broke in {} after it had held {times}",
-                it.whole.experiment, regression.run
+                "regression: {} broke in {} after it had held {}",
+                it.whole.experiment,
+                regression.run,
+                times(regression.held)
             ));
         }
     }
     let wholes: Vec<Series<'_>> = shown.iter().map(|it| it.whole.clone()).collect();
     if let Some(score) = score(&wholes, now) {
-        let of = if wholes.len() == 1 { String::new() } else { format!(", over {} experiments", wholes.len()) };
+        let of =
+            if wholes.len() == 1 { String::new() } else { format!(", over {}", count(wholes.len(), "experiment")) };
         parts.push(format!("resilience score: {score:.0} of 100{of}"));
     }
     let open = wholes.iter().filter(|s| s.weaknesses().last().is_some_and(|w| w.closed.is_none())).count();
@@ -101,7 +104,7 @@ fn overview(shown: &[Shown<'_>], now: Timestamp) -> String {
         column("EXPERIMENT", shown, |it| it.whole.experiment.to_owned()),
         column("VERDICTS", shown, |it| verdicts(&it.runs)),
         column("LAST", shown, |it| last(it).map_or(String::new(), |at| ago(at, now))),
-        column("RECOVERY", shown, |it| trend(&it.runs, |row| row.recovery_ms.map(|ms| ms as f64))),
+        column("RECOVERY", shown, |it| recovery(&it.runs)),
         column("P99", shown, |it| trend(&it.runs, |row| row.p99_ms)),
         column("SCORE", shown, |it| it.whole.score(now).map_or("–".to_owned(), |score| format!("{score:.0}"))),
     ];
@@ -116,16 +119,15 @@ fn runs(runs: &[&Row], now: Timestamp) -> String {
         column("BEGAN", runs, |row| row.began.map_or(String::new(), |at| ago(at, now))),
         column("VERDICT", runs, |row| {
             let (verdict, _) = came_to(row);
-            if row.rehearsal { format!("{verdict} (rehearsal)") } else { verdict.to_owned() }
+            let says_it = row.verdict.is_some_and(Verdict::is_rehearsal);
+            if row.rehearsal && !says_it { format!("{verdict} (rehearsal)") } else { verdict.to_owned() }
         }),
         column("REASON", runs, |row| came_to(row).1.to_owned()),
-        column("RECOVERY", runs, |row| row.recovery_ms.map(seconds).unwrap_or_default()),
-        column("P99", runs, |row| row.p99_ms.map(value).unwrap_or_default()),
+        column("RECOVERY", runs, |row| row.recovery()),
+        column("P99", runs, |row| row.p99_ms.map(span_ms).unwrap_or_default()),
     ];
     let mut text = table(columns, &[(3, 12), (0, 12)]);
-    for (head, trend) in
-        [("recovery", trend(runs, |row| row.recovery_ms.map(|ms| ms as f64))), ("p99", trend(runs, |row| row.p99_ms))]
-    {
+    for (head, trend) in [("recovery", recovery(runs)), ("p99", trend(runs, |row| row.p99_ms))] {
         if !trend.is_empty() {
             text.extend(["\n", head, ": ", &trend]);
         }
@@ -136,7 +138,7 @@ fn runs(runs: &[&Row], now: Timestamp) -> String {
 /// The newest verdicts, a sign each, the newest last: held, broken, none, left behind, not over.
 fn verdicts(runs: &[&Row]) -> String {
     let sign = |row: &&Row| match row.verdict {
-        Some(Verdict::Held | Verdict::Broken) if row.rehearsal => '~',
+        Some(Verdict::Rehearsed | Verdict::RehearsedBroken) => '~',
         Some(Verdict::Held) => '✓',
         Some(Verdict::Broken) => '✗',
         Some(Verdict::NoVerdict) => '?',
@@ -148,27 +150,25 @@ fn verdicts(runs: &[&Row]) -> String {
 
 /// The newest values as a small chart, and the last one.
 fn trend(runs: &[&Row], of: impl Fn(&Row) -> Option<f64>) -> String {
-    let values: Vec<f64> = runs.iter().filter(|row| !row.rehearsal).filter_map(|row| of(row)).collect();
-    match values.last() {
-        Some(last) => format!("{} {}", spark(&values, VALUES), value(*last)),
-        None => String::new(),
-    }
+    chart(runs, of, |_, value| span_ms(value))
 }
 
-/// Milliseconds in at most five columns.
-fn value(ms: f64) -> String {
-    match ms {
-        ms if ms < 9.95 => format!("{ms:.1}ms"),
-        ms if ms < 999.5 => format!("{ms:.0}ms"),
-        ms if ms < 99_950.0 => format!("{:.1}s", ms / 1000.0),
-        ms => format!("{:.0}m", ms / 60_000.0),
-    }
+/// The same of recoveries: none takes less time than one that was not needed.
+fn recovery(runs: &[&Row]) -> String {
+    chart(runs, |row| row.recovery_ms.map(|ms| ms as f64), |row, _| row.recovery())
+}
+
+fn chart(runs: &[&Row], of: impl Fn(&Row) -> Option<f64>, words: impl Fn(&Row, f64) -> String) -> String {
+    let real = runs.iter().filter(|row| !row.rehearsal);
+    let known: Vec<(&Row, f64)> = real.filter_map(|row| Some((*row, of(row)?))).collect();
+    let values: Vec<f64> = known.iter().map(|(_, value)| *value).collect();
+    known.last().map_or_else(String::new, |(row, last)| format!("{} {}", spark(&values, VALUES), words(row, *last)))
 }
 
 /// The history for programs.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Told<'a> {
+struct HistoryOut<'a> {
     score: Option<f64>,
     experiments: Vec<Experiment<'a>>,
 }
@@ -194,7 +194,7 @@ struct Regression<'a> {
     held_before: usize,
 }
 
-impl<'a> Told<'a> {
+impl<'a> HistoryOut<'a> {
     fn of(shown: &'a [Shown<'a>], now: Timestamp) -> Self {
         let wholes: Vec<Series<'_>> = shown.iter().map(|it| it.whole.clone()).collect();
         Self { score: score(&wholes, now), experiments: shown.iter().map(|it| Experiment::of(it, now)).collect() }

@@ -14,14 +14,14 @@ use tokio::process::{Child, ChildStdin, Command};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::timeout;
 
-use crate::follow;
+use crate::report::follow;
 
 /// What the master says when there is nothing to take away, or it shall stay.
 const LEAVE: &str = "leave\n";
 /// What the keeper says when nothing that hits the master's session hits it.
 const READY: &str = "ready";
 /// How long it may take for that.
-const PATIENCE: Duration = Duration::from_secs(10);
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A keeper that stands by.
 #[derive(Debug)]
@@ -43,7 +43,7 @@ impl Keeper {
             let stdin = child.stdin.take().context("it has no standard input")?;
             let mut said = String::new();
             let stdout = child.stdout.take().context("it has no standard output")?;
-            timeout(PATIENCE, BufReader::new(stdout).read_line(&mut said)).await??;
+            timeout(READY_TIMEOUT, BufReader::new(stdout).read_line(&mut said)).await??;
             anyhow::ensure!(said.trim() == READY, "it ended at once");
             anyhow::Ok(Self { child, stdin })
         };
@@ -51,11 +51,11 @@ impl Keeper {
     }
 
     /// Lets it go: there is nothing to take away any more, or it shall stay.
-    pub(super) async fn dismiss(mut self) {
+    pub(super) async fn shutdown(mut self) {
         // One that is gone already needs no word.
         let _ = self.stdin.write_all(LEAVE.as_bytes()).await;
         drop(self.stdin);
-        let _ = timeout(PATIENCE, self.child.wait()).await;
+        let _ = timeout(READY_TIMEOUT, self.child.wait()).await;
     }
 }
 

@@ -1,6 +1,16 @@
 //! One file per subcommand: the only place where things are wired together.
 
-pub mod burden;
+/// [`crate::report::follow::complain`] with a format.
+macro_rules! complain {
+    ($($text:tt)*) => { $crate::report::follow::complain(&format!($($text)*)) };
+}
+/// [`crate::report::follow::say`] with a format.
+macro_rules! say {
+    ($($text:tt)*) => { $crate::report::follow::say(&format!($($text)*)) };
+}
+
+mod brought_up;
+pub mod cli;
 mod compare;
 mod completions;
 mod compose;
@@ -15,8 +25,10 @@ mod history;
 mod keeper;
 mod list;
 pub mod load;
+mod orphans;
 mod plan;
 mod recover;
+mod rehearsed;
 mod report;
 mod run;
 mod run_stack;
@@ -24,18 +36,27 @@ mod schedule;
 mod schema;
 mod serve;
 pub mod shape;
+pub mod shop;
 mod stack;
 mod stop;
+pub mod stressor;
 mod table;
+mod unlock;
 mod validate;
 mod weaknesses;
 
 use std::process::ExitCode;
 
-use crate::cli::{Cli, Command};
-use crate::store::StateDir;
+use crate::command::cli::{Cli, Command};
+use crate::host::store::StateDir;
+use crate::text::visible;
 
-/// Prints what was asked for. A reader that has seen enough (`| head`) is no mistake.
+/// Prints what people asked for.
+fn show(text: &str) -> std::io::Result<()> {
+    print(&visible::inert(&visible::text(text)))
+}
+
+/// Prints what programs read, or what is fit to be seen already and has colours. A reader that has seen enough (`| head`) is no mistake.
 fn print(text: &str) -> std::io::Result<()> {
     use std::io::Write as _;
     let mut out = std::io::stdout().lock();
@@ -48,7 +69,7 @@ fn print(text: &str) -> std::io::Result<()> {
 /// Does what the command line says; the exit code says what came of it.
 ///
 /// # Errors
-/// What stopped it, for people. Nothing was touched, or everything was taken back.
+/// What stopped it, for people. Nothing was touched, or everything was rolled back.
 pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let state = StateDir::find(cli.state);
     match cli.command {
@@ -57,11 +78,11 @@ pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
         Command::Validate(args) => Ok(validate::run(&args)),
         Command::Schema { of } => schema::run(of),
         Command::Recover(args) => recover::run(args, state?).await,
-        Command::Halt { reason } => halt::halt(&reason, &state?),
+        Command::Halt { reason } => halt::halt(reason.as_deref(), &state?),
         Command::Resume => halt::resume(&state?),
         Command::Report(args) => report::run(&args, &state?),
         Command::Compare(args) => compare::run(&args, &state?),
-        Command::List { json } => list::run(json, &state?),
+        Command::List(args) => list::run(&args, &state?),
         Command::Schedule(args) => schedule::run(args, state?).await,
         Command::Gameday(what) => gameday::run(what, state?).await,
         Command::History(args) => history::run(&args, &state?),

@@ -1,7 +1,8 @@
 //! `squall plan`: who would be hit, who is spared and why, and how it would be undone. Touches nothing.
-#![expect(clippy::print_stderr, reason = "what people see")]
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::net::IpAddr;
 use std::process::ExitCode;
 
 use tabled::builder::Builder;
@@ -10,25 +11,29 @@ use tabled::settings::{Style, Width, peaker::Priority};
 use super::connect::reach;
 use super::load;
 use super::run::no_verdict;
-use crate::cli;
+use crate::command::cli;
 use crate::engine::{Engine, Kind};
-use crate::exit::INVALID;
 use crate::experiment::Experiment;
-use crate::instance::{Back, Change, Setting};
-use crate::plan::{Plan, plan};
-use crate::store::StateDir;
-use crate::target::{self, Targets};
+use crate::host::store::StateDir;
+use crate::model::exit::INVALID;
+use crate::model::instance::project::by_project;
+use crate::model::instance::{Aspect, Change, Instance, Rollback, Setting};
+use crate::report::follow;
+use crate::run::plan::{Plan, plan};
+use crate::run::target::{self, Targets};
+use crate::run::{hosts, programs};
+use crate::text::visible::line;
 
 pub(super) async fn run(mut args: cli::Plan, state: StateDir) -> anyhow::Result<ExitCode> {
     let mut x = match load::experiment(&args.file) {
         Ok(reading) => {
             if !args.json && !reading.warnings.is_empty() {
-                eprintln!("{}\n", reading.warnings.render(load::styled()));
+                follow::complain_styled(&format!("{}\n", reading.warnings.render(load::styled())));
             }
             reading.value
         }
         Err(trouble) => {
-            eprintln!("{trouble}");
+            follow::complain_styled(&trouble.to_string());
             return Ok(ExitCode::from(INVALID));
         }
     };
@@ -47,9 +52,19 @@ pub(super) async fn run(mut args: cli::Plan, state: StateDir) -> anyhow::Result<
         Ok(aimed) => aimed,
         Err(refusal) => return Ok(no_verdict(&format!("{refusal} ({})", refusal.reason.word()))),
     };
+    let hosts = match hosts::addresses(engine.as_ref(), &plan.changes).await {
+        Ok(hosts) => hosts,
+        Err(refusal) => return Ok(no_verdict(&format!("{refusal} ({})", refusal.reason.word()))),
+    };
+    if let Err(refusal) = programs::are_there(engine.as_ref(), &plan.changes).await {
+        return Ok(no_verdict(&format!("{refusal} ({})", refusal.reason.word())));
+    }
     if args.json {
-        let steps: Vec<_> =
-            plan.changes.iter().map(|c| serde_json::json!({ "change": c, "undo": undo(c, engine.as_ref()) })).collect();
+        let steps: Vec<_> = plan
+            .changes
+            .iter()
+            .map(|c| serde_json::json!({ "change": c, "undo": undo(c, &targets, engine.as_ref()) }))
+            .collect();
         let all = serde_json::json!({ "seed": seed, "hit": targets.hit, "spared": targets.spared, "changes": steps, "warnings": plan.warnings });
         super::print(&format!("{all:#}\n"))?;
     } else {
@@ -60,31 +75,38 @@ pub(super) async fn run(mut args: cli::Plan, state: StateDir) -> anyhow::Result<
         if let Some(kind) = args.engine.engine {
             let _ = write!(again, " --engine {kind}");
         }
-        let text = shown(&x, &targets, &plan, engine.as_ref());
-        super::print(&format!("{text}\nThe same victims again: {again}\n"))?;
+        let text = shown(&x, &targets, &plan, &hosts, engine.as_ref());
+        super::show(&format!("{text}\nThe same victims again: {again}\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn shown(x: &Experiment, targets: &Targets, plan: &Plan, engine: &dyn Engine) -> String {
+fn shown(
+    x: &Experiment,
+    targets: &Targets,
+    plan: &Plan,
+    hosts: &BTreeMap<String, Vec<IpAddr>>,
+    engine: &dyn Engine,
+) -> String {
     let mut out = String::from("Would be hit:\n");
     let mut rows = Builder::default();
-    let fits = plan.changes.iter().any(|c| !is_long(c));
-    let columns = ["instance", "zone", "now", "with the fault", "undone by"].map(str::to_owned);
-    rows.push_record(columns.into_iter().take(if fits { 5 } else { 4 }));
+    rows.push_record(["instance", "zone", "now", "with the fault"]);
     for c in &plan.changes {
         let instance = targets.hit.iter().find(|i| i.id == c.instance);
         let zone = instance.and_then(|i| i.zone.clone()).unwrap_or_else(|| "–".to_owned());
         let now = c.before.as_ref().map_or_else(|| "–".to_owned(), ToString::to_string);
-        let undone_by = if is_long(c) { "see below".to_owned() } else { undo(c, engine) };
-        let cells = [c.name.clone(), zone, now, c.to.to_string(), undone_by];
-        rows.push_record(cells.into_iter().take(if fits { 5 } else { 4 }));
+        rows.push_record([c.name.clone(), zone, now, c.to.to_string()].map(|cell| line(&cell).into_owned()));
     }
     let _ = writeln!(out, "{}", table(rows));
+    let projects: Vec<&str> = by_project(&targets.hit).into_keys().flatten().collect();
+    if !projects.is_empty() {
+        let _ = writeln!(out, "Project: {}", line(&projects.join(", ")));
+    }
     let faults = x.faults();
     for (n, fault) in faults.iter().enumerate().filter(|_| faults.len() > 1) {
         let names: Vec<&str> = targets.of(n).map(|i| i.name.as_str()).collect();
-        let _ = writeln!(out, "Fault {}: {}, on {}", n + 1, fault.words(x.timing.duration), names.join(", "));
+        let text = format!("Fault {}: {}, on {}", n + 1, fault.words(x.timing.duration), names.join(", "));
+        let _ = writeln!(out, "{}", line(&text));
     }
     let mechanism = plan.changes.iter().find_map(|c| match &c.to {
         Setting::Network(network) if engine.describe().kind != Kind::Sim => Some(network.done_by()),
@@ -93,38 +115,40 @@ fn shown(x: &Experiment, targets: &Targets, plan: &Plan, engine: &dyn Engine) ->
     if let Some(by) = mechanism {
         let _ = writeln!(out, "Mechanism: {by}");
     }
-    for c in plan.changes.iter().filter(|c| is_long(c)) {
-        let _ = writeln!(out, "\nWhat would undo {} by hand:\n{}", c.name, undo(c, engine));
+    for (host, addresses) in hosts {
+        let addresses: Vec<String> = addresses.iter().map(ToString::to_string).collect();
+        let _ = writeln!(out, "Peer {}: {}", line(host), addresses.join(", "));
+    }
+    // Each on a line of its own, as it stands: to be copied.
+    let _ = writeln!(out, "\nUndone by hand, the newest first:");
+    for c in plan.changes.iter().rev() {
+        let _ = writeln!(out, "{}", undo(c, targets, engine));
     }
     if !targets.spared.is_empty() {
         out.push_str("\nSpared:\n");
         let mut rows = Builder::default();
         rows.push_record(["instance", "service", "zone", "why"]);
         for s in &targets.spared {
-            rows.push_record([
-                s.name.clone(),
-                s.service.clone(),
-                s.zone.clone().unwrap_or_else(|| "–".to_owned()),
-                s.why.clone(),
-            ]);
+            let zone = s.zone.as_deref().unwrap_or("–");
+            rows.push_record([&s.name, &s.service, zone, &s.why].map(|cell| line(cell).into_owned()));
         }
         let _ = writeln!(out, "{}", table(rows));
     }
     for warning in &plan.warnings {
-        let _ = writeln!(out, "\nwarning: {warning}");
+        let _ = writeln!(out, "\nwarning: {}", line(warning));
     }
     out + "\nNothing was touched.\n"
 }
 
-/// Whether the way back is too long for a table: then it stands below it, whole.
-fn is_long(c: &Change) -> bool {
-    matches!(c.back, Back::To(Setting::Mark(..)))
-}
-
-fn undo(c: &Change, engine: &dyn Engine) -> String {
-    match &c.back {
-        Back::To(setting) => engine.by_hand(c, setting),
-        Back::Nothing => "nothing to undo".to_owned(),
+/// The line that a person would type to undo a change; a comment where there is nothing to type.
+fn undo(c: &Change, targets: &Targets, engine: &dyn Engine) -> String {
+    let instance = targets.hit.iter().find(|i| i.id == c.instance);
+    match (&c.back, instance.and_then(Instance::replaced_by)) {
+        (Rollback::To(_), Some(by)) if c.to.aspect() == Aspect::Running => {
+            format!("# nothing for {}: {} replaces it", line(&c.name), line(by))
+        }
+        (Rollback::To(setting), _) => engine.by_hand(c, setting),
+        (Rollback::Nothing, _) => format!("# nothing for {}", line(&c.name)),
     }
 }
 

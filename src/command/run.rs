@@ -1,5 +1,4 @@
 //! One experiment, with its journal, its guard, its followers and its reports.
-#![expect(clippy::print_stderr, reason = "what people see")]
 
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -12,23 +11,24 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 
-use super::connect::Reached;
-use super::{halt, recover};
-use crate::cli::{Format, GuardChoice};
-use crate::event::Reason;
-use crate::exit::Verdict;
+use super::connect::ConnectedEngine;
+use super::{halt, recover, unlock};
+use crate::command::cli::{Format, GuardChoice};
 use crate::experiment::Experiment;
-use crate::follow::{self, Output, Style};
-use crate::history::History;
-use crate::journal::Recorder;
+use crate::host::store::StateDir;
+use crate::host::user;
+use crate::model::exit::Verdict;
+use crate::occasions::history::History;
+use crate::record::event::Reason;
+use crate::record::journal::Recorder;
 use crate::report;
+use crate::report::follow::{self, Output, Style};
 use crate::run::abort::{Abort, AbortHandle, Level, abort};
-use crate::run::{self, Task, World};
-use crate::store::StateDir;
+use crate::run::{self, RunContext, RunSpec};
 
 /// How an experiment is run and shown.
 #[derive(Debug, Clone)]
-pub(crate) struct How {
+pub(crate) struct RunOptions {
     pub(crate) seed: Option<u64>,
     pub(crate) format: Format,
     pub(crate) quiet: bool,
@@ -40,7 +40,7 @@ pub(crate) struct How {
     pub(crate) stopped: Arc<AtomicBool>,
 }
 
-impl Default for How {
+impl Default for RunOptions {
     fn default() -> Self {
         Self {
             seed: None,
@@ -56,7 +56,7 @@ impl Default for How {
 
 /// What came of an experiment.
 #[derive(Debug)]
-pub(crate) enum Came {
+pub(crate) enum RunOutcome {
     /// It was run.
     Run {
         verdict: Verdict,
@@ -75,13 +75,13 @@ pub(crate) enum Came {
 pub(crate) async fn experiment(
     x: &Experiment,
     file: &str,
-    reached: &Reached,
+    connected: &ConnectedEngine,
     state: &StateDir,
-    how: &How,
+    options: &RunOptions,
 ) -> anyhow::Result<(Verdict, Option<PathBuf>)> {
-    Ok(match attempt(x, file, reached, state, how).await? {
-        Came::Run { verdict, dir } => (verdict, Some(dir)),
-        Came::NotBegun { verdict, .. } => (verdict, None),
+    Ok(match attempt(x, file, connected, state, options).await? {
+        RunOutcome::Run { verdict, dir } => (verdict, Some(dir)),
+        RunOutcome::NotBegun { verdict, .. } => (verdict, None),
     })
 }
 
@@ -92,46 +92,49 @@ pub(crate) async fn experiment(
 pub(super) async fn attempt(
     x: &Experiment,
     file: &str,
-    reached: &Reached,
+    connected: &ConnectedEngine,
     state: &StateDir,
-    how: &How,
-) -> anyhow::Result<Came> {
+    options: &RunOptions,
+) -> anyhow::Result<RunOutcome> {
     if let Some(note) = halt::note(state) {
         return Ok(not_begun(
             Verdict::NoVerdict,
             format!("runs are halted: {note}; `squall resume` allows them again"),
         ));
     }
-    match recover::before_run(reached, state).await {
-        Ok(lines) => lines.iter().for_each(|line| eprintln!("{line}")),
+    match recover::before_run(connected, state, x).await {
+        Ok(lines) => lines.iter().for_each(|line| complain!("{line}")),
         Err(e) => {
-            let why = format!("what an earlier run left behind cannot be taken back: {e:#}");
+            let why = format!("what an earlier run left in place cannot be rolled back: {e:#}");
             return Ok(not_begun(Verdict::LeftBehind, why));
         }
     }
-    let world = World {
-        engine: reached.engine(),
-        senses: reached.senses(x)?,
-        sentry: reached.sentry(how.guard, state)?,
-        owner: owner(),
-        grace: how.grace,
+    let context = RunContext {
+        engine: connected.engine(),
+        prober: connected.prober(x)?,
+        launcher: connected.launcher(options.guard, state)?,
+        owner: user::at_host(),
+        process: unlock::this_process(),
+        grace: options.grace,
     };
-    let id = how.id.clone().unwrap_or_else(|| new_id(&x.name));
-    let rec = match Recorder::create(&state.journal(&id)) {
+    let id = options.id.clone().unwrap_or_else(|| new_id(&x.name));
+    let prepared =
+        state.prepare().with_context(|| format!("cannot make the state directory {}", state.root().display()));
+    let rec = match prepared.and_then(|()| Ok(Recorder::create(&state.journal(&id))?)) {
         Ok(rec) => rec,
-        Err(e) => return Ok(no_journal(&e.into())),
+        Err(e) => return Ok(no_journal(&e)),
     };
     let dir = state.run_dir(&id);
     let mut followers = JoinSet::new();
-    let (output, style) = match how.format {
+    let (output, style) = match options.format {
         Format::Text => {
             let output = Output::stdout();
-            let style = Style::of(&output, how.quiet);
+            let style = Style::of(&output, options.quiet);
             (output, style)
         }
         Format::Json => (Output::Lines(Box::new(std::io::stdout())), Style::default()),
     };
-    match how.format {
+    match options.format {
         Format::Text => followers.spawn(follow::console(rec.follow(), output, style)),
         Format::Json => followers.spawn(follow::json(rec.follow(), output)),
     };
@@ -139,53 +142,64 @@ pub(super) async fn attempt(
     let (handle, abort) = abort();
     let mut watchers = JoinSet::new();
     watchers.spawn(heed_signals(handle.clone())?);
-    if how.stopped.load(Ordering::Relaxed) {
+    if options.stopped.load(Ordering::Relaxed) {
         handle.press(Reason::Interrupted, "stopped by a signal");
     }
     watchers.spawn(heed_halt(handle, state.clone()));
-    let seed = how.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
-    let task = Task { run: &id, experiment: x, file, seed };
+    let seed = options.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
+    let spec = RunSpec { run: &id, experiment: x, file, seed };
     let verdict = tokio::select! {
-        verdict = run::run(&task, &world, &rec, &abort) => match verdict {
+        verdict = run::run(&spec, &context, &rec, &abort) => match verdict {
             Ok(verdict) => verdict,
             Err(e) => return Ok(no_journal(&e.into())),
         },
         () = left(&abort) => {
-            eprintln!("left at once: the guard takes everything back; `squall list` tells when it has");
-            return Ok(Came::Run { verdict: Verdict::NoVerdict, dir });
+            complain!("left at once: the guard rolls everything back; `squall list` tells when it has");
+            return Ok(RunOutcome::Run { verdict: Verdict::NoVerdict, dir });
         }
     };
     watchers.shutdown().await;
 
+    match rec.mend() {
+        Ok(false) => {}
+        Ok(true) => {
+            complain!("warning: the journal was removed or damaged while the run was going on; it is written again");
+        }
+        Err(e) => complain!("warning: {e}"),
+    }
     let reports = rec.read(|state| report::write_all(state, &dir));
     // The history is read from the journals; what is missed here is caught up on when somebody looks.
     if let Err(e) = History::open(state) {
         tracing::warn!("the history is not up to date: {e:#}");
     }
-    rec.dismiss();
+    rec.end_followers();
     // A terminal that is stuck does not hold the exit code back.
     let _ = timeout(Duration::from_secs(3), followers.join_all()).await;
     match reports {
-        Ok(_) if how.format == Format::Text => {
+        Ok(_) if options.format == Format::Text => {
             let report = dir.join("report.html");
-            let topic = if how.quiet { "" } else { "report: " };
+            let topic = if options.quiet { "" } else { "report: " };
             follow::say(&format!("{topic}{}", report.display()));
+            // Whoever wants the path alone gets it alone.
+            if let Some(command) = super::report::for_caller(state, &id).filter(|_| !options.quiet) {
+                follow::say(&format!("        root alone can read it; for a copy: {command}"));
+            }
         }
         Ok(_) => {}
-        Err(e) => eprintln!("warning: the reports could not be written: {e:#}; `squall report {id}` tries again"),
+        Err(e) => complain!("warning: the reports could not be written: {e:#}; `squall report {id}` tries again"),
     }
-    Ok(Came::Run { verdict, dir })
+    Ok(RunOutcome::Run { verdict, dir })
 }
 
 /// Without a journal nothing may be touched; that says nothing about the file or the command line.
-fn no_journal(e: &anyhow::Error) -> Came {
+fn no_journal(e: &anyhow::Error) -> RunOutcome {
     let why = format!("{e:#}; nothing was touched, --state DIR names another place for the journal");
     not_begun(Verdict::NoVerdict, why)
 }
 
-fn not_begun(verdict: Verdict, why: String) -> Came {
+fn not_begun(verdict: Verdict, why: String) -> RunOutcome {
     no_verdict(&why);
-    Came::NotBegun { verdict, why }
+    RunOutcome::NotBegun { verdict, why }
 }
 
 /// A new id. It begins with the time, so that the order of the names is that of the runs.
@@ -194,7 +208,7 @@ pub(super) fn new_id(name: &str) -> String {
     format!("{now}-{name}-{:04x}", rand::random::<u16>())
 }
 
-/// The first signal takes everything back, the second does not wait for probes, the third leaves at once.
+/// The first signal rolls everything back, the second does not wait for probes, the third leaves at once.
 fn heed_signals(handle: AbortHandle) -> anyhow::Result<impl Future<Output = ()>> {
     let mut int = signal(SignalKind::interrupt()).context("cannot heed SIGINT")?;
     let mut term = signal(SignalKind::terminate()).context("cannot heed SIGTERM")?;
@@ -219,7 +233,7 @@ async fn heed_halt(handle: AbortHandle, state: StateDir) {
     loop {
         sleep(HALT).await;
         if let Some(note) = halt::note(&state) {
-            handle.stop(Level::TakeBack, Reason::Halted, &format!("halted: {note}"));
+            handle.stop(Level::RollBack, Reason::Halted, &format!("halted: {note}"));
             return;
         }
     }
@@ -229,16 +243,7 @@ async fn left(abort: &Abort) {
     abort.asked(Level::Leave).await;
 }
 
-/// Who runs it, for others who meet its marker: user and host.
-fn owner() -> String {
-    let user = std::env::var("USER")
-        .or_else(|_| std::env::var("LOGNAME"))
-        .unwrap_or_else(|_| format!("uid {}", rustix::process::getuid().as_raw()));
-    let host = rustix::system::uname().nodename().to_string_lossy().into_owned();
-    format!("{user}@{host}")
-}
-
 pub(super) fn no_verdict(text: &str) -> ExitCode {
-    eprintln!("no verdict: {text}");
+    complain!("no verdict: {text}");
     ExitCode::from(Verdict::NoVerdict.code())
 }

@@ -1,6 +1,5 @@
 //! A stack that is up for one `squall run`, and taken away when that is over, however it ends: local processes from a stack
-//! file of ours, or containers from a compose file.
-#![expect(clippy::print_stderr, reason = "what people see")]
+//! file of Squall's, or containers from a compose file.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -8,18 +7,25 @@ use std::sync::Arc;
 
 use anyhow::bail;
 
+use super::brought_up::{self, Note};
 use super::compose::{self, Project};
-use super::connect::{Reached, kind, reach};
+use super::connect::{ConnectedEngine, kind, reach};
 use super::keeper::Keeper;
-use crate::cli::EngineArgs;
+use super::orphans;
+use crate::command::cli::EngineArgs;
 use crate::engine::local::Local;
-use crate::engine::{Kind, StillThere};
-use crate::exit::Verdict;
+use crate::engine::{Engine as _, Kind, StillThere};
 use crate::experiment::Experiment;
-use crate::store::StateDir;
+use crate::host::store::StateDir;
+use crate::model::exit::Verdict;
 
 pub(super) enum RunStack {
-    Local { local: Arc<Local>, keeper: Box<Keeper> },
+    Local {
+        local: Arc<Local>,
+        keeper: Box<Keeper>,
+        /// As long as it is held, this process is in charge.
+        note: Option<Note>,
+    },
     Compose(Box<Project>),
 }
 
@@ -32,7 +38,20 @@ pub(super) enum RunStack {
 pub(super) fn named<'a>(args: &mut EngineArgs, xs: impl IntoIterator<Item = &'a mut Experiment>) -> anyhow::Result<()> {
     let mut xs: Vec<&mut Experiment> = xs.into_iter().collect();
     mean(args, &xs)?;
+    if args.engine == Some(Kind::Sim) && args.stack.is_none() {
+        // Each is rehearsed in a world of its own: that of the stack that it names, if it names one.
+        for x in &mut xs {
+            x.project.clear();
+        }
+        return Ok(());
+    }
     for x in &mut xs {
+        match (kind(args), &args.stack) {
+            (Kind::Docker, Some(file)) if x.project.is_empty() => x.project.extend(compose::name_of(file)),
+            (Kind::Docker, _) => {}
+            // Elsewhere everything is of one stack.
+            (Kind::Local | Kind::Sim, _) => x.project.clear(),
+        }
         x.stack = args.stack.as_ref().map(|file| file.display().to_string());
     }
     Ok(())
@@ -61,17 +80,26 @@ fn mean(args: &mut EngineArgs, xs: &[&mut Experiment]) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// An experiment as it runs on a stack of its own, if there is one: that is its project then, and all that is seen.
+pub(super) fn at_home(args: &EngineArgs, x: &Experiment) -> Experiment {
+    let mut x = x.clone();
+    if let Some(project) = &args.project {
+        x.project = vec![project.clone()];
+    }
+    x
+}
+
 /// Tells that a stack did not come up, and what that means: nothing about any hypothesis, but something may be left.
 pub(super) fn not_up(why: &anyhow::Error) -> Verdict {
     let verdict = if why.is::<StillThere>() { Verdict::LeftBehind } else { Verdict::NoVerdict };
-    eprintln!("{}: {why:#}", verdict.words());
+    complain!("{}: {why:#}", verdict.words());
     verdict
 }
 
 /// Takes a stack away, where there is one. Where that fails people are told, and it is left behind: why.
 pub(super) async fn down(stack: Option<RunStack>) -> Option<String> {
     let why = format!("the stack could not be taken away: {:#}", stack?.down().await.err()?);
-    eprintln!("left behind: {why}");
+    complain!("rollback incomplete: {why}");
     Some(why)
 }
 
@@ -88,44 +116,56 @@ impl RunStack {
         state: &StateDir,
     ) -> anyhow::Result<Option<Self>> {
         let Some(file) = args.stack.clone() else { return Ok(None) };
+        // What a dead run has left up is in the way: it has ports.
+        for (name, result) in orphans::take_all_away(state).await {
+            match result {
+                Ok(()) => complain!("recovered: the stack {name}, which a dead run had brought up, is taken away"),
+                Err(e) => complain!("warning: {e:#}"),
+            }
+        }
         if kind(args) == Kind::Docker && compose::is_compose(&file) {
-            let project = Project::up(&file, args.docker_host.as_deref()).await?;
+            let project = Project::up(&file, args.docker_host.as_deref(), state).await?;
             args.project = Some(project.name().to_owned());
             return Ok(Some(Self::Compose(Box::new(project))));
         }
         // Each experiment says so: an engine that does not answer is no mistake of the command line.
-        let Ok(Reached::Local(local)) = reach(args, x, state).await else { return Ok(None) };
+        let Ok(ConnectedEngine::Local(local)) = reach(args, x, state).await else { return Ok(None) };
         if !local.status()?.is_empty() {
             return Ok(None);
         }
+        let stack = brought_up::Stack { engine: local.describe(), project: None };
+        let note = Note::write(local.directory(), &stack)?;
         let words: [OsString; 5] = ["--state".into(), state.root().into(), "stack".into(), "keep".into(), file.into()];
-        let keeper = Keeper::start(words).await?;
+        let keeper = Keeper::start(words).await.inspect_err(|_| brought_up::over(note.as_ref()))?;
         let started = match local.up().await {
             Ok(started) => started,
             Err(e) => {
                 // Where something is still there, the keeper goes on trying: its master's end of the line goes with this.
                 if !e.is::<StillThere>() {
-                    keeper.dismiss().await;
+                    brought_up::over(note.as_ref());
+                    keeper.shutdown().await;
                 }
                 return Err(e);
             }
         };
         // Of two that start it at the same moment, it belongs to who has started its first process.
         if local.status()?.first().is_some_and(|first| !started.contains(&first.instance.name)) {
-            keeper.dismiss().await;
+            brought_up::over(note.as_ref());
+            keeper.shutdown().await;
             return Ok(None);
         }
-        Ok(Some(Self::Local { local, keeper: Box::new(keeper) }))
+        Ok(Some(Self::Local { local, keeper: Box::new(keeper), note }))
     }
 
     /// Takes it away.
     async fn down(self) -> anyhow::Result<()> {
         match self {
             Self::Compose(project) => project.down().await,
-            Self::Local { local, keeper } => {
+            Self::Local { local, keeper, note } => {
                 local.down().await?;
+                brought_up::over(note.as_ref());
                 // Before anybody can start the same stack again: a keeper that comes late would take that one away.
-                keeper.dismiss().await;
+                keeper.shutdown().await;
                 Ok(())
             }
         }

@@ -2,7 +2,6 @@
 //!
 //! Each run is a process of its own, `squall run`, in a process group of its own: a daemon that dies leaves it and its guard
 //! alone, and a run that dies is the guard's business. One run at a time.
-#![expect(clippy::print_stderr, reason = "what people see")]
 
 mod ask;
 mod files;
@@ -31,21 +30,25 @@ use self::files::Source;
 use self::memory::Memory;
 use self::tell::{Listeners, Messages};
 use self::view::View;
+use super::connect::kind;
 use super::table::{column, table};
 use super::{halt, load};
-use crate::cli;
-use crate::exit::{INVALID, Verdict};
-use crate::history::{Filter, History, Row, Status};
+use crate::command::cli;
+use crate::engine::Kind;
+use crate::host::store::StateDir;
 use crate::host::systemd::Notify;
-use crate::notify::Recipient;
+use crate::model::exit::{INVALID, Verdict};
+use crate::occasions::history::{Filter, History, Row, Status};
+use crate::occasions::notify::Recipient;
+use crate::occasions::schedule::{Entry, Missed, Mode, Past, Tell, Timetable};
 use crate::report::Format;
-use crate::schedule::{Entry, Missed, Mode, Past, Tell, Timetable};
-use crate::store::StateDir;
+use crate::report::follow;
+use crate::text::units;
 
 /// How often the daemon looks whether files have changed.
 const ROUND: Duration = Duration::from_secs(5);
 
-/// How long after one attempt to take back what was left behind the next one comes.
+/// How long after one attempt to roll back what was left behind the next one comes.
 const AGAIN: Duration = Duration::from_mins(1);
 
 /// How old the figures of runs that are not over may be.
@@ -55,7 +58,7 @@ pub(super) async fn run(args: cli::Schedule, state: StateDir) -> anyhow::Result<
     let sources = match files::read(&args.files) {
         Ok(sources) => sources,
         Err(why) => {
-            eprintln!("{why}");
+            complain!("{why}");
             return Ok(ExitCode::from(INVALID));
         }
     };
@@ -86,7 +89,7 @@ fn show(sources: &[Source], n: usize, seed: u64) -> anyhow::Result<ExitCode> {
     starts.sort();
     starts.truncate(n);
     let columns = vec![column("START", &starts, |s| s.1.clone()), column("ENTRY", &starts, |s| s.2.clone())];
-    super::print(&format!("{}\n", table(columns, &[(1, 12)])))?;
+    super::show(&format!("{}\n", table(columns, &[(1, 12)])))?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -109,9 +112,9 @@ impl Item {
     }
 }
 
-/// What a process of ours is for.
-enum Work {
-    /// It takes back what dead runs left behind.
+/// What a process of Squall's is for.
+enum ChildTask {
+    /// It rolls back what dead runs left behind.
     Recover,
     /// It is a run.
     Run(Going),
@@ -119,13 +122,15 @@ enum Work {
 
 /// A run that goes on.
 struct Going {
-    /// Who wants to know what it comes to; of a leashed one, nobody.
+    /// Who wants to know what it comes to.
     listeners: Listeners,
     /// The experiment's name.
     experiment: String,
     began: Timestamp,
     /// Whether this daemon has stopped it, so that having no verdict is no trouble.
     stopped: bool,
+    /// Whether it was only planned: such a one comes to nothing that could be told.
+    dry_run: bool,
 }
 
 struct Daemon {
@@ -138,7 +143,7 @@ struct Daemon {
     messages: Messages,
     notify: Notify,
     /// What goes on.
-    child: Option<(Child, Work)>,
+    child: Option<(Child, ChildTask)>,
     /// When leftovers were last looked for.
     recovering: Option<Instant>,
     trouble: Option<String>,
@@ -181,8 +186,9 @@ impl Daemon {
             pages.spawn(page::serve(listener, self.view.clone()));
         }
         self.recover();
-        say(&format!("{} entries of {} files", self.items.len(), self.sources.len()));
-        self.notify.ready(&format!("{} entries", self.items.len()));
+        let entries = units::count(self.items.len(), "entry");
+        say(&format!("{entries} of {}", units::count(self.sources.len(), "file")));
+        self.notify.ready(&entries);
         let mut asked = false;
         loop {
             self.learn();
@@ -221,11 +227,11 @@ impl Daemon {
         until.min(ROUND).min(word).max(least)
     }
 
-    /// Begins to take back what dead runs left behind. Nothing else starts meanwhile.
+    /// Begins to roll back what dead runs left behind. Nothing else starts meanwhile.
     fn recover(&mut self) {
         self.recovering = Some(Instant::now());
         match self.squall(&["recover"]).and_then(|mut command| Ok(command.spawn()?)) {
-            Ok(child) => self.child = Some((child, Work::Recover)),
+            Ok(child) => self.child = Some((child, ChildTask::Recover)),
             Err(e) => self.trouble = Some(format!("`squall recover` cannot be started: {e:#}")),
         }
     }
@@ -267,7 +273,7 @@ impl Daemon {
     fn reread(&mut self) -> anyhow::Result<()> {
         let (changed, troubles) = files::reread(&mut self.sources);
         for trouble in &troubles {
-            eprintln!("{trouble}");
+            follow::complain_styled(trouble);
         }
         if changed {
             self.notify.reloading();
@@ -300,7 +306,7 @@ impl Daemon {
             let item = &mut self.items[i];
             let late = Timetable::is_late(at, now);
             let starts = !late || item.entry.missed == Missed::CatchUp;
-            // On disk before anything starts: whoever dies after this has started it, or never will.
+            // On disk before anything starts: a daemon that dies after this has started it, or never will.
             self.memory.settle(&item.key(), if late { now } else { at }, starts.then_some(now));
             advance(item, &mut self.memory, now);
             self.memory.save()?;
@@ -314,7 +320,7 @@ impl Daemon {
         Ok(())
     }
 
-    /// Whether a run goes on in this state directory: one of an earlier daemon, or somebody's.
+    /// Whether a run goes on in this state directory: one of an earlier daemon, or one of a person's.
     fn is_busy(&self) -> anyhow::Result<bool> {
         Ok(History::open(&self.state)?.rows(&Filter::default())?.iter().any(|row| row.status == Status::Running))
     }
@@ -331,7 +337,7 @@ impl Daemon {
         if let Some(budget) = &item.entry.budget {
             let since = now - SignedDuration::try_from(budget.window.0).unwrap_or(SignedDuration::MAX);
             let rows = History::open(&self.state).and_then(|history| history.rows(&Filter::default()));
-            let left = rows.map(|rows| budget.left_after(crate::history::bad_since(&rows, since)));
+            let left = rows.map(|rows| budget.left_after(crate::occasions::history::bad_since(&rows, since)));
             match left {
                 Ok(left) if left >= budget.left.0 => {}
                 Ok(left) => {
@@ -351,7 +357,7 @@ impl Daemon {
             let path = item.dir.join(name);
             match load::experiment(&path) {
                 Ok(reading) => eligible.push((path, reading.value.name)),
-                Err(trouble) => eprintln!("{trouble}"),
+                Err(trouble) => follow::complain_styled(&trouble.to_string()),
             }
         }
         let Some((file, experiment)) = eligible.choose(&mut dice).cloned() else {
@@ -361,24 +367,26 @@ impl Daemon {
         let file_text = file.display().to_string();
         let mut args = match item.entry.mode {
             Mode::Run => vec!["run", "--quiet"],
-            Mode::Leashed => vec!["plan"],
+            Mode::DryRun => vec!["plan"],
         };
         args.extend([file_text.as_str(), "--seed", &seed]);
         for label in &item.opt_out {
             args.extend(["--protect", label]);
         }
         let key = item.key();
-        let leashed = if item.entry.mode == Mode::Leashed { " (leashed: nothing is touched)" } else { "" };
+        let dry_run = item.entry.mode == Mode::DryRun;
+        let how = if dry_run { " (dry run: nothing is touched)" } else { "" };
         let spawned = self.squall(&args).and_then(|mut command| Ok(command.spawn()?));
         match spawned {
             Ok(child) => {
-                say(&format!("{key}: starts {file_text} with seed {seed}{leashed}"));
-                let recipients = if item.entry.mode == Mode::Leashed { Vec::new() } else { item.notify.clone() };
+                say(&format!("{key}: starts {file_text} with seed {seed}{how}"));
+                let recipients = if dry_run { Vec::new() } else { item.notify.clone() };
                 let listeners = Listeners { key, recipients, tell: item.tell };
                 if let Some(message) = tell::begins(&listeners, &experiment, now) {
                     self.messages.send(&listeners.recipients, &message);
                 }
-                self.child = Some((child, Work::Run(Going { listeners, experiment, began: now, stopped: false })));
+                self.child =
+                    Some((child, ChildTask::Run(Going { listeners, experiment, began: now, stopped: false, dry_run })));
             }
             Err(e) => self.skip(i, "failed", &format!("cannot be started: {e:#}")),
         }
@@ -410,11 +418,11 @@ impl Daemon {
     fn ended(&mut self, ended: std::io::Result<std::process::ExitStatus>) {
         self.learned = None;
         let going = match self.child.take() {
-            Some((_, Work::Run(going))) => going,
-            Some((_, Work::Recover)) => {
+            Some((_, ChildTask::Run(going))) => going,
+            Some((_, ChildTask::Recover)) => {
                 self.trouble = match ended {
                     Ok(status) if status.success() => None,
-                    Ok(status) => Some(format!("`squall recover` ended with {status}: something may be left behind")),
+                    Ok(status) => Some(format!("`squall recover` ended with {status}: its rollback may be incomplete")),
                     Err(e) => Some(format!("the end of `squall recover` cannot be seen: {e}")),
                 };
                 if let Some(trouble) = &self.trouble {
@@ -427,12 +435,23 @@ impl Daemon {
         let key = &going.listeners.key;
         let code = ended.as_ref().ok().and_then(std::process::ExitStatus::code);
         let verdict = Verdict::ALL.into_iter().find(|verdict| Some(i32::from(verdict.code())) == code);
+        let simulated = kind(&self.args.engine) == Kind::Sim;
+        let verdict = verdict.map(|verdict| if simulated { verdict.rehearsed() } else { verdict });
+        if going.dry_run {
+            let came = match code {
+                Some(0) => "dry run: it could be run; nothing was touched".to_owned(),
+                Some(_) => "dry run: it could not be run, as said above; nothing was touched".to_owned(),
+                None => "dry run: stopped; nothing was touched".to_owned(),
+            };
+            say(&format!("{key}: ended: {came}"));
+            return;
+        }
         match ended {
             Ok(status) => {
                 let came = verdict.map_or_else(|| status.to_string(), |verdict| verdict.words().to_owned());
                 say(&format!("{key}: ended: {came}"));
                 if !matches!(status.code(), Some(0..=3)) {
-                    self.trouble = Some(format!("a run of {key} ended with {status}: something may be left behind"));
+                    self.trouble = Some(format!("a run of {key} ended with {status}: its rollback may be incomplete"));
                 }
             }
             Err(e) => say(&format!("{key}: its end cannot be seen: {e}")),
@@ -453,7 +472,9 @@ impl Daemon {
         let row = rows.iter().filter(its_own).max_by_key(|row| row.began);
         let row = row.map(|row| (row, self.state.run_dir(&row.run).join(Format::Html.file())));
         let row = row.as_ref().map(|(row, report)| (*row, report.as_path()));
-        let troubled = self.memory.set_troubled(&listeners.key, verdict != Some(Verdict::Held));
+        // A rehearsal neither begins trouble nor ends it.
+        let rehearsal = verdict.is_some_and(Verdict::is_rehearsal);
+        let troubled = !rehearsal && self.memory.set_troubled(&listeners.key, verdict != Some(Verdict::Held));
         if let Some(message) = tell::ends(listeners, &going.experiment, now, verdict, troubled, row) {
             self.messages.send(&listeners.recipients, &message);
         }
@@ -462,16 +483,16 @@ impl Daemon {
         }
     }
 
-    /// Passes the wish to stop on to the run, which takes everything back.
+    /// Passes the wish to stop on to the run, which rolls everything back.
     fn stop_run(&mut self) {
-        // What takes back is not stopped; it is waited for.
-        let run = self.child.as_ref().filter(|(_, work)| matches!(work, Work::Run(_)));
+        // What rolls back is not stopped; it is waited for.
+        let run = self.child.as_ref().filter(|(_, work)| matches!(work, ChildTask::Run(_)));
         let pid = run.and_then(|(child, _)| child.id()).and_then(|pid| i32::try_from(pid).ok());
-        if let Some((_, Work::Run(going))) = &mut self.child {
+        if let Some((_, ChildTask::Run(going))) = &mut self.child {
             going.stopped = true;
         }
         if let Some(pid) = pid.and_then(Pid::from_raw) {
-            say("the run that goes on takes everything back first");
+            say("the run that goes on rolls everything back first");
             let _ = kill_process(pid, Signal::TERM);
         }
     }
@@ -516,7 +537,7 @@ fn tell_missed(item: &Item, at: Timestamp, view: &View) {
 }
 
 /// The end of the run that goes on; never, where none does.
-async fn end(child: &mut Option<(Child, Work)>) -> std::io::Result<std::process::ExitStatus> {
+async fn end(child: &mut Option<(Child, ChildTask)>) -> std::io::Result<std::process::ExitStatus> {
     match child {
         Some((child, _)) => child.wait().await,
         None => std::future::pending().await,
@@ -525,7 +546,7 @@ async fn end(child: &mut Option<(Child, Work)>) -> std::io::Result<std::process:
 
 /// A line with its time, for a log.
 fn say(text: &str) {
-    let _ = super::print(&format!("{} {text}\n", Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ")));
+    let _ = super::show(&format!("{} {text}\n", Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ")));
 }
 
 /// SIGTERM and SIGINT.

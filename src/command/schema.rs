@@ -5,17 +5,19 @@ use std::process::ExitCode;
 
 use anyhow::Context;
 
-use crate::cli::SchemaOf;
+use crate::command::cli::SchemaOf;
+use crate::experiment::project_file::ProjectFile;
+use crate::experiment::stack::Stack;
 use crate::experiment::{Experiment, schema};
-use crate::gameday::Gameday;
-use crate::schedule::Schedule;
-use crate::stack::Stack;
+use crate::occasions::gameday::Gameday;
+use crate::occasions::schedule::Schedule;
 
 pub(super) fn run(of: SchemaOf) -> anyhow::Result<ExitCode> {
     let schema = match of {
         SchemaOf::Experiment => schema::published::<Experiment>("urn:squall:schema:experiment:1", "Squall experiment"),
         SchemaOf::Stack => schema::published::<Stack>("urn:squall:schema:stack:1", "Squall stack of local processes"),
         SchemaOf::Gameday => schema::published::<Gameday>("urn:squall:schema:gameday:1", "Squall game day"),
+        SchemaOf::Project => schema::published::<ProjectFile>("urn:squall:schema:project:1", "Squall project file"),
         SchemaOf::Schedule => schema::published::<Schedule>("urn:squall:schema:schedule:1", "Squall schedule"),
     };
     match writeln!(std::io::stdout(), "{schema:#}") {

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use anyhow::bail;
 
-use crate::cli::{self, Role};
-use crate::serve::Service;
+use crate::command::cli::{self, Role};
+use crate::command::shop::serve::Service;
 
 pub(super) async fn run(args: cli::Serve) -> anyhow::Result<ExitCode> {
     let name = if args.name.is_empty() { format!("{:?}", args.role).to_lowercase() } else { args.name };
@@ -16,7 +16,7 @@ pub(super) async fn run(args: cli::Serve) -> anyhow::Result<ExitCode> {
         (Role::Store, 0) => Service::store(name),
         (Role::Gateway, 0) => bail!("a gateway needs its shops: --upstream HOST:PORT,HOST:PORT"),
         (Role::Shop, _) => bail!("a shop needs its store: --upstream HOST:PORT"),
-        (Role::Store, _) => bail!("a store asks nobody: leave --upstream away"),
+        (Role::Store, _) => bail!("a store has no upstream: leave --upstream away"),
     };
     service.run(&args.listen).await?;
     Ok(ExitCode::SUCCESS)

@@ -13,10 +13,10 @@ use std::process::ExitCode;
 use anyhow::{Context as _, ensure};
 use rustix::process::Signal;
 
-use crate::exit;
 use crate::host::process::Process;
+use crate::host::shaper::{Orders, Shaper, Surroundings, layout};
 use crate::host::signals;
-use crate::shaper::{Orders, Shaper, layout};
+use crate::model::exit;
 
 /// Does this instead of everything else, where that is what the process was started for. To be called first of all, while
 /// there is one thread.
@@ -26,7 +26,7 @@ pub fn if_asked_to() -> Option<ExitCode> {
     Some(match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
-            // The reason goes the same way as the good news, for whoever waits.
+            // The reason goes the same way as the good news, for the process that waits.
             say(&format!("{e:#}"));
             ExitCode::from(exit::INVALID)
         }
@@ -44,8 +44,8 @@ fn run() -> anyhow::Result<()> {
     let namespace = orders.namespace().context("cannot open the namespace")?;
     ensure!(namespace.identity().is_ok_and(|now| now == orders.identity), "the namespace is another one by now");
     namespace.enter().context("cannot enter the namespace")?;
-    // All queues that the rules may name. Which interfaces these are for is for whoever lays the rules to know.
-    let layout = layout(&orders.network, &|_| Some(0));
+    // All queues that the rules may name. Which interfaces these are for is for the process that lays the rules to know.
+    let layout = layout(&orders.network, Surroundings { interface: &|_| Some(0), tracked: false });
     let mut shaper =
         Shaper::new(layout, orders.network.seed).context("cannot bind the queues (NFQUEUE) in the namespace")?;
     say("ready");

@@ -1,7 +1,5 @@
 //! `squall stack`: local processes from a stack file, for experiments without an engine.
-#![expect(clippy::print_stderr, reason = "what people asked to see")]
 
-use std::fs::File;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 
@@ -10,23 +8,25 @@ use tabled::builder::Builder;
 use tabled::settings::Style;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::brought_up::Note;
 use super::guard::patiently;
-use super::{compose, keeper, load};
-use crate::cli;
-use crate::demo;
+use super::{brought_up, compose, keeper, load};
+use crate::command::cli;
+use crate::command::shop;
 use crate::engine::docker::Docker;
 use crate::engine::local::{Local, Status};
-use crate::exit;
-use crate::follow::say;
-use crate::host::net::switch::{self, Seat};
-use crate::store::StateDir;
+use crate::host::net::switch::{self, NetworkSlot};
+use crate::host::store::{StateDir, private_file};
+use crate::model::exit;
+use crate::report::follow::{self, say};
+use crate::text::units::count;
 
 pub(super) async fn run(args: cli::Stack, state: StateDir) -> anyhow::Result<ExitCode> {
     let (verb, file) = match args {
         cli::Stack::Up { file } => (Verb::Up, file),
         cli::Stack::Down { file } => (Verb::Down, file),
         cli::Stack::Status { file } => (Verb::Status, file),
-        cli::Stack::Spawn { log, seat, command } => return spawn(&log, seat.as_deref(), &command),
+        cli::Stack::Spawn { log, slot, command } => return spawn(&log, slot.as_deref(), &command),
         cli::Stack::Keep { file, demo, project, docker_host } => {
             let kept = Kept { file: file.as_deref(), demo: demo.as_deref(), project: project.as_deref() };
             return keep(&kept, docker_host.as_deref(), &state).await;
@@ -40,7 +40,7 @@ pub(super) async fn run(args: cli::Stack, state: StateDir) -> anyhow::Result<Exi
     let stack = match read {
         Ok(reading) => Local::of(&state, &file, &reading.value)?,
         Err(trouble) => {
-            eprintln!("{trouble}");
+            follow::complain_styled(&trouble.to_string());
             return Ok(ExitCode::from(exit::INVALID));
         }
     };
@@ -48,7 +48,7 @@ pub(super) async fn run(args: cli::Stack, state: StateDir) -> anyhow::Result<Exi
         Verb::Up => up(&stack).await,
         Verb::Status => status(&stack),
         Verb::Down => {
-            say(&format!("{} processes ended; nothing of the stack is left", stack.down().await?));
+            say(&format!("{} ended; nothing of the stack is left", count(stack.down().await?, "process")));
             Ok(ExitCode::SUCCESS)
         }
     }
@@ -66,12 +66,15 @@ async fn up(stack: &Local) -> anyhow::Result<ExitCode> {
     let mut terminate = signal(SignalKind::terminate())?;
     let mut hangup = signal(SignalKind::hangup())?;
     let started = tokio::select! {
-        started = stack.up() => started?,
+        // A stack that does not come up as its file says is a mistake of the file, not of an engine.
+        started = stack.up() => started.map_err(|e| anyhow::anyhow!("{e}"))?,
         _ = interrupt.recv() => return interrupted(stack).await,
         _ = terminate.recv() => return interrupted(stack).await,
         _ = hangup.recv() => return interrupted(stack).await,
     };
-    say(&format!("{} processes started", started.len()));
+    // Who brings it up by hand wants it to stay.
+    brought_up::shall_stay(stack.directory());
+    say(&format!("{} started", count(started.len(), "process")));
     status(stack)
 }
 
@@ -87,7 +90,7 @@ fn status(stack: &Local) -> anyhow::Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut table = Builder::default();
-    // Where nobody has an address of his own, there is nothing to say about it.
+    // Where no instance has an address of its own, there is nothing to say about it.
     let has_addresses = all.iter().any(|status| !status.instance.addresses.is_empty());
     let row = |mut cells: Vec<String>| {
         if !has_addresses {
@@ -116,16 +119,16 @@ fn status(stack: &Local) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Starts one process in a session of its own, and in a network namespace of its own where it has a seat, and ends: so the
-/// process is nobody's child but the machine's, and the namespace nobody else's.
-fn spawn(log: &Path, seat: Option<&str>, command: &[String]) -> anyhow::Result<ExitCode> {
+/// Starts one process in a session of its own, and in a network namespace of its own where it has a slot, and ends: so the
+/// process is a child of the machine's first process, and the namespace its own.
+fn spawn(log: &Path, slot: Option<&str>, command: &[String]) -> anyhow::Result<ExitCode> {
     use std::os::unix::process::CommandExt as _;
     rustix::process::setsid().context("cannot begin a session")?;
-    let open = || File::options().create(true).append(true).open(log);
+    let open = || private_file().append(true).open(log);
     let log = open().with_context(|| format!("cannot write {}", log.display()))?;
-    if let Some(seat) = seat {
-        let seat: Seat = serde_json::from_str(seat).context("the seat is wrong")?;
-        switch::join(&seat).with_context(|| format!("cannot join the stack's network as {}", seat.address))?;
+    if let Some(slot) = slot {
+        let slot: NetworkSlot = serde_json::from_str(slot).context("the network slot is wrong")?;
+        switch::join(&slot).with_context(|| format!("cannot join the stack's network as {}", slot.address))?;
     }
     let (program, arguments) = command.split_first().context("the command is empty")?;
     let child = Command::new(program)
@@ -154,8 +157,12 @@ struct Kept<'a> {
 async fn keep(kept: &Kept<'_>, docker_host: Option<&str>, state: &StateDir) -> anyhow::Result<ExitCode> {
     let local = kept.file.map(|file| Local::open(state, file)).transpose()?;
     if keeper::master_is_gone().await? {
+        let of_project = || kept.project.map(|project| brought_up::directory(state, project));
+        let noted = local.as_ref().map(|local| local.directory().to_owned()).or_else(of_project);
+        let note = noted.map(|dir| Note::charge(&dir)).transpose()?.flatten();
         // The engine may be starting again just now.
         patiently(|| take_away(local.as_ref(), kept, docker_host)).await?;
+        brought_up::over(note.as_ref());
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -164,13 +171,14 @@ async fn take_away(local: Option<&Local>, kept: &Kept<'_>, docker_host: Option<&
     if let Some(local) = local {
         local.down().await?;
     }
+    // What was brought up is on the engine that was meant then, whichever context is current by now.
     if let Some(project) = kept.project {
         compose::take_away(&Docker::connect(docker_host).await?, project).await?;
     }
     if let Some(id) = kept.demo {
         let docker = Docker::connect(docker_host).await?;
-        docker.remove_labelled(&format!("{}={id}", demo::LABEL), false).await?;
-        docker.remove_images_of(demo::NAME).await?;
+        docker.remove_labelled(&format!("{}={id}", shop::LABEL), false).await?;
+        docker.remove_images_of(shop::NAME).await?;
     }
     Ok(())
 }

@@ -6,6 +6,9 @@ use jiff::Timestamp;
 use tabled::builder::Builder;
 use tabled::settings::{Padding, Style};
 
+use crate::text::units::about;
+use crate::text::visible;
+
 /// A terminal's width that everybody has.
 pub(super) const WIDTH: usize = 80;
 
@@ -13,7 +16,7 @@ const GAP: usize = 2;
 
 /// One column: its head, then its cells.
 pub(super) fn column<T>(head: &str, rows: &[T], cell: impl Fn(&T) -> String) -> Vec<String> {
-    std::iter::once(head.to_owned()).chain(rows.iter().map(cell)).collect()
+    std::iter::once(head.to_owned()).chain(rows.iter().map(|row| visible::line(&cell(row)).into_owned())).collect()
 }
 
 /// A table at most [`WIDTH`] wide. What does not fit is cut from the columns in `first`, in this order, each to no less
@@ -67,32 +70,23 @@ fn reversed(text: &str) -> String {
 
 /// A text in at most so many characters.
 pub(super) fn cut(text: &str, room: usize) -> String {
+    let text = visible::line(text);
     if text.chars().count() <= room {
-        return text.to_owned();
+        return text.into_owned();
     }
     text.chars().take(room - 1).chain(['…']).collect()
 }
 
-/// `1.24s`.
-pub(super) fn seconds(ms: u64) -> String {
-    format!("{:.2}s", Duration::from_millis(ms).as_secs_f64())
-}
-
-/// A span in the largest unit that says enough: `5m`, `3h`, `40d`.
-pub(super) fn about(seconds: i64) -> String {
-    match seconds {
-        s if s < 60 => format!("{s}s"),
-        s if s < 3600 => format!("{}m", s / 60),
-        s if s < 48 * 3600 => format!("{}h", s / 3600),
-        s => format!("{}d", s / 86_400),
-    }
+/// From one moment to a later one; nothing where the clock was set back.
+pub(super) fn between(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::try_from(to.duration_since(from)).unwrap_or_default()
 }
 
 /// How long ago.
 pub(super) fn ago(at: Timestamp, now: Timestamp) -> String {
-    match now.duration_since(at).as_secs() {
-        s if s < 60 => "now".to_owned(),
-        s => format!("{} ago", about(s)),
+    match between(at, now) {
+        d if d < Duration::from_mins(1) => "now".to_owned(),
+        d => format!("{} ago", about(d)),
     }
 }
 
@@ -117,6 +111,14 @@ mod tests {
         let all = ["2026-a-2026", "2026-b-7f3a", "2026-c-17f3a"];
         let ids = Ids::of(all.into_iter());
         assert_eq!(all.map(|id| ids.short(id)), ["2026-a-2026", "2026-b-7f3a", "17f3a"]);
+    }
+
+    #[test]
+    fn a_cell_shows_what_would_steer_a_terminal() {
+        let column = column("NAME", &["a\x1b[2Jb\nc"], |name| (*name).to_owned());
+        let table = table(vec![column], &[]);
+        assert_eq!(table.lines().last(), Some("a\\x1b[2Jb c"), "{table}");
+        assert_eq!(cut("a\x1b[2Jbcd", 8), "a\\x1b[2…");
     }
 
     #[test]

@@ -6,12 +6,13 @@ use anyhow::bail;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::table::{about, cut};
-use crate::cli::history as cli;
+use super::table::cut;
+use crate::command::cli::history as cli;
 use crate::experiment::diagnostic::meant;
-use crate::history::note::{self, Note};
-use crate::history::{Filter, History, Weakness, series};
-use crate::store::StateDir;
+use crate::host::store::StateDir;
+use crate::occasions::history::note::{self, Note};
+use crate::occasions::history::{Filter, History, Weakness, series};
+use crate::text::units::{about, count};
 
 pub(super) fn run(args: cli::Weaknesses, state: &StateDir) -> anyhow::Result<ExitCode> {
     let rows = History::open(state)?.rows(&Filter::default())?;
@@ -31,10 +32,10 @@ pub(super) fn run(args: cli::Weaknesses, state: &StateDir) -> anyhow::Result<Exi
             super::print(&format!("{}\n", serde_json::to_string(&Line::of(weakness, now))?))?;
         }
     } else if weaknesses.is_empty() {
-        super::print(if args.all { "no weakness was ever found\n" } else { "no open weakness\n" })?;
+        super::show(if args.all { "no weakness was ever found\n" } else { "no open weakness\n" })?;
     } else {
         let texts: Vec<String> = weaknesses.iter().map(|w| text(w, now)).collect();
-        super::print(&texts.join("\n"))?;
+        super::show(&texts.join("\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -51,15 +52,15 @@ fn add(what: cli::Note, weaknesses: &[Weakness], state: &StateDir) -> anyhow::Re
     }
     let note = Note { at: Timestamp::now(), experiment: what.experiment, owner: what.owner, action: what.action };
     note::add(state, &note)?;
-    super::print(&format!("noted on `{}`\n", note.experiment))?;
+    super::show(&format!("noted on `{}`\n", note.experiment))?;
     Ok(ExitCode::SUCCESS)
 }
 
 /// A few lines for each.
 fn text(w: &Weakness, now: Timestamp) -> String {
     let day = |at: Timestamp| at.strftime("%Y-%m-%d").to_string();
-    let span = about(w.open_for(now).as_secs());
-    let times = if w.times == 1 { String::new() } else { format!(", in {} runs", w.times) };
+    let span = about(w.open_for(now).unsigned_abs());
+    let times = if w.times == 1 { String::new() } else { format!(", in {}", count(w.times, "run")) };
     let mut lines = vec![match &w.closed {
         None => format!("{}: open for {span}, since {}{times}", w.experiment, day(w.since)),
         Some((at, _)) => {

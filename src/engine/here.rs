@@ -2,13 +2,18 @@
 //!
 //! Shared by the engines of real instances.
 
+use std::env::VarError;
+use std::io::ErrorKind;
+use std::path::Path;
 use std::time::Duration;
 
 use rustix::process::Signal as Native;
 
 use super::{Ability, EngineError, Outcome, Tag, fill_command};
-use crate::host::{command, process};
-use crate::instance::{Command, InstanceId, Setting, Signal};
+use crate::host::{command, file, process};
+use crate::model::instance::{Command, InstanceId, Setting, Signal};
+use crate::model::quantity::Absent;
+use crate::text::redact;
 
 /// The variable by which the processes of a change are found again: its tag.
 pub const MARK: &str = "SQUALL_CHANGE";
@@ -16,13 +21,44 @@ pub const MARK: &str = "SQUALL_CHANGE";
 /// How long killed processes may take to end.
 const KILLED: Duration = Duration::from_secs(5);
 
+/// No file that a variable stands for is longer, in bytes: a secret, a body, a name.
+const LONGEST: u64 = 1024 * 1024;
+
 /// The value of `${NAME}`, or of `${file:PATH}` without the line's end.
-#[must_use]
-pub fn variable(name: &str) -> Option<String> {
-    match name.strip_prefix("file:") {
-        Some(path) => std::fs::read_to_string(path).ok().map(|text| text.trim_end_matches(['\r', '\n']).to_owned()),
-        None => std::env::var(name).ok(),
-    }
+///
+/// # Errors
+/// Why it has none.
+pub fn variable(name: &str) -> Result<String, Absent> {
+    let no_text = || Absent::Unusable("it is not UTF-8 text".to_owned());
+    let Some(path) = name.strip_prefix("file:") else {
+        return std::env::var(name).map_err(|e| match e {
+            VarError::NotPresent => Absent::Unset,
+            VarError::NotUnicode(_) => no_text(),
+        });
+    };
+    let content = file::regular(Path::new(path), LONGEST).map_err(|e| match e.kind() {
+        ErrorKind::NotFound => Absent::Unset,
+        ErrorKind::PermissionDenied => Absent::Denied,
+        _ => Absent::Unusable(e.to_string()),
+    })?;
+    let text = String::from_utf8(content).map_err(|_| no_text())?;
+    Ok(text.trim_end_matches(['\r', '\n']).to_owned())
+}
+
+/// The same, of which no text tells the value from now on.
+///
+/// # Errors
+/// Why it has none.
+pub fn variable_in_use(name: &str) -> Result<String, Absent> {
+    variable(name).inspect(|value| redact::remember(name, value))
+}
+
+/// The same for those who only look at a file: what is not here may be where it is run.
+///
+/// # Errors
+/// Why it has no value.
+pub fn variable_or_later(name: &str) -> Result<String, Absent> {
+    variable(name).map_err(|why| if matches!(why, Absent::Unset | Absent::Denied) { Absent::Later } else { why })
 }
 
 /// A signal as the kernel counts it.
@@ -55,7 +91,7 @@ pub async fn end_earlier(tag: &Tag) -> Result<(), EngineError> {
     }
 }
 
-/// A command as it can be run here: in this process's directory, whoever undoes it from wherever.
+/// A command as it can be run here: in this process's directory, wherever the process stands that undoes it.
 #[must_use]
 pub fn placed(command: &Command) -> Ability {
     match std::env::current_dir() {
@@ -72,7 +108,7 @@ pub fn placed(command: &Command) -> Ability {
 /// Where it cannot be started, fails, or takes longer than its timeout; then nothing of it runs any more.
 pub async fn run_here(tag: &Tag, id: &InstanceId, command: &Command) -> Result<Outcome, EngineError> {
     end_earlier(tag).await?;
-    let argv = fill_command(command, variable)?;
+    let argv = fill_command(command, variable_in_use)?;
     let whom = command.variables.iter().map(|(variable, value)| (variable.as_str(), value.clone()));
     let env: Vec<_> = whom.chain([(MARK, tag.to_string())]).collect();
     let name = command.variables.get("SQUALL_NAME").unwrap_or(&id.0);
@@ -89,9 +125,26 @@ pub async fn run_here(tag: &Tag, id: &InstanceId, command: &Command) -> Result<O
                 || e.to_string(),
                 |dir| format!("the directory {}, in which it runs, is not there: make it again", dir.display()),
             );
-            Err(EngineError::Refused { attempt: attempt(), why })
+            Err(EngineError::NotBegun { attempt: attempt(), why })
         }
     }
+}
+
+/// Why a command could not be started on this machine; `None` where its program is there.
+#[must_use]
+pub fn cannot_start(command: &Command) -> Option<String> {
+    let program = match fill_command(command, variable_in_use) {
+        Ok(argv) => argv.into_iter().next().unwrap_or_default(),
+        Err(e) => return Some(e.to_string()),
+    };
+    let can_run = |path: &Path| path.is_file() && rustix::fs::access(path, rustix::fs::Access::EXEC_OK).is_ok();
+    if program.contains('/') {
+        let path = command.directory.as_deref().unwrap_or(Path::new(".")).join(&program);
+        return (!can_run(&path)).then(|| format!("there is no program {} on this machine", path.display()));
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).any(|dir| can_run(&dir.join(&program)));
+    (!found).then(|| format!("there is no program `{program}` in the PATH of this machine"))
 }
 
 /// What the exit status of a command means for the change that it makes.
@@ -113,7 +166,7 @@ pub fn judge(attempt: String, status: i32, stdout: &str, stderr: &str) -> Result
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::instance::{Instance, Place};
+    use crate::model::instance::{CommandLocation, Instance};
 
     fn shop() -> Instance {
         Instance::new("abc", "shop-1", "shop")
@@ -121,7 +174,7 @@ mod tests {
 
     fn sh(script: &str, timeout: Duration) -> Command {
         let run = ["sh", "-c", script].map(str::to_owned).to_vec();
-        Command { run, place: Place::Here, timeout, variables: shop().variables(), directory: None }
+        Command { run, place: CommandLocation::Here, timeout, variables: shop().variables(), directory: None }
     }
 
     fn tag(change: usize) -> Tag {
@@ -171,6 +224,28 @@ mod tests {
         let error = run_here(&tag(3), &shop().id, &slow).await.unwrap_err();
         assert!(matches!(error, EngineError::TimedOut { .. }), "{error}");
         assert!(process::with_variable(MARK, &tag(3).to_string()).is_empty());
+    }
+
+    /// What the kernel refuses to execute has changed nothing: there is nothing to undo.
+    #[tokio::test]
+    async fn what_cannot_be_started_never_began() {
+        let dir = tempfile::tempdir().unwrap();
+        let script = dir.path().join("script");
+        std::fs::write(&script, "#!/no/such/interpreter\n").unwrap();
+        std::fs::set_permissions(&script, std::os::unix::fs::PermissionsExt::from_mode(0o755)).unwrap();
+        let run = |program: &str| Command { run: vec![program.to_owned()], ..sh("", LONG) };
+        for program in [script.to_str().unwrap(), "no-such-program", "/etc/passwd"] {
+            let error = run_here(&tag(5), &shop().id, &run(program)).await.unwrap_err();
+            assert!(matches!(error, EngineError::NotBegun { .. }), "{program}: {error}");
+        }
+        assert_eq!(cannot_start(&run(script.to_str().unwrap())), None, "this only the kernel knows");
+        for (program, says) in
+            [("no-such-program", "in the PATH"), ("/etc/passwd", "/etc/passwd"), ("${NO_SUCH_VARIABLE}", "NO_SUCH")]
+        {
+            assert!(cannot_start(&run(program)).is_some_and(|why| why.contains(says)), "{program}");
+        }
+        let at = Command { directory: Some(dir.path().to_owned()), ..run("./script") };
+        assert_eq!((cannot_start(&sh("", LONG)), cannot_start(&at)), (None, None));
     }
 
     #[test]

@@ -3,21 +3,25 @@
 //! An engine does one thing to one instance at a time and keeps no record of runs; choosing, ordering, journaling and
 //! judging belong to others. One suite (`tests/conformance`) says what every engine must do.
 
+mod claim;
 pub mod docker;
 pub mod here;
 pub mod local;
 pub mod machine;
 pub mod net;
-mod shell;
+pub(crate) mod shell;
 pub mod sim;
 
+use std::net::IpAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
+pub use claim::{Claim, Holder, JournalSays, Life, ProcessId};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::instance::{Change, Command, Instance, InstanceId, Setting};
+use crate::model::instance::{Change, Command, Instance, InstanceId, Setting};
+use crate::model::quantity::{Absent, fill};
 
 /// Observes and sets.
 #[async_trait]
@@ -39,31 +43,39 @@ pub trait Engine: Send + Sync {
     /// Everything that it creates is named after `tag`.
     async fn set(&self, tag: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError>;
 
-    /// Sends a packet of our own the way of those that a disturbance of traffic is about, where that can be done: the proof
-    /// that it bites where nobody else sends any.
-    async fn knock(&self, _id: &InstanceId, _to: &Setting) -> Result<(), EngineError> {
-        Ok(())
-    }
-
     /// Whether it can make such a setting of this instance so, asked for the whole plan before anything is touched.
     fn can(&self, instance: &Instance, to: &Setting) -> Ability;
 
     /// Runs a command inside an instance: exit status and output. For probes.
     async fn exec(&self, instance: &str, command: &[String], timeout: Duration) -> Result<Ran, EngineError>;
 
-    /// What a service is called on its marker: by its name, unless only some of the engine's instances are seen.
+    /// Ends what still runs of commands whose asker went away before they ended. Where dropping the call of
+    /// [`Engine::exec`] ends its command, there is nothing to do.
+    async fn end_abandoned(&self) {}
+
+    /// What a service is called on its lock: by its name, unless only some of the engine's instances are seen.
     fn marked_as(&self, service: &str) -> String {
         service.to_owned()
     }
 
-    /// Takes the marker of a service on the engine, so that no run elsewhere hits the same service meanwhile.
+    /// Takes the lock on a service, so that no run elsewhere hits the same service meanwhile.
     async fn claim(&self, claim: &Claim) -> Result<(), EngineError>;
 
-    /// Lets a marker go that `run` has taken. Nothing to do is not an error.
-    async fn release(&self, service: &str, run: &str) -> Result<(), EngineError>;
+    /// Removes a lock that its run has taken. Nothing to do is not an error.
+    async fn release(&self, claim: &Claim) -> Result<(), EngineError>;
 
-    /// The markers that are taken.
+    /// The locks that are taken.
     async fn claims(&self) -> Result<Vec<Claim>, EngineError>;
+
+    /// Why a command of a person's could not be started for an instance, as far as that can be told without running it.
+    async fn cannot_start(&self, _instance: &InstanceId, _command: &Command) -> Option<String> {
+        None
+    }
+
+    /// The addresses that the name of a host stands for, from where faults of traffic are laid; none if nothing real is laid there.
+    async fn addresses_of(&self, _host: &str) -> Result<Vec<IpAddr>, EngineError> {
+        Ok(Vec::new())
+    }
 
     /// The command that a person would type to set this by hand.
     fn by_hand(&self, change: &Change, to: &Setting) -> String;
@@ -78,6 +90,27 @@ pub struct Description {
     pub address: String,
     /// Its version, for the report.
     pub version: String,
+}
+
+/// The address of a simulated world that was made from the experiment alone.
+pub const FROM_EXPERIMENT: &str = "invented from the experiment";
+
+/// What has to be known of such a world.
+pub const INVENTED: &str = "no stack is named, so that the targets were invented from the experiment: a mistyped service \
+                            would not be noticed; name the stack with `stack:` in the file or --stack";
+
+impl Description {
+    /// Whether there is a network between here and the engine, in which a call may be lost and sent again.
+    #[must_use]
+    pub fn is_remote(&self) -> bool {
+        self.kind == Kind::Docker && !self.address.starts_with("unix://") && !self.address.starts_with('/')
+    }
+
+    /// Whether its instances were invented from the experiment that is run on them.
+    #[must_use]
+    pub fn is_invented(&self) -> bool {
+        self.kind == Kind::Sim && self.address == FROM_EXPERIMENT
+    }
 }
 
 /// The kinds of engine.
@@ -117,7 +150,7 @@ impl std::fmt::Display for Tag {
     }
 }
 
-/// What came of setting something. All three are fine on the way back; on the way in only `Done` is.
+/// What came of setting something. All three are fine on the rollback; on the way in only `Done` is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Outcome {
@@ -125,7 +158,7 @@ pub enum Outcome {
     Done,
     /// It was so already.
     Already,
-    /// The instance does not exist any more.
+    /// The instance does not exist any more, or has ended for good and is replaced by another one.
     Gone,
 }
 
@@ -151,19 +184,6 @@ pub struct Ran {
     pub stderr: String,
 }
 
-/// A marker on the engine: this service belongs to this run for now.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Claim {
-    /// The service.
-    pub service: String,
-    /// The run's id.
-    pub run: String,
-    /// Who runs it: user and host.
-    pub owner: String,
-    /// When it was taken (RFC 3339).
-    pub at: String,
-}
-
 /// A stack that did not come up, and of which something is still there.
 #[derive(Debug, Error)]
 #[error("the stack did not come up ({0}), and what is there of it cannot be taken away")]
@@ -180,12 +200,26 @@ pub enum EngineError {
         /// What went wrong.
         why: String,
     },
+    /// It is not known which engine is meant.
+    #[error("cannot tell which Docker Engine is meant: {why}")]
+    NotMeant {
+        /// Which ones it could be, and how to name one.
+        why: String,
+    },
     /// The engine answered that it cannot or will not.
     #[error("cannot {attempt}: {why}")]
     Refused {
         /// What was attempted, on what.
         attempt: String,
         /// What the engine said.
+        why: String,
+    },
+    /// It could not even be begun: nothing has changed, and there is nothing to undo.
+    #[error("cannot {attempt}: {why}")]
+    NotBegun {
+        /// What was attempted, on what.
+        attempt: String,
+        /// Why not.
         why: String,
     },
     /// It took too long; it may still happen.
@@ -197,19 +231,18 @@ pub enum EngineError {
         after: Duration,
     },
     /// Another run has the service.
-    #[error("service `{}` is taken by run {} of {} since {}", .0.service, .0.run, .0.owner, .0.at)]
-    Claimed(Claim),
+    #[error("service `{}` is locked by {}", .0.service, .0)]
+    Claimed(Box<Claim>),
 }
 
 /// A command with its variables filled in. For engines, which run commands.
 ///
 /// # Errors
 /// Where a variable is not set.
-pub fn fill_command(command: &Command, lookup: impl Fn(&str) -> Option<String>) -> Result<Vec<String>, EngineError> {
-    command.run.iter().map(|part| crate::experiment::quantity::fill(part, &lookup)).collect::<Result<_, _>>().map_err(
-        |name| EngineError::Refused {
-            attempt: format!("run {command}"),
-            why: format!("${{{name}}} is not set in this environment"),
-        },
-    )
+pub fn fill_command(
+    command: &Command,
+    lookup: impl Fn(&str) -> Result<String, Absent>,
+) -> Result<Vec<String>, EngineError> {
+    let filled: Result<_, _> = command.run.iter().map(|part| fill(part, &lookup)).collect();
+    filled.map_err(|missing| EngineError::NotBegun { attempt: format!("run {command}"), why: missing.to_string() })
 }

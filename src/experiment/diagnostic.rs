@@ -7,6 +7,8 @@ use std::ops::Range;
 
 use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
 
+use crate::text::visible;
+
 /// After so many, the rest is only counted.
 const SHOWN: usize = 50;
 
@@ -137,14 +139,17 @@ impl Mistakes {
         };
         let mut primary = AnnotationKind::Primary.span(mistake.at.clone());
         if !mistake.label.is_empty() {
-            primary = primary.label(&mistake.label);
+            primary = primary.label(visible::line(&mistake.label));
         }
-        let also = mistake.also.iter().map(|(at, text)| AnnotationKind::Context.span(at.clone()).label(text));
-        let snippet = Snippet::source(&self.source).path(&self.name).annotation(primary).annotations(also);
+        let context = |at: &Range<usize>| AnnotationKind::Context.span(at.clone());
+        let also = mistake.also.iter().map(|(at, text)| context(at).label(visible::line(text)));
+        // The renderer sees to the excerpt itself.
+        let snippet =
+            Snippet::source(&self.source).path(visible::line(&self.name)).annotation(primary).annotations(also);
         let group = level
-            .primary_title(&mistake.title)
+            .primary_title(visible::text(&mistake.title))
             .element(snippet)
-            .elements(mistake.help.iter().map(|h| Level::HELP.message(h)));
+            .elements(mistake.help.iter().map(|h| Level::HELP.message(visible::text(h))));
         renderer.render(&[group])
     }
 }
@@ -212,7 +217,7 @@ fn joined<'a>(names: impl IntoIterator<Item = &'a str>, last: &str) -> String {
 /// A text from the file, short enough for a message.
 #[must_use]
 pub fn short(text: &str) -> String {
-    let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).take(60).collect();
+    let line: String = visible::line(text).chars().take(60).collect();
     if text.chars().count() > 60 { format!("{line}…") } else { line }
 }
 

@@ -8,9 +8,10 @@ use serde_path_to_error::Segment;
 use serde_yaml::with::singleton_map_recursive;
 
 use super::diagnostic::{Mistake, Mistakes, Severity};
-use super::structure::{self, Lookup};
+use super::structure;
 use super::tree::{self, Entry, Kind, Node};
 use super::{hint, schema};
+use crate::model::quantity::Lookup;
 
 /// A file that was taken apart, with the mistakes found so far.
 #[derive(Debug)]

@@ -5,8 +5,8 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Check, Expect, Rate, Span};
-use crate::probe::{Alert, Probe};
+use super::{Check, During, Expect, Rate, Span};
+use crate::experiment::probe::{Alert, Probe};
 
 /// An alert that fires because of the fault, and ends after it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -16,7 +16,7 @@ pub struct ExpectedAlert {
     pub alert: Alert,
     /// It fires within this time of the first change.
     pub fires_within: Span,
-    /// It is resolved within this time of everything being taken back; of steady state being back, with `heal: self`
+    /// It is resolved within this time of everything being rolled back; of steady state being back, with `heal: self`
     /// (default: that is not waited for).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub resolves_within: Option<Span>,
@@ -45,7 +45,7 @@ impl ExpectedAlert {
             rate: self.rate,
             timeout: self.timeout,
             expect: Expect::default(),
-            during: Expect::default(),
+            during: During::default(),
         }
     }
 }

@@ -6,8 +6,9 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-use super::{Percent, Rate, Span};
-use crate::probe::{self, Probe};
+use super::{During, Percent, Rate, Span};
+use crate::experiment::probe::{self, Probe};
+use crate::text::units::exact;
 
 /// One probe, how often it asks, and what is expected of its answers.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -22,14 +23,34 @@ pub struct Check {
     /// What is expected before and after the fault.
     pub expect: Expect,
     /// What is expected while the fault is on, where it differs.
-    pub during: Expect,
+    pub during: During,
 }
 
 impl Check {
     /// What is expected while the fault is on: `during` over `expect`, key by key.
     #[must_use]
     pub fn expect_during(&self) -> Expect {
-        self.during.clone().over(&self.expect)
+        self.during.over(&self.expect)
+    }
+
+    /// The same, where the engine is asked about a service of these projects unless the probe names its own.
+    #[must_use]
+    pub fn within(mut self, projects: &[String]) -> Self {
+        if let Probe::Engine(probe) = &mut self.probe
+            && probe.project.is_empty()
+        {
+            probe.project = projects.to_vec();
+        }
+        self
+    }
+
+    /// The service that the engine is asked about, and of which projects, if it is the engine that is asked.
+    #[must_use]
+    pub fn asks_engine(&self) -> Option<(&str, &[String])> {
+        match &self.probe {
+            Probe::Engine(probe) => Some((&probe.service, &probe.project)),
+            _ => None,
+        }
     }
 }
 
@@ -67,7 +88,7 @@ pub(crate) struct CheckKeys {
     expect: Expect,
     /// What is expected while the fault is on; merged over `expect`, key by key.
     #[serde(default)]
-    during: Expect,
+    during: During,
 }
 
 impl TryFrom<CheckKeys> for Check {
@@ -84,16 +105,11 @@ impl TryFrom<CheckKeys> for Check {
         let [probe] = <[Probe; 1]>::try_from(probes).map_err(|found| {
             format!("needs exactly one of {}; found {}", Probe::NAMES.map(|n| format!("`{n}`")).join(", "), found.len())
         })?;
-        let expect = if keys.expect == Expect::default() {
-            Expect { success: Some(Percent(1.0)), ..Expect::default() }
-        } else {
-            keys.expect
-        };
         Ok(Self {
             rate: keys.rate.unwrap_or(probe.default_rate()),
             timeout: keys.timeout.unwrap_or(probe.default_timeout()),
             probe,
-            expect,
+            expect: keys.expect.with_default(),
             during: keys.during,
         })
     }
@@ -174,22 +190,18 @@ pub struct Expect {
 }
 
 impl Expect {
-    /// This over another, key by key.
+    /// Whether `success: 100%` is expected, since nothing else counts a sample that failed.
     #[must_use]
-    pub fn over(self, base: &Self) -> Self {
-        Self {
-            success: self.success.or(base.success),
-            p50: self.p50.or(base.p50),
-            p75: self.p75.or(base.p75),
-            p90: self.p90.or(base.p90),
-            p95: self.p95.or(base.p95),
-            p99: self.p99.or(base.p99),
-            p999: self.p999.or(base.p999),
-            max: self.max.or(base.max),
-            max_outage: self.max_outage.or(base.max_outage),
-            rate: self.rate.or(base.rate),
-            value: self.value.or_else(|| base.value.clone()),
-        }
+    pub fn implies_success(&self) -> bool {
+        let counted = self.success.is_some() || self.max_outage.is_some() || self.rate.is_some();
+        !counted && self.latencies().is_empty()
+    }
+
+    /// With what is expected where nothing is said.
+    #[must_use]
+    pub fn with_default(self) -> Self {
+        let success = if self.implies_success() { Some(Percent(1.0)) } else { self.success };
+        Self { success, ..self }
     }
 
     /// The latency bounds that are given, as quantile (0 to 1, where 1 is `max`), key and bound.
@@ -308,7 +320,7 @@ impl fmt::Display for ValueBound {
         parts.extend(self.matches.as_ref().map(|v| format!("matches {v}")));
         f.write_str(&parts.join(", "))?;
         match self.r#for {
-            Some(span) => write!(f, " (within {span})"),
+            Some(span) => write!(f, ", or outside for at most {}", exact(span.0)),
             None => Ok(()),
         }
     }

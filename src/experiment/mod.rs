@@ -6,17 +6,21 @@
 mod check;
 pub mod diagnostic;
 pub mod document;
+mod during;
 mod expected_alert;
+pub mod fault;
 mod hint;
 pub mod hypothesis;
 pub mod injection;
 mod no_worse_than;
-pub mod quantity;
+pub mod probe;
+pub mod project_file;
 pub mod radius;
 pub mod read;
 pub mod schema;
 pub mod selector;
 mod shape;
+pub mod stack;
 pub mod structure;
 pub mod tree;
 
@@ -26,16 +30,18 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use crate::model::quantity::Many;
+pub use crate::model::quantity::{Due, Percent, Rate, Span, Text, allowed, samples};
+pub use during::{During, Instead};
 pub use expected_alert::ExpectedAlert;
 pub use hypothesis::{Check, Expect, ValueBound};
-pub use injection::Injection;
+pub use injection::{Injection, MOST_TIMES};
 pub use no_worse_than::NoWorseThan;
-pub use quantity::{Due, Percent, Rate, Span, Text};
 pub use radius::{BlastRadius, Pick};
 pub use selector::Selector;
 
-use crate::fault::{Fault, Heal};
-use crate::zones::Zones;
+use crate::experiment::fault::{Fault, Heal};
+use crate::model::zones::Zones;
 
 /// A chaos experiment.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -57,6 +63,11 @@ pub struct Experiment {
     /// away after it. Not where the command line names another stack, or an engine that it is not for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stack: Option<String>,
+    /// The projects that it is about (`*` stands for any text, `none` for what is in no project): of Compose, or a stack of Swarm.
+    /// Not where it runs on a stack of its own.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-one" = true))]
+    pub project: Vec<String>,
     /// How often it is to be run, such as `every quarter`; `squall history due` tells which are overdue.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Due>,
@@ -115,18 +126,25 @@ impl Experiment {
     #[must_use]
     pub fn questions(&self) -> IndexMap<String, Check> {
         let checks = self.steady_state.iter().chain(&self.safety).map(|(name, check)| (name.clone(), check.clone()));
+        let checks = checks.map(|(name, check)| (name, check.within(&self.project)));
         checks.chain(self.alerts.iter().map(|(name, alert)| (name.clone(), alert.check()))).collect()
     }
 
-    /// What goes wrong, in the order of the file: `fault` with `target` is the short form of a list of one.
+    /// What goes wrong, in the order of the file: `fault` with `target` is the short form of a list of one. One that comes again
+    /// and again is there once for each time.
     #[must_use]
     pub fn faults(&self) -> Vec<Injection> {
-        match (&self.fault, &self.target) {
+        let mut faults = match (&self.fault, &self.target) {
             (Some(fault), Some(target)) => {
-                vec![Injection { fault: fault.clone(), target: target.clone(), after: None, r#for: None }]
+                let (fault, target) = (fault.clone(), target.clone());
+                vec![Injection { fault, target, after: None, r#for: None, every: None }]
             }
-            _ => self.faults.clone(),
+            _ => self.faults.iter().flat_map(|fault| fault.each_time(self.timing.duration)).collect(),
+        };
+        for target in faults.iter_mut().map(|i| &mut i.target).filter(|t| t.project.is_empty()) {
+            target.project.clone_from(&self.project);
         }
+        faults
     }
 
     /// Hits another number of instances; whether it can: only an experiment of one fault has one such number.
@@ -152,15 +170,19 @@ impl Experiment {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Target {
-    /// The label `squall.service`, else the compose service.
+    /// The projects that it is in, if not those of the experiment (`*` stands for any text, `none` for no project).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-one" = true))]
+    pub project: Vec<String>,
+    /// The label `squall.service`, else the compose service, else the service of Swarm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
     /// Failure domain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
-    /// Name of the instance; `*` stands for any text.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub name: Option<String>,
+    /// Names of instances, of which one is enough; `*` stands for any text. A single one needs no list.
+    #[serde(default, skip_serializing_if = "Many::is_empty")]
+    pub name: Many<String>,
     /// Image it was made from; `*` stands for any text.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub image: Option<String>,
@@ -179,6 +201,7 @@ impl Target {
     #[must_use]
     pub fn selector(&self) -> Selector {
         Selector {
+            project: self.project.clone(),
             service: self.service.clone(),
             zone: self.zone.clone(),
             name: self.name.clone(),
@@ -213,7 +236,7 @@ impl Default for Timing {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum OnBreach {
-    /// The fault is taken back at once.
+    /// The fault is rolled back at once.
     #[default]
     Abort,
     /// The fault is held to its end, to see how far it goes. `safety` still aborts.

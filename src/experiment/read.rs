@@ -4,9 +4,9 @@
 
 use super::diagnostic::{Mistake, Mistakes};
 use super::document::{self, Document, Reading};
-use super::structure::Lookup;
 use super::{Experiment, check, tree};
-use crate::stack::Stack;
+use crate::experiment::stack::Stack;
+use crate::model::quantity::Lookup;
 
 /// Reads an experiment; `name` is how messages call the file.
 ///
@@ -61,8 +61,9 @@ mod tests {
 
     use super::*;
     use crate::experiment::diagnostic::Severity;
-    use crate::fault::Fault;
-    use crate::probe::Probe;
+    use crate::experiment::fault::Fault;
+    use crate::experiment::probe::Probe;
+    use crate::model::quantity::Absent;
 
     const GOOD: &str = "\
 version: 1
@@ -84,8 +85,8 @@ safety:
   gateway: { http: http://x/health, expect: { success: 90% } }
 ";
 
-    fn lookup(name: &str) -> Option<String> {
-        ["SHOPS", "PATH"].contains(&name).then(|| "3".to_owned())
+    fn lookup(name: &str) -> Result<String, Absent> {
+        ["SHOPS", "PATH"].contains(&name).then(|| "3".to_owned()).ok_or(Absent::Unset)
     }
 
     fn read(source: &str) -> Result<Reading<Experiment>, Mistakes> {
@@ -103,7 +104,7 @@ safety:
         assert_eq!(exec.run[1].0, "3");
         assert_eq!(experiment.faults()[0].target.labels, ["a=b"]);
         assert_eq!(experiment.blast_radius.max_instances, Some(1));
-        assert_eq!(experiment.faults()[0].fault, Fault::Kill(crate::fault::Kill::default()));
+        assert_eq!(experiment.faults()[0].fault, Fault::Kill(crate::experiment::fault::Kill::default()));
     }
 
     #[test]
@@ -126,7 +127,7 @@ safety:
     #[test]
     fn a_secret_is_in_no_message() {
         let source = GOOD.replace("'http://x/${PATH}'", "'${SECRET}'");
-        let lookup = |name: &str| if name == "SECRET" { Some("hunter2".to_owned()) } else { lookup(name) };
+        let lookup = |name: &str| if name == "SECRET" { Ok("hunter2".to_owned()) } else { lookup(name) };
         let mistakes = super::experiment("a.yaml", source.as_bytes(), &lookup).unwrap_err();
         assert!(mistakes.to_string().contains("${SECRET}"), "{mistakes}");
         assert!(!mistakes.to_string().contains("hunter2"), "{mistakes}");

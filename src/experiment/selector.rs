@@ -1,19 +1,24 @@
-//! Which instances are meant: service, zone, name, image and labels, AND-ed.
+//! Which instances are meant: project, service, zone, name, image and labels, AND-ed.
 
 use serde::{Deserialize, Serialize};
 
-use crate::glob::glob;
-use crate::instance::Instance;
+use crate::model::instance::Instance;
+use crate::model::quantity::Many;
+use crate::text::glob::glob;
 
 /// Which instances are meant. Every part that is given must match.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Selector {
+    /// The projects, each with `*` for any text; none: the one in which there is something.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub project: Vec<String>,
     /// The service.
     pub service: Option<String>,
     /// The failure domain.
     pub zone: Option<String>,
-    /// Name, with `*` for any text.
-    pub name: Option<String>,
+    /// Names, each with `*` for any text, of which one is enough.
+    #[serde(default)]
+    pub name: Many<String>,
     /// Image, with `*` for any text.
     pub image: Option<String>,
     /// Labels, each `key` or `key=value`.
@@ -34,34 +39,28 @@ impl Selector {
         let like = |want: &Option<String>, have: Option<&str>| {
             want.as_deref().is_none_or(|w| have.is_some_and(|h| glob(w, h)))
         };
-        is(&self.service, Some(&i.service))
+        i.is_of(&self.project)
+            && is(&self.service, Some(&i.service))
             && is(&self.zone, i.zone.as_deref())
-            && like(&self.name, Some(&i.name))
+            && (self.name.is_empty() || self.name.iter().any(|name| glob(name, &i.name)))
             && like(&self.image, i.image.as_deref())
-            && self.labels.iter().all(|l| has_label(i, l))
-    }
-}
-
-/// Whether an instance carries a label, given as `key` or `key=value`.
-#[must_use]
-pub fn has_label(i: &Instance, label: &str) -> bool {
-    match label.split_once('=') {
-        Some((key, value)) => i.labels.get(key).is_some_and(|v| v == value),
-        None => i.labels.contains_key(label),
+            && self.labels.iter().all(|l| i.carries(l))
     }
 }
 
 impl std::fmt::Display for Selector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut parts = Vec::new();
-        for (key, value) in
-            [("service", &self.service), ("zone", &self.zone), ("name", &self.name), ("image", &self.image)]
-        {
+        for (key, value) in [("service", &self.service), ("zone", &self.zone), ("image", &self.image)] {
             if let Some(v) = value {
                 parts.push(format!("{key} {v}"));
             }
         }
+        if !self.name.is_empty() {
+            parts.push(format!("name {}", self.name.join(" or ")));
+        }
         parts.extend(self.labels.iter().map(|l| format!("label {l}")));
+        parts.extend(self.project.iter().map(|p| format!("project {p}")));
         f.write_str(&parts.join(", "))
     }
 }

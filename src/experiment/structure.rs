@@ -12,18 +12,15 @@ use serde_json::{Map, Value as Json};
 use serde_yaml::Value;
 
 use super::diagnostic::{self, Mistake, meant, short};
-use super::quantity::{Piece, fill, pieces};
-use super::shape::{EXACTLY_ONE, Shape, in_words, lengthen, shapes};
+use super::shape::{EXACTLY_ONE, ONE, Shape, in_words, lengthen, shapes};
 use super::tree::{Entry, Kind, Node};
-
-/// Knows the value of every variable.
-pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+use crate::model::quantity::{Absent, Lookup, Missing, Piece, fill, pieces};
 
 /// Adds what is wrong to `mistakes` and brings `root` into the long form.
 pub fn check(root: &mut Node, schema: &Json, lookup: Lookup<'_>, mistakes: &mut Vec<Mistake>) {
     let mut walk = Walk { schema, lookup, mistakes, path: Vec::new() };
     let shapes = shapes(schema, schema);
-    walk.place(root, &Place { key_at: 0..0, shapes, above: None });
+    walk.place(root, &ValueLocation { key_at: 0..0, shapes, above: None });
 }
 
 struct Walk<'a> {
@@ -34,7 +31,7 @@ struct Walk<'a> {
 }
 
 /// Where a value stands, and what may stand there.
-struct Place<'a> {
+struct ValueLocation<'a> {
     key_at: Range<usize>,
     shapes: Vec<Shape<'a>>,
     /// The keys of the mapping around it.
@@ -56,9 +53,12 @@ impl<'a> Walk<'a> {
         self.report(node, mistake);
     }
 
-    fn place(&mut self, node: &mut Node, place: &Place<'a>) {
+    fn place(&mut self, node: &mut Node, place: &ValueLocation<'a>) {
         let maps: Vec<Shape<'a>> = place.shapes.iter().copied().filter(|s| s.is("object")).collect();
         lengthen(node, &place.shapes);
+        if maps.is_empty() && matches!(node.kind, Kind::Map(_)) && self.is_list_of_mappings(place) {
+            node.kind = Kind::List(vec![node.clone()]);
+        }
         match &mut node.kind {
             Kind::Map(_) => match maps.as_slice() {
                 [] => self.wrong_kind(node, place),
@@ -70,7 +70,10 @@ impl<'a> Walk<'a> {
                 Some(list) => {
                     let shapes = shapes(self.schema, &list.schema["items"]);
                     for item in items {
-                        self.place(item, &Place { key_at: item.at.clone(), shapes: shapes.clone(), above: None });
+                        self.place(
+                            item,
+                            &ValueLocation { key_at: item.at.clone(), shapes: shapes.clone(), above: None },
+                        );
                     }
                 }
             },
@@ -79,8 +82,14 @@ impl<'a> Walk<'a> {
         }
     }
 
+    /// Whether a mapping stands there for a list of one.
+    fn is_list_of_mappings(&self, place: &ValueLocation<'a>) -> bool {
+        let lists = place.shapes.iter().filter(|s| s.schema[ONE] == true);
+        lists.flat_map(|list| shapes(self.schema, &list.schema["items"])).any(|item| item.is("object"))
+    }
+
     /// A mapping with keys of its own, or with any keys.
-    fn mapping(&mut self, node: &mut Node, shape: Shape<'a>, place: &Place<'a>) {
+    fn mapping(&mut self, node: &mut Node, shape: Shape<'a>, place: &ValueLocation<'a>) {
         let whole = node.at.clone();
         let Kind::Map(entries) = &mut node.kind else { return };
         let known = shape.properties();
@@ -105,7 +114,8 @@ impl<'a> Walk<'a> {
             match child {
                 Some(schema) => {
                     self.path.push(key.clone());
-                    let place = Place { key_at: key_at.clone(), shapes: shapes(self.schema, schema), above: known };
+                    let place =
+                        ValueLocation { key_at: key_at.clone(), shapes: shapes(self.schema, schema), above: known };
                     self.place(value, &place);
                     self.path.pop();
                 }
@@ -138,7 +148,7 @@ impl<'a> Walk<'a> {
     }
 
     /// What is wrong where a mapping must have exactly one of some keys.
-    fn exactly_one(&self, entries: &[Entry], shape: Shape<'a>, place: &Place<'a>) -> Option<Mistake> {
+    fn exactly_one(&self, entries: &[Entry], shape: Shape<'a>, place: &ValueLocation<'a>) -> Option<Mistake> {
         let names: Vec<&str> = shape.schema[EXACTLY_ONE].as_array()?.iter().filter_map(Json::as_str).collect();
         let mut given = entries.iter().filter(|e| names.contains(&e.key.as_str()));
         let title = format!("`{}` needs exactly one of {}", self.here(), diagnostic::or(names.iter().copied()));
@@ -191,7 +201,7 @@ impl<'a> Walk<'a> {
     }
 
     /// A mapping whose one key names its kind, such as a fault.
-    fn tagged(&mut self, node: &mut Node, kinds: &[Shape<'a>], place: &Place<'a>) {
+    fn tagged(&mut self, node: &mut Node, kinds: &[Shape<'a>], place: &ValueLocation<'a>) {
         let names: Vec<&str> =
             kinds.iter().filter_map(|k| k.properties()).flat_map(Map::keys).map(String::as_str).collect();
         let Kind::Map(entries) = &mut node.kind else { return };
@@ -218,14 +228,15 @@ impl<'a> Walk<'a> {
         }
         if let Some(schema) = kinds.iter().filter_map(|k| k.properties()).find_map(|p| p.get(&entry.key)) {
             self.path.push(entry.key.clone());
-            let place = Place { key_at: entry.key_at.clone(), shapes: shapes(self.schema, schema), above: None };
+            let place =
+                ValueLocation { key_at: entry.key_at.clone(), shapes: shapes(self.schema, schema), above: None };
             self.place(&mut entry.value, &place);
             self.path.pop();
         }
         node.flawed |= guessed;
     }
 
-    fn scalar(&mut self, node: &mut Node, place: &Place<'a>) {
+    fn scalar(&mut self, node: &mut Node, place: &ValueLocation<'a>) {
         let empty = node.is_null();
         let at = if node.at.is_empty() { place.key_at.clone() } else { node.at.clone() };
         let Kind::Scalar { text, plain } = &mut node.kind else { return };
@@ -237,15 +248,14 @@ impl<'a> Walk<'a> {
             return self.drop(node, mistake);
         }
         if text.contains("${") {
-            let unknown = unknown_variables(text, self.lookup);
-            if !unknown.is_empty() {
-                let names = diagnostic::and(unknown.iter().map(String::as_str));
-                let mistake = Mistake::error(&at, format!("{names}: no such variable")).help(
-                    "`${NAME}` is taken from the environment, `${file:/path}` from a file; `$${` stands for `${` itself",
-                );
+            let kept = place.shapes.iter().any(|s| s.name == "Text");
+            let mut missing = missing(text, self.lookup);
+            // What is kept as it stands is filled in where it is used.
+            missing.retain(|m| !(kept && m.why == Absent::Later));
+            if let Some(mistake) = without_value(&at, &missing) {
                 return self.drop(node, mistake);
             }
-            if !place.shapes.iter().any(|s| s.name == "Text") {
+            if !kept {
                 *text = fill(text, self.lookup).unwrap_or_default();
             }
         }
@@ -301,7 +311,7 @@ impl<'a> Walk<'a> {
         node.kind = Kind::Value(value);
     }
 
-    fn wrong_kind(&mut self, node: &mut Node, place: &Place<'a>) {
+    fn wrong_kind(&mut self, node: &mut Node, place: &ValueLocation<'a>) {
         let found = match &node.kind {
             Kind::Map(_) => "a mapping (`key: value`)".to_owned(),
             Kind::List(_) => "a list".to_owned(),
@@ -345,12 +355,28 @@ fn unknown_word(place: &str, written: &str, at: &Range<usize>, guess: Option<&st
     }
 }
 
-fn unknown_variables(text: &str, lookup: Lookup<'_>) -> Vec<String> {
+/// The variables in a text that have no value.
+fn missing(text: &str, lookup: Lookup<'_>) -> Vec<Missing> {
     pieces(text)
         .into_iter()
         .filter_map(|piece| match piece {
-            Piece::Variable(name) if lookup(name).is_none() => Some(format!("${{{name}}}")),
-            _ => None,
+            Piece::Variable(variable) => variable.value(lookup).err(),
+            Piece::Literal(_) => None,
         })
         .collect()
+}
+
+fn without_value(at: &Range<usize>, missing: &[Missing]) -> Option<Mistake> {
+    const HELP: &str = "`${NAME}` is taken from the environment, `${NAME:-default}` has a default, `${file:/path}` is taken from a file; \
+                        `$${` stands for `${` itself";
+    if let Some((name, why)) = missing.iter().find_map(|m| match &m.why {
+        Absent::Unusable(why) => Some((&m.name, why.as_str())),
+        Absent::Denied => Some((&m.name, "permission denied")),
+        _ => None,
+    }) {
+        return Some(Mistake::error(at, format!("`${{{}}}` cannot be used", short(name))).label(why));
+    }
+    let names: Vec<String> = missing.iter().map(|m| format!("${{{}}}", m.name)).collect();
+    let names = diagnostic::and(names.iter().map(String::as_str));
+    (!missing.is_empty()).then(|| Mistake::error(at, format!("{names}: no such variable")).help(HELP))
 }

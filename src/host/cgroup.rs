@@ -71,7 +71,15 @@ impl Cgroup {
         has.split_whitespace().any(|c| c == name).then(|| Controller { dir: dir.clone(), version: Version::V2 })
     }
 
-    /// Takes a process of ours out of it, to where nothing holds it back. What it has used so far counts where it was. Where each
+    /// Where it is frozen and thawed.
+    #[must_use]
+    pub fn freezer(&self) -> Option<Controller> {
+        let split = self.split.get("freezer").map(|dir| Controller { dir: dir.clone(), version: Version::V1 });
+        // In version 2 every group has it, and it is no controller.
+        split.or_else(|| Some(Controller { dir: self.unified.clone()?, version: Version::V2 }))
+    }
+
+    /// Takes a process of Squall's out of it, to where nothing holds it back. What it has used so far counts where it was. Where each
     /// controller has a hierarchy (version 1), it stays: there it stands in no more than it is about.
     ///
     /// # Errors
@@ -245,7 +253,7 @@ fn found(groups: &str, mounts: &[Mounted], name: &str) -> Cgroup {
 fn carrying(path: &Path, name: &str) -> Option<PathBuf> {
     let parts: Vec<_> = path.components().collect();
     let at = parts.iter().position(|part| part.as_os_str().to_str().is_some_and(|p| p.contains(name)))?;
-    // A name that begins above what can be seen from here is nobody's to write to.
+    // A name that begins above what can be seen from here is not to be written to.
     (!name.is_empty() && !parts.contains(&std::path::Component::ParentDir)).then(|| parts[..=at].iter().collect())
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::process::{Pid, Signal, kill_process_group};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
-use tokio::process::Command;
+use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 
 use super::net::namespace::Namespace;
@@ -99,7 +99,7 @@ async fn supervise(
         command.current_dir(directory);
     }
     let runtime = Handle::current();
-    let mut child = match namespace {
+    let child = match namespace {
         None => command.spawn()?,
         // A program is where the thread is that starts it.
         Some(namespace) => namespace.run(|| {
@@ -107,6 +107,8 @@ async fn supervise(
             command.spawn()
         })?,
     };
+    let mut leader = Leader(child);
+    let child = &mut leader.0;
     // While the child is not waited for, its number cannot be anybody else's.
     let group = child.id().and_then(|id| Pid::from_raw(id.cast_signed()));
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
@@ -136,6 +138,20 @@ async fn supervise(
     let status = status.code().or_else(|| std::os::unix::process::ExitStatusExt::signal(&status).map(|s| 128 + s));
     let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
     Ok(Some(Output { status: status.unwrap_or(-1), stdout: text(stdout), stderr: text(stderr) }))
+}
+
+/// The first process of a group, which is killed as a whole when it is not waited for any more: the runtime would kill
+/// the first process alone.
+struct Leader(Child);
+
+impl Drop for Leader {
+    fn drop(&mut self) {
+        // It has a number until it is waited for; so long no other process can have it.
+        if let Some(group) = self.0.id().and_then(|id| Pid::from_raw(id.cast_signed())) {
+            // It may have ended this instant: then there is nothing to kill.
+            let _ = kill_process_group(group, Signal::KILL);
+        }
+    }
 }
 
 /// Keeps the first part of a stream, and reads the rest too, so that its writer never waits.
@@ -195,6 +211,25 @@ mod tests {
         let script = format!("export SQUALL_SLOW={mark}; sleep 61 & sleep 62");
         assert_eq!(sh(&script, Duration::from_millis(300)).await, None);
         for left in crate::host::process::with_variable("SQUALL_SLOW", &mark) {
+            assert!(left.ended_within(Duration::from_secs(5)).await.unwrap(), "it was killed, so its end is near");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_command_that_nobody_waits_for_is_killed_with_its_children() {
+        let mark = format!("{}.dropped", std::process::id());
+        let find = || crate::host::process::with_variable("SQUALL_SLOW", &mark);
+        let script = format!("export SQUALL_SLOW={mark}; sleep 61 & sleep 62 & wait");
+        let begun = async {
+            while find().len() < 2 {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        tokio::select! {
+            _ = sh(&script, LONG) => panic!("it takes a minute"),
+            () = begun => {}
+        }
+        for left in find() {
             assert!(left.ended_within(Duration::from_secs(5)).await.unwrap(), "it was killed, so its end is near");
         }
     }

@@ -86,14 +86,6 @@ impl Facts {
         Some(effective & (1 << capability.number) != 0)
     }
 
-    /// Whether a process that is visible here is in this PID namespace, not in one below it. Nothing where there is no
-    /// such process.
-    #[must_use]
-    pub fn shares_pids_with(&self, pid: u32) -> Option<bool> {
-        // One number for each namespace, from that of /proc down to the process's own.
-        Some(self.status(&pid.to_string(), "NSpid:")?.split_whitespace().count() == 1)
-    }
-
     /// Whether the network namespace of a process can be opened.
     ///
     /// # Errors
@@ -200,12 +192,6 @@ mod tests {
     }
 
     #[test]
-    fn a_process_in_a_namespace_below_has_more_than_one_number() {
-        let (_dir, facts) = machine(&[("proc/7/status", "NSpid:\t7\n"), ("proc/8/status", "NSpid:\t8\t1\n")]);
-        assert_eq!([7, 8, 9].map(|pid| facts.shares_pids_with(pid)), [Some(true), Some(false), None]);
-    }
-
-    #[test]
     fn control_groups_are_told_apart() {
         for (path, found) in [
             ("sys/fs/cgroup/cgroup.controllers", Some(Cgroups::V2)),
@@ -255,7 +241,6 @@ mod tests {
     fn this_machine_answers() {
         let facts = Facts::here();
         assert_eq!(facts.user(), Some(rustix::process::geteuid().as_raw()));
-        assert_eq!(facts.shares_pids_with(std::process::id()), Some(true));
         assert!(facts.mount_of(Path::new("/proc")).is_some_and(|m| m.kind == "proc"));
     }
 }

@@ -1,4 +1,4 @@
-//! What this kernel has: asked of its own files, so that nobody has to be root and no module is loaded to find out.
+//! What this kernel has: asked of its own files, so that root is not needed and no module is loaded to find out.
 
 use std::io::Read as _;
 use std::path::Path;

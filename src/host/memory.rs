@@ -30,7 +30,7 @@ pub fn machine() -> io::Result<Machine> {
 }
 
 /// Memory that is used and belongs to no process's own pages: a file without a name, in memory alone. Where the kernel has
-/// to end somebody for want of memory, it does not see it as this process's, only as its control group's. It is gone with
+/// to end a process for want of memory, it does not see it as this process's, only as its control group's. It is gone with
 /// this value, or its process. Where its group may swap, so may this.
 #[derive(Debug)]
 pub struct Held {
@@ -38,7 +38,7 @@ pub struct Held {
     bytes: u64,
 }
 
-/// What its file is called, for whoever looks from outside.
+/// What its file is called, for a look from outside.
 const NAME: &str = "squall-load";
 
 impl Held {

@@ -72,14 +72,14 @@ pub struct Host {
 }
 
 /// The machine, also from within a container that shares the machine's processes. One that does not sees itself in its place:
-/// whoever asks makes sure of that before.
+/// the caller makes sure of that before.
 #[must_use]
 pub fn host() -> Host {
     static HOST: OnceLock<Host> = OnceLock::new();
     *HOST.get_or_init(|| {
         let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
         let own = namespace("self");
-        // The first process, or, where nobody may look at that one, the kernel's own threads.
+        // The first process, or, where that one may not be looked at, the kernel's own threads.
         if own.is_some() && ["1", "2"].into_iter().any(|pid| namespace(pid) == own) {
             Host { root: Path::new("/"), pid: std::process::id() }
         } else {
@@ -140,7 +140,7 @@ pub fn id_of(file: impl AsFd) -> io::Result<u64> {
 /// anybody else's mount of it, because what holds for one mount is never passed on to its peers.
 ///
 /// # Errors
-/// `ResourceBusy` where somebody has a file open for writing there; otherwise where the process has ended, has no mount there, or
+/// `ResourceBusy` where a process has a file open for writing there; otherwise where the process has ended, has no mount there, or
 /// this user may not (it takes `CAP_SYS_ADMIN`).
 #[expect(unsafe_code, reason = "a thread is about to leave what it shares with others")]
 pub fn set_read_only(pid: u32, path: &str, read_only: bool) -> io::Result<()> {
@@ -173,7 +173,7 @@ fn remount(path: &str, read_only: bool) -> io::Result<()> {
     match mount_remount(Path::new(path), flags, c"") {
         Err(Errno::BUSY) => Err(io::Error::new(
             io::ErrorKind::ResourceBusy,
-            format!("somebody has a file open for writing at {path}, and the kernel waits for nobody"),
+            format!("a process has a file open for writing at {path}, and the kernel does not wait for it"),
         )),
         other => Ok(other?),
     }

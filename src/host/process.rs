@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, poll};
 use rustix::fs::Timespec;
-use rustix::process::{Pid, PidfdFlags, Signal, pidfd_open, pidfd_send_signal};
+use rustix::process::{Pid, PidfdFlags, Signal, getpgid, kill_process_group, pidfd_open, pidfd_send_signal};
 use tokio::io::{Interest, unix::AsyncFd};
 
 /// A process of this machine. It stays the same one however often its number is given to others.
@@ -65,6 +65,23 @@ impl Process {
         }
     }
 
+    /// Kills it, and with it what it has started in its process group, where it leads one. One that has ended already is not
+    /// an error; nothing is known of its group then, and nothing is done.
+    ///
+    /// # Errors
+    /// Where this user may not.
+    pub fn kill_group(&self) -> io::Result<()> {
+        let leads = |number: &Pid| getpgid(Some(*number)).is_ok_and(|group| group == *number);
+        match i32::try_from(self.pid).ok().and_then(Pid::from_raw).filter(leads) {
+            // Still alive, so the number that was looked up is its own.
+            Some(group) if self.is_alive() => match kill_process_group(group, Signal::KILL) {
+                Ok(()) | Err(rustix::io::Errno::SRCH) => Ok(()),
+                Err(e) => Err(e.into()),
+            },
+            _ => self.signal(Signal::KILL),
+        }
+    }
+
     /// Waits for its end, at most `limit`; says whether it came.
     ///
     /// # Errors
@@ -94,6 +111,8 @@ impl Process {
 pub struct Stat {
     /// Its state's letter: `R`, `S`, `D`, `T` (stopped by a signal), `Z` (ended, not yet asked for by its parent) …
     pub state: char,
+    /// The number of its parent.
+    pub parent: u32,
     /// The number of its session's leader.
     pub session: u32,
     /// When it was started, in clock ticks since the machine's boot: with its number, this tells two lives apart.
@@ -109,8 +128,11 @@ pub struct Stat {
 pub struct Names {
     /// What it calls itself, at most 15 bytes of it.
     pub own: String,
-    /// The file that it was started as, without directories, where that is known and another one.
+    /// The name of the file that it runs, where that is known and another one.
     pub program: Option<String>,
+    /// The title that it has given itself in the place of its arguments, such as `postgres: walsender`; a command line as it
+    /// was started with is none, since it may hold secrets.
+    pub title: Option<String>,
 }
 
 /// What the kernel says about a process; `None` where it does not exist (any more).
@@ -122,6 +144,7 @@ pub fn stat(pid: u32) -> Option<Stat> {
     let field = |number: usize| fields.get(number - 3).copied();
     Some(Stat {
         state: field(3)?.chars().next()?,
+        parent: field(4)?.parse().ok()?,
         session: field(6)?.parse().ok()?,
         start_ticks: field(22)?.parse().ok()?,
         used: in_ticks(field(14)?.parse::<u64>().ok()?.saturating_add(field(15)?.parse().ok()?)),
@@ -141,21 +164,53 @@ pub fn age(start_ticks: u64) -> Duration {
     now.saturating_sub(in_ticks(start_ticks))
 }
 
+/// How long the threads of a process, those that there are now, have waited for a processor; `None` where it does not exist
+/// (any more), or this kernel does not count it.
+#[must_use]
+pub fn waited(pid: u32) -> Option<Duration> {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?.filter_map(Result::ok);
+    let of = |thread: std::fs::DirEntry| {
+        let text = std::fs::read_to_string(thread.path().join("schedstat")).ok()?;
+        text.split(' ').nth(1)?.parse::<u64>().ok()
+    };
+    threads
+        .map(of)
+        .reduce(|sum, one| Some(sum.unwrap_or_default() + one.unwrap_or_default()))?
+        .map(Duration::from_nanos)
+}
+
 /// What a process is called; `None` where it does not exist (any more).
 #[must_use]
 pub fn names(pid: u32) -> Option<Names> {
     let own = std::fs::read(format!("/proc/{pid}/comm")).ok()?;
     let own = String::from_utf8_lossy(&own).trim_end_matches('\n').to_owned();
-    let line = std::fs::read(format!("/proc/{pid}/cmdline")).ok()?;
-    let first = String::from_utf8_lossy(line.split(|byte| *byte == 0).next().unwrap_or_default()).into_owned();
-    let program = first.rsplit('/').next().filter(|name| !name.is_empty() && *name != own).map(str::to_owned);
-    Some(Names { own, program })
+    let program = std::fs::read_link(format!("/proc/{pid}/exe")).ok();
+    let program = program.and_then(|file| Some(file.file_name()?.to_string_lossy().into_owned()));
+    // One that was replaced since it was started.
+    let program = program.map(|name| name.strip_suffix(" (deleted)").unwrap_or(&name).to_owned());
+    let title = title(&std::fs::read(format!("/proc/{pid}/cmdline")).ok()?);
+    Some(Names { program: program.filter(|name| *name != own), own, title })
+}
+
+/// The title in the place of arguments: arguments end with a zero each, a title is one text with spaces. Pure.
+fn title(line: &[u8]) -> Option<String> {
+    let end = line.iter().rposition(|byte| *byte != 0)? + 1;
+    let text = &line[..end];
+    (!text.contains(&0) && text.contains(&b' ')).then(|| String::from_utf8_lossy(text).trim().to_owned())
 }
 
 /// Which process numbers a process sees: two that see the same are told the same. `None` where it does not exist (any more).
 #[must_use]
 pub fn pid_namespace(pid: u32) -> Option<PathBuf> {
     std::fs::read_link(format!("/proc/{pid}/ns/pid")).ok()
+}
+
+/// Whether a process is the first of its PID namespace, the one that takes up orphans. `false` where that cannot be told.
+#[must_use]
+pub fn is_first_of_namespace(pid: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
+    let numbers = status.lines().find_map(|line| line.strip_prefix("NSpid:"));
+    numbers.and_then(|numbers| numbers.split_whitespace().last()) == Some("1")
 }
 
 /// How gladly the kernel ends this process where memory runs out, from -1000 (never) to 1000 (first).
@@ -184,13 +239,23 @@ pub fn start_ticks(pid: u32) -> Option<u64> {
     stat(pid).map(|stat| stat.start_ticks)
 }
 
+/// The number of every process that can be seen.
+pub fn all() -> impl Iterator<Item = u32> {
+    let entries = std::fs::read_dir("/proc").into_iter().flatten();
+    entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok())
+}
+
 /// Every process whose environment, as it was started, has `name=value`; never this one. Those of other users are
 /// seen by root alone.
 #[must_use]
 pub fn with_variable(name: &str, value: &str) -> Vec<Process> {
-    let Ok(entries) = std::fs::read_dir("/proc") else { return Vec::new() };
-    let pids = entries.filter_map(|e| e.ok()?.file_name().to_str()?.parse::<u32>().ok());
-    pids.filter(|pid| *pid != std::process::id()).filter_map(|pid| if_with_variable(pid, name, value)).collect()
+    all().filter(|pid| *pid != std::process::id()).filter_map(|pid| if_with_variable(pid, name, value)).collect()
+}
+
+/// Every process whose control group carries `name`, such as a container's id.
+#[must_use]
+pub fn in_cgroup_of(name: &str) -> Vec<Process> {
+    all().filter_map(|pid| Process::open(pid).ok()?).filter(|p| p.is_in_cgroup_of(name)).collect()
 }
 
 /// A process by its number, if its environment, as it was started, has `name=value`.
@@ -248,6 +313,30 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_leader_is_killed_with_its_group_and_another_alone() {
+        const LONG: Duration = Duration::from_secs(20);
+        for leads in [true, false] {
+            let mut shell = tokio::process::Command::new("sh");
+            shell.args(["-c", "sleep 60 & echo $!; wait"]).stdout(std::process::Stdio::piped()).kill_on_drop(true);
+            let mut shell = if leads { shell.process_group(0) } else { &mut shell }.spawn().unwrap();
+            let mut line = String::new();
+            let mut out = tokio::io::BufReader::new(shell.stdout.take().unwrap());
+            tokio::io::AsyncBufReadExt::read_line(&mut out, &mut line).await.unwrap();
+            let held =
+                [shell.id().unwrap(), line.trim().parse().unwrap()].map(|pid| Process::open(pid).unwrap().unwrap());
+            held[0].kill_group().unwrap();
+            shell.wait().await.unwrap();
+            assert!(held[0].ended_within(LONG).await.unwrap());
+            if leads {
+                assert!(held[1].ended_within(LONG).await.unwrap(), "it is of the group");
+            } else {
+                assert!(held[1].is_alive(), "its group is another's");
+                held[1].signal(Signal::KILL).unwrap();
+            }
+        }
+    }
+
+    #[tokio::test]
     async fn marked_processes_are_found_and_killed_and_no_others() {
         let mark = format!("{}.7", std::process::id());
         let (mut ours, mut theirs) = (sleeper(&mark), sleeper(&format!("{mark}1")));
@@ -263,15 +352,33 @@ mod tests {
     #[test]
     fn a_process_is_called_what_it_was_started_as() {
         use std::os::unix::process::CommandExt as _;
-        let mut child = std::process::Command::new("sleep").arg0("/opt/worker: 3").arg("60").spawn().unwrap();
+        let mut child = std::process::Command::new("sleep").arg0("/opt/secret: 3").arg("60").spawn().unwrap();
         // The kernel lets the parent go on before the arguments are in their place; the environment comes after them.
         let end = std::time::Instant::now() + Duration::from_secs(5);
         while variable(child.id(), "PATH").is_none() && std::time::Instant::now() < end {}
         let told = (names(child.id()), pid_namespace(child.id()), variable(child.id(), "PATH"));
         child.kill().unwrap();
         child.wait().unwrap();
-        let names = Names { own: "sleep".to_owned(), program: Some("worker: 3".to_owned()) };
-        assert_eq!(told, (Some(names), pid_namespace(std::process::id()), std::env::var("PATH").ok()));
+        let (names, space, path) = told;
+        let names = names.unwrap();
+        assert_eq!((names.own.as_str(), names.title), ("sleep", None), "arguments are no title");
+        assert_eq!((space, path), (pid_namespace(std::process::id()), std::env::var("PATH").ok()));
+    }
+
+    #[test]
+    fn a_title_is_told_whole_and_apart_from_arguments() {
+        for (line, want) in [
+            (
+                &b"postgres: walsender repl 10.0.0.5(4711) streaming 0/3136F98\0\0\0"[..],
+                Some("postgres: walsender repl 10.0.0.5(4711) streaming 0/3136F98"),
+            ),
+            (b"nginx: worker process", Some("nginx: worker process")),
+            (b"/usr/bin/psql\0--password\0x y\0", None),
+            (b"sleep\0", None),
+            (b"", None),
+        ] {
+            assert_eq!(title(line).as_deref(), want);
+        }
     }
 
     #[test]

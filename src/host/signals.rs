@@ -13,7 +13,7 @@ use rustix::process::Signal;
 #[expect(unsafe_code, reason = "signal masks and signalfd(2) have no safe wrapper")]
 pub fn deaf_but_for(signal: Signal) -> io::Result<OwnedFd> {
     // SAFETY: a set of signals is numbers, which zeros are as good for as any; the kernel and libc read it, and it lives
-    // longer than the calls. The descriptor is new and nobody else's.
+    // longer than the calls. The descriptor is new and not shared.
     unsafe {
         let mut told: libc::sigset_t = std::mem::zeroed();
         libc::sigemptyset(&raw mut told);

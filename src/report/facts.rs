@@ -5,12 +5,12 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::words;
-use crate::event::{Phase, Standing};
-use crate::exit::Verdict;
+use crate::engine::Kind;
+use crate::experiment::fault::Heal;
 use crate::experiment::{Check, Experiment, Span};
-use crate::fault::Heal;
-use crate::instance::Change;
-use crate::state::{CheckState, RunState};
+use crate::model::exit::Verdict;
+use crate::record::event::{Judgement, Phase, Standing};
+use crate::record::state::{CheckState, Comeback, RunState};
 
 /// The phases in which samples are judged, in their order.
 pub(super) const JUDGED: [Phase; 3] = [Phase::Baseline, Phase::During, Phase::Recovery];
@@ -34,7 +34,21 @@ pub(super) struct Budget {
 
 /// The verdict, where there is one.
 pub(super) fn verdict(state: &RunState) -> Option<Verdict> {
-    state.finished.as_ref().map(|f| f.1)
+    state.finished.as_ref().map(|f| f.verdict)
+}
+
+/// Whether nothing real was touched.
+pub(super) fn is_rehearsal(state: &RunState) -> bool {
+    state.started.as_ref().is_some_and(|s| s.engine.kind == Kind::Sim)
+}
+
+/// How an expectation came out, in words: in the simulated world nothing holds.
+pub(super) fn came_out(state: &RunState, came: Judgement) -> String {
+    match (is_rehearsal(state), came) {
+        (true, Judgement::Held) => "~ would hold".to_owned(),
+        (true, Judgement::Broken) => "~ would break".to_owned(),
+        _ => format!("{} {came}", came.mark()),
+    }
 }
 
 /// The experiment, where the run got so far.
@@ -49,8 +63,8 @@ pub(super) fn name(state: &RunState) -> &str {
 
 /// Why it ended as it did, in a sentence; why it is stopping, where it has not ended.
 pub(super) fn why(state: &RunState) -> Option<&str> {
-    let stopping = state.stopping.as_ref().map(|(_, _, text)| text.as_str());
-    state.finished.as_ref().map(|f| f.3.as_str()).or(stopping)
+    let stopping = state.stopping.as_ref().map(|s| s.text.as_str());
+    state.finished.as_ref().map(|f| f.text.as_str()).or(stopping)
 }
 
 /// The check of that name as the file has it.
@@ -75,7 +89,8 @@ pub(super) fn standings(state: &RunState, name: &str, phase: Phase) -> Vec<Stand
         return judged.standings.clone();
     }
     let last = check.windows.iter().rev().find(|w| w.phase == phase && !w.standings.is_empty());
-    let mut standings = last.map(|w| w.standings.clone()).unwrap_or_default();
+    // The phase was not judged: it has not ended, or the run has died.
+    let mut standings: Vec<_> = last.into_iter().flat_map(|w| &w.standings).cloned().map(Standing::cut_short).collect();
     for breach in state.breaches.iter().filter(|b| b.check == name && b.phase == phase) {
         standings.retain(|s| s.expectation != breach.standing.expectation);
         standings.push(breach.standing.clone());
@@ -132,7 +147,7 @@ pub(super) fn alerts(state: &RunState) -> Vec<Alerted> {
 
 /// The alert that fired first, and its time to detect.
 pub(super) fn detected(state: &RunState) -> Option<(&str, Duration)> {
-    let fired = state.alerts.iter().filter_map(|(name, alert)| Some((name.as_str(), alert.fired?.1)));
+    let fired = state.alerts.iter().filter_map(|(name, alert)| Some((name.as_str(), alert.fired?.after)));
     fired.min_by_key(|(_, after)| *after)
 }
 
@@ -146,7 +161,7 @@ pub(super) fn share(spent: u64, budget: u64) -> f64 {
     }
 }
 
-/// From which moment recovery is measured: the begin of the way back, or with `heal: self` when the last fault was due.
+/// From which moment recovery is measured: the begin of the rollback, or with `heal: self` when the last fault was due.
 pub(super) fn recovery_from(state: &RunState) -> Option<Timestamp> {
     let x = experiment(state)?;
     match x.heal() {
@@ -158,9 +173,19 @@ pub(super) fn recovery_from(state: &RunState) -> Option<Timestamp> {
     }
 }
 
-/// When the system had recovered.
+/// When the system had recovered; `None` where it did not, or never had to.
 pub(super) fn recovered(state: &RunState) -> Option<Timestamp> {
-    Some(words::later(recovery_from(state)?, state.recovery.as_ref()?.rto?))
+    at(state, state.recovery.as_ref()?.comeback())
+}
+
+/// The same for one check.
+pub(super) fn recovered_check(state: &RunState, check: &str) -> Option<Timestamp> {
+    at(state, state.recovery.as_ref()?.of(check)?)
+}
+
+fn at(state: &RunState, came: Comeback) -> Option<Timestamp> {
+    let Comeback::After(rto) = came else { return None };
+    Some(words::later(recovery_from(state)?, rto))
 }
 
 /// When the first change was made.
@@ -169,7 +194,7 @@ pub(super) fn injected(state: &RunState) -> Option<Timestamp> {
 }
 
 /// Which of several faults a change belongs to, in words; nothing where there is only one.
-pub(super) fn fault_of(state: &RunState, change: &crate::instance::Change) -> Option<String> {
+pub(super) fn fault_of(state: &RunState, change: &crate::model::instance::Change) -> Option<String> {
     let x = experiment(state)?;
     let faults = x.faults();
     let fault = faults.get(change.fault).filter(|_| faults.len() > 1)?;
@@ -178,29 +203,17 @@ pub(super) fn fault_of(state: &RunState, change: &crate::instance::Change) -> Op
 
 /// When the first change of one fault of the list was made.
 pub(super) fn injected_of(state: &RunState, fault: usize) -> Option<Timestamp> {
-    state.changes.iter().filter(|c| c.change.fault == fault).filter_map(|c| c.injected.as_ref().map(|i| i.0)).min()
+    state.changes.iter().filter(|c| c.change.fault == fault).filter_map(|c| c.injected.as_ref().map(|i| i.at)).min()
 }
 
-/// When the last change of one fault of the list was taken back.
-pub(super) fn taken_back_of(state: &RunState, fault: usize) -> Option<Timestamp> {
-    state.changes.iter().filter(|c| c.change.fault == fault).filter_map(|c| c.reverted.as_ref().map(|r| r.0)).max()
+/// When the last change of one fault of the list was rolled back.
+pub(super) fn rolled_back_of(state: &RunState, fault: usize) -> Option<Timestamp> {
+    state.changes.iter().filter(|c| c.change.fault == fault).filter_map(|c| c.reverted.as_ref().map(|r| r.at)).max()
 }
 
-/// When the last change was taken back.
-pub(super) fn taken_back(state: &RunState) -> Option<Timestamp> {
-    state.changes.iter().filter_map(|c| c.reverted.as_ref().map(|r| r.0)).max()
-}
-
-/// What is still in place, and the command to take it back by hand, where it is known.
-pub(super) fn left_behind(state: &RunState) -> Vec<(&Change, Option<&str>)> {
-    let mut left: Vec<_> = state
-        .outstanding()
-        .into_iter()
-        .filter(|c| c.stuck.is_some() || (c.injecting.is_some() && state.finished.is_some()))
-        .map(|c| (&c.change, c.stuck.as_deref()))
-        .collect();
-    left.sort_unstable_by_key(|(change, _)| change.n);
-    left
+/// When the last change was rolled back.
+pub(super) fn rolled_back(state: &RunState) -> Option<Timestamp> {
+    state.rolled_back()
 }
 
 /// The command that makes the same choices again.

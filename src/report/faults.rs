@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::{facts, words};
+use super::facts;
 use crate::experiment::{Injection, Span};
-use crate::instance::Back;
-use crate::state::RunState;
+use crate::model::instance::Rollback;
+use crate::record::state::{ChangeState, Evidence, RunState};
 
 /// A fault as it came about.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,10 +21,14 @@ pub(super) struct On {
     pub(super) hit: Vec<String>,
     /// When its first change was made.
     pub(super) injected: Option<Timestamp>,
-    /// When its last change was taken back; nothing while there is one to be taken back.
-    pub(super) taken_back: Option<Timestamp>,
+    /// When its last change was rolled back; nothing while there is one to be rolled back.
+    pub(super) rolled_back: Option<Timestamp>,
+    /// For how long all of it was in effect on each of its targets; `None` where it was never injected.
+    pub(super) effective: Option<Duration>,
     /// Whether all of its changes are proven.
-    pub(super) bitten: bool,
+    pub(super) verified: bool,
+    /// The weakest evidence that there is for one of them.
+    pub(super) evidence: Option<Evidence>,
 }
 
 /// All faults of a run, in the order of the file.
@@ -35,15 +39,17 @@ pub(super) fn all(state: &RunState) -> Vec<On> {
         let span = fault.span(x.timing.duration);
         let mut hit: Vec<String> = changes().map(|c| c.change.name.clone()).collect();
         hit.dedup();
-        let outstanding = changes().any(|c| c.reverted.is_none() && c.change.back != Back::Nothing);
+        let outstanding = changes().any(|c| c.reverted.is_none() && c.change.back != Rollback::Nothing);
         On {
             n,
             name: fault.fault.name(),
             due: (span.start, span.end),
             hit,
             injected: facts::injected_of(state, n),
-            taken_back: facts::taken_back_of(state, n).filter(|_| !outstanding),
-            bitten: changes().next().is_some() && changes().all(|c| matches!(c.bite, Some((_, true, _)))),
+            rolled_back: facts::rolled_back_of(state, n).filter(|_| !outstanding),
+            effective: state.fault_on(n),
+            verified: changes().next().is_some() && changes().all(ChangeState::is_verified),
+            evidence: changes().filter_map(ChangeState::evidence).min(),
         }
     };
     x.faults().iter().enumerate().map(of).collect()
@@ -58,7 +64,7 @@ impl On {
     /// Whom it was to hit, in a few words.
     pub(super) fn whom(&self) -> String {
         match self.hit.as_slice() {
-            [] => "nobody".to_owned(),
+            [] => "no instance".to_owned(),
             [one] => one.clone(),
             [first, second] => format!("{first} and {second}"),
             [first, rest @ ..] => format!("{first} and {} more", rest.len()),
@@ -70,15 +76,16 @@ impl On {
         format!("{} to {}", Span(self.due.0), Span(self.due.1))
     }
 
-    /// How long it was on; nothing where it never was, or is still.
+    /// For how long it was on; `None` where it never was, or is still.
     pub(super) fn lasted(&self) -> Option<Duration> {
-        Some(words::between(self.injected?, self.taken_back?))
+        self.effective.filter(|_| self.rolled_back.is_some())
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::super::fixture;
+    use super::super::words;
     use super::*;
 
     #[test]
@@ -89,11 +96,11 @@ mod tests {
         assert_eq!(
             told,
             [
-                ("1 latency".to_owned(), "shop-1".to_owned(), "0s to 9s".to_owned(), Some("9.02 s".to_owned())),
-                ("2 pause".to_owned(), "shop-2".to_owned(), "3s to 6s".to_owned(), Some("3.01 s".to_owned())),
+                ("1 latency".to_owned(), "shop-1".to_owned(), "0s to 9s".to_owned(), Some("9.00 s".to_owned())),
+                ("2 pause".to_owned(), "shop-2".to_owned(), "3s to 6s".to_owned(), Some("2.99 s".to_owned())),
             ]
         );
         let unfinished = all(&fixture::unfinished());
-        assert_eq!((unfinished[0].lasted(), unfinished[0].bitten), (None, true), "it is still on");
+        assert_eq!((unfinished[0].lasted(), unfinished[0].verified), (None, true), "it is still on");
     }
 }

@@ -11,12 +11,15 @@ use serde::Serialize;
 use self::zones::{AnswersOut, FailoverOut, FaultOut, ZoneOut};
 use super::{facts, words};
 use crate::engine::{Description, Outcome};
-use crate::event::{Actor, GuardKind, Judged, Latency, Phase, Spared, Standing, micros, millis};
-use crate::exit::Verdict;
 use crate::experiment::Experiment;
-use crate::fault::Heal;
-use crate::instance::{Health, Instance};
-use crate::state::{AlertState, Breach, ChangeState, CheckState, RunState, Sees};
+use crate::experiment::fault::Heal;
+use crate::model::effect::Effect;
+use crate::model::exit::Verdict;
+use crate::model::instance::{Health, Instance};
+use crate::record::event::{
+    Actor, Excerpt, GuardKind, Judged, Judgement, Latency, Phase, Spared, Standing, micros, millis,
+};
+use crate::record::state::{AlertState, Breach, ChangeState, CheckState, Comeback, Evidence, RunState, Sees};
 
 /// The format of the report.
 const FORMAT: u32 = 1;
@@ -64,7 +67,7 @@ struct Report<'a> {
     breaches: Vec<BreachOut<'a>>,
     stopping: Option<StoppingOut<'a>>,
     abort_latency_ms: Option<f64>,
-    recovery: Option<RecoveryOut>,
+    recovery: Option<RecoveryOut<'a>>,
     faults: Vec<FaultOut>,
     zones: Vec<ZoneOut<'a>>,
     answers: Vec<AnswersOut<'a>>,
@@ -75,9 +78,10 @@ struct Report<'a> {
     deadline: Option<Timestamp>,
     changes: Vec<ChangeOut<'a>>,
     left_behind: Vec<LeftOut<'a>>,
+    settled: Option<SettledOut<'a>>,
     restored: Vec<RestoredOut<'a>>,
     noticed: Vec<NoticedOut<'a>>,
-    warnings: &'a [String],
+    warnings: Vec<String>,
 }
 
 #[derive(Serialize)]
@@ -98,6 +102,7 @@ struct CheckOut<'a> {
     failed: u64,
     unasked: u64,
     recovery_ms: Option<u64>,
+    never_lost: Option<bool>,
     phases: Vec<JudgedOut<'a>>,
 }
 
@@ -109,6 +114,7 @@ struct JudgedOut<'a> {
     failed: u64,
     unasked: u64,
     failures: &'a BTreeMap<String, u64>,
+    not_judged: u64,
     unasked_why: &'a BTreeMap<String, u64>,
     longest_outage_ms: u64,
     latency_ms: Option<Latency>,
@@ -123,9 +129,13 @@ struct StandingOut<'a> {
     bound: &'a str,
     measured: &'a str,
     number: Option<f64>,
+    value: Option<&'a Excerpt>,
     budget: Option<u64>,
     spent: Option<u64>,
+    of: Option<u64>,
     held: bool,
+    result: Judgement,
+    not_judged: Option<String>,
 }
 
 #[derive(Serialize)]
@@ -151,6 +161,7 @@ struct BreachOut<'a> {
     safety: bool,
     #[serde(flatten)]
     standing: StandingOut<'a>,
+    causes: &'a BTreeMap<String, u64>,
 }
 
 #[derive(Serialize)]
@@ -163,11 +174,22 @@ struct StoppingOut<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct RecoveryOut {
+struct RecoveryOut<'a> {
     rto_ms: Option<u64>,
+    never_lost: bool,
     from: &'static str,
     allowed_ms: Option<u64>,
     recovered: Option<Timestamp>,
+    missed: Vec<MissedOut<'a>>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
+struct MissedOut<'a> {
+    check: &'a str,
+    #[serde(flatten)]
+    standing: StandingOut<'a>,
+    causes: &'a BTreeMap<String, u64>,
 }
 
 #[derive(Serialize)]
@@ -209,7 +231,8 @@ struct ChangeOut<'a> {
     back: String,
     injected: Option<DoneOut>,
     inject_error: Option<&'a str>,
-    bite: Option<BiteOut<'a>>,
+    verification: Option<VerificationOut<'a>>,
+    effect: Option<&'a Effect>,
     mechanism: Option<String>,
     measured: Option<MeasuredOut>,
     sees: Option<SeesOut<'a>>,
@@ -231,6 +254,8 @@ struct DoneOut {
 struct MeasuredOut {
     packets: u64,
     dropped: u64,
+    waited: Option<u64>,
+    in_sockets: u64,
     held_us: Option<u64>,
 }
 
@@ -244,9 +269,10 @@ struct SeesOut<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct BiteOut<'a> {
+struct VerificationOut<'a> {
     at: Timestamp,
-    proven: bool,
+    verified: bool,
+    claimed: bool,
     proof: &'a str,
 }
 
@@ -256,15 +282,24 @@ struct RevertedOut {
     at: Timestamp,
     outcome: Outcome,
     by: Actor,
+    claimed: bool,
     took_us: u64,
 }
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
+struct SettledOut<'a> {
+    at: Timestamp,
+    by: &'a str,
+    why: &'a str,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "kebab-case")]
 struct LeftOut<'a> {
-    n: usize,
+    n: Option<usize>,
     instance: &'a str,
-    to: String,
+    what: String,
     by_hand: Option<&'a str>,
 }
 
@@ -272,7 +307,7 @@ struct LeftOut<'a> {
 #[serde(rename_all = "kebab-case")]
 struct RestoredOut<'a> {
     instance: &'a str,
-    differences: &'a [String],
+    differences: Vec<&'a str>,
 }
 
 #[derive(Serialize)]
@@ -286,14 +321,14 @@ struct NoticedOut<'a> {
 impl<'a> Report<'a> {
     fn of(state: &'a RunState) -> Self {
         let started = state.started.as_deref();
-        let ended = state.finished.as_ref().map(|f| f.0);
+        let ended = state.finished.as_ref().map(|f| f.at);
         let sum = facts::samples(state.checks.values());
         Self {
             format: FORMAT,
             squall: started.map(|s| s.version.as_str()),
             run: started.map(|s| s.run.as_str()),
             verdict: facts::verdict(state),
-            reason: state.finished.as_ref().map(|f| f.2.word()),
+            reason: state.finished.as_ref().map(|f| f.reason.word()),
             exit_code: facts::verdict(state).map(Verdict::code),
             text: facts::why(state),
             began: state.began,
@@ -312,7 +347,7 @@ impl<'a> Report<'a> {
             checks: state.checks.iter().map(|(name, check)| CheckOut::of(state, name, check)).collect(),
             alerts: state.alerts.iter().map(|(name, alert)| AlertOut::of(state, name, alert)).collect(),
             breaches: state.breaches.iter().map(BreachOut::of).collect(),
-            stopping: state.stopping.as_ref().map(|(at, why, text)| StoppingOut { at: *at, reason: why.word(), text }),
+            stopping: state.stopping.as_ref().map(|s| StoppingOut { at: s.at, reason: s.why.word(), text: &s.text }),
             abort_latency_ms: state.stopped_in().map(|d| d.as_secs_f64() * 1000.0),
             recovery: RecoveryOut::of(state),
             faults: FaultOut::all(state),
@@ -321,31 +356,35 @@ impl<'a> Report<'a> {
             failover: FailoverOut::all(state),
             hit: state.hit.iter().map(HitOut::of).collect(),
             spared: state.spared.iter().map(SparedOut::of).collect(),
-            guards: state.guards.iter().map(|(kind, id)| GuardOut { kind: *kind, id }).collect(),
+            guards: state.guards.iter().map(|g| GuardOut { kind: g.kind, id: &g.id }).collect(),
             deadline: state.deadline,
             changes: state.changes.iter().map(|change| ChangeOut::of(state, change)).collect(),
-            left_behind: facts::left_behind(state)
+            left_behind: state
+                .left_in_place()
                 .into_iter()
-                .map(|(change, by_hand)| LeftOut {
-                    n: change.n,
-                    instance: &change.name,
-                    to: change.to.to_string(),
-                    by_hand,
-                })
+                .map(|left| LeftOut { n: left.n, instance: left.instance, what: left.what, by_hand: left.by_hand })
                 .collect(),
+            settled: state.settled.as_ref().map(|s| SettledOut { at: s.at, by: &s.by, why: &s.why }),
             restored: state
                 .restored
                 .iter()
-                .map(|(instance, differences)| RestoredOut { instance, differences })
+                .map(|r| RestoredOut {
+                    instance: &r.instance,
+                    differences: r.differences.iter().map(|d| d.what.as_str()).collect(),
+                })
                 .collect(),
-            noticed: state.noticed.iter().map(|(at, instance, what)| NoticedOut { at: *at, instance, what }).collect(),
-            warnings: &state.warnings,
+            noticed: state
+                .noticed
+                .iter()
+                .map(|o| NoticedOut { at: o.at, instance: &o.instance, what: &o.what })
+                .collect(),
+            warnings: state.warned(),
         }
     }
 }
 
 fn phases(state: &RunState) -> Vec<PhaseOut> {
-    let spans = state.phases.iter().filter_map(|(phase, _)| Some((*phase, state.span_of(*phase)?)));
+    let spans = state.phases.iter().filter_map(|p| Some((p.phase, state.span_of(p.phase)?)));
     spans
         .map(|(phase, (began, to))| PhaseOut { phase, began, duration_ms: millis(words::between(began, to)) })
         .collect()
@@ -354,7 +393,7 @@ fn phases(state: &RunState) -> Vec<PhaseOut> {
 impl<'a> CheckOut<'a> {
     fn of(state: &'a RunState, name: &'a str, check: &'a CheckState) -> Self {
         let sum = facts::samples([check]);
-        let recovered = state.recovery.as_ref().and_then(|r| r.checks.get(name).copied().flatten());
+        let recovery = state.recovery.as_ref().and_then(|r| r.of(name));
         Self {
             name,
             safety: check.safety,
@@ -362,7 +401,8 @@ impl<'a> CheckOut<'a> {
             samples: sum.asked,
             failed: sum.failed,
             unasked: sum.unasked,
-            recovery_ms: recovered.map(millis),
+            recovery_ms: recovery.and_then(Comeback::took).map(millis),
+            never_lost: recovery.map(|came| came == Comeback::NeverLost),
             phases: check.judged.values().map(JudgedOut::of).collect(),
         }
     }
@@ -376,6 +416,7 @@ impl<'a> JudgedOut<'a> {
             failed: judged.failed,
             unasked: judged.unasked,
             failures: &judged.failures,
+            not_judged: judged.not_judged,
             unasked_why: &judged.unasked_why,
             longest_outage_ms: judged.longest_outage_ms,
             latency_ms: judged.latency,
@@ -392,9 +433,13 @@ impl<'a> StandingOut<'a> {
             bound: &standing.bound,
             measured: &standing.measured,
             number: standing.number,
+            value: standing.value.as_ref(),
             budget: standing.budget,
             spent: standing.spent,
-            held: standing.held,
+            of: standing.of,
+            held: standing.judgement() == Judgement::Held,
+            result: standing.judgement(),
+            not_judged: standing.why_not(),
         }
     }
 }
@@ -406,11 +451,11 @@ impl<'a> AlertOut<'a> {
             name,
             labels: facts::experiment(state).and_then(|x| Some(x.alerts.get(name)?.alert.to_string())),
             fires_within_ms: millis(alert.fires_within),
-            fired: alert.fired.map(|(at, _)| at),
-            time_to_detect_ms: alert.fired.map(|(_, after)| millis(after)),
+            fired: alert.fired.map(|turn| turn.at),
+            time_to_detect_ms: alert.fired.map(|turn| millis(turn.after)),
             resolves_within_ms: alert.resolves_within.map(millis),
-            resolved: alert.resolved.map(|(at, _)| at),
-            time_to_resolve_ms: alert.resolved.map(|(_, after)| millis(after)),
+            resolved: alert.resolved.map(|turn| turn.at),
+            time_to_resolve_ms: alert.resolved.map(|turn| millis(turn.after)),
             held: if steps.iter().any(|s| s.held == Some(false)) {
                 Some(false)
             } else {
@@ -428,22 +473,29 @@ impl<'a> BreachOut<'a> {
             check: &breach.check,
             safety: breach.safety,
             standing: StandingOut::of(&breach.standing),
+            causes: &breach.standing.failures,
         }
     }
 }
 
-impl RecoveryOut {
-    fn of(state: &RunState) -> Option<Self> {
+impl<'a> RecoveryOut<'a> {
+    fn of(state: &'a RunState) -> Option<Self> {
         let recovery = state.recovery.as_ref()?;
         let x = facts::experiment(state);
         Some(Self {
-            rto_ms: recovery.rto.map(millis),
+            rto_ms: recovery.comeback().took().map(millis),
+            never_lost: recovery.comeback() == Comeback::NeverLost,
             from: match x.map(Experiment::heal) {
                 Some(Heal::Itself) => "injection",
                 _ => "revert",
             },
             allowed_ms: x.map(|x| millis(x.timing.recovery.0)),
             recovered: facts::recovered(state),
+            missed: recovery
+                .missed
+                .iter()
+                .map(|(check, s)| MissedOut { check, standing: StandingOut::of(s), causes: &s.failures })
+                .collect(),
         })
     }
 }
@@ -478,13 +530,21 @@ impl<'a> ChangeOut<'a> {
             before,
             to,
             back,
-            injected: state.injected.map(|(at, outcome, took)| DoneOut { at, outcome, took_us: micros(took) }),
+            injected: state.injected.map(|i| DoneOut { at: i.at, outcome: i.outcome, took_us: micros(i.took) }),
             inject_error: state.inject_error.as_deref(),
-            bite: state.bite.as_ref().map(|(at, proven, proof)| BiteOut { at: *at, proven: *proven, proof }),
+            verification: state.verification.as_ref().map(|v| VerificationOut {
+                at: v.at,
+                verified: v.verified,
+                claimed: state.evidence() == Some(Evidence::Claimed),
+                proof: &v.proof,
+            }),
+            effect: state.effect.as_ref(),
             mechanism: run.mechanism(&state.change),
             measured: state.measured.map(|c| MeasuredOut {
                 packets: c.packets,
                 dropped: c.dropped,
+                waited: c.waited,
+                in_sockets: c.kept,
                 held_us: c.held_us,
             }),
             sees: (state.sees != Sees::default()).then_some(SeesOut {
@@ -492,11 +552,12 @@ impl<'a> ChangeOut<'a> {
                 during: state.sees.during.as_deref(),
                 after: state.sees.after.as_deref(),
             }),
-            reverted: state.reverted.map(|(at, outcome, by, took)| RevertedOut {
-                at,
-                outcome,
-                by,
-                took_us: micros(took),
+            reverted: state.reverted.map(|r| RevertedOut {
+                at: r.at,
+                outcome: r.outcome,
+                by: r.by,
+                claimed: state.is_claimed_back(),
+                took_us: micros(r.took),
             }),
             revert_errors: &state.revert_errors,
             by_hand: state.stuck.as_deref(),

@@ -8,9 +8,10 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::{facts, faults, words};
-use crate::event::{Phase, Reason};
-use crate::exit::Verdict;
-use crate::state::{ChangeState, RunState};
+use crate::model::exit::Verdict;
+use crate::record::event::{Judgement, Phase, Reason, Standing};
+use crate::record::state::{ChangeState, Evidence, RunState, Verification};
+use crate::text::visible;
 
 /// The text.
 pub(super) fn render(state: &RunState) -> String {
@@ -23,25 +24,55 @@ pub(super) fn render(state: &RunState) -> String {
 
 /// A suite about a run, with no case in it yet.
 pub(super) fn suite(state: &RunState) -> TestSuite {
-    let mut suite = TestSuite::new(facts::name(state));
+    let mut suite = named(facts::name(state));
     suite.set_time(state.began.zip(state.last).map_or(Duration::ZERO, |(from, to)| words::between(from, to)));
     if let Some(started) = &state.started {
-        suite.add_property(Property::new("run", &started.run));
-        suite.add_property(Property::new("seed", started.seed.to_string()));
-        suite.add_property(Property::new("engine", format!("{} {}", started.engine.kind, started.engine.version)));
+        add_property(&mut suite, "run", &started.run);
+        add_property(&mut suite, "seed", &started.seed.to_string());
+        add_property(&mut suite, "engine", &format!("{} {}", started.engine.kind, started.engine.version));
     }
     for fault in faults::all(state) {
-        let value = format!("{} from {}", fault.name, fault.planned());
-        suite.add_property(Property::new(format!("fault {}", fault.n + 1), value));
+        let on = fault.lasted().map_or(String::new(), |on| format!(", on for {}", words::span(on)));
+        let value = format!("{} from {}{on}", fault.name, fault.planned());
+        add_property(&mut suite, &format!("fault {}", fault.n + 1), &value);
     }
-    suite.add_property(Property::new("verdict", words::verdict(facts::verdict(state)).to_lowercase()));
-    suite.add_property(Property::new("reason", reason(state)));
+    add_property(&mut suite, "verdict", &words::verdict(facts::verdict(state)).to_lowercase());
+    add_property(&mut suite, "reason", &reason(state));
+    for warning in &state.warnings {
+        add_property(&mut suite, "warning", warning);
+    }
     suite
+}
+
+/// A suite of this name, with nothing in it yet.
+///
+/// XML cannot say control characters, and its writer leaves them out without a word: every text is made visible before.
+pub(super) fn named(name: &str) -> TestSuite {
+    TestSuite::new(&*visible::text(name))
+}
+
+/// One more property of a suite.
+pub(super) fn add_property(suite: &mut TestSuite, name: &str, value: &str) {
+    suite.add_property(Property::new(name, &*visible::text(value)));
+}
+
+/// A status that is no success.
+pub(super) fn not(kind: NonSuccessKind, of: &str, why: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::non_success(kind);
+    status.set_type(of).set_message(&*visible::text(why));
+    status
+}
+
+/// The status of what came to no judgement.
+pub(super) fn skipped(why: &str) -> TestCaseStatus {
+    let mut status = TestCaseStatus::skipped();
+    status.set_message(&*visible::text(why));
+    status
 }
 
 /// One more case of a suite.
 pub(super) fn add_case(suite: &mut TestSuite, name: &str, status: TestCaseStatus) {
-    let mut case = TestCase::new(name, status);
+    let mut case = TestCase::new(&*visible::text(name), status);
     case.set_classname(suite.name.clone());
     suite.add_test_case(case);
 }
@@ -59,7 +90,7 @@ pub(super) fn text(suites: Vec<TestSuite>) -> String {
 }
 
 fn reason(state: &RunState) -> String {
-    state.finished.as_ref().map_or_else(|| "unfinished".to_owned(), |f| f.2.word())
+    state.finished.as_ref().map_or_else(|| "unfinished".to_owned(), |f| f.reason.word())
 }
 
 /// What a case came to, before the run's verdict colours it.
@@ -69,21 +100,25 @@ enum Outcome {
     Not(String),
     /// It was never come to.
     Open,
+    /// It was, and not to its end: why.
+    Unjudged(String),
 }
 
 /// Every case of a run.
 pub(super) fn cases(state: &RunState) -> Vec<(String, TestCaseStatus)> {
-    let mut found = vec![("baseline".to_owned(), baseline(state)), ("injected and bitten".to_owned(), bitten(state))];
-    found.extend(each_bitten(state));
+    let mut found = vec![("baseline".to_owned(), baseline(state)), ("injection verified".to_owned(), verified(state))];
+    found.extend(each_verified(state));
     found.extend(expectations(state));
     found.extend(alerts(state));
-    found.push(("taken back".to_owned(), taken_back(state)));
+    found.push(("rolled back".to_owned(), rolled_back(state)));
     found.push(("recovery".to_owned(), recovery(state)));
     let verdict = facts::verdict(state);
-    if verdict != Some(Verdict::Held) && !found.iter().any(|(_, o)| matches!(o, Outcome::Not(_))) {
+    if !matches!(verdict, Some(Verdict::Held | Verdict::Rehearsed))
+        && !found.iter().any(|(_, o)| matches!(o, Outcome::Not(_)))
+    {
         // No case says why: the one that was going on when it ended takes it.
         let why = facts::why(state).unwrap_or("the run has no end in its journal").to_owned();
-        if let Some((_, outcome)) = found.iter_mut().find(|(_, o)| matches!(o, Outcome::Open)) {
+        if let Some((_, outcome)) = found.iter_mut().find(|(_, o)| matches!(o, Outcome::Open | Outcome::Unjudged(_))) {
             *outcome = Outcome::Not(why);
         } else {
             found.push(("verdict".to_owned(), Outcome::Not(why)));
@@ -94,20 +129,21 @@ pub(super) fn cases(state: &RunState) -> Vec<(String, TestCaseStatus)> {
 
 /// A weakness of the system is a failure; whatever kept the run from a verdict, or left something behind, is an error.
 fn status(state: &RunState, outcome: Outcome) -> TestCaseStatus {
+    let verdict = facts::verdict(state);
     match outcome {
+        // Of a simulated world nothing has passed.
+        Outcome::Passed if verdict.is_some_and(Verdict::is_rehearsal) => {
+            skipped("rehearsed: would pass; the world was simulated")
+        }
         Outcome::Passed => TestCaseStatus::success(),
         Outcome::Not(why) => {
-            let broken = facts::verdict(state) == Some(Verdict::Broken);
+            let broken = matches!(verdict, Some(Verdict::Broken | Verdict::RehearsedBroken));
+            let rehearsed = if verdict.is_some_and(Verdict::is_rehearsal) { "rehearsed: would fail: " } else { "" };
             let kind = if broken { NonSuccessKind::Failure } else { NonSuccessKind::Error };
-            let mut status = TestCaseStatus::non_success(kind);
-            status.set_type(reason(state)).set_message(why);
-            status
+            not(kind, &reason(state), &format!("{rehearsed}{why}"))
         }
-        Outcome::Open => {
-            let mut status = TestCaseStatus::skipped();
-            status.set_message(format!("not come to: {}", reason(state)));
-            status
-        }
+        Outcome::Unjudged(why) => skipped(&why),
+        Outcome::Open => skipped(&format!("not come to: {}", reason(state))),
     }
 }
 
@@ -116,8 +152,8 @@ fn baseline(state: &RunState) -> Outcome {
         .checks
         .keys()
         .flat_map(|name| facts::standings(state, name, Phase::Baseline).into_iter().map(move |s| (name, s)))
-        .filter(|(_, s)| !s.held)
-        .map(|(name, s)| format!("{name} {} {}, measured {}", s.expectation, s.bound, s.measured))
+        .filter(|(_, s)| s.judgement() == Judgement::Broken)
+        .map(|(name, s)| format!("{name}: {}", s.exceeded()))
         .collect();
     match (misses.is_empty(), state.reached(Phase::During) || !state.changes.is_empty()) {
         (false, _) => Outcome::Not(misses.join("; ")),
@@ -126,10 +162,10 @@ fn baseline(state: &RunState) -> Outcome {
     }
 }
 
-fn bitten(state: &RunState) -> Outcome {
+fn verified(state: &RunState) -> Outcome {
     let wrong: Vec<String> = state.changes.iter().filter_map(wrong).collect();
-    let bitten = |c: &ChangeState| matches!(c.bite, Some((_, true, _)));
-    match state.finished.as_ref().map(|f| f.2) {
+    let is_verified = ChangeState::is_verified;
+    match state.finished.as_ref().map(|f| f.reason) {
         _ if !wrong.is_empty() => Outcome::Not(wrong.join("; ")),
         Some(
             Reason::NoTarget
@@ -137,28 +173,41 @@ fn bitten(state: &RunState) -> Outcome {
             | Reason::Claimed
             | Reason::TargetChanged
             | Reason::NotInjected
-            | Reason::NoBite
+            | Reason::NotVerified
+            | Reason::NoEffect
             | Reason::FaultVanished
             | Reason::GuardMissing,
         ) => Outcome::Not(facts::why(state).unwrap_or_default().to_owned()),
-        _ if !state.changes.is_empty() && state.changes.iter().all(bitten) => Outcome::Passed,
+        _ if !state.changes.is_empty() && state.changes.iter().all(is_verified) => {
+            passed_by(state.changes.iter().filter_map(ChangeState::evidence).min())
+        }
         _ => Outcome::Open,
     }
 }
 
+/// An injection passes where it was observed.
+fn passed_by(evidence: Option<Evidence>) -> Outcome {
+    match evidence {
+        Some(Evidence::Claimed) => {
+            Outcome::Unjudged("claimed by the exit status of a command, not observed".to_owned())
+        }
+        _ => Outcome::Passed,
+    }
+}
+
 /// The same for each fault, where there are several.
-fn each_bitten(state: &RunState) -> Vec<(String, Outcome)> {
+fn each_verified(state: &RunState) -> Vec<(String, Outcome)> {
     let all = faults::all(state);
     let several = all.len() > 1;
     let of = |fault: faults::On| {
         let changes = state.changes.iter().filter(|c| c.change.fault == fault.n);
         let wrong: Vec<String> = changes.filter_map(wrong).collect();
-        let outcome = match (wrong.is_empty(), fault.bitten) {
+        let outcome = match (wrong.is_empty(), fault.verified) {
             (false, _) => Outcome::Not(wrong.join("; ")),
-            (true, true) => Outcome::Passed,
+            (true, true) => passed_by(fault.evidence),
             (true, false) => Outcome::Open,
         };
-        (format!("fault {} injected and bitten", fault.title()), outcome)
+        (format!("fault {} injection verified", fault.title()), outcome)
     };
     all.into_iter().filter(|_| several).map(of).collect()
 }
@@ -166,9 +215,11 @@ fn each_bitten(state: &RunState) -> Vec<(String, Outcome)> {
 /// Why a change is not in effect.
 fn wrong(change: &ChangeState) -> Option<String> {
     let name = &change.change.name;
-    match (&change.inject_error, &change.bite) {
+    match (&change.inject_error, &change.verification) {
         (Some(error), _) => Some(format!("{name}: not injected: {error}")),
-        (None, Some((_, false, proof))) => Some(format!("{name}: no bite: {proof}")),
+        (None, Some(Verification { verified: false, proof, .. })) => {
+            Some(format!("{name}: the fault had no effect: {proof}"))
+        }
         _ => None,
     }
 }
@@ -180,17 +231,26 @@ fn expectations(state: &RunState) -> Vec<(String, Outcome)> {
         .flat_map(|name| {
             let stand = facts::standings(state, name, Phase::During);
             let judged = state.checks.get(name).is_some_and(|c| c.judged.contains_key(&Phase::During));
+
             let bounds = facts::check(state, name).map(|c| words::bounds(&c.expect_during())).unwrap_or_default();
             bounds.into_iter().map(move |(key, bound)| {
                 let outcome = match stand.iter().find(|s| s.expectation == key) {
-                    Some(s) if !s.held => Outcome::Not(format!("{key} {bound}, measured {}", s.measured)),
-                    Some(_) if judged => Outcome::Passed,
-                    _ => Outcome::Open,
+                    Some(s) => expectation(s, judged),
+                    None => Outcome::Open,
                 };
                 (format!("{name} {key} {bound}"), outcome)
             })
         })
         .collect()
+}
+
+fn expectation(s: &Standing, judged: bool) -> Outcome {
+    match s.judgement() {
+        Judgement::Broken => Outcome::Not(s.exceeded()),
+        Judgement::Held if judged => Outcome::Passed,
+        Judgement::NotJudged => Outcome::Unjudged(s.why_not().unwrap_or_default()),
+        Judgement::Held => Outcome::Open,
+    }
 }
 
 /// Every expectation of every alert.
@@ -206,14 +266,14 @@ fn alerts(state: &RunState) -> Vec<(String, Outcome)> {
     facts::alerts(state).into_iter().map(case).collect()
 }
 
-fn taken_back(state: &RunState) -> Outcome {
-    let left = facts::left_behind(state);
+fn rolled_back(state: &RunState) -> Outcome {
+    let left = state.left_in_place();
     if !left.is_empty() {
         let texts: Vec<String> = left
             .iter()
-            .map(|(change, by_hand)| {
-                let by_hand = by_hand.map(|c| format!("; by hand: {c}")).unwrap_or_default();
-                format!("still in place: {change}{by_hand}")
+            .map(|left| {
+                let by_hand = left.by_hand.map(|c| format!("; by hand: {c}")).unwrap_or_default();
+                format!("still in place: {left}{by_hand}")
             })
             .collect();
         return Outcome::Not(texts.join("\n"));
@@ -221,12 +281,14 @@ fn taken_back(state: &RunState) -> Outcome {
     let differ: Vec<String> = state
         .restored
         .iter()
-        .filter(|(_, differences)| !differences.is_empty())
-        .map(|(name, differences)| format!("{name} is not as before: {}", differences.join("; ")))
+        .filter(|r| r.differs())
+        .map(|r| format!("{} is not as before: {}", r.instance, r.what_differs()))
         .collect();
     match facts::verdict(state) {
         Some(Verdict::LeftBehind) if !differ.is_empty() => Outcome::Not(differ.join("\n")),
-        Some(_) if !state.changes.is_empty() && state.outstanding().is_empty() => Outcome::Passed,
+        Some(_) if !state.changes.is_empty() && state.outstanding().is_empty() => {
+            state.claimed_back().map_or(Outcome::Passed, Outcome::Unjudged)
+        }
         _ => Outcome::Open,
     }
 }
@@ -234,9 +296,10 @@ fn taken_back(state: &RunState) -> Outcome {
 fn recovery(state: &RunState) -> Outcome {
     match &state.recovery {
         Some(recovery) if recovery.rto.is_some() => Outcome::Passed,
-        Some(_) => {
-            let allowed = facts::experiment(state).map(|x| format!(" within {}", x.timing.recovery));
-            Outcome::Not(format!("steady state did not come back{}", allowed.unwrap_or_default()))
+        Some(recovery) => {
+            let allowed = facts::experiment(state).map(|x| format!(" within {}", words::exact(x.timing.recovery.0)));
+            let what = format!("steady state did not come back{}", allowed.unwrap_or_default());
+            Outcome::Not([vec![what], recovery.why_not()].concat().join("; "))
         }
         None => Outcome::Open,
     }
@@ -246,6 +309,7 @@ fn recovery(state: &RunState) -> Outcome {
 mod tests {
     use super::super::fixture;
     use super::*;
+    use crate::record::state::Finished;
 
     #[test]
     fn the_fixtures_stay_as_they_are() {
@@ -260,10 +324,40 @@ mod tests {
             let text = render(&state);
             let (failures, errors) = (text.matches("<failure ").count(), text.matches("<error ").count());
             match facts::verdict(&state) {
-                Some(Verdict::Held) => assert_eq!((failures, errors), (0, 0), "{name}"),
-                Some(Verdict::Broken) => assert!(failures > 0 && errors == 0, "{name}"),
+                Some(Verdict::Held | Verdict::Rehearsed) => assert_eq!((failures, errors), (0, 0), "{name}"),
+                Some(Verdict::Broken | Verdict::RehearsedBroken) => assert!(failures > 0 && errors == 0, "{name}"),
                 _ => assert!(failures == 0 && errors > 0, "{name}"),
             }
+        }
+    }
+
+    #[test]
+    fn a_failure_has_its_cause_in_the_message() {
+        let mut state = fixture::broken();
+        let judged = state.checks.values_mut().flat_map(|c| c.judged.values_mut());
+        for standing in judged.flat_map(|j| &mut j.standings).filter(|s| !s.held) {
+            standing.failures = [("tls: unknown issuer".to_owned(), 12), ("timeout".to_owned(), 1)].into();
+        }
+        let text = render(&state);
+        assert!(text.contains(": tls: unknown issuer 12, timeout 1"), "{text}");
+    }
+
+    #[test]
+    fn a_recovery_that_took_too_long_has_its_cause_in_the_message() {
+        let text = render(&fixture::too_slow());
+        let says = "checkout: 9 of 250 samples failed, budget 2 (success ≥ 99%): timeout 8, connection refused 1";
+        assert!(text.contains(&format!("steady state did not come back within 30 s; {says}")), "{text}");
+    }
+
+    #[test]
+    fn of_a_rehearsal_nothing_has_passed() {
+        for run in [fixture::held(), fixture::broken()] {
+            let text = render(&fixture::rehearsal(run));
+            let (cases, skipped) = (text.matches("<testcase ").count(), text.matches("<skipped ").count());
+            let failed = text.matches("<failure ").count();
+            assert_eq!(cases, skipped + failed, "{text}");
+            assert_eq!(text.matches("rehearsed: would fail").count(), failed, "{text}");
+            assert!(text.contains("value=\"rehearsed: would"), "{text}");
         }
     }
 
@@ -272,7 +366,7 @@ mod tests {
         let every = |state: &RunState, reason: Reason| {
             let mut state = state.clone();
             let at = state.last.unwrap_or_default();
-            state.finished = Some((at, reason.verdict(), reason, "because".to_owned()));
+            state.finished = Some(Finished { at, verdict: reason.verdict(), reason, text: "because".to_owned() });
             render(&state)
         };
         for reason in [

@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use super::zones::{self, PHASES, Zones};
 use super::{facts, faults, words};
-use crate::event::Phase;
-use crate::exit::Verdict;
-use crate::state::RunState;
+use crate::model::exit::Verdict;
+use crate::record::event::{Judgement, Phase};
+use crate::record::state::{Comeback, Evidence, Finished, RunState, Verification};
+use crate::text::units::few;
 
 /// From how many rows on a table only counts the rest.
 const SHOWN: usize = 10;
@@ -27,7 +28,7 @@ fn write(out: &mut String, state: &RunState) -> std::fmt::Result {
     }
     write!(out, "{}", words::meaning(verdict))?;
     match (facts::why(state), &state.finished) {
-        (Some(why), Some((_, _, reason, _))) => {
+        (Some(why), Some(Finished { reason, .. })) => {
             writeln!(out, " {} (`{}`)\n", text(&words::sentence(why)), reason.word())?;
         }
         (Some(why), None) => writeln!(out, " {}\n", text(&words::sentence(why)))?,
@@ -40,10 +41,11 @@ fn write(out: &mut String, state: &RunState) -> std::fmt::Result {
     zones_out(out, state)?;
     alerts(out, state)?;
     victims(out, state)?;
-    for warning in &state.warnings {
+    let warned = state.warned();
+    for warning in &warned {
         writeln!(out, "- ⚠️ {}", text(warning))?;
     }
-    if !state.warnings.is_empty() {
+    if !warned.is_empty() {
         writeln!(out)?;
     }
     if let (Some(command), Some(started)) = (facts::repeat(state), &state.started) {
@@ -69,19 +71,20 @@ pub(super) fn symbol(verdict: Option<Verdict>) -> &'static str {
         Some(Verdict::Broken) => "❌",
         Some(Verdict::NoVerdict) => "⚪",
         Some(Verdict::LeftBehind) => "🛑",
+        Some(Verdict::Rehearsed | Verdict::RehearsedBroken) => "🎭",
         None => "⏳",
     }
 }
 
 fn by_hand(out: &mut String, state: &RunState) -> std::fmt::Result {
-    let left = facts::left_behind(state);
+    let left = state.left_in_place();
     if left.is_empty() {
         return Ok(());
     }
     writeln!(out, "**Still in place.** `squall recover` tries again; by hand:\n")?;
-    for (change, command) in left.iter().take(SHOWN) {
-        let command = command.map(|c| format!(": {}", code(c))).unwrap_or_default();
-        writeln!(out, "- {}{command}", text(&change.to_string()))?;
+    for left in left.iter().take(SHOWN) {
+        let command = left.by_hand.map(|c| format!(": {}", code(c))).unwrap_or_default();
+        writeln!(out, "- {}{command}", text(&left.to_string()))?;
     }
     more(out, left.len(), "- ")?;
     writeln!(out)
@@ -90,13 +93,16 @@ fn by_hand(out: &mut String, state: &RunState) -> std::fmt::Result {
 fn figures(out: &mut String, state: &RunState) -> std::fmt::Result {
     let mut cells: Vec<(&str, String)> = Vec::new();
     if let Some(recovery) = &state.recovery {
-        cells.push(("Recovery", recovery.rto.map_or("not in time".to_owned(), words::span)));
+        let came = recovery.comeback();
+        cells.push((if came == Comeback::NeverLost { "Steady state" } else { "Recovery" }, came.to_string()));
     }
     cells.extend(zones::slowest(state).map(|(_, clock)| ("Failover", zones::served(clock).0)));
     cells.extend(
         facts::detected(state).map(|(alert, after)| ("Time to detect", format!("{} ({alert})", words::span(after)))),
     );
-    cells.extend(state.stopped_in().map(|d| ("Breach → taken back", words::span(d))));
+    cells.extend(state.stopped_in().map(|d| ("Breach → rolled back", words::span(d))));
+    let all_back = state.left_in_place().is_empty();
+    cells.extend(state.on_shortest().filter(|_| all_back).map(|on| ("Fault on for", words::span(on))));
     if let Some(spent) = facts::tightest(state) {
         cells.push((
             "Tightest budget",
@@ -132,12 +138,22 @@ fn expectations(out: &mut String, state: &RunState) -> std::fmt::Result {
     writeln!(out, "| Expectation ({phase}) | Bound | Measured | Budget spent | |\n|---|---|---|---|---|")?;
     for (name, s) in rows.iter().take(2 * SHOWN) {
         let budget = s.spent.zip(s.budget).map_or("–".to_owned(), |(spent, budget)| format!("{spent} of {budget}"));
-        let result = if s.held { "✅ held" } else { "❌ broken" };
+        let came = s.judgement();
+        let result = if facts::is_rehearsal(state) { facts::came_out(state, came) } else { result(came) };
         let cells = [format!("{name} {}", s.expectation), s.bound.clone(), s.measured.clone(), budget];
         writeln!(out, "| {} | {result} |", cells.map(|c| text(&c)).join(" | "))?;
     }
     writeln!(out)?;
     more(out, rows.len().saturating_sub(SHOWN), "")
+}
+
+fn result(came: Judgement) -> String {
+    let symbol = match came {
+        Judgement::Held => "✅",
+        Judgement::Broken => "❌",
+        Judgement::NotJudged => "⚪",
+    };
+    format!("{symbol} {came}")
 }
 
 /// Each of several faults with its times.
@@ -146,13 +162,16 @@ fn several(out: &mut String, state: &RunState) -> std::fmt::Result {
     if all.len() < 2 || state.changes.is_empty() {
         return Ok(());
     }
-    writeln!(out, "| Fault | Hit | Planned | Injected | Taken back | Was on | Bite |\n|---|---|---|---|---|---|---|")?;
+    writeln!(
+        out,
+        "| Fault | Hit | Planned | Injected | Rolled back | Was on | Injection |\n|---|---|---|---|---|---|---|"
+    )?;
     for fault in all.iter().take(SHOWN) {
         let at = |at: Option<jiff::Timestamp>| at.map_or("no".to_owned(), |at| words::relative(state, at));
         let lasted = fault.lasted().map_or("–".to_owned(), words::span);
-        let bite = if fault.bitten { "proven" } else { "not proven" };
-        let cells = [fault.title(), fault.whom(), fault.planned(), at(fault.injected), at(fault.taken_back), lasted];
-        writeln!(out, "| {} | {bite} |", cells.map(|c| text(&c)).join(" | "))?;
+        let verified = fault.evidence.filter(|_| fault.verified).map_or("not verified".to_owned(), |e| e.to_string());
+        let cells = [fault.title(), fault.whom(), fault.planned(), at(fault.injected), at(fault.rolled_back), lasted];
+        writeln!(out, "| {} | {verified} |", cells.map(|c| text(&c)).join(" | "))?;
     }
     writeln!(out)?;
     more(out, all.len(), "")
@@ -168,16 +187,11 @@ fn zones_out(out: &mut String, state: &RunState) -> std::fmt::Result {
     for zone in all.all.iter().take(SHOWN) {
         let names = |hit: bool| {
             let name = |m: &zones::Member<'_>| match m.fate {
-                zones::Fate::Down => format!("{} (was down)", m.name),
+                zones::InstanceOutcome::Down => format!("{} (was down)", m.name),
                 _ => m.name.to_owned(),
             };
             let of: Vec<String> = zone.members.iter().filter(|m| m.fate.is_hit() == hit).map(name).collect();
-            let names = of.iter().take(3).cloned().collect::<Vec<_>>().join(", ");
-            match of.len() {
-                0 => "–".to_owned(),
-                1..=3 => names,
-                all => format!("{names} and {} more", all - 3),
-            }
+            if of.is_empty() { "–".to_owned() } else { few(&of, 3) }
         };
         let cells = [zone.title(), zone.words().unwrap_or_else(|| "–".to_owned()), names(true), names(false)];
         writeln!(out, "| {} |", cells.map(|c| text(&c)).join(" | "))?;
@@ -213,9 +227,10 @@ fn alerts(out: &mut String, state: &RunState) -> std::fmt::Result {
     writeln!(out, "| Alert | Expected | Bound | Measured | |\n|---|---|---|---|---|")?;
     for row in rows.iter().take(SHOWN) {
         let result = match row.held {
-            Some(true) => "✅",
-            Some(false) => "❌",
-            None => "",
+            Some(held) if facts::is_rehearsal(state) => facts::came_out(state, held.into()),
+            Some(true) => "✅".to_owned(),
+            Some(false) => "❌".to_owned(),
+            None => String::new(),
         };
         let cells = [&row.alert, row.expectation, &row.bound, &row.measured];
         writeln!(out, "| {} | {result} |", cells.map(text).join(" | "))?;
@@ -228,29 +243,38 @@ fn victims(out: &mut String, state: &RunState) -> std::fmt::Result {
     if state.changes.is_empty() {
         return Ok(());
     }
-    writeln!(out, "| Hit | Change | Bite | Taken back | Undo |\n|---|---|---|---|---|")?;
+    writeln!(out, "| Hit | Change | Injection | Rolled back | Undo |\n|---|---|---|---|---|")?;
     for change in state.changes.iter().take(SHOWN) {
-        let bite = match &change.bite {
-            Some((_, true, proof)) => {
+        let injection = match &change.verification {
+            Some(Verification { verified: true, proof, .. }) => {
+                let evidence = change.evidence().unwrap_or(Evidence::Observed);
                 let during = change.sees.during.as_ref().map(|sees| format!("it saw {sees}"));
                 let known = change.measured.map(|c| c.to_string()).or(during);
-                format!("proven: {}", known.unwrap_or_else(|| proof.clone()))
+                format!("{evidence}: {}", known.unwrap_or_else(|| proof.clone()))
             }
-            Some((_, false, proof)) => format!("none: {proof}"),
-            None => "not proven".to_owned(),
+            Some(Verification { verified: false, proof, .. }) => format!("none: {proof}"),
+            None => "not verified".to_owned(),
+        };
+        let injection = match &change.effect {
+            Some(effect) if effect.is_unaffected() => format!("{injection}; no effect: {effect}"),
+            Some(effect) if !effect.is_affected() => format!("{injection}; its effect cannot be known: {effect}"),
+            _ => injection,
         };
         let back = match &change.reverted {
-            Some((at, _, by, _)) => format!("{} by {by}", words::relative(state, *at)),
+            Some(r) => format!("{} by {}", words::relative(state, r.at), r.by),
             None => "no".to_owned(),
         };
-        let undo = match state.restored.iter().find(|(name, _)| *name == change.change.name) {
-            Some((_, differences)) if differences.is_empty() => "proven".to_owned(),
-            Some((_, differences)) => format!("differs: {}", differences.join("; ")),
+        let undo = match state.restored.iter().find(|r| r.instance == change.change.name) {
+            Some(restored) if !restored.differs() && change.is_claimed_back() => {
+                "claimed: its undo command ended with exit status 0".to_owned()
+            }
+            Some(restored) if !restored.differs() => "verified".to_owned(),
+            Some(restored) => format!("differs: {}", restored.what_differs()),
             None => "not compared".to_owned(),
         };
         let (before, to, _) = words::values(&change.change);
         let fault = facts::fault_of(state, &change.change).map(|f| format!(" (fault {f})")).unwrap_or_default();
-        let cells = [change.change.name.clone(), format!("{before} → {to}{fault}"), bite, back, undo];
+        let cells = [change.change.name.clone(), format!("{before} → {to}{fault}"), injection, back, undo];
         writeln!(out, "| {} |", cells.map(|c| text(&c)).join(" | "))?;
     }
     writeln!(out)?;
@@ -259,10 +283,8 @@ fn victims(out: &mut String, state: &RunState) -> std::fmt::Result {
         writeln!(out, "Mechanism: {}.\n", text(&by))?;
     }
     if !state.spared.is_empty() {
-        let names: Vec<String> = state.spared.iter().take(SHOWN).map(|s| text(&s.name)).collect();
-        let rest = state.spared.len().saturating_sub(SHOWN);
-        let rest = if rest > 0 { format!(" and {rest} more") } else { String::new() };
-        writeln!(out, "Spared: {}{rest}.\n", names.join(", "))?;
+        let names: Vec<String> = state.spared.iter().map(|s| text(&s.name)).collect();
+        writeln!(out, "Spared: {}.\n", few(&names, SHOWN))?;
     }
     Ok(())
 }

@@ -8,7 +8,8 @@ mod documented;
 mod facts;
 mod faults;
 #[cfg(test)]
-mod fixture;
+pub(crate) mod fixture;
+pub mod follow;
 pub mod gameday;
 mod html;
 mod json;
@@ -25,7 +26,8 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context as _;
 
-use crate::state::RunState;
+use crate::record::state::RunState;
+use crate::text::visible;
 
 /// The formats of a report.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -60,11 +62,16 @@ impl Format {
 #[must_use]
 pub fn render(state: &RunState, format: Format) -> String {
     match format {
-        Format::Html => html::render(state),
-        Format::Markdown => markdown::render(state),
+        Format::Html => page(&html::render(state)),
+        Format::Markdown => page(&markdown::render(state)),
         Format::Json => json::render(state),
-        Format::Junit => junit::render(state),
+        Format::Junit => page(&junit::render(state)),
     }
+}
+
+/// A page as people may see it.
+fn page(text: &str) -> String {
+    visible::text(text).into_owned()
 }
 
 /// Writes every format into a directory; each file is whole or as it was. Their paths.
@@ -76,24 +83,30 @@ pub fn write_all(state: &RunState, dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
 }
 
 fn write_each(dir: &Path, texts: impl IntoIterator<Item = (Format, String)>) -> anyhow::Result<Vec<PathBuf>> {
+    // As open as the directory: what is written into another one than the state directory is for more people.
+    let mode = std::fs::metadata(dir).map_or(0, |m| m.permissions().mode()) & 0o044 | 0o600;
     let written: Vec<anyhow::Result<PathBuf>> = texts
         .into_iter()
         .map(|(format, text)| {
             let path = dir.join(format.file());
-            write(&path, &text).with_context(|| format!("cannot write the report {}", path.display()))?;
+            replace(&path, &text, mode).with_context(|| format!("cannot write the report {}", path.display()))?;
             Ok(path)
         })
         .collect();
     written.into_iter().collect()
 }
 
-/// Replaces a file; it is whole or as it was.
+/// Replaces a file that somebody has asked for; it is whole or as it was.
 ///
 /// # Errors
 /// Where it cannot be written.
 pub fn write(path: &Path, text: &str) -> anyhow::Result<()> {
+    replace(path, text, 0o644)
+}
+
+fn replace(path: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
     let dir = path.parent().filter(|dir| !dir.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let mut file = tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(0o644)).tempfile_in(dir)?;
+    let mut file = tempfile::Builder::new().permissions(std::fs::Permissions::from_mode(mode)).tempfile_in(dir)?;
     file.write_all(text.as_bytes())?;
     file.persist(path)?;
     Ok(())
@@ -101,21 +114,27 @@ pub fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::os::unix::fs::PermissionsExt as _;
+    use std::time::Duration;
 
     use super::*;
+    use crate::model::instance::{Command, CommandLocation, Rollback, Setting};
 
     #[test]
-    fn every_format_is_written_whole_and_readable() {
+    fn every_format_is_written_whole_and_as_open_as_its_directory() {
         let dir = tempfile::tempdir().unwrap();
         std::fs::write(dir.path().join("report.md"), "an older one").unwrap();
-        let paths = write_all(&fixture::held(), dir.path()).unwrap();
-        assert_eq!(paths.len(), 4);
-        for path in &paths {
-            let text = std::fs::read_to_string(path).unwrap();
-            assert!(text.contains("kill-one-replica"), "{}", path.display());
-            let mode = std::fs::metadata(path).unwrap().permissions().mode();
-            assert_eq!(mode & 0o777, 0o644, "{}", path.display());
+        for (of_directory, of_file) in [(0o700, 0o600), (0o755, 0o644)] {
+            std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(of_directory)).unwrap();
+            let paths = write_all(&fixture::held(), dir.path()).unwrap();
+            assert_eq!(paths.len(), 4);
+            for path in &paths {
+                let text = std::fs::read_to_string(path).unwrap();
+                assert!(text.contains("kill-one-replica"), "{}", path.display());
+                let mode = std::fs::metadata(path).unwrap().permissions().mode();
+                assert_eq!(mode & 0o777, of_file, "{}", path.display());
+            }
         }
         assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 4, "nothing else is left there");
     }
@@ -124,6 +143,36 @@ mod tests {
     fn a_directory_that_is_gone_is_an_error_that_names_the_file() {
         let e = write_all(&fixture::held(), Path::new("/nonexistent/here")).unwrap_err();
         assert!(format!("{e:#}").contains("/nonexistent/here/report.html"), "{e:#}");
+    }
+
+    /// A command's exit status is what the command says, and not what was seen.
+    #[test]
+    fn of_a_command_no_format_says_more_than_it_said() {
+        let mut state = fixture::held();
+        let verified = |state: &RunState, format| render(state, format).matches("verified").count();
+        assert!(verified(&state, Format::Html) > 0 && verified(&state, Format::Markdown) > 0);
+        let ran = |program: &str| {
+            Setting::Ran(Command {
+                run: vec![program.to_owned()],
+                place: CommandLocation::Target,
+                timeout: Duration::from_secs(1),
+                variables: BTreeMap::new(),
+                directory: None,
+            })
+        };
+        let change = &mut state.changes[0].change;
+        (change.to, change.back) = (ran("break"), Rollback::To(ran("mend")));
+        for format in [Format::Html, Format::Markdown] {
+            let text = render(&state, format);
+            let other = text.replace("rollback verified: 1 instance as before; 1 change only claimed", "");
+            assert!(other.contains("claimed") && !other.contains("verified"), "{text}");
+        }
+        let junit = render(&state, Format::Junit);
+        assert_eq!(junit.matches("<skipped message=\"claimed by the exit status of a command").count(), 1, "{junit}");
+        assert_eq!(junit.matches("<skipped message=\"1 change only claimed").count(), 1, "{junit}");
+        let json: serde_json::Value = serde_json::from_str(&render(&state, Format::Json)).unwrap();
+        let change = &json["changes"][0];
+        assert!(change["verification"]["claimed"] == true && change["reverted"]["claimed"] == true, "{change:#}");
     }
 
     /// Puts the fixtures where a browser can show them: `cargo test --lib paints_the_fixtures -- --ignored`.

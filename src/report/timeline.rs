@@ -4,7 +4,10 @@ use jiff::Timestamp;
 
 use super::{facts, words};
 use crate::engine::Outcome;
-use crate::state::{ChangeState, RunState};
+use crate::record::state::{
+    AlertTurn, ChangeState, Comeback, Finished, GuardState, Injected, Observation, PhaseBegin, RecoveryState,
+    RolledBack, RunState, Stopping, Verification,
+};
 
 /// From how many changes on their moments are told together.
 const TOGETHER: usize = 6;
@@ -20,7 +23,7 @@ pub(super) enum Kind {
     Proof,
     /// Something is wrong.
     Alarm,
-    /// Something is taken back or good again.
+    /// Something is rolled back or good again.
     Good,
 }
 
@@ -44,7 +47,7 @@ pub(super) fn moments(state: &RunState) -> Vec<Moment> {
         let engine = &started.engine;
         add(state.began, Kind::Step, format!("run begins on {} {}", engine.kind, engine.version));
     }
-    for (phase, at) in &state.phases {
+    for PhaseBegin { phase, at } in &state.phases {
         add(Some(*at), Kind::Step, format!("phase: {phase}"));
     }
     if state.times.targeted.is_some() {
@@ -52,7 +55,7 @@ pub(super) fn moments(state: &RunState) -> Vec<Moment> {
         let text = format!("{} chosen, {} spared", words::count(hit, "instance"), words::thousands(spared));
         add(state.times.targeted, Kind::Step, text);
     }
-    if let Some((kind, id)) = state.guards.last() {
+    if let Some(GuardState { kind, id }) = state.guards.last() {
         add(state.times.guarded, Kind::Step, format!("guard stands by: {kind} {id}"));
     }
     let changes = words::count(state.changes.len() as u64, "change");
@@ -70,10 +73,10 @@ pub(super) fn moments(state: &RunState) -> Vec<Moment> {
         );
     }
     for (name, alert) in &state.alerts {
-        if let Some((at, after)) = alert.fired {
+        if let Some(AlertTurn { at, after }) = alert.fired {
             add(Some(at), Kind::Step, format!("alert {name} fires, {} after the injection", words::span(after)));
         }
-        if let Some((at, after)) = alert.resolved {
+        if let Some(AlertTurn { at, after }) = alert.resolved {
             add(
                 Some(at),
                 Kind::Good,
@@ -81,28 +84,36 @@ pub(super) fn moments(state: &RunState) -> Vec<Moment> {
             );
         }
     }
-    for (at, instance, what) in &state.noticed {
+    for Observation { at, instance, what } in &state.noticed {
         add(Some(*at), Kind::Alarm, format!("{instance}: {what}"));
     }
-    if let Some((at, why, text)) = &state.stopping {
+    if let Some(Stopping { at, why, text }) = &state.stopping {
         add(Some(*at), Kind::Alarm, format!("stopping ({}): {text}", why.word()));
     }
-    if let Some(rto) = state.recovery.as_ref().and_then(|r| r.rto) {
-        let text = format!("recovered: steady state is back after {}", words::span(rto));
-        add(facts::recovered(state), Kind::Good, text);
-    } else if state.recovery.is_some() {
-        add(state.times.recovery, Kind::Alarm, "not recovered in time".to_owned());
+    match state.recovery.as_ref().map(RecoveryState::comeback) {
+        Some(Comeback::After(rto)) => {
+            let text = format!("recovered: steady state is back after {}", words::span(rto));
+            add(facts::recovered(state), Kind::Good, text);
+        }
+        Some(Comeback::NeverLost) => {
+            add(state.times.recovery, Kind::Good, "steady state was never lost".to_owned());
+        }
+        Some(Comeback::TooLate) => add(state.times.recovery, Kind::Alarm, "not recovered in time".to_owned()),
+        None => {}
     }
     if state.times.restored.is_some() {
-        let differing = state.restored.iter().filter(|(_, d)| !d.is_empty()).count();
+        let differing = state.restored.iter().filter(|r| r.differs()).count();
         let total = words::count(state.restored.len() as u64, "instance");
         let (kind, text) = match differing {
-            0 => (Kind::Proof, format!("undo proven: {total} as before")),
+            0 => (Kind::Proof, {
+                let claimed = state.claimed_back().map(|claimed| format!("; {claimed}")).unwrap_or_default();
+                format!("rollback verified: {total} as before{claimed}")
+            }),
             n => (Kind::Alarm, format!("{n} of {total} not as before")),
         };
         add(state.times.restored, kind, text);
     }
-    if let Some((at, verdict, reason, _)) = &state.finished {
+    if let Some(Finished { at, verdict, reason, .. }) = &state.finished {
         add(Some(*at), Kind::Step, format!("run ends: {} ({})", verdict.words(), reason.word()));
     }
     out.extend(of_changes(&state.changes));
@@ -124,13 +135,13 @@ fn of_changes(changes: &[ChangeState]) -> Vec<Moment> {
     let mut out = of(
         Kind::Fault,
         &|c| {
-            let (at, outcome, took) = c.injected.as_ref()?;
+            let Injected { at, outcome, took } = c.injected?;
             let how = match outcome {
-                Outcome::Done => format!("took {}", words::span(*took)),
+                Outcome::Done => format!("took {}", words::span(took)),
                 Outcome::Already => "was so already".to_owned(),
                 Outcome::Gone => "the instance is gone".to_owned(),
             };
-            Some((*at, format!("injected: {} ({how})", c.change)))
+            Some((at, format!("injected: {} ({how})", c.change)))
         },
         "changes injected",
     );
@@ -139,28 +150,28 @@ fn of_changes(changes: &[ChangeState]) -> Vec<Moment> {
         &|c| Some((c.injecting?, format!("{}: not injected: {}", c.change.name, c.inject_error.as_ref()?))),
         "changes not injected",
     ));
-    let bite = |want: bool| {
+    let injection = |want: bool| {
         move |c: &ChangeState| {
-            let (at, proven, proof) = c.bite.as_ref()?;
-            let word = if *proven { "bite proven" } else { "no bite" };
-            (*proven == want).then(|| (*at, format!("{word}: {}: {proof}", c.change.name)))
+            let Verification { at, verified, proof } = c.verification.as_ref()?;
+            let word = c.evidence().map_or("no effect".to_owned(), |evidence| format!("injection {evidence}"));
+            (*verified == want).then(|| (*at, format!("{word}: {}: {proof}", c.change.name)))
         }
     };
-    out.extend(of(Kind::Proof, &bite(true), "bites proven"));
-    out.extend(of(Kind::Alarm, &bite(false), "changes without a bite"));
+    out.extend(of(Kind::Proof, &injection(true), "injections verified or claimed"));
+    out.extend(of(Kind::Alarm, &injection(false), "changes without an effect"));
     out.extend(of(
         Kind::Good,
         &|c| {
-            let (at, _, by, took) = c.reverted.as_ref()?;
+            let RolledBack { at, by, took, .. } = c.reverted?;
             let (_, _, back) = words::values(&c.change);
-            Some((*at, format!("taken back by {by}: {}: {back} (took {})", c.change.name, words::span(*took))))
+            Some((at, format!("rolled back by {by}: {}: {back} (took {})", c.change.name, words::span(took))))
         },
-        "changes taken back",
+        "changes rolled back",
     ));
     out.extend(of(
         Kind::Alarm,
-        &|c| c.stuck.as_ref().and(c.reverting).map(|at| (at, format!("{}: could not be taken back", c.change.name))),
-        "changes could not be taken back",
+        &|c| c.stuck.as_ref().and(c.reverting).map(|at| (at, format!("{}: could not be rolled back", c.change.name))),
+        "changes could not be rolled back",
     ));
     out
 }

@@ -5,12 +5,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::{facts, words};
-use crate::event::{Failover, Phase};
+use crate::experiment::fault::{Fault, OutageClients, OutageMode};
 use crate::experiment::{Experiment, Injection};
-use crate::fault::{Fault, OutageClients, OutageMode};
-use crate::instance::{Instance, Setting, aliases};
-use crate::network::Treatment;
-use crate::state::{ChangeState, CheckState, RunState};
+use crate::model::instance::{Instance, Setting, aliases};
+use crate::model::network::Treatment;
+use crate::record::event::{Failover, Phase};
+use crate::record::state::{ChangeState, CheckState, RunState};
 
 /// The phases whose answers are told apart.
 pub(super) const PHASES: [Phase; 4] = [Phase::Baseline, Phase::During, Phase::Revert, Phase::Recovery];
@@ -37,14 +37,14 @@ pub(super) struct Zone<'a> {
 /// An instance.
 #[derive(Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Member<'a> {
-    pub(super) fate: Fate,
+    pub(super) fate: InstanceOutcome,
     pub(super) name: &'a str,
     pub(super) service: &'a str,
 }
 
 /// What became of an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) enum Fate {
+pub(super) enum InstanceOutcome {
     Killed,
     CutOff,
     Frozen,
@@ -68,7 +68,7 @@ pub(super) struct Answers<'a> {
     pub(super) given: Vec<(Option<usize>, [u64; 4])>,
 }
 
-impl Fate {
+impl InstanceOutcome {
     /// In a word or two.
     pub(super) fn words(self) -> &'static str {
         match self {
@@ -137,7 +137,7 @@ impl<'a> Zones<'a> {
     pub(super) fn of(state: &'a RunState) -> Option<Self> {
         let hit = state.hit.iter().map(|i| (i.zone.as_deref(), member(state, i)));
         let spared = state.spared.iter().map(|s| {
-            let fate = if s.why == "not running" { Fate::Down } else { Fate::Spared };
+            let fate = if s.why == "not running" { InstanceOutcome::Down } else { InstanceOutcome::Spared };
             (s.zone.as_deref(), Member { fate, name: &s.name, service: &s.service })
         });
         let mut by_zone: BTreeMap<Option<&str>, Vec<Member<'_>>> = BTreeMap::new();
@@ -188,7 +188,7 @@ impl<'a> Zones<'a> {
             let mut given: Vec<_> = if given.is_empty() {
                 Vec::new()
             } else {
-                // A zone that went out is there even where nobody in it ever answered.
+                // A zone that went out is there even where no instance in it ever answered.
                 for (place, _) in self.all.iter().enumerate().filter(|(_, zone)| zone.outage.is_some()) {
                     given.entry(Some(place)).or_default();
                 }
@@ -210,33 +210,30 @@ impl<'a> Zones<'a> {
 fn member<'a>(state: &RunState, instance: &'a Instance) -> Member<'a> {
     let faults = facts::experiment(state).map(Experiment::faults).unwrap_or_default();
     // An abort may come before the end of an injection is known; its effect shows that it was made.
-    let made = |c: &&ChangeState| c.injected.is_some() || matches!(c.bite, Some((_, true, _)));
+    let made = |c: &&ChangeState| c.injected.is_some() || c.is_verified();
     let changes = state.changes.iter().filter(|c| c.change.instance == instance.id).filter(made);
     let fates = changes.map(|c| match faults.get(c.change.fault).map(|f| &f.fault) {
-        Some(Fault::ZoneOutage(outage)) => Fate::of(outage.mode),
-        _ => Fate::Hit,
+        Some(Fault::ZoneOutage(outage)) => InstanceOutcome::of(outage.mode),
+        _ => InstanceOutcome::Hit,
     });
-    Member { fate: fates.min().unwrap_or(Fate::Chosen), name: &instance.name, service: &instance.service }
+    Member { fate: fates.min().unwrap_or(InstanceOutcome::Chosen), name: &instance.name, service: &instance.service }
 }
 
 /// In which zone one is who is called so in answers: by a whole name first, then by a part of one, of those who are hit
-/// before others. A part that several zones have tells nothing.
+/// before others, at last by a service. What several zones have tells nothing.
 fn called(state: &RunState, all: &[Zone<'_>]) -> BTreeMap<String, usize> {
     let place = |zone: Option<&str>| all.iter().position(|z| z.name == zone);
-    let mut ranks: [Vec<(String, usize)>; 4] = Default::default();
+    let mut ranks: [Vec<(String, usize)>; 5] = Default::default();
     for (at, zone) in all.iter().enumerate() {
         ranks[0].extend(zone.name.map(|name| (name.to_owned(), at)));
     }
-    let hit = state.hit.iter().map(|i| (2, &i.name, &i.id.0, i.zone.as_deref()));
-    let spared = state.spared.iter().map(|s| (3, &s.name, &s.id, s.zone.as_deref()));
-    for (rank, name, id, zone) in hit.chain(spared) {
+    let hit = state.hit.iter().map(|i| (2, &i.name, &i.id.0, i.zone.as_deref(), &i.service, i.also_called()));
+    let spared = state.spared.iter().map(|s| (3, &s.name, &s.id, s.zone.as_deref(), &s.service, s.called.clone()));
+    for (rank, name, id, zone, service, also) in hit.chain(spared) {
         let Some(at) = place(zone) else { continue };
         ranks[1].extend([(name.clone(), at), (id.clone(), at)]);
-        ranks[rank].extend(aliases(name, id).into_iter().map(|alias| (alias, at)));
-    }
-    for instance in &state.hit {
-        let composed = instance.labels.get("com.docker.compose.service").filter(|name| **name != instance.service);
-        ranks[2].extend(composed.cloned().zip(place(instance.zone.as_deref())));
+        ranks[rank].extend(aliases(name, id).into_iter().chain(also).map(|alias| (alias, at)));
+        ranks[4].push((service.clone(), at));
     }
     let mut out = BTreeMap::new();
     for rank in ranks {
@@ -259,7 +256,7 @@ pub(super) fn sentences(state: &RunState) -> Vec<String> {
     let of = |(n, injection): (usize, &Injection)| {
         let Fault::ZoneOutage(outage) = &injection.fault else { return None };
         let what = match outage.mode {
-            OutageMode::Power => "every instance is killed at once, and nobody restarts it".to_owned(),
+            OutageMode::Power => "every instance is killed at once, and not restarted".to_owned(),
             OutageMode::Isolate => match outage.clients.unwrap_or_default() {
                 OutageClients::Cut => "cut off from everybody who is not in the zone".to_owned(),
                 OutageClients::Keep => "cut off from the other zones, and reached by those who are in none".to_owned(),
@@ -303,7 +300,7 @@ pub(super) fn served(clock: &Failover) -> (String, String) {
 /// Until a zone that was out served again: a figure, and what it means.
 pub(super) fn returned(clock: &Failover) -> (String, String) {
     match clock.returned_ms {
-        Some(ms) => (words::span(Duration::from_millis(ms)), "after its way back began".to_owned()),
+        Some(ms) => (words::span(Duration::from_millis(ms)), "after its rollback began".to_owned()),
         None if clock.told => ("not seen".to_owned(), "no answer of it until the run ended".to_owned()),
         None => ("not known".to_owned(), "answers do not tell who gave them".to_owned()),
     }
@@ -378,5 +375,17 @@ mod tests {
         assert_eq!(zones.place("till"), None);
         assert_eq!((zones.place("x-till"), zones.place("y-till")), (Some(0), Some(2)));
         assert_eq!((zones.place("shop-2"), zones.place("b")), (Some(1), Some(1)), "the one that is hit is meant");
+    }
+
+    #[test]
+    fn those_that_are_spared_are_known_by_all_their_names() {
+        let mut state = fixture::zone();
+        let shop = state.spared.iter_mut().find(|s| s.name == "shop-3").expect("it is spared");
+        (shop.called, shop.service) = (vec!["shop-c".to_owned(), "front".to_owned()], "till".to_owned());
+        let zones = Zones::of(&state).unwrap();
+        for name in ["shop-3", "shop-c", "front", "till"] {
+            assert_eq!(zones.place(name).map(|at| zones.all[at].title()).as_deref(), Some("zone c"), "{name}");
+        }
+        assert_eq!(zones.place("shop"), None, "it is in several zones");
     }
 }

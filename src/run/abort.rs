@@ -1,19 +1,19 @@
-//! Who may stop a run, and how firmly. Whoever takes an `Abort` can be stopped; the way back takes none.
+//! Who may stop a run, and how firmly. What takes an `Abort` can be stopped; the rollback takes none.
 
 use std::future::Future;
 
 use tokio::sync::watch;
 
-use crate::event::Reason;
+use crate::record::event::Reason;
 
 /// How firmly a run is to be stopped; each level includes the ones before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Level {
-    /// Stop, take everything back, measure the recovery.
-    TakeBack,
-    /// Take everything back, and do not wait for probes.
+    /// Stop, roll everything back, measure the recovery.
+    RollBack,
+    /// Roll everything back, and do not wait for probes.
     Hurry,
-    /// Leave at once; the guard takes everything back.
+    /// Leave at once; the guard rolls everything back.
     Leave,
 }
 
@@ -55,8 +55,8 @@ impl AbortHandle {
     /// Asks more firmly than before: what a further signal means.
     pub fn press(&self, why: Reason, text: &str) {
         let level = match self.0.borrow().as_ref().map(|s| s.level) {
-            None => Level::TakeBack,
-            Some(Level::TakeBack) => Level::Hurry,
+            None => Level::RollBack,
+            Some(Level::RollBack) => Level::Hurry,
             Some(Level::Hurry | Level::Leave) => Level::Leave,
         };
         self.stop(level, why, text);
@@ -104,7 +104,7 @@ mod tests {
         handle.press(Reason::Halted, "later");
         let stop = abort.asked(Level::Hurry).await;
         assert_eq!((stop.why, stop.level), (Reason::Interrupted, Level::Hurry));
-        assert!(abort.or(Level::TakeBack, std::future::pending::<()>()).await.is_err());
+        assert!(abort.or(Level::RollBack, std::future::pending::<()>()).await.is_err());
         assert!(abort.or(Level::Leave, std::future::ready(())).await.is_ok());
     }
 }

@@ -1,15 +1,17 @@
 //! The part of the watch that is about alerts: what becomes of them goes into the journal, and what they should have done
 //! and did not breaks the hypothesis.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::SignedDuration;
 
-use super::watch::{Broken, Watch};
-use crate::event::{Event, Phase, Standing, millis};
+use super::broken::Broken;
+use super::watch::Watch;
 use crate::experiment::Span;
-use crate::probe::Answer;
-use crate::steady::Turn;
+use crate::experiment::probe::Answer;
+use crate::record::event::{Event, Phase, Standing, millis};
+use crate::run::steady::Turn;
 
 impl Watch<'_> {
     pub(super) fn take_alert(&mut self, which: usize, due: Duration, end: Duration, answer: &Answer) {
@@ -37,7 +39,7 @@ impl Watch<'_> {
                 Phase::Baseline if whole => {
                     if let Some((unasked, asked, why)) = clock.unasked() {
                         let text =
-                            format!("the alert `{name}` could not be asked about {unasked} of {asked} times ({why})");
+                            format!("the alert `{name}` could not be looked up {unasked} of {asked} times ({why})");
                         self.unasked_alerts.push(text);
                     }
                 }
@@ -56,7 +58,7 @@ impl Watch<'_> {
         if self.alerts.is_empty() {
             return;
         }
-        let Some(at) = self.rec.read(crate::state::RunState::injected) else { return };
+        let Some(at) = self.rec.read(crate::record::state::RunState::injected) else { return };
         let since = at.duration_since(self.rec.clock().wall(self.origin)).max(SignedDuration::ZERO);
         let at = Duration::try_from(since).unwrap_or_default();
         self.alerts.iter_mut().for_each(|(.., clock)| clock.injected(at));
@@ -107,9 +109,13 @@ fn broken(phase: Phase, name: &str, (expectation, within, said): (&str, Span, &s
         bound: format!("≤ {within}"),
         measured: said.to_owned(),
         number: None,
+        value: None,
         budget: None,
         spent: None,
+        of: None,
         held: false,
+        failures: BTreeMap::new(),
+        unjudged: None,
     };
     Broken { phase, check: name.to_owned(), safety: false, standing, alert: Some(sentence) }
 }

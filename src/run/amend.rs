@@ -1,24 +1,30 @@
 //! While the fault is on, it follows what it is about: a target that restarts is disturbed again, and a setting that is about
 //! peers keeps up with those who come and go. Each is a change like those of the plan: on disk before it is made, inside
-//! the blast radius, taken back with the others.
+//! the blast radius, rolled back with the others.
 
 use futures_util::future::join_all;
 
+use super::effect::first_effect;
 use super::ended::Ended;
-use super::inject::{bitten, make};
-use super::{Task, World};
-use crate::event::{Event, Reason};
-use crate::instance::{Change, Instance};
-use crate::journal::Recorder;
-use crate::{plan, target};
+use super::inject::{make, verified_by};
+use super::{RunContext, RunSpec};
+use super::{plan, target};
+use crate::model::instance::{Change, Instance};
+use crate::record::event::{Event, Reason};
+use crate::record::journal::Recorder;
 
 /// Makes the further changes that the fleet as it is now asks for, if it asks for any.
 ///
 /// # Errors
 /// Where the blast radius does not allow them, they cannot be recorded, or one of them fails. The fault is to be taken
 /// back then; an engine that is out of reach for the moment is none of these.
-pub(super) async fn amend(task: &Task<'_>, world: &World, rec: &Recorder, hit: &[Instance]) -> Result<(), Ended> {
-    let (x, engine) = (task.experiment, world.engine.as_ref());
+pub(super) async fn amend(
+    spec: &RunSpec<'_>,
+    context: &RunContext,
+    rec: &Recorder,
+    hit: &[Instance],
+) -> Result<(), Ended> {
+    let (x, engine) = (spec.experiment, context.engine.as_ref());
     let (current, next) = rec.read(|s| (s.on().map(|c| c.change.clone()).collect::<Vec<Change>>(), s.changes.len()));
     if !current.iter().any(|c| c.to.ends_with_life()) {
         return Ok(());
@@ -28,38 +34,55 @@ pub(super) async fn amend(task: &Task<'_>, world: &World, rec: &Recorder, hit: &
     if further.is_empty() {
         return Ok(());
     }
-    let struck: Vec<&Instance> = fleet.iter().filter(|i| hit.iter().any(|h| h.id == i.id)).collect();
-    target::within(&x.blast_radius, &fleet, &struck)
+    // What has met a disturbance is counted anew from the next one on.
+    for change in &current {
+        first_effect(rec, change, fleet.iter().find(|i| i.id == change.instance));
+    }
+    let targeted: Vec<&Instance> = fleet.iter().filter(|i| hit.iter().any(|h| h.id == i.id)).collect();
+    let still = rec.read(|s| {
+        let begun = s.changes.iter().filter(|c| c.injecting.is_some() && c.reverted.is_none());
+        begun.map(|c| c.change.instance.clone()).collect::<Vec<_>>()
+    });
+    let down: Vec<&Instance> = targeted.iter().copied().filter(|i| still.contains(&i.id)).collect();
+    target::within(&x.blast_radius, &fleet, &targeted, &down)
+        .map_err(|r| Ended { why: r.reason, text: format!("before a further change: {r}") })?;
+    let all: Vec<Change> = rec.read(|s| s.changes.iter().map(|c| c.change.clone()).collect());
+    plan::bystanders::none_is_hit(&further, &all, &fleet)
         .map_err(|r| Ended { why: r.reason, text: format!("before a further change: {r}") })?;
     for change in &further {
-        let again = current.iter().any(|c| c.instance == change.instance && c.epoch != change.epoch);
-        let what = if again {
-            "was restarted, and is disturbed again"
-        } else {
+        let ended: Vec<&Change> =
+            current.iter().filter(|c| c.instance == change.instance && c.epoch != change.epoch).collect();
+        for over in &ended {
+            if rec.read(|s| s.changes.get(over.n).is_some_and(|c| !c.is_off())) {
+                rec.note(Event::Off { n: over.n, what: "was restarted".to_owned() });
+            }
+        }
+        let what = if ended.is_empty() {
             "is disturbed anew, since its peers are others now"
+        } else {
+            "was restarted, and is disturbed again"
         };
         rec.note(Event::Noticed { instance: change.name.clone(), what: what.to_owned() });
     }
     rec.commit(Event::Amended { changes: further.clone() })
         .map_err(|e| Ended { why: Reason::JournalFailed, text: format!("a further change cannot be recorded: {e}") })?;
-    let made = join_all(further.iter().map(|change| make(engine, rec, task.run, change))).await;
+    let made = join_all(further.iter().map(|change| make(engine, rec, spec.run, change))).await;
     made.into_iter().collect::<Result<(), _>>().map_err(Ended::from)
 }
 
-/// Records the bite of further changes that have one by now: those that were not among the `planned`, whose proof is
-/// awaited by whoever made them.
-pub(super) async fn witness(world: &World, rec: &Recorder, planned: &[Change]) {
+/// Records the verification of further changes that have one by now: those that were not among the `planned`, whose proof is
+/// awaited where they are made.
+pub(super) async fn confirm(context: &RunContext, rec: &Recorder, planned: &[Change]) {
     let further = |n: usize| planned.iter().all(|p| p.n != n);
     let unproven = rec.read(|s| {
-        let unproven = s.on().filter(|c| c.bite.is_none() && further(c.change.n));
+        let unproven = s.on().filter(|c| c.verification.is_none() && further(c.change.n));
         unproven.map(|c| c.change.clone()).collect::<Vec<Change>>()
     });
     for change in unproven.iter().filter(|c| c.to.ends_with_life()) {
-        let Ok(now) = world.engine.look(&change.instance).await else { continue };
-        if let Ok(proof) = bitten(change, now.as_ref()) {
-            rec.note(Event::Bite { n: change.n, proven: true, proof });
-        } else if let Err(why) = world.engine.knock(&change.instance, &change.to).await {
-            tracing::warn!(%why, "no packet of our own can be sent");
+        let Ok(now) = context.engine.look(&change.instance).await else { continue };
+        if let Ok(proof) = verified_by(change, now.as_ref()) {
+            let counters = now.and_then(|now| now.counters);
+            rec.note(Event::Verified { n: change.n, verified: true, proof, counters });
         }
     }
 }

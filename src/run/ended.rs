@@ -5,13 +5,12 @@ use std::panic::AssertUnwindSafe;
 use futures_util::FutureExt;
 
 use super::abort::{Abort, Level};
+use super::broken::Broken;
 use super::inject::NotOn;
-use super::verdict;
-use super::watch::Broken;
 use crate::engine::EngineError;
-use crate::event::Reason;
-use crate::journal::JournalError;
-use crate::target::Refusal;
+use crate::record::event::Reason;
+use crate::record::journal::JournalError;
+use crate::run::target::Refusal;
 
 /// Why a run stops before its planned end.
 #[derive(Debug, Clone)]
@@ -20,7 +19,7 @@ pub(super) struct Ended {
     pub(super) text: String,
 }
 
-/// A phase that a stop ends, and that may panic: both are reasons to take everything back, not to leave.
+/// A phase that a stop ends, and that may panic: both are reasons to roll everything back, not to leave.
 pub(super) async fn stoppable<T>(
     abort: &Abort,
     level: Level,
@@ -51,12 +50,7 @@ impl From<NotOn> for Ended {
 
 impl From<Broken> for Ended {
     fn from(b: Broken) -> Self {
-        let why = match (b.safety, &b.alert) {
-            (true, _) => Reason::SafetyBreached,
-            (false, Some(_)) => Reason::AlertMissing,
-            (false, None) => Reason::HypothesisBroken,
-        };
-        Self { why, text: verdict::sentence(&b) }
+        Self { why: b.reason(), text: b.sentence() }
     }
 }
 
@@ -69,8 +63,11 @@ impl From<JournalError> for Ended {
 impl From<EngineError> for Ended {
     fn from(e: EngineError) -> Self {
         let why = if matches!(e, EngineError::Claimed(_)) { Reason::Claimed } else { Reason::EngineFailed };
-        let next =
-            if why == Reason::Claimed { "; wait for it, or `squall recover --unlock` where it is dead" } else { "" };
+        let next = if why == Reason::Claimed {
+            "; wait for its end; `squall recover --unlock` removes the locks of dead runs"
+        } else {
+            ""
+        };
         Self { why, text: format!("{e}{next}") }
     }
 }

@@ -1,4 +1,4 @@
-//! The guard, seen from the runner: somebody who takes everything back if this process ends in any way.
+//! The guard, seen from the runner: a process that rolls everything back if this one ends in any way.
 
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -6,106 +6,126 @@ use std::time::Duration;
 
 use anyhow::{Context, bail};
 use async_trait::async_trait;
-use jiff::Timestamp;
+use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
 
-use crate::event::GuardKind;
+use crate::host::clock::since_boot;
+use crate::record::event::GuardKind;
 
-/// Posts guards.
+/// Starts guards.
 #[async_trait]
-pub trait Sentry: Send + Sync {
-    /// A guard for the run with this journal. When this returns, it stands.
-    async fn post(&self, journal: &Path, deadline: Timestamp) -> anyhow::Result<Box<dyn Post>>;
+pub trait GuardLauncher: Send + Sync {
+    /// A guard for the run with this journal, which rolls everything back in `left` from now, whatever the runner does. When this
+    /// returns, it stands.
+    async fn launch(&self, journal: &Path, left: Duration) -> anyhow::Result<Box<dyn GuardHandle>>;
 }
 
-/// A guard that stands.
+/// A guard that is running.
 #[async_trait]
-pub trait Post: Send {
+pub trait GuardHandle: Send {
     /// What kind of guard.
     fn kind(&self) -> GuardKind;
     /// Its PID or container id.
     fn id(&self) -> String;
-    /// Returns when it has fallen.
-    async fn fallen(&mut self);
-    /// The run is over and everything taken back: it may go.
-    async fn dismiss(self: Box<Self>);
+    /// Returns when it has exited.
+    async fn has_exited(&mut self);
+    /// The run is over and everything rolled back: it may go.
+    async fn shutdown(self: Box<Self>);
 }
 
-/// No guard: the world is simulated and ends with this process.
-pub struct NoSentry;
+/// A guard's deadline as its command line has it: by the clock that counts from the machine's boot. Processes share that one, and
+/// it cannot be set; the wall clock may step while a fault is on.
+#[must_use]
+pub fn deadline(left: Duration) -> String {
+    humantime::format_duration(since_boot().saturating_add(left)).to_string()
+}
+
+/// No guard: the engine is simulated and ends with this process.
+pub struct NoGuard;
 
 #[async_trait]
-impl Sentry for NoSentry {
-    async fn post(&self, _: &Path, _: Timestamp) -> anyhow::Result<Box<dyn Post>> {
-        Ok(Box::new(NoSentry))
+impl GuardLauncher for NoGuard {
+    async fn launch(&self, _: &Path, _: Duration) -> anyhow::Result<Box<dyn GuardHandle>> {
+        Ok(Box::new(NoGuard))
     }
 }
 
 #[async_trait]
-impl Post for NoSentry {
+impl GuardHandle for NoGuard {
     fn kind(&self) -> GuardKind {
         GuardKind::None
     }
     fn id(&self) -> String {
         "none".to_owned()
     }
-    async fn fallen(&mut self) {
+    async fn has_exited(&mut self) {
         std::future::pending::<()>().await;
     }
-    async fn dismiss(self: Box<Self>) {}
+    async fn shutdown(self: Box<Self>) {}
 }
 
-/// Posts processes in sessions of their own, from this very program.
-pub struct ProcessSentry {
+/// Starts guards as processes in sessions of their own, from this very program.
+pub struct ProcessLauncher {
     /// The program.
     pub exe: PathBuf,
 }
 
 /// How long a guard may take to stand.
-const STAND: Duration = Duration::from_secs(5);
+const READY_TIMEOUT: Duration = Duration::from_secs(5);
 
 #[async_trait]
-impl Sentry for ProcessSentry {
-    async fn post(&self, journal: &Path, deadline: Timestamp) -> anyhow::Result<Box<dyn Post>> {
+impl GuardLauncher for ProcessLauncher {
+    async fn launch(&self, journal: &Path, left: Duration) -> anyhow::Result<Box<dyn GuardHandle>> {
         let mut child = Command::new(&self.exe)
             .arg("guard")
             .arg("--journal")
             .arg(journal)
             .arg("--deadline")
-            .arg(deadline.to_string())
+            .arg(deadline(left))
             .arg("--runner")
             .arg(std::process::id().to_string())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .stderr(Stdio::null())
+            // Where it has to finish the run, it says there what came of it: the runner cannot any more.
+            .stderr(Stdio::inherit())
             .spawn()
             .with_context(|| format!("cannot start a guard from {}", self.exe.display()))?;
         let pid = child.id().context("the guard ended at once")?;
         let stdout = child.stdout.take().context("the guard has no standard output")?;
         let mut line = String::new();
-        match timeout(STAND, BufReader::new(stdout).read_line(&mut line)).await {
+        match timeout(READY_TIMEOUT, BufReader::new(stdout).read_line(&mut line)).await {
             Ok(Ok(_)) if line.trim() == "ready" => {}
             Ok(Ok(_)) => bail!("the guard ended at once"),
             Ok(Err(e)) => return Err(e).context("cannot hear the guard"),
             Err(_) => {
                 let _ = child.start_kill();
-                bail!("the guard did not stand within {}", humantime::format_duration(STAND));
+                bail!("the guard was not ready within {}", humantime::format_duration(READY_TIMEOUT));
             }
         }
-        Ok(Box::new(ProcessPost { pid, child }))
+        Ok(Box::new(GuardProcess { pid, child }))
     }
 }
 
-struct ProcessPost {
+/// How often it is looked whether a guard has been stopped by a signal.
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// Whether a child has been stopped by a signal since this was last asked.
+fn is_stopped(pid: u32) -> bool {
+    let pid = i32::try_from(pid).ok().and_then(Pid::from_raw);
+    let stopped = |pid| waitid(WaitId::Pid(pid), WaitIdOptions::STOPPED | WaitIdOptions::NOHANG).ok().flatten();
+    pid.and_then(stopped).is_some_and(|status| status.stopped())
+}
+
+struct GuardProcess {
     /// Kept, because a child that has ended has none any more.
     pid: u32,
     child: Child,
 }
 
 #[async_trait]
-impl Post for ProcessPost {
+impl GuardHandle for GuardProcess {
     fn kind(&self) -> GuardKind {
         GuardKind::Process
     }
@@ -114,11 +134,16 @@ impl Post for ProcessPost {
         self.pid.to_string()
     }
 
-    async fn fallen(&mut self) {
-        let _ = self.child.wait().await;
+    async fn has_exited(&mut self) {
+        while timeout(LOOK_INTERVAL, self.child.wait()).await.is_err() {
+            // One that is held still guards nothing; should it wake, it would be one too many.
+            if is_stopped(self.pid) {
+                let _ = self.child.start_kill();
+            }
+        }
     }
 
-    async fn dismiss(mut self: Box<Self>) {
+    async fn shutdown(mut self: Box<Self>) {
         // The run is finished in the journal, so it has nothing to do; but it need not find that out by itself.
         let _ = self.child.kill().await;
     }

@@ -6,47 +6,61 @@ use jiff::Timestamp;
 use tokio::sync::RwLock;
 use tokio::time::{Instant, sleep};
 
-use super::amend::{amend, witness};
+use super::amend::{amend, confirm};
+use super::effect::first_effect;
 use super::ended::Ended;
-use super::guard::Post;
-use super::inject::{traits_during, vanished};
+use super::guard::GuardHandle;
+use super::inject::{Off, not_made_again, off, stays_applied, traits_during};
 use super::revert::What;
-use super::{Task, World};
+use super::{RunContext, RunSpec, stranger};
 use crate::engine::{Engine, EngineError};
-use crate::event::{Event, Reason};
-use crate::instance::{Change, Instance};
-use crate::journal::Recorder;
+use crate::experiment::Span;
+use crate::experiment::fault::Heal;
+use crate::model::instance::{Aspect, Change, Instance, Setting};
+use crate::record::event::{Event, Reason, millis};
+use crate::record::journal::Recorder;
+use crate::record::state::{ChangeState, RunState};
 
-pub(super) async fn stand_guard(world: &World, rec: &Recorder, deadline: Timestamp) -> Result<Box<dyn Post>, Ended> {
-    let post = world.sentry.post(rec.path(), deadline).await.map_err(|e| Ended {
+pub(super) async fn stand_guard(
+    context: &RunContext,
+    rec: &Recorder,
+    deadline: Timestamp,
+) -> Result<Box<dyn GuardHandle>, Ended> {
+    // A guard reads the journal; where it cannot be mended, the guard says what is wrong with it.
+    let _ = rec.mend();
+    let left = Duration::try_from(deadline.duration_since(rec.clock().now())).unwrap_or_default();
+    let guard = context.launcher.launch(rec.path(), left).await.map_err(|e| Ended {
         why: Reason::GuardMissing,
         text: format!("no guard could be had, so nothing was touched: {e:#}"),
     })?;
-    rec.note(Event::Guarded { kind: post.kind(), id: post.id() });
-    Ok(post)
+    rec.note(Event::Guarded { kind: guard.kind(), id: guard.id() });
+    Ok(guard)
 }
 
 /// Never returns as long as there is a guard: one that falls is replaced.
 pub(super) async fn guarded_by(
-    world: &World,
+    context: &RunContext,
     rec: &Recorder,
     deadline: Timestamp,
-    post: &mut Option<Box<dyn Post>>,
+    guard: &mut Option<Box<dyn GuardHandle>>,
 ) -> Ended {
     loop {
-        if let Some(guard) = post {
-            guard.fallen().await;
-            rec.note(Event::Warned { text: format!("guard {} has fallen; another one is posted", guard.id()) });
+        if let Some(guard) = guard {
+            guard.has_exited().await;
+            rec.note(Event::Warned { text: format!("guard {} has exited; another one is started", guard.id()) });
         }
-        match stand_guard(world, rec, deadline).await {
-            Ok(guard) => *post = Some(guard),
-            Err(ended) => return Ended { text: format!("the guard has fallen, and {}", ended.text), ..ended },
+        match stand_guard(context, rec, deadline).await {
+            Ok(new) => *guard = Some(new),
+            Err(ended) => return Ended { text: format!("the guard has exited, and {}", ended.text), ..ended },
         }
     }
 }
 
 /// How often the fault is looked at while it is on.
-const LOOK: Duration = Duration::from_millis(500);
+const LOOK_INTERVAL: Duration = Duration::from_millis(250);
+
+/// How often it is looked whether the whole fleet asks for further changes: that takes a look at every instance.
+const AMEND_INTERVAL: Duration = Duration::from_millis(500);
 
 /// How long an engine may be out of reach while the fault is on.
 const OUT_OF_REACH: Duration = Duration::from_secs(10);
@@ -54,27 +68,41 @@ const OUT_OF_REACH: Duration = Duration::from_secs(10);
 /// Never returns as long as whatever should be on is. It follows the targets and their peers meanwhile, while nothing is taken
 /// back.
 pub(super) async fn lasting(
-    task: &Task<'_>,
-    world: &World,
+    spec: &RunSpec<'_>,
+    context: &RunContext,
     rec: &Recorder,
     (planned, hit): (&[Change], &[Instance]),
     amending: &RwLock<()>,
 ) -> Ended {
     let mut out_of_reach: Option<Instant> = None;
+    let mut down: Option<Instant> = None;
+    let mut amended = Instant::now();
     loop {
-        sleep(LOOK).await;
-        match gone(world.engine.as_ref(), rec, hit, What::Everything).await {
+        sleep(LOOK_INTERVAL).await;
+        match first_off(context.engine.as_ref(), rec, hit, What::Everything, Look::Meanwhile).await {
             Ok(None) => {
                 out_of_reach = None;
+                // One that was down and is up again has to be disturbed again at once.
+                if down.take().is_none() && amended.elapsed() < AMEND_INTERVAL {
+                    continue;
+                }
+                amended = Instant::now();
                 let _turn = amending.write().await;
-                if let Err(ended) = amend(task, world, rec, hit).await {
+                if let Err(ended) = amend(spec, context, rec, hit).await {
                     return ended;
                 }
-                witness(world, rec, planned).await;
+                confirm(context, rec, planned).await;
+                if let Some(ended) = stranger::answers(spec.experiment, context, rec, hit).await {
+                    return ended;
+                }
             }
-            Ok(Some((name, what))) => {
-                return noticed(rec, name, what);
+            Ok(Some((change, Off::Down(what, wait)))) => {
+                out_of_reach = None;
+                if down.get_or_insert_with(Instant::now).elapsed() >= wait {
+                    return noticed(rec, &change, what);
+                }
             }
+            Ok(Some((change, Off::Gone(what)))) => return noticed(rec, &change, what),
             Err(e) => {
                 let since = *out_of_reach.get_or_insert_with(Instant::now);
                 if since.elapsed() >= OUT_OF_REACH {
@@ -85,39 +113,103 @@ pub(super) async fn lasting(
     }
 }
 
-/// The last look before the way back.
+/// The last look before the rollback.
 pub(super) async fn still_on(engine: &dyn Engine, rec: &Recorder, hit: &[Instance], what: What) -> Result<(), Ended> {
-    match gone(engine, rec, hit, what).await {
+    match first_off(engine, rec, hit, what, Look::Last).await {
         Ok(None) => Ok(()),
-        Ok(Some((name, what))) => Err(noticed(rec, name, what)),
+        Ok(Some((change, Off::Gone(what) | Off::Down(what, _)))) => Err(noticed(rec, &change, what)),
         Err(e) => Err(Ended { why: Reason::EngineFailed, text: e.to_string() }),
     }
 }
 
 /// A fault that went away by itself, and the end of the run that it means.
-fn noticed(rec: &Recorder, instance: String, what: String) -> Ended {
-    let text = format!("{instance} {what}");
+fn noticed(rec: &Recorder, change: &Change, what: String) -> Ended {
+    let instance = change.name.clone();
+    let lasted = rec.read(|s| s.changes.get(change.n).map(|c| s.on_time(c))).unwrap_or_default();
+    let text = format!(
+        "{instance} {what}: the fault was on for {} of {}",
+        Span(Duration::from_millis(millis(lasted))),
+        Span(rec.read(|s| planned_for(s, change.fault)))
+    );
     rec.note(Event::Noticed { instance, what });
     Ended { why: Reason::FaultVanished, text }
 }
 
-/// The first change that is no longer in effect, though it should last.
-async fn gone(
+/// For how long a fault of the list is to be on.
+fn planned_for(state: &RunState, fault: usize) -> Duration {
+    let Some(x) = state.started.as_ref().map(|s| &s.experiment) else { return Duration::ZERO };
+    x.faults()
+        .get(fault)
+        .map(|f| f.span(x.timing.duration))
+        .map_or(Duration::ZERO, |span| span.end.saturating_sub(span.start))
+}
+
+/// The changes of an instance that may explain what is seen of it: those that have been begun and are not over, because they are
+/// rolled back, or were made and proven and last no longer than that.
+fn acting_on(before: &Instance) -> impl Fn(&RunState) -> Vec<Change> {
+    let before = before.clone();
+    move |s| {
+        let begun = s.changes.iter().filter(|c| c.change.instance == before.id && c.injecting.is_some());
+        let begun: Vec<&ChangeState> = begun.filter(|c| c.reverted.is_none()).collect();
+        let traits = traits_during(&before, begun.iter().map(|c| &c.change));
+        let over = |c: &ChangeState| c.is_verified() && !stays_applied(&c.change, &traits);
+        begun.into_iter().filter(|c| !over(c)).map(|c| c.change.clone()).collect()
+    }
+}
+
+/// Which look at the fault it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Look {
+    /// What ended with a life may still be made again.
+    Meanwhile,
+    /// It cannot any more.
+    Last,
+}
+
+/// The first change that is no longer in effect, though it should last. Each that is found so, and each that is in effect again,
+/// is recorded with the moment at which that is seen.
+async fn first_off(
     engine: &dyn Engine,
     rec: &Recorder,
     hit: &[Instance],
     what: What,
-) -> Result<Option<(String, String)>, EngineError> {
-    // Only from its recorded end on is a change expected to be in effect, and only until it is taken back.
+    look: Look,
+) -> Result<Option<(Change, Off)>, EngineError> {
+    // Only from its recorded end on is a change expected to be in effect, and only until it is rolled back.
     let changes: Vec<Change> = rec.read(|s| s.on().map(|c| c.change.clone()).collect());
+    let itself = rec.read(|s| s.started.as_ref().is_some_and(|s| s.experiment.heal() == Heal::Itself));
+    let mut first = None;
     for change in changes.iter().filter(|c| what.covers(c)) {
         let Some(before) = hit.iter().find(|i| i.id == change.instance) else { continue };
+        // What is looked at may be of a change whose end is recorded meanwhile.
+        let mut acting = rec.read(acting_on(before));
         let now = engine.look(&change.instance).await?;
-        if let Some(text) = vanished(change, &traits_during(before, changes.iter()), now.as_ref())
-            && rec.read(|s| s.on().any(|c| c.change.n == change.n))
-        {
-            return Ok(Some((change.name.clone(), text)));
+        first_effect(rec, change, now.as_ref());
+        // Who is up again has healed, and that is what is awaited.
+        let about_life = change.to.aspect() == Aspect::Running || matches!(change.to, Setting::Ran(_));
+        if itself && about_life && now.as_ref().is_some_and(Instance::is_running) {
+            continue;
+        }
+        // Meanwhile its rollback may have begun.
+        let Some(was_off) = rec.read(|s| s.on().find(|c| c.change.n == change.n).map(ChangeState::is_off)) else {
+            continue;
+        };
+        acting.extend(rec.read(acting_on(before)));
+        let not_again = || not_made_again(change, &acting, now.as_ref()).filter(|_| look == Look::Last);
+        match off(change, &acting, before, now.as_ref()).or_else(not_again) {
+            Some(found) => {
+                if !was_off {
+                    let (Off::Gone(what) | Off::Down(what, _)) = found.clone();
+                    rec.note(Event::Off { n: change.n, what });
+                }
+                // What is over for good comes before what may come back.
+                if !matches!((&first, &found), (Some((_, Off::Gone(_))), _) | (Some(_), Off::Down(..))) {
+                    first = Some((change.clone(), found));
+                }
+            }
+            None if was_off && !change.to.ends_with_life() => rec.note(Event::Again { n: change.n }),
+            None => {}
         }
     }
-    Ok(None)
+    Ok(first)
 }

@@ -6,23 +6,20 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
-use crate::engine::{Engine, Outcome, Tag};
-use crate::event::{Event, Reason, micros};
+use super::effect::no_more_is_known;
+use super::{plan, target};
+use crate::engine::{Engine, EngineError, Outcome, Tag};
 use crate::experiment::BlastRadius;
-use crate::instance::{Change, Instance, RestartPolicy, Setting, Trait, Via};
-use crate::journal::Recorder;
-use crate::machine::Limit;
-use crate::target;
+use crate::model::instance::{Aspect, Change, CommandLocation, Instance, RestartPolicy, Setting, Trait, Via};
+use crate::model::machine::Limit;
+use crate::record::event::{Event, Reason, micros};
+use crate::record::journal::Recorder;
 
-/// How long the proof of a bite is awaited beyond the change's own time.
-const PROOF: Duration = Duration::from_secs(2);
+/// How long the verification is awaited beyond the change's own time.
+const VERIFY_TIMEOUT: Duration = Duration::from_secs(2);
 
-/// How long nobody sends a packet before we send one.
-const SILENCE: Duration = Duration::from_millis(500);
-
-/// How often it is looked for: within that time, and afterwards.
-const OFTEN: Duration = Duration::from_millis(20);
-const SELDOM: Duration = Duration::from_millis(250);
+/// How often it is looked for.
+const POLL_INTERVAL: Duration = Duration::from_millis(20);
 
 /// Why the fault is not on.
 #[derive(Debug)]
@@ -31,7 +28,8 @@ pub(super) struct NotOn {
     pub(super) text: String,
 }
 
-/// Makes the changes of a fault, those of one stage at once, each after a last look at its target.
+/// Makes the changes of a fault, those of one stage at once, each after a last look at its target. `over` are the faults whose time
+/// is over. The changes as they were made: earlier faults may have given their targets another life than planned.
 ///
 /// # Errors
 /// Where the blast radius does not allow it any more, a target is another one than planned, or a change fails. What was
@@ -42,16 +40,26 @@ pub(super) async fn inject(
     run: &str,
     radius: &BlastRadius,
     changes: &[Change],
-) -> Result<(), NotOn> {
+    over: &BTreeSet<usize>,
+) -> Result<Vec<Change>, NotOn> {
     let fleet = engine.observe().await.map_err(|e| NotOn { why: Reason::EngineFailed, text: e.to_string() })?;
+    let changes = &in_new_lives(rec, changes, &fleet)?[..];
     let all: Vec<Change> = rec.read(|s| s.changes.iter().map(|c| c.change.clone()).collect());
     for change in changes {
         let frozen = all.iter().any(|c| c.instance == change.instance && c.to == Setting::Paused(true));
-        still_as_planned(&fleet, change, frozen)?;
+        let again = ended_before(rec, change);
+        still_as_planned(&fleet, change, frozen, again)?;
     }
     // The limits are about everybody who is hit, by whichever fault.
+    let begun: BTreeSet<usize> =
+        rec.read(|s| s.changes.iter().filter(|c| c.injecting.is_some()).map(|c| c.change.n).collect());
     let hit: Vec<&Instance> = fleet.iter().filter(|i| all.iter().any(|c| c.instance == i.id)).collect();
-    target::within(radius, &fleet, &hit)
+    let now = |c: &&Change| changes.iter().any(|due| due.n == c.n) || begun.contains(&c.n) && !over.contains(&c.fault);
+    let down: Vec<&Instance> =
+        hit.iter().copied().filter(|i| all.iter().filter(now).any(|c| c.instance == i.id)).collect();
+    target::within(radius, &fleet, &hit, &down)
+        .map_err(|r| NotOn { why: r.reason, text: format!("just before the injection: {r}") })?;
+    plan::bystanders::none_is_hit(changes, &all, &fleet)
         .map_err(|r| NotOn { why: r.reason, text: format!("just before the injection: {r}") })?;
     let stages: BTreeSet<u8> = changes.iter().map(|c| c.to.stage()).collect();
     for stage in stages {
@@ -60,19 +68,45 @@ pub(super) async fn inject(
         let results = join_all(now.into_iter().map(|change| make(engine, rec, run, change))).await;
         results.into_iter().collect::<Result<(), NotOn>>()?;
     }
-    Ok(())
+    Ok(changes.to_vec())
 }
 
-/// `frozen`: this run has a fault that freezes it, so that it may be.
-fn still_as_planned(fleet: &[Instance], change: &Change, frozen: bool) -> Result<(), NotOn> {
+/// Whether an earlier fault of this run ended a life of a change's target, or may have.
+fn ended_before(rec: &Recorder, change: &Change) -> bool {
+    let ends = |to: &Setting| to.aspect() == Aspect::Running || to.may_starve();
+    rec.read(|s| {
+        let others =
+            s.changes.iter().filter(|c| c.change.fault != change.fault && c.change.instance == change.instance);
+        others.filter(|c| c.injecting.is_some()).any(|c| ends(&c.change.to))
+    })
+}
+
+/// The changes, each about the life that its target has now, where an earlier fault of this run explains that it is another one.
+fn in_new_lives(rec: &Recorder, changes: &[Change], fleet: &[Instance]) -> Result<Vec<Change>, NotOn> {
+    let mut as_made = changes.to_vec();
+    for change in &mut as_made {
+        let now = fleet.iter().find(|i| i.id == change.instance && i.epoch != change.epoch);
+        let Some(now) = now.filter(|_| ended_before(rec, change)) else { continue };
+        change.epoch = now.epoch.clone();
+        rec.commit(Event::NewLife { n: change.n, epoch: now.epoch.clone() }).map_err(|e| NotOn {
+            why: Reason::JournalFailed,
+            text: format!("the new life of {} cannot be recorded: {e}", change.name),
+        })?;
+    }
+    Ok(as_made)
+}
+
+/// `frozen`: this run has a fault that freezes it, so that it may be. `again`: an earlier one has ended it.
+fn still_as_planned(fleet: &[Instance], change: &Change, frozen: bool, again: bool) -> Result<(), NotOn> {
     let changed =
         |what: &str| NotOn { why: Reason::TargetChanged, text: format!("{} {what} before it was hit", change.name) };
     let now = fleet.iter().find(|i| i.id == change.instance).ok_or_else(|| changed("was removed"))?;
     if now.epoch != change.epoch {
-        return Err(changed("was restarted by somebody else"));
+        return Err(changed("was restarted by another process"));
     }
     if !(now.is_up() || frozen && now.is_running()) {
-        return Err(changed("went down by itself"));
+        let what = if again { "was not up again after the fault before" } else { "went down by itself" };
+        return Err(changed(what));
     }
     Ok(())
 }
@@ -99,59 +133,49 @@ pub(super) async fn make(engine: &dyn Engine, rec: &Recorder, run: &str, change:
             }
         }
         Err(e) => {
-            rec.note(Event::InjectFailed { n, error: e.to_string() });
+            let never_began = matches!(e, EngineError::NotBegun { .. });
+            let unanswered = match e {
+                EngineError::TimedOut { .. } => true,
+                // A connection that broke may have carried it.
+                EngineError::Unreachable { .. } => engine.describe().is_remote(),
+                _ => false,
+            };
+            rec.note(Event::InjectFailed { n, error: e.to_string(), never_began, unanswered });
             Err(NotOn { why: Reason::NotInjected, text: e.to_string() })
         }
     }
 }
 
-/// Proves that every change had its effect, by what can be observed of the instances themselves. A disturbance of
-/// traffic is proven by the first packet that meets it, for which `until` may be waited.
+/// Verifies that every change is in place, by what can be observed of the instances themselves. Whether it also has an effect
+/// on what goes on there is shown until it is rolled back: see [`super::effect`].
 ///
 /// # Errors
 /// Where a change shows none in time.
-pub(super) async fn prove(
-    engine: &dyn Engine,
-    rec: &Recorder,
-    changes: &[Change],
-    until: Instant,
-) -> Result<(), NotOn> {
-    join_all(changes.iter().map(|change| prove_one(engine, rec, change, until))).await.into_iter().collect()
+pub(super) async fn prove(engine: &dyn Engine, rec: &Recorder, changes: &[Change]) -> Result<(), NotOn> {
+    join_all(changes.iter().map(|change| prove_one(engine, rec, change))).await.into_iter().collect()
 }
 
-async fn prove_one(engine: &dyn Engine, rec: &Recorder, change: &Change, until: Instant) -> Result<(), NotOn> {
-    let begin = Instant::now();
-    let end = begin + PROOF;
-    let traffic = matches!(change.to, Setting::Network(_));
-    let end = if traffic { end.max(until) } else { end };
-    let mut knocked = false;
+async fn prove_one(engine: &dyn Engine, rec: &Recorder, change: &Change) -> Result<(), NotOn> {
+    let end = Instant::now() + VERIFY_TIMEOUT;
     loop {
-        if traffic && !knocked && Instant::now() >= begin + SILENCE {
-            knocked = true;
-            if let Err(why) = engine.knock(&change.instance, &change.to).await {
-                tracing::warn!(%why, "no packet of our own can be sent");
-            }
-        }
         let seen = match engine.look(&change.instance).await {
-            Ok(now) => bitten(change, now.as_ref()),
+            Ok(now) => verified_by(change, now.as_ref()).map(|proof| (proof, now.and_then(|now| now.counters))),
             Err(e) => Err(e.to_string()),
         };
         match seen {
-            Ok(mut proof) => {
-                if knocked {
-                    proof += ", one of our own among them, for nobody else sent any";
-                }
-                rec.note(Event::Bite { n: change.n, proven: true, proof });
+            Ok((proof, counters)) => {
+                rec.note(Event::Verified { n: change.n, verified: true, proof, counters });
+                no_more_is_known(rec, change);
                 return Ok(());
             }
             Err(why) if Instant::now() >= end => {
-                rec.note(Event::Bite { n: change.n, proven: false, proof: why.clone() });
+                rec.note(Event::Verified { n: change.n, verified: false, proof: why.clone(), counters: None });
                 return Err(NotOn {
-                    why: Reason::NoBite,
-                    text: format!("the fault did not bite: {}: {why}", change.name),
+                    why: Reason::NotVerified,
+                    text: format!("the fault had no effect: {}: {why}", change.name),
                 });
             }
-            Err(_) => sleep(if Instant::now() < begin + PROOF { OFTEN } else { SELDOM }).await,
+            Err(_) => sleep(POLL_INTERVAL).await,
         }
     }
 }
@@ -160,7 +184,7 @@ async fn prove_one(engine: &dyn Engine, rec: &Recorder, change: &Change, until: 
 ///
 /// # Errors
 /// What was seen instead.
-pub(super) fn bitten(change: &Change, now: Option<&Instance>) -> Result<String, String> {
+pub(super) fn verified_by(change: &Change, now: Option<&Instance>) -> Result<String, String> {
     let Some(now) = now else {
         return match change.to {
             Setting::Killed(_) | Setting::Stopped { .. } => Ok("it does not exist any more".to_owned()),
@@ -172,16 +196,13 @@ pub(super) fn bitten(change: &Change, now: Option<&Instance>) -> Result<String, 
         Setting::Killed(_) | Setting::Stopped { .. } if !now.is_running() => Ok("its main process is gone".to_owned()),
         Setting::Killed(_) | Setting::Stopped { .. } => new_life.ok_or_else(|| "its main process runs on".to_owned()),
         Setting::Restarted { .. } => new_life.ok_or_else(|| "its main process is the same as before".to_owned()),
-        Setting::Network(_) => match now.counted {
-            _ if now.epoch != change.epoch => Err("it has a new life".to_owned()),
-            _ if !is_so(&change.to, now) => Err("its traffic is not disturbed".to_owned()),
-            Some(counted) if counted.packets > 0 => Ok(counted.to_string()),
-            _ => Err("no packet has met it".to_owned()),
-        },
+        Setting::Network(_) if now.epoch != change.epoch => Err("it has a new life".to_owned()),
+        Setting::Network(_) if !is_so(&change.to, now) => Err("its traffic is not disturbed".to_owned()),
+        Setting::Network(_) => Ok("it is in place on its traffic".to_owned()),
         Setting::Limit(Limit::Memory(_)) if now.epoch != change.epoch || !now.is_running() => {
             Ok("it died of it: it needs more memory than the limit".to_owned())
         }
-        to @ (Setting::Limit(_) | Setting::Burden(_)) if is_so(to, now) => Ok(match now.sees.get(&to.aspect()) {
+        to @ (Setting::Limit(_) | Setting::Stressor(_)) if is_so(to, now) => Ok(match now.sees.get(&to.aspect()) {
             Some(sees) => format!("it is {to}, and sees {sees}"),
             None => format!("it is {to}"),
         }),
@@ -189,15 +210,15 @@ pub(super) fn bitten(change: &Change, now: Option<&Instance>) -> Result<String, 
             Some(sees) => format!("it sees {sees}"),
             None => format!("it is {}", change.to),
         }),
-        to @ Setting::Burden(_) if to.may_end_life() && !now.is_running() => Ok("its main process is gone".to_owned()),
-        to @ Setting::Burden(_) => match (new_life, now.sees.get(&to.aspect())) {
+        to @ Setting::Stressor(_) if to.may_end_life() && !now.is_running() => {
+            Ok("its main process is gone".to_owned())
+        }
+        to @ Setting::Stressor(_) => match (new_life, now.sees.get(&to.aspect())) {
             (Some(new_life), _) if to.may_end_life() => Ok(new_life),
             (_, Some(sees)) => Err(format!("it is not {to}, and sees {sees}")),
             (_, None) => Err(format!("it is not {to}")),
         },
-        Setting::Signalled(signalled) => {
-            Ok(format!("its processes `{}` have got {}", signalled.name, signalled.signal))
-        }
+        Setting::Signalled(signalled) => Ok(format!("its processes {} have got {}", signalled.which, signalled.signal)),
         to @ (Setting::Paused(_)
         | Setting::Running(_)
         | Setting::Limit(_)
@@ -218,7 +239,7 @@ pub(super) fn bitten(change: &Change, now: Option<&Instance>) -> Result<String, 
 }
 
 /// Whether what can be observed of a setting is there.
-fn is_so(to: &Setting, now: &Instance) -> bool {
+pub(super) fn is_so(to: &Setting, now: &Instance) -> bool {
     to.observed_as().is_some_and(|value| now.settings.get(&to.aspect()) == Some(&value))
 }
 
@@ -232,9 +253,9 @@ pub(super) fn traits_during<'a>(before: &Instance, changes: impl Iterator<Item =
     traits
 }
 
-/// Whether a change stays in effect until it is taken back; momentary ones do not, nor does a crash that a restart policy
+/// Whether a change stays in effect until it is rolled back; momentary ones do not, nor does a crash that a restart policy
 /// makes good. Pure.
-pub(super) fn lasts(change: &Change, traits: &BTreeSet<Trait>) -> bool {
+pub(super) fn stays_applied(change: &Change, traits: &BTreeSet<Trait>) -> bool {
     match &change.to {
         Setting::Paused(_)
         | Setting::Running(_)
@@ -245,35 +266,136 @@ pub(super) fn lasts(change: &Change, traits: &BTreeSet<Trait>) -> bool {
         | Setting::Filled(_)
         | Setting::Freed(_)
         | Setting::ReadOnly(_)
-        | Setting::Burden(_)
+        | Setting::Stressor(_)
         | Setting::Mark(..) => true,
         Setting::Killed(kill) => !(kill.via == Via::Host && traits.contains(&Trait::Restarts)),
         Setting::Restarted { .. } | Setting::ConnectionsReset(_) | Setting::Signalled(_) | Setting::Ran(_) => false,
     }
 }
 
-/// What is wrong with a change that should still be in effect, if anything is. Pure.
-pub(super) fn vanished(change: &Change, traits: &BTreeSet<Trait>, now: Option<&Instance>) -> Option<String> {
-    if !lasts(change, traits) {
+/// How long a target that is down may take to be up again: one that another process restarts, and one with a restart policy.
+const RESTART_TIMEOUT: Duration = Duration::from_secs(1);
+const POLICY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What became of a change that should still be in effect, and is not.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Off {
+    /// It is over, and why.
+    Gone(String),
+    /// Its target went down and may be started again: by a restart that is under way, or by its restart policy. What was seen,
+    /// and how long that may take.
+    Down(String, Duration),
+}
+
+/// Whether a change that should still be in effect is off. `acting` are the changes of its instance that are begun and not over.
+/// Pure.
+pub(super) fn off(change: &Change, acting: &[Change], before: &Instance, now: Option<&Instance>) -> Option<Off> {
+    let traits = traits_during(before, acting.iter());
+    let gone = |text: String| Some(Off::Gone(text));
+    if let Setting::Ran(command) = &change.to
+        && command.place == CommandLocation::Target
+        && !acting.iter().any(|c| c.to.aspect() == Aspect::Running)
+    {
+        // What a command has done to a life ends with it, as far as can be known.
+        return match now {
+            None => gone("was removed by another process".to_owned()),
+            Some(now) if now.epoch != change.epoch && now.is_running() => gone(
+                "was restarted after the command had run in it (where that is the command's own doing, say `heal: self`)"
+                    .to_owned(),
+            ),
+            Some(_) => None,
+        };
+    }
+    if !stays_applied(change, &traits) {
         return None;
     }
-    let Some(now) = now else { return Some("was removed by somebody else".to_owned()) };
-    match &change.to {
+    let Some(now) = now else {
+        // Once it has ended, its orchestrator may clear it away.
+        let cleared = change.to.aspect() == Aspect::Running && before.replaced_by().is_some();
+        return if cleared { None } else { gone("was removed by another process".to_owned()) };
+    };
+    let made = |aspect| acting.iter().any(|c| c.to.aspect() == aspect);
+    let to = &change.to;
+    match to {
         Setting::Killed(_) | Setting::Stopped { .. } => {
-            now.is_running().then(|| "runs again although nobody here started it".to_owned())
+            // One that has not ended at all is told by its proof.
+            return if now.is_running() && now.epoch != change.epoch {
+                gone("runs again although Squall did not start it".to_owned())
+            } else {
+                None
+            };
         }
-        Setting::Paused(true) if now.epoch != change.epoch => {
-            Some("was restarted by somebody else, which ended its pause".to_owned())
+        Setting::Paused(true) if now.epoch != change.epoch && now.is_running() => {
+            return gone("was restarted by another process, which ended its pause".to_owned());
         }
-        Setting::Paused(true) if !now.is_running() => Some("went down while it was paused".to_owned()),
-        // It ends with the life that it was made for, and is made again for the next one: see `amend`.
-        to if to.ends_with_life() && (now.epoch != change.epoch || !now.is_running()) => None,
-        Setting::Network(_) => (!is_so(&change.to, now))
-            .then(|| "is no longer disturbed in its traffic: somebody else changed it".to_owned()),
-        // The kernel ends it where memory runs out; nobody else should.
-        to @ Setting::Burden(_) => (!is_so(to, now)).then(|| {
-            format!("is no longer {to}: the process of ours has been ended, for want of memory or by somebody else")
-        }),
-        to => (!is_so(to, now)).then(|| format!("is no longer {to}: somebody else changed it")),
+        // Its end may be the very effect.
+        _ if to.may_starve() && ended(change, now) => {
+            return None;
+        }
+        // What else the run does to its life, it is about.
+        _ if made(Aspect::Running) => {}
+        _ if !now.is_running() => {
+            let text = format!("went down while it was {to}");
+            // A pause and processes held still are over with the life that they were made in.
+            let outlives = to.ends_with_life() || matches!(to, Setting::Filled(_));
+            let wait = if traits.contains(&Trait::Restarts) { POLICY_TIMEOUT } else { RESTART_TIMEOUT };
+            return Some(if outlives { Off::Down(text, wait) } else { Off::Gone(text) });
+        }
+        _ if now.settings.get(&Aspect::Paused) == Some(&Setting::Paused(true)) && !made(Aspect::Paused) => {
+            return gone(format!("was paused by another process while it was {to}"));
+        }
+        _ => {}
     }
+    // It ended with the life that it was made for, and is made again for the next one: see `amend`.
+    if to.ends_with_life() && ended(change, now) {
+        return None;
+    }
+    if !is_so(to, now) {
+        return gone(match to {
+            Setting::Network(_) => {
+                "is no longer disturbed in its traffic: another process removed or changed what did it".to_owned()
+            }
+            Setting::Stressor(_) if matches!(now.settings.get(&to.aspect()), Some(Setting::Mark(_, Some(_)))) => {
+                let sees = now.sees.get(&to.aspect()).map(|sees| format!(" ({sees})")).unwrap_or_default();
+                format!("is not {to}: Squall's process in it runs and has had none of it{sees}")
+            }
+            // The kernel ends it where memory runs out; nothing else should.
+            Setting::Stressor(_) => {
+                format!(
+                    "is no longer {to}: Squall's process in it has been ended, for want of memory or by another process"
+                )
+            }
+            _ => format!("is no longer {to}: another process changed it"),
+        });
+    }
+    moved(before, now).and_then(gone)
+}
+
+/// Why a change whose target has another life is not in effect when its time is over: nothing was done yet for that life. Pure.
+pub(super) fn not_made_again(change: &Change, acting: &[Change], now: Option<&Instance>) -> Option<Off> {
+    let to = &change.to;
+    let explained = to.may_starve() || acting.iter().any(|c| c.to.aspect() == Aspect::Running);
+    let is_off = !explained && to.ends_with_life() && ended(change, now?);
+    is_off.then(|| Off::Gone(format!("was restarted while it was {to}, and was not yet disturbed again at the end")))
+}
+
+/// Whether the life that a change was made for is over.
+fn ended(change: &Change, now: &Instance) -> bool {
+    now.epoch != change.epoch || !now.is_running()
+}
+
+/// What another process did to an instance as a whole, while it is up: its name, its networks.
+fn moved(before: &Instance, now: &Instance) -> Option<String> {
+    if now.name != before.name {
+        return Some(format!("was renamed to {} by another process", now.name));
+    }
+    if !now.is_running() {
+        return None;
+    }
+    let networks = |i: &Instance| i.addresses.iter().map(|a| a.network.clone()).collect::<BTreeSet<String>>();
+    let (had, has) = (networks(before), networks(now));
+    if let Some(left) = had.difference(&has).next() {
+        return Some(format!("was disconnected from the network {left} by another process"));
+    }
+    has.difference(&had).next().map(|new| format!("was connected to the network {new} by another process"))
 }

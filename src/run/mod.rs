@@ -1,21 +1,35 @@
-//! The whole run, top to bottom. It knows the engine, the senses and the guard only as traits.
+//! The whole run, top to bottom. It knows the engine, the prober and the guard only as traits.
 
 pub mod abort;
 mod alert;
 mod amend;
+mod broken;
+mod during;
+mod effect;
 mod ended;
 mod faults;
 pub mod guard;
 mod hold;
+pub(crate) mod hosts;
 mod inject;
+mod judging;
+mod late;
+mod locks;
+mod order;
+mod phase_judge;
+pub mod plan;
+pub(crate) mod programs;
 pub mod recover;
 mod recovery;
 mod revert;
 pub mod sample;
+pub mod steady;
+mod stranger;
+pub mod target;
 mod verdict;
 mod watch;
 
-use std::pin::pin;
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,43 +37,47 @@ use jiff::SignedDuration;
 use tokio::time::{Instant, sleep};
 
 use abort::{Abort, Level};
+use during::fault_phase;
 use ended::{Ended, stoppable};
-use faults::Faults;
-use guard::{Post, Sentry};
-use hold::{guarded_by, stand_guard, still_on};
-use recovery::{by_itself, recovery};
-use revert::{What, leftover, look_once, revert, revert_one_by_one};
+use guard::{GuardHandle, GuardLauncher};
+use hold::{stand_guard, still_on};
+use late::{Stage, late};
+use recovery::{by_itself, recovered, recovery};
+use revert::{What, look_once, revert, revert_one_by_one};
 use sample::Sampler;
 use verdict::Facts;
 use watch::Watch;
 
-use crate::engine::{Claim, Engine};
-use crate::event::{Actor, Event, FORMAT, Phase, Reason, Started};
-use crate::exit::Verdict;
+use crate::engine::{Engine, INVENTED, ProcessId};
 use crate::experiment::Experiment;
-use crate::fault::Heal;
-use crate::instance::{Change, Instance, InstanceId};
-use crate::journal::{JournalError, Recorder};
-use crate::plan::{Plan, plan};
-use crate::probe::Senses;
-use crate::target;
+use crate::experiment::fault::Heal;
+use crate::experiment::probe::Prober;
+use crate::model::exit::Verdict;
+use crate::model::instance::{Instance, InstanceId};
+use crate::record::event::{Actor, Event, FORMAT, Phase, Reason, Started};
+use crate::record::journal::{JournalError, Recorder};
+use crate::record::state::RunState;
+use crate::run::plan::{Plan, plan, time_limit};
+use crate::text::units::count;
 
 /// What a run needs of the world.
-pub struct World {
+pub struct RunContext {
     /// Holds the instances.
     pub engine: Arc<dyn Engine>,
-    /// Asks the probes' questions.
-    pub senses: Arc<dyn Senses>,
-    /// Posts guards.
-    pub sentry: Arc<dyn Sentry>,
+    /// Asks the probes' samples.
+    pub prober: Arc<dyn Prober>,
+    /// Starts guards.
+    pub launcher: Arc<dyn GuardLauncher>,
     /// Who runs it: user and host.
     pub owner: String,
+    /// The process that runs it.
+    pub process: ProcessId,
     /// How much longer than planned the run may hold its fault before its guard ends it.
     pub grace: Duration,
 }
 
 /// What a run is about.
-pub struct Task<'a> {
+pub struct RunSpec<'a> {
     /// Its id.
     pub run: &'a str,
     /// The experiment.
@@ -70,36 +88,49 @@ pub struct Task<'a> {
     pub seed: u64,
 }
 
-/// Runs an experiment. Whatever happens in it, it ends with everything taken back, or with the journal saying what is not.
+/// Runs an experiment. Whatever happens in it, it ends with everything rolled back, or with the journal saying what is not.
 ///
 /// # Errors
 /// Where the journal cannot even be begun; nothing has been touched then.
-pub async fn run(task: &Task<'_>, world: &World, rec: &Recorder, abort: &Abort) -> Result<Verdict, JournalError> {
-    let (x, engine) = (task.experiment, world.engine.as_ref());
+pub async fn run(
+    spec: &RunSpec<'_>,
+    context: &RunContext,
+    rec: &Recorder,
+    abort: &Abort,
+) -> Result<Verdict, JournalError> {
+    let (x, engine) = (spec.experiment, context.engine.as_ref());
     rec.commit(Event::Started(Box::new(Started {
         format: FORMAT,
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        run: task.run.to_owned(),
+        run: spec.run.to_owned(),
         experiment: x.clone(),
-        file: task.file.to_owned(),
-        seed: task.seed,
+        file: spec.file.to_owned(),
+        seed: spec.seed,
         engine: engine.describe(),
-        owner: world.owner.clone(),
+        owner: context.owner.clone(),
+        process: Some(context.process.clone()),
     })))?;
 
     rec.note(Event::PhaseBegan { phase: Phase::Preflight, planned_ms: None });
-    if let Err(ended) = stoppable(abort, Level::TakeBack, preflight(task, world, rec)).await {
-        rec.note(Event::Stopping { why: ended.why, text: ended.text });
-        return Ok(conclude(task, world, rec, Facts::default()).await);
-    }
+    let earlier = match stoppable(abort, Level::RollBack, preflight(spec, context, rec)).await {
+        Ok(fleet) => fleet,
+        Err(ended) => {
+            rec.note(Event::Stopping { why: ended.why, text: ended.text });
+            return Ok(conclude(context, rec, Facts::default()).await);
+        }
+    };
 
-    let (sampler, answers) = Sampler::start(watch::series(x), world.senses.clone());
+    let (sampler, answers) = Sampler::start(watch::series(x), context.prober.clone());
     let mut watch = Watch::new(x, rec, sampler.origin(), answers);
-    let mut post = None;
+    let mut guard = None;
     let mut facts = Facts::default();
 
-    let disturbed =
-        stoppable(abort, Level::TakeBack, disturb(task, world, rec, &mut watch, &mut post, &mut facts)).await;
+    let disturbed = stoppable(
+        abort,
+        Level::RollBack,
+        Box::pin(disturb(spec, context, rec, &earlier, &mut watch, &mut guard, &mut facts)),
+    )
+    .await;
     if let Err(ended) = disturbed {
         rec.note(Event::Stopping { why: ended.why, text: ended.text });
     }
@@ -107,8 +138,9 @@ pub async fn run(task: &Task<'_>, world: &World, rec: &Recorder, abort: &Abort) 
     if !rec.read(|s| s.changes.is_empty()) {
         let whole = rec.read(|s| s.stopping.is_none());
         watch.cut(Phase::During);
-        // With `heal: self` the wait for recovery is over by now; else it begins with the way back.
+        // With `heal: self` the wait for recovery is over by now; else it begins with the rollback.
         if x.heal() == Heal::Squall {
+            watch.roll_back();
             watch.await_recovery(Instant::now());
         }
         watch.begin(Phase::Revert, None);
@@ -126,16 +158,22 @@ pub async fn run(task: &Task<'_>, world: &World, rec: &Recorder, abort: &Abort) 
         watch.alongside(revert(engine, rec, Actor::Runner, What::Everything)).await;
         look_once(engine, rec).await;
         watch.settle(Phase::During).await;
-        facts.unasked.extend(watch.judge(Phase::During, whole));
+        facts.unproven.extend(watch.judge(Phase::During, whole));
         facts.broken = watch.broken(Phase::During).cloned();
         if x.heal() == Heal::Squall {
             watch.fault_is_gone();
-            facts.recovered =
-                stoppable(abort, Level::Hurry, async { Ok(recovery(x, rec, &mut watch).await) }).await.ok();
+            let awaited = stoppable(abort, Level::Hurry, async { Ok(recovery(x, rec, &mut watch).await) });
+            let (awaited, ()) = tokio::join!(awaited, Box::pin(late(engine, rec, Actor::Runner, Stage::InRun)));
+            if let Ok(begin) = awaited {
+                let told = stoppable(abort, Level::Hurry, async { Ok(recovered(x, rec, &mut watch, begin).await) });
+                facts.recovered = told.await.ok();
+            }
+        } else {
+            watch.alongside(late(engine, rec, Actor::Runner, Stage::InRun)).await;
         }
         if watch.resolving().is_some() {
             match stoppable(abort, Level::Hurry, async { Ok(watch.resolved().await) }).await {
-                Ok(unasked) => facts.unasked.extend(unasked),
+                Ok(unasked) => facts.unproven.extend(unasked),
                 Err(_) => facts.recovered = None,
             }
         }
@@ -145,91 +183,70 @@ pub async fn run(task: &Task<'_>, world: &World, rec: &Recorder, abort: &Abort) 
     if !failover.is_empty() {
         rec.note(Event::Failover { checks: failover });
     }
+    facts.unproven.extend(without_evidence(context, x));
     watch.flush();
     sampler.stop().await;
-    let verdict = conclude(task, world, rec, facts).await;
-    if let Some(post) = post {
-        post.dismiss().await;
+    engine.end_abandoned().await;
+    let verdict = conclude(context, rec, facts).await;
+    // One that has something to watch for ends by itself.
+    if let Some(guard) = guard.filter(|_| !rec.read(recover::may_come_late)) {
+        guard.shutdown().await;
     }
     Ok(verdict)
 }
 
-/// Looks before anything costs time: is there a target, do the limits allow it, can the engine do it, is it free?
-async fn preflight(task: &Task<'_>, world: &World, rec: &Recorder) -> Result<(), Ended> {
-    let x = task.experiment;
-    let fleet = observe(world).await?;
-    let (_, plan) = aim(task, world, &fleet)?;
-    for text in plan.warnings {
+/// Looks before anything costs time: is there a target, do the limits allow it, can the engine do it, is it free? The fleet that was
+/// seen.
+async fn preflight(spec: &RunSpec<'_>, context: &RunContext, rec: &Recorder) -> Result<Vec<Instance>, Ended> {
+    let x = spec.experiment;
+    let fleet = observe(context).await?;
+    let (_, plan) = aim(spec, context, &fleet).await?;
+    let invented = context.engine.describe().is_invented().then(|| INVENTED.to_owned());
+    for text in plan.warnings.iter().cloned().chain(invented) {
         rec.note(Event::Warned { text });
     }
-    let services: Vec<String> = target::services(x, &fleet).iter().map(|s| world.engine.marked_as(s)).collect();
-    rec.commit(Event::Claiming { services: services.clone() })?;
-    for service in services {
-        let claim =
-            Claim { service, run: task.run.to_owned(), owner: world.owner.clone(), at: rec.clock().now().to_string() };
-        world.engine.claim(&claim).await?;
-    }
-    Ok(())
+    let services: Vec<String> = target::services(x, &fleet).iter().map(|s| context.engine.marked_as(s)).collect();
+    locks::lock(spec, context, rec, services, &plan.changes).await?;
+    Ok(fleet)
 }
 
 /// Everything that may be stopped: from the baseline to the end of the fault.
 async fn disturb(
-    task: &Task<'_>,
-    world: &World,
+    spec: &RunSpec<'_>,
+    context: &RunContext,
     rec: &Recorder,
+    earlier: &[Instance],
     watch: &mut Watch<'_>,
-    post: &mut Option<Box<dyn Post>>,
+    guard: &mut Option<Box<dyn GuardHandle>>,
     facts: &mut Facts,
 ) -> Result<(), Ended> {
-    let (x, engine) = (task.experiment, world.engine.as_ref());
+    let (x, engine) = (spec.experiment, context.engine.as_ref());
     baseline(x, watch).await?;
+    for Ended { text, .. } in without_evidence(context, x) {
+        rec.note(Event::Warned { text: format!("so far, {text}") });
+    }
 
-    let fleet = watch.alongside(observe(world)).await?;
-    let (targets, Plan { changes, .. }) = aim(task, world, &fleet)?;
-    let zones = target::zones_hit(&x.faults(), &targets);
-    rec.note(Event::Targeted { hit: targets.hit.clone(), spared: targets.spared });
+    let mut fleet = watch.alongside(observe(context)).await?;
+    target::unsteady::mark(&mut fleet, earlier, rec.clock().now());
+    let (targets, Plan { changes, .. }) = aim(spec, context, &fleet).await?;
+    rec.note(Event::Targeted { hit: targets.hit.clone(), spared: targets.spared.clone() });
 
     let deadline =
-        rec.clock().now() + SignedDuration::try_from(time_limit(x, &changes) + world.grace).unwrap_or_default();
-    *post = Some(watch.alongside(stand_guard(world, rec, deadline)).await?);
-    // The one durable write: from here on, whoever comes after us knows what to take back.
+        rec.clock().now() + SignedDuration::try_from(time_limit(x, &changes) + context.grace).unwrap_or_default();
+    *guard = Some(watch.alongside(stand_guard(context, rec, deadline)).await?);
+    // The one durable write: from here on, the process that comes after this one knows what to roll back.
     rec.commit(Event::Planned { changes: changes.clone(), deadline })?;
 
-    let faults = Faults::new(task, world, rec, &changes, &targets.hit);
-    watch.begin(Phase::During, Some(x.timing.duration.0));
-    let last = Instant::now() + last_due(x);
-    if x.heal() == Heal::Itself {
-        watch.await_recovery(last);
-    }
-    if let Some(called) = &zones {
-        watch.await_failover(called);
-    }
-    let mut in_their_time = pin!(faults.in_their_time());
-    let hold = async {
-        tokio::select! {
-            ended = faults.lasting() => Err(ended),
-            ended = guarded_by(world, rec, deadline, post) => Err(ended),
-            held = in_their_time.as_mut() => held,
-        }
-    };
-    match watch.guarded(hold).await {
-        Ok(ended) => ended?,
-        Err(broken) => {
-            watch.alongside(faults.settle(in_their_time)).await;
-            return Err(broken.into());
-        }
-    }
+    let last = Box::pin(fault_phase(spec, context, (rec, watch), guard, (&changes, &targets, deadline))).await?;
     watch.alongside(still_on(engine, rec, &targets.hit, What::Everything)).await?;
+    if let Some(ended) = watch.alongside(stranger::answers(x, context, rec, &targets.hit)).await {
+        return Err(ended);
+    }
     if x.heal() == Heal::Itself {
         watch.cut(Phase::During);
         facts.recovered = Some(by_itself(x, engine, rec, watch, last, &targets.hit).await);
     }
     Ok(())
-}
-
-/// When the last fault of the list is due, from the beginning of the fault phase on.
-fn last_due(x: &Experiment) -> Duration {
-    x.faults().iter().map(|fault| fault.span(x.timing.duration).start).max().unwrap_or_default()
 }
 
 /// Proves steady state before anything is touched.
@@ -244,41 +261,52 @@ async fn baseline(x: &Experiment, watch: &mut Watch<'_>) -> Result<(), Ended> {
     if met.is_ok() {
         watch.settle(Phase::Baseline).await;
     }
-    let unasked = watch.judge(Phase::Baseline, met.is_ok());
+    let unproven = watch.judge(Phase::Baseline, met.is_ok());
     if let Some(b) = watch.broken(Phase::Baseline) {
         return Err(Ended {
             why: Reason::BaselineNotMet,
-            text: format!("steady state was not met before anything was touched: {}", verdict::sentence(b)),
+            text: format!("steady state was not met before anything was touched: {}", b.sentence()),
         });
     }
-    match unasked.first() {
-        Some(text) => Err(Ended { why: Reason::CouldNotAsk, text: text.clone() }),
-        None => Ok(()),
+    unproven.into_iter().next().map_or(Ok(()), Err)
+}
+
+/// The checks of which no answer so far shows anything.
+fn without_evidence(context: &RunContext, x: &Experiment) -> Vec<Ended> {
+    let of = |name: &String| {
+        let text = format!("`{name}` {}", context.prober.without_evidence(name)?);
+        Some(Ended { why: Reason::NoEvidence, text })
+    };
+    x.questions().keys().filter_map(of).collect()
+}
+
+/// The end: the locks go, unless something is left behind, and the verdict is spoken.
+async fn conclude(context: &RunContext, rec: &Recorder, facts: Facts) -> Verdict {
+    if rec.read(RunState::incomplete).is_none() {
+        locks::unlock(context.engine.as_ref(), rec).await;
     }
-}
-
-/// The end: the markers go, and the verdict is spoken.
-async fn conclude(task: &Task<'_>, world: &World, rec: &Recorder, mut facts: Facts) -> Verdict {
-    for service in rec.read(|s| s.claimed.clone()) {
-        if let Err(e) = world.engine.release(&service, task.run).await {
-            rec.note(Event::Warned {
-                text: format!("the marker of service `{service}` could not be removed ({e}); `squall recover` does it"),
-            });
-        }
+    let (reason, mut text) = rec.read(|s| verdict::decide(s, &facts));
+    let verdict = rec.read(|s| s.started.as_ref().map_or(reason.verdict(), |s| s.verdict(reason)));
+    let open = rec.read(|s| s.unanswered().count());
+    if open > 0 {
+        let _ = write!(text, "; {} may still be made by the engine, which never answered", count(open, "change"));
     }
-    facts.leftover = leftover(rec);
-    let (reason, text) = rec.read(|s| verdict::decide(s, &facts));
-    rec.note(Event::Finished { verdict: reason.verdict(), reason, text });
-    reason.verdict()
+    if verdict.is_rehearsal() {
+        text = format!("in the simulated world, {text}");
+    }
+    rec.note(Event::Finished { verdict, reason, text });
+    verdict
 }
 
-async fn observe(world: &World) -> Result<Vec<Instance>, Ended> {
-    Ok(world.engine.observe().await?)
+async fn observe(context: &RunContext) -> Result<Vec<Instance>, Ended> {
+    Ok(context.engine.observe().await?)
 }
 
-fn aim(task: &Task<'_>, world: &World, fleet: &[Instance]) -> Result<(target::Targets, Plan), Ended> {
-    let targets = target::choose(task.experiment, fleet, task.seed)?;
-    let plan = plan(task.experiment, &targets, fleet, task.seed, |i, to| world.engine.can(i, to))?;
+async fn aim(spec: &RunSpec<'_>, context: &RunContext, fleet: &[Instance]) -> Result<(target::Targets, Plan), Ended> {
+    let targets = target::choose(spec.experiment, fleet, spec.seed)?;
+    let plan = plan(spec.experiment, &targets, fleet, spec.seed, |i, to| context.engine.can(i, to))?;
+    hosts::addresses(context.engine.as_ref(), &plan.changes).await?;
+    programs::are_there(context.engine.as_ref(), &plan.changes).await?;
     Ok((targets, plan))
 }
 
@@ -293,14 +321,4 @@ fn staged(x: &Experiment, rec: &Recorder, fault: usize) -> Option<(Vec<InstanceI
         all.into_iter().map(|(_, id)| id.clone()).collect()
     });
     Some((instances, every))
-}
-
-/// How long the fault may be on by plan: the longest change, the hold, and the wait for self-healing.
-fn time_limit(x: &Experiment, changes: &[Change]) -> Duration {
-    let longest = changes.iter().map(|c| c.to.longest()).max().unwrap_or_default();
-    let hold = x.timing.duration.0;
-    let faults = x.faults();
-    let apart = |c: &Change| faults.get(c.fault).and_then(|i| i.fault.disturb().returns_every()).unwrap_or_default().0;
-    let coming_back: Duration = changes.iter().map(apart).sum();
-    longest + coming_back + if x.heal() == Heal::Itself { hold.max(last_due(x) + x.timing.recovery.0) } else { hold }
 }

@@ -1,66 +1,136 @@
-//! Finishes what a dead runner began: takes everything back and closes its journal. Used by the guard, by
+//! Finishes what a dead runner began: rolls everything back and closes its journal. Used by the guard, by
 //! `squall recover`, and by every run before it begins.
 
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
-use super::revert::{What, leftover, revert};
-use crate::engine::{Engine, Kind};
-use crate::event::{Actor, Event, Reason};
-use crate::exit::Verdict;
-use crate::journal::{self, JournalError, Recorder};
-use crate::store::StateDir;
+use super::late::{Stage, WAIT, late};
+use super::locks::unlock;
+use super::revert::{What, longest, revert};
+use crate::engine::{Engine, Kind, ProcessId};
+use crate::host::store::StateDir;
+use crate::model::exit::Verdict;
+use crate::record::event::{Actor, Event, Reason, TakenOver};
+use crate::record::journal::{self, JournalError, Recorder};
+use crate::record::state::RunState;
 
-/// The journals of dead runs that are not finished, or finished with something left behind; oldest first.
+/// The journals of dead runs that are not finished, or of which something is left, be it a lock; oldest first.
 ///
 /// # Errors
 /// Where the state directory cannot be read.
 pub fn unfinished(state: &StateDir) -> anyhow::Result<Vec<PathBuf>> {
+    Ok(unsettled(state)?.into_iter().filter(|path| !journal::is_locked(path)).collect())
+}
+
+/// The same with those that a process is at: a runner, or one that rolls back.
+///
+/// # Errors
+/// Where the state directory cannot be read.
+pub fn unsettled(state: &StateDir) -> anyhow::Result<Vec<PathBuf>> {
     let journals = state.runs()?.into_iter().map(|id| state.journal(&id));
-    Ok(journals.filter(|path| !journal::is_locked(path) && needs_recovery(path)).collect())
+    Ok(journals.filter(|path| needs_recovery(path)).collect())
 }
 
 /// Whether something is still to be done for a run. A journal that cannot be read counts: somebody must look at it.
 #[must_use]
 pub fn needs_recovery(journal: &Path) -> bool {
-    journal::replay(journal).map_or(true, |s| {
-        // Without a first event nothing can have happened.
-        s.started.is_some()
-            && (s.finished.as_ref().is_none_or(|(_, verdict, ..)| *verdict == Verdict::LeftBehind)
-                || !s.outstanding().is_empty())
-    })
+    // Without a first event nothing can have happened.
+    journal::salvage(journal).map_or(true, |s| is_unsettled(&s))
 }
 
-/// Takes back what the journal of a dead run says is outstanding, lets its markers go, and closes it.
+/// The same of a run as it is known.
+#[must_use]
+pub fn is_unsettled(s: &RunState) -> bool {
+    (s.started.is_some() || !s.damaged.is_empty()) && !s.is_settled()
+}
+
+/// How long a rollback of what is outstanding may take, where the engine fails for as long as that is borne.
+#[must_use]
+pub fn time_limit(s: &RunState) -> Duration {
+    let late = if may_come_late(s) { WAIT } else { Duration::ZERO };
+    longest(s.outstanding().into_iter().map(|c| &c.change)) + late
+}
+
+/// Rolls back what the journal of a dead run says is outstanding, removes its locks, and closes it.
 ///
 /// # Errors
 /// Where the journal belongs to a living run or cannot be read.
-pub async fn recover(path: &Path, engine: &dyn Engine, by: Actor) -> Result<Recorder, JournalError> {
+pub async fn recover(
+    path: &Path,
+    engine: &dyn Engine,
+    by: Actor,
+    process: ProcessId,
+) -> Result<Recorder, JournalError> {
     let rec = Recorder::resume(path)?;
+    // So that a process that meets the journal's lock knows what for, and waits.
+    rec.note(Event::TakenOver(TakenOver { by, process }));
     finish(&rec, engine, by).await;
     Ok(rec)
 }
 
 /// The same behind a journal that is held already.
 pub async fn finish(rec: &Recorder, engine: &dyn Engine, by: Actor) {
-    // A simulated world ended with the process that dreamt it: there is nothing to take back.
+    // A run that has come to its end and left a lock alone keeps its verdict.
+    if rec.read(RunState::is_rolled_back) {
+        return unlock(engine, rec).await;
+    }
+    // A simulated world ended with the process that dreamt it: there is nothing to roll back.
     if rec.read(|s| s.started.as_ref().is_some_and(|s| s.engine.kind != Kind::Sim))
         || engine.describe().kind == Kind::Sim
     {
         revert(engine, rec, by, What::Everything).await;
+        late(engine, rec, by, Stage::InRun).await;
     }
-    let (run, claimed) =
-        rec.read(|s| (s.started.as_ref().map(|s| s.run.clone()).unwrap_or_default(), s.claimed.clone()));
-    for service in claimed {
-        if let Err(e) = engine.release(&service, &run).await {
-            rec.note(Event::Warned { text: format!("the marker of service `{service}` could not be removed: {e}") });
-        }
+    let left = rec.read(RunState::incomplete);
+    let damage = rec.read(RunState::damage);
+    // What is left behind still counts against the service.
+    if left.is_none() && damage.is_none() {
+        unlock(engine, rec).await;
     }
-    let left = leftover(rec);
-    let (verdict, reason, text) = if left > 0 {
-        (Verdict::LeftBehind, Reason::LeftBehind, format!("{left} changes could not be taken back"))
+    let (verdict, reason, text) = if let Some(left) = left {
+        (Verdict::LeftBehind, Reason::LeftBehind, left)
+    } else if let Some(damage) = damage {
+        let text = format!("{damage}: what could be read is rolled back, and what else was changed is not known");
+        (Verdict::LeftBehind, Reason::LeftBehind, text)
     } else {
-        let text = format!("the runner ended without a word; the {by} took everything back");
-        (Verdict::NoVerdict, Reason::RunnerDied, text)
+        let late = rec.read(|s| s.stopping.clone()).filter(|s| s.why == Reason::DeadlinePassed);
+        let (reason, how) = late
+            .map_or_else(|| (Reason::RunnerDied, "the runner ended without a word".to_owned()), |s| (s.why, s.text));
+        (Verdict::NoVerdict, reason, format!("{how}; the {by} rolled everything back"))
     };
     rec.note(Event::Finished { verdict, reason, text });
+}
+
+/// Whether an injection of a run that is over may still come.
+#[must_use]
+pub fn may_come_late(s: &RunState) -> bool {
+    s.unanswered().next().is_some()
+}
+
+/// For a guard, when the run is over: watches for a while what may still come late, and rolls it back.
+pub async fn watch_on(rec: &Recorder, engine: &dyn Engine) {
+    late(engine, rec, Actor::Guard, Stage::AfterRun).await;
+}
+
+/// Closes a dead run on the word of a person who has seen to what is left of it, and removes its locks, where its engine is still
+/// there.
+///
+/// # Errors
+/// Where the journal belongs to a living process or cannot be read.
+pub async fn settle(
+    path: &Path,
+    engine: Option<&dyn Engine>,
+    by: String,
+    why: String,
+) -> Result<Recorder, JournalError> {
+    let rec = Recorder::resume(path)?;
+    if rec.read(|s| s.finished.is_none()) {
+        let text = "the runner ended without a word, and nothing could roll back what it left".to_owned();
+        rec.note(Event::Finished { verdict: Verdict::LeftBehind, reason: Reason::LeftBehind, text });
+    }
+    rec.commit(Event::Settled { by, why })?;
+    if let Some(engine) = engine {
+        unlock(engine, &rec).await;
+    }
+    Ok(rec)
 }

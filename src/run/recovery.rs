@@ -1,5 +1,6 @@
 //! After the fault: waits for steady state to come back, and measures how long that takes.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
@@ -7,17 +8,38 @@ use tokio::time::{Instant, sleep, sleep_until};
 use super::verdict::Recovered;
 use super::watch::Watch;
 use crate::engine::Engine;
-use crate::event::{Event, Phase, millis};
 use crate::experiment::Experiment;
-use crate::instance::Instance;
-use crate::journal::Recorder;
+use crate::model::instance::Instance;
+use crate::record::event::{Event, Phase, Standing, millis};
+use crate::record::journal::Recorder;
+use crate::record::state::RunState;
+use crate::text::units;
 
-/// Waits for steady state to come back.
-pub(super) async fn recovery(x: &Experiment, rec: &Recorder, watch: &mut Watch<'_>) -> Recovered {
+/// Waits for steady state to come back, now that everything is rolled back; when it began to.
+pub(super) async fn recovery(x: &Experiment, rec: &Recorder, watch: &mut Watch<'_>) -> Instant {
+    let begin = Instant::now();
     watch.begin(Phase::Recovery, Some(x.timing.recovery.0.max(watch.resolving().unwrap_or_default())));
-    let end = Instant::now() + x.timing.recovery.0;
-    watched_back(watch, end).await;
-    tell_recovery(rec, watch)
+    watch.may_recover(since_rollback(rec));
+    watched_back(watch, begin + x.timing.recovery.0).await;
+    begin
+}
+
+/// Whether it came back. What came late and was rolled back since that `begin` may have broken it again.
+pub(super) async fn recovered(x: &Experiment, rec: &Recorder, watch: &mut Watch<'_>, begin: Instant) -> Recovered {
+    let since_begin = begin.elapsed();
+    let ago = since_rollback(rec);
+    if ago < since_begin {
+        watch.may_recover(ago);
+        watched_back(watch, Instant::now() + x.timing.recovery.0.saturating_sub(ago)).await;
+    }
+    tell_recovery(x, rec, watch)
+}
+
+/// How long ago the last change was rolled back.
+fn since_rollback(rec: &Recorder) -> Duration {
+    let last = rec.read(RunState::rolled_back);
+    let now = rec.clock().now();
+    last.map_or(Duration::ZERO, |at| Duration::try_from(now.duration_since(at)).unwrap_or_default())
 }
 
 /// With `heal: self`: waits for steady state, and for the instances themselves, with no helping hand.
@@ -33,35 +55,74 @@ pub(super) async fn by_itself(
     watch.begin(Phase::Recovery, Some(end.saturating_duration_since(Instant::now())));
     watched_back(watch, end).await;
     watch.fault_is_gone();
-    let missing = watch.alongside(missing(engine, hit, end)).await;
-    let recovered = tell_recovery(rec, watch);
-    if missing.is_empty() { recovered } else { Recovered::No(format!("nobody brought {} back", missing.join(", "))) }
+    let known: BTreeSet<String> = rec.read(|s| {
+        s.hit.iter().map(|i| i.id.0.clone()).chain(s.spared.iter().map(|spared| spared.id.clone())).collect()
+    });
+    let (missing, successors) = watch.alongside(missing(engine, hit, &known, end)).await;
+    for (ended, successor) in successors {
+        rec.note(Event::Noticed { instance: ended, what: format!("was replaced by {successor}") });
+    }
+    let names = |which: &[&Instance]| which.iter().map(|i| i.name.clone()).collect::<Vec<_>>().join(", ");
+    let (unseen, lost): (Vec<&Instance>, Vec<&Instance>) = missing.into_iter().partition(|i| i.replaced_by().is_some());
+    let recovered = tell_recovery(x, rec, watch);
+    match (recovered, unseen.first().and_then(|i| i.replaced_by())) {
+        _ if !lost.is_empty() => Recovered::No(format!("{} did not come back without intervention", names(&lost))),
+        // It may run on another machine.
+        (Recovered::Yes, Some(by)) => Recovered::Unknown(format!(
+            "no other instance stands in for {} on this engine by now; whether {by} has started one elsewhere cannot be seen from here",
+            names(&unseen)
+        )),
+        (recovered, _) => recovered,
+    }
 }
 
-/// Who is not up although somebody should have brought it back by now.
-async fn missing(engine: &dyn Engine, hit: &[Instance], end: Instant) -> Vec<String> {
+/// Who is not up although it should have been brought back by now, and which others have come for those that are replaced.
+async fn missing<'a>(
+    engine: &dyn Engine,
+    hit: &'a [Instance],
+    known: &BTreeSet<String>,
+    end: Instant,
+) -> (Vec<&'a Instance>, Vec<(String, String)>) {
     loop {
-        let mut missing = Vec::new();
+        let mut missing: Vec<&Instance> = Vec::new();
         for before in hit {
             if !matches!(engine.look(&before.id).await, Ok(Some(now)) if now.is_up()) {
-                missing.push(before.name.clone());
+                missing.push(before);
             }
         }
+        let mut successors = Vec::new();
+        if missing.iter().any(|i| i.replaced_by().is_some()) {
+            let fleet = engine.observe().await.unwrap_or_default();
+            let mut new: Vec<&Instance> = fleet.iter().filter(|i| !known.contains(&i.id.0) && i.is_healthy()).collect();
+            missing.retain(|ended| {
+                let found = new.iter().position(|i| i.could_replace(ended));
+                successors.extend(found.map(|at| (ended.name.clone(), new.remove(at).name.clone())));
+                found.is_none()
+            });
+        }
         if missing.is_empty() || Instant::now() >= end {
-            return missing;
+            return (missing, successors);
         }
         sleep(Duration::from_millis(100)).await;
     }
 }
 
+/// How long answers are awaited beyond the time that steady state has to come back.
+const LAST_ANSWERS: Duration = Duration::from_secs(5);
+
 async fn watched_back(watch: &mut Watch<'_>, end: Instant) {
     tokio::select! {
-        () = watch.back() => {}
+        () = watch.back() => return,
         () = sleep_until(end) => {}
+    }
+    // Of a window that is as long as that time, the last sample is due at its very end.
+    tokio::select! {
+        () = watch.last_answers(end) => {}
+        () = sleep_until(end + LAST_ANSWERS) => {}
     }
 }
 
-fn tell_recovery(rec: &Recorder, watch: &Watch<'_>) -> Recovered {
+fn tell_recovery(x: &Experiment, rec: &Recorder, watch: &Watch<'_>) -> Recovered {
     let checks = watch.recovery();
     let rto = checks
         .values()
@@ -71,6 +132,8 @@ fn tell_recovery(rec: &Recorder, watch: &Watch<'_>) -> Recovered {
     rec.note(Event::Recovery {
         rto_ms: rto.map(millis),
         checks: checks.iter().map(|(k, v)| (k.clone(), v.map(millis))).collect(),
+        missed: watch.missed(),
+        never_lost: watch.never_lost(),
     });
     if rto.is_some() {
         return Recovered::Yes;
@@ -78,7 +141,11 @@ fn tell_recovery(rec: &Recorder, watch: &Watch<'_>) -> Recovered {
     if let Some(text) = watch.recovery_unasked() {
         return Recovered::Unknown(text);
     }
-    let late: Vec<String> =
-        checks.iter().filter(|(_, rto)| rto.is_none()).map(|(name, _)| format!("`{name}`")).collect();
-    Recovered::No(format!("{} was not back to steady state in time", late.join(", ")))
+    let missed = watch.missed();
+    let late = checks.iter().filter(|(_, rto)| rto.is_none()).map(|(name, _)| {
+        // Without one, nothing was wrong at the end, and not for long enough.
+        let why = missed.get(name).map_or("its last samples were good, but too few".to_owned(), Standing::exceeded);
+        format!("`{name}` was not back to steady state within {}: {why}", units::exact(x.timing.recovery.0))
+    });
+    Recovered::No(late.collect::<Vec<_>>().join("; "))
 }

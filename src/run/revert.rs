@@ -1,4 +1,4 @@
-//! Takes everything back: sets the old values, newest first, and proves it.
+//! Rolls everything back: sets the old values, newest first, and proves it.
 //!
 //! [`revert`] takes no `Abort`, so that nothing can cancel it, and no experiment: all it needs is in the journal. The runner, its
 //! guard and `squall recover` all call it, perhaps one after the other; it is safe to repeat.
@@ -10,24 +10,27 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::abort::{Abort, Level};
-use super::inject::bitten;
+use super::effect::{last_effect, no_more_is_known};
+use super::inject::verified_by;
+use super::order::{in_turn, longest_wait, queues};
 use crate::engine::{Engine, EngineError, Outcome, Tag};
-use crate::event::{Actor, Event, micros};
-use crate::fault::Heal;
-use crate::instance::{Aspect, Back, Change, Instance, InstanceId, Place, Setting};
-use crate::journal::Recorder;
-use crate::state::{ChangeState, RunState};
+use crate::experiment::fault::Heal;
+use crate::model::addresses::moves;
+use crate::model::instance::{Aspect, Change, CommandLocation, Instance, InstanceId, Rollback, Setting};
+use crate::record::event::{Actor, Difference, Event, Readdressed, Restored, micros};
+use crate::record::journal::Recorder;
+use crate::record::state::{ChangeState, RunState};
 
-/// How long one change is tried to be taken back: longer than an engine takes to restart.
-const PATIENCE: Duration = Duration::from_mins(1);
+/// How long one change is tried to be rolled back: longer than an engine takes to restart.
+pub(super) const ROLLBACK_TIMEOUT: Duration = Duration::from_mins(1);
 
 /// The most that is waited between two attempts.
-const PAUSE: Duration = Duration::from_secs(2);
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// How long the instances are watched for being as they were.
-const PROOF: Duration = Duration::from_secs(10);
+const RESTORE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// What is taken back.
+/// What is rolled back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum What {
     /// All of the run.
@@ -42,28 +45,37 @@ impl What {
     }
 }
 
-/// Takes back what is outstanding; what could not be, is in the journal as stuck.
+/// Rolls back what is outstanding; what could not be, is in the journal as stuck.
 pub(super) async fn revert(engine: &dyn Engine, rec: &Recorder, by: Actor, what: What) {
-    let run = rec.read(|s| s.started.as_ref().map(|s| s.run.clone()).unwrap_or_default());
+    let run = rec.run();
     let mut per_instance: BTreeMap<InstanceId, Vec<Outstanding>> = BTreeMap::new();
     for change in outstanding(rec, by).into_iter().filter(|o| what.covers(&o.change)) {
         per_instance.entry(change.change.instance.clone()).or_default().push(change);
     }
     if !rec.read(|s| s.changes.is_empty()) {
-        // Instances are independent of each other; the changes of one are taken back newest first.
-        join_all(per_instance.into_values().map(|changes| async {
+        let starts = |o: &Outstanding| o.to == Setting::Running(true);
+        let starting =
+            per_instance.iter().filter(|(_, all)| all.iter().any(starts)).map(|(id, _)| id.clone()).collect();
+        let queues = rec.read(|s| queues(&s.hit, per_instance.keys().cloned().collect(), &starting));
+        let mut changes_of = |queue: Vec<InstanceId>| {
+            queue.into_iter().filter_map(|id| per_instance.remove(&id)).collect::<Vec<Vec<Outstanding>>>()
+        };
+        let queues: Vec<_> = queues.into_iter().map(&mut changes_of).collect();
+        let run = &run;
+        // The changes of an instance are rolled back newest first.
+        let one = |changes: Vec<Outstanding>| async move {
             for change in changes {
-                wake(engine, rec, &run, &change).await;
-                take_back(engine, rec, &run, by, change).await;
+                wake(engine, rec, run, &change).await;
+                roll_back(engine, rec, run, by, change).await;
             }
-        }))
-        .await;
-        prove(engine, rec, &run, what).await;
+        };
+        join_all(queues.into_iter().map(|queue| in_turn(queue.into_iter().map(one)))).await;
+        prove(engine, rec, run, what).await;
     }
 }
 
-/// Takes a fault back from these instances, one after the other, so far apart; a stop that is asked for ends the waiting, never
-/// a taking back. What is left then, or fails, is [`revert`]'s.
+/// Rolls a fault back from these instances, one after the other, so far apart; a stop that is asked for ends the waiting, never
+/// the rollback. What is left then, or fails, is [`revert`]'s.
 pub(super) async fn revert_one_by_one(
     engine: &dyn Engine,
     rec: &Recorder,
@@ -71,24 +83,24 @@ pub(super) async fn revert_one_by_one(
     what: What,
     (instances, every): (&[InstanceId], Duration),
 ) {
-    let run = rec.read(|s| s.started.as_ref().map(|s| s.run.clone()).unwrap_or_default());
+    let run = rec.run();
     for (at, instance) in instances.iter().enumerate() {
         if at > 0 {
             match abort {
-                Some(abort) if abort.or(Level::TakeBack, sleep(every)).await.is_err() => return,
+                Some(abort) if abort.or(Level::RollBack, sleep(every)).await.is_err() => return,
                 Some(_) => {}
                 None => sleep(every).await,
             }
         }
         let of = |o: &Outstanding| o.change.instance == *instance && what.covers(&o.change);
         for change in outstanding(rec, Actor::Runner).into_iter().filter(of) {
-            take_back(engine, rec, &run, Actor::Runner, change).await;
+            roll_back(engine, rec, &run, Actor::Runner, change).await;
         }
     }
 }
 
-/// How long a last look before the way back may take.
-const LAST_LOOK: Duration = Duration::from_secs(1);
+/// How long a last look before the rollback may take.
+pub(super) const LAST_LOOK: Duration = Duration::from_secs(1);
 
 struct Outstanding {
     change: Change,
@@ -105,9 +117,9 @@ fn outstanding(rec: &Recorder, by: Actor) -> Vec<Outstanding> {
         s.outstanding()
             .into_iter()
             .filter_map(|c| {
-                let Back::To(to) = &c.change.back else { return None };
+                let Rollback::To(to) = &c.change.back else { return None };
                 // Its end is known from the engine's answer, or from its effect.
-                let known = c.injected.is_some() || matches!(c.bite, Some((_, true, _)));
+                let known = c.injected.is_some() || c.is_verified();
                 // The runner knows what it never began; after it, the record may be lost.
                 let never = c.injecting.is_none() && by == Actor::Runner;
                 let unsettled = (!known && !never).then(|| {
@@ -120,14 +132,33 @@ fn outstanding(rec: &Recorder, by: Actor) -> Vec<Outstanding> {
                     change: c.change.clone(),
                     to: to.clone(),
                     unsettled,
-                    unproven: c.injecting.is_some() && c.bite.is_none(),
+                    unproven: c.injecting.is_some() && c.verification.is_none(),
                 })
             })
             .collect()
     })
 }
 
-async fn take_back(engine: &dyn Engine, rec: &Recorder, run: &str, by: Actor, o: Outstanding) {
+/// How long the rollback of these changes may take, where the engine fails for as long as that is borne.
+pub(super) fn longest<'a>(changes: impl Iterator<Item = &'a Change>) -> Duration {
+    let mut per_instance: BTreeMap<&InstanceId, Duration> = BTreeMap::new();
+    for change in changes {
+        let Rollback::To(to) = &change.back else { continue };
+        let tries = ROLLBACK_TIMEOUT + call_limit(to);
+        let each = LAST_LOOK + tries + change.to.longest() + tries;
+        let all = per_instance.entry(&change.instance).or_default();
+        *all = all.saturating_add(each);
+    }
+    let turns = longest_wait(per_instance.len());
+    per_instance.into_values().max().unwrap_or_default() + turns + 3 * RESTORE_TIMEOUT
+}
+
+/// An engine call has its own time limit; this one is for an engine that forgets it.
+fn call_limit(to: &Setting) -> Duration {
+    to.longest() + Duration::from_secs(20)
+}
+
+async fn roll_back(engine: &dyn Engine, rec: &Recorder, run: &str, by: Actor, o: Outstanding) {
     let n = o.change.n;
     let tag = Tag { run: run.to_owned(), change: n };
     rec.note(Event::Reverting { n });
@@ -139,19 +170,18 @@ async fn take_back(engine: &dyn Engine, rec: &Recorder, run: &str, by: Actor, o:
         if let Some(counted) = now.as_ref().and_then(|i| i.counted) {
             rec.note(Event::Measured { n, counted });
         }
+        last_effect(rec, &o.change, now.as_ref());
         saw(rec, n, o.change.to.aspect(), now.as_ref());
         if o.unproven {
-            let (proven, proof) =
-                bitten(&o.change, now.as_ref()).map_or_else(|why| (false, why), |proof| (true, proof));
-            rec.note(Event::Bite { n, proven, proof });
+            note_verification(rec, &o.change, now.as_ref());
         }
     }
-    let Some(mut outcome) = persist(engine, rec, &tag, &o.change, &o.to, PATIENCE).await else { return };
+    let Some(mut outcome) = persist(engine, rec, &tag, &o.change, &o.to, ROLLBACK_TIMEOUT).await else { return };
     if let Some(rest) = o.unsettled.filter(|rest| !rest.is_zero()) {
-        // The engine may still be executing an injection whose end nobody saw: only after its longest time is the way
+        // The engine may still be executing an injection whose end was not seen: only after its longest time is the way
         // back proven.
         sleep(rest).await;
-        match persist(engine, rec, &tag, &o.change, &o.to, PATIENCE).await {
+        match persist(engine, rec, &tag, &o.change, &o.to, ROLLBACK_TIMEOUT).await {
             Some(Outcome::Already) => {}
             Some(later) => outcome = later,
             None => return,
@@ -159,8 +189,13 @@ async fn take_back(engine: &dyn Engine, rec: &Recorder, run: &str, by: Actor, o:
     }
     let tells = !matches!(o.to, Setting::Ran(_) | Setting::Mark(..) | Setting::Freed(_));
     if o.unproven && outcome == Outcome::Done && tells {
-        // That there was something to set back is a proof of the bite, and the only one where a breach came first.
-        rec.note(Event::Bite { n, proven: true, proof: format!("it had to be set back to {}", o.to) });
+        // That there was something to roll back is a verification, and the only one where a breach came first.
+        rec.note(Event::Verified {
+            n,
+            verified: true,
+            proof: format!("it had to be restored to {}", o.to),
+            counters: None,
+        });
     }
     rec.note(Event::Reverted { n, outcome, by, took_us: micros(begin.elapsed()) });
 }
@@ -168,7 +203,7 @@ async fn take_back(engine: &dyn Engine, rec: &Recorder, run: &str, by: Actor, o:
 /// An undo that runs in its target needs it up: one that the fault has ended is started for it.
 async fn wake(engine: &dyn Engine, rec: &Recorder, run: &str, o: &Outstanding) {
     let id = &o.change.instance;
-    let needs = matches!(&o.to, Setting::Ran(command) if command.place == Place::Target);
+    let needs = matches!(&o.to, Setting::Ran(command) if command.place == CommandLocation::Target);
     let ran = |s: &RunState| s.hit.iter().any(|i| i.id == *id && i.is_running());
     // Another fault of the run may have it down on purpose.
     let downed = |s: &RunState| {
@@ -185,24 +220,23 @@ async fn wake(engine: &dyn Engine, rec: &Recorder, run: &str, o: &Outstanding) {
         rec.note(Event::Noticed { instance: o.change.name.clone(), what });
         let tag = Tag { run: run.to_owned(), change: o.change.n };
         // Where this fails, so does the command, which says why.
-        let _ = timeout(PROOF, engine.set(&tag, id, &Setting::Running(true))).await;
+        let _ = timeout(RESTORE_TIMEOUT, engine.set(&tag, id, &Setting::Running(true))).await;
     }
 }
 
-/// Tries until it works or patience ends.
-async fn persist(
+/// Tries until it works or the time is over.
+pub(super) async fn persist(
     engine: &dyn Engine,
     rec: &Recorder,
     tag: &Tag,
     change: &Change,
     to: &Setting,
-    patience: Duration,
+    within: Duration,
 ) -> Option<Outcome> {
-    let end = Instant::now() + patience;
+    let end = Instant::now() + within;
     let mut pause = Duration::from_millis(50);
     for attempt in 1.. {
-        // An engine call has its own time limit; this one is for an engine that forgets it.
-        let limit = to.longest() + Duration::from_secs(20);
+        let limit = call_limit(to);
         let result = timeout(limit, engine.set(tag, &change.instance, to)).await.unwrap_or_else(|_| {
             Err(EngineError::TimedOut { attempt: format!("set {} back to {to}", change.name), after: limit })
         });
@@ -215,7 +249,7 @@ async fn persist(
             break;
         }
         sleep(pause).await;
-        pause = (pause * 2).min(PAUSE);
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
     rec.note(Event::Stuck { n: change.n, by_hand: engine.by_hand(change, to) });
     None
@@ -225,8 +259,9 @@ async fn persist(
 /// consequence of the fault. What other faults have changed meanwhile is theirs.
 async fn prove(engine: &dyn Engine, rec: &Recorder, run: &str, what: What) {
     let (hit, heal) = rec.read(|s| (s.hit.clone(), s.started.as_ref().map(|s| s.experiment.heal())));
-    let planned: Vec<(Change, bool)> =
-        rec.read(|s| s.changes.iter().map(|c| (c.change.clone(), c.reverted.is_some())).collect());
+    let planned: Vec<(Change, bool)> = rec.read(|s| {
+        s.changes.iter().map(|c| (c.change.clone(), c.injecting.is_none() || c.reverted.is_some())).collect()
+    });
     join_all(hit.iter().map(|before| async {
         let of_it = || planned.iter().filter(|(c, _)| c.instance == before.id);
         let changes: Vec<&Change> = of_it().map(|(c, _)| c).filter(|c| what.covers(c)).collect();
@@ -234,12 +269,12 @@ async fn prove(engine: &dyn Engine, rec: &Recorder, run: &str, what: What) {
             return;
         }
         let theirs: BTreeSet<Aspect> =
-            of_it().filter(|(c, over)| !what.covers(c) && !over).map(|(c, _)| c.to.aspect()).collect();
+            of_it().filter(|(c, not_on)| !what.covers(c) && !not_on).map(|(c, _)| c.to.aspect()).collect();
         let before = &without(before, &theirs);
         let differences = as_before(engine, rec, run, before, &changes, heal == Some(Heal::Itself)).await;
         // Only who is as before in everything is restored.
         if theirs.is_empty() || !differences.is_empty() {
-            rec.note(Event::Restored { instance: before.name.clone(), differences });
+            rec.note(Event::Restored(Restored { instance: before.name.clone(), differences }));
         }
     }))
     .await;
@@ -259,25 +294,33 @@ async fn as_before(
     before: &Instance,
     changes: &[&Change],
     itself: bool,
-) -> Vec<String> {
-    let end = Instant::now() + PROOF;
+) -> Vec<Difference> {
+    let end = Instant::now() + RESTORE_TIMEOUT;
     let mut told = false;
+    let mut errors: BTreeMap<Aspect, String> = BTreeMap::new();
     loop {
-        let differing = match timeout(PROOF, engine.look(&before.id)).await {
+        let differing = match timeout(RESTORE_TIMEOUT, engine.look(&before.id)).await {
+            Ok(Ok(Some(now))) if now.is_over() => {
+                let by = now.replaced_by().unwrap_or_default();
+                let what = format!("it has ended, and is left to {by}, which replaces it");
+                rec.note(Event::Noticed { instance: before.name.clone(), what });
+                return Vec::new();
+            }
             Ok(Ok(Some(now))) => {
                 let differing = differences(before, &now, changes);
                 if differing.is_empty() {
                     for change in changes {
                         saw(rec, change.n, change.to.aspect(), Some(&now));
                     }
+                    readdressed(engine, rec, before, &now).await;
                 }
                 differing
             }
-            // Whoever removed it, it was not this run: there is nothing to set back.
+            // This run did not remove it: there is nothing to restore.
             Ok(Ok(None)) => {
                 rec.note(Event::Noticed {
                     instance: before.name.clone(),
-                    what: "it was removed by somebody else".to_owned(),
+                    what: "it was removed by another process".to_owned(),
                 });
                 return Vec::new();
             }
@@ -288,22 +331,51 @@ async fn as_before(
             return Vec::new();
         }
         if Instant::now() >= end {
-            return differing.into_iter().map(|(_, text)| text).collect();
+            let left = |(aspect, text): (Aspect, String)| Difference {
+                aspect,
+                what: errors.get(&aspect).map_or_else(|| text.clone(), |error| format!("{text} ({error})")),
+                by_hand: before.settings.get(&aspect).map(|was| {
+                    let change = Change::restoring(before, was.clone());
+                    engine.by_hand(&change, &change.to)
+                }),
+            };
+            return differing.into_iter().map(left).collect();
         }
         for (aspect, text) in &differing {
             let Some(value) = before.settings.get(aspect) else { continue };
             if !told && !itself {
                 rec.note(Event::Noticed {
                     instance: before.name.clone(),
-                    what: format!("after the way back: {text}; set back"),
+                    what: format!("after the rollback: {text}; it is restored"),
                 });
                 told = true;
             }
             let n = changes.first().map_or(0, |c| c.n);
-            let _ = timeout(PROOF, engine.set(&Tag { run: run.to_owned(), change: n }, &before.id, value)).await;
+            let tag = Tag { run: run.to_owned(), change: n };
+            let error = match timeout(RESTORE_TIMEOUT, engine.set(&tag, &before.id, value)).await {
+                Ok(Ok(_)) => None,
+                Ok(Err(e)) => Some(e.to_string()),
+                Err(_) => Some("the engine does not answer".to_owned()),
+            };
+            errors.remove(aspect);
+            errors.extend(error.map(|error| (*aspect, error)));
         }
         sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// Records where an instance has other addresses than before, and who may not know of it: who runs on that network since then.
+async fn readdressed(engine: &dyn Engine, rec: &Recorder, before: &Instance, now: &Instance) {
+    let moves = moves(before, now);
+    if rec.read(|s| s.readdressed.get(&before.name).map_or(moves.is_empty(), |known| known.moves == moves)) {
+        return;
+    }
+    let fleet = timeout(RESTORE_TIMEOUT, engine.observe()).await.ok().and_then(Result::ok).unwrap_or_default();
+    let hit = rec.read(|s| s.hit.iter().map(|i| i.id.clone()).collect::<BTreeSet<_>>());
+    let on_it = |i: &&Instance| i.addresses.iter().any(|a| moves.iter().any(|m| m.network == a.network));
+    let neighbors = fleet.iter().filter(|i| i.is_running() && !hit.contains(&i.id)).filter(on_it);
+    let neighbors = neighbors.map(|i| i.name.clone()).collect();
+    rec.note(Event::Readdressed(Readdressed { instance: before.name.clone(), moves, neighbors }));
 }
 
 /// Records what an instance sees itself of what was changed.
@@ -329,23 +401,27 @@ fn differences(before: &Instance, now: &Instance, changes: &[&Change]) -> Vec<(A
         .collect()
 }
 
-/// How many changes or instances are not as they were.
-#[must_use]
-pub(super) fn leftover(rec: &Recorder) -> usize {
-    rec.read(|s| s.outstanding().len() + s.restored.iter().filter(|(_, differences)| !differences.is_empty()).count())
+/// Whether a change shows now, for the record: this was the last look.
+fn note_verification(rec: &Recorder, change: &Change, now: Option<&Instance>) {
+    let (verified, proof) = verified_by(change, now).map_or_else(|why| (false, why), |proof| (true, proof));
+    rec.note(Event::Verified { n: change.n, verified, proof, counters: None });
 }
 
-/// A last look at changes whose effect is not proven yet, where taking back could not tell. Without waiting.
+/// A last look at changes whose effect is not proven yet, where rolling back could not tell. Without waiting.
 pub(super) async fn look_once(engine: &dyn Engine, rec: &Recorder) {
     let unproven: Vec<Change> = rec.read(|s| {
-        s.changes.iter().filter(|c| c.injected.is_some() && c.bite.is_none()).map(|c| c.change.clone()).collect()
+        s.changes
+            .iter()
+            .filter(|c| c.injected.is_some() && c.verification.is_none())
+            .map(|c| c.change.clone())
+            .collect()
     });
     for change in unproven {
         if matches!(change.to, Setting::Ran(_) | Setting::Restarted { .. } | Setting::Killed(_))
             && let Ok(Ok(now)) = timeout(Duration::from_secs(1), engine.look(&change.instance)).await
         {
-            let (proven, proof) = bitten(&change, now.as_ref()).map_or_else(|why| (false, why), |proof| (true, proof));
-            rec.note(Event::Bite { n: change.n, proven, proof });
+            note_verification(rec, &change, now.as_ref());
+            no_more_is_known(rec, &change);
         }
     }
 }

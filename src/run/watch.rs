@@ -1,5 +1,5 @@
 //! Watches the samples while a run goes on: gives each to the phase in which it was due, and tells of the first
-//! expectation beyond its budget.
+//! expectation that exceeded its budget.
 //!
 //! It wraps whatever the run is doing (`alongside`, `guarded`), so that samples are looked at the moment they come in.
 
@@ -11,23 +11,15 @@ use std::time::Duration;
 use tokio::sync::mpsc::UnboundedReceiver;
 use tokio::time::{Instant, sleep_until};
 
+use super::broken::Broken;
+use super::ended::Ended;
+use super::phase_judge::PhaseJudge;
 use super::sample::{Sample, Series};
-use crate::event::{self, Event, Phase, Standing, millis};
+use crate::experiment::probe::Answer;
 use crate::experiment::{Check, ExpectedAlert, Experiment, OnBreach, Span};
-use crate::journal::Recorder;
-use crate::probe::Answer;
-use crate::steady::{AlertClock, Failover, Judge, MOST_UNASKED, Recovery, WindowBuilder};
-
-/// An expectation beyond its budget.
-#[derive(Debug, Clone)]
-pub(super) struct Broken {
-    pub(super) phase: Phase,
-    pub(super) check: String,
-    pub(super) safety: bool,
-    pub(super) standing: Standing,
-    /// The whole sentence, where it is an alert that did not do what it should.
-    pub(super) alert: Option<String>,
-}
+use crate::record::event::{self, Event, Phase, Reason, Standing, millis};
+use crate::record::journal::Recorder;
+use crate::run::steady::{AlertClock, Failover, LossDetector, Recovery, WindowBuilder, too_many_unasked};
 
 /// All checks of an experiment, as far as they have come.
 pub(super) struct Watch<'a> {
@@ -35,7 +27,7 @@ pub(super) struct Watch<'a> {
     on_breach: OnBreach,
     pub(super) origin: Instant,
     samples: UnboundedReceiver<Sample>,
-    checks: Vec<Watched>,
+    pub(super) checks: Vec<WatchedCheck>,
     pub(super) alerts: Vec<(String, ExpectedAlert, AlertClock)>,
     pulse: Duration,
     /// The window of recovery, as long as the baseline.
@@ -45,27 +37,17 @@ pub(super) struct Watch<'a> {
     pub(super) unasked_alerts: Vec<String>,
 }
 
-struct Watched {
-    name: String,
-    check: Check,
-    safety: bool,
-    judges: Vec<Bench>,
+pub(super) struct WatchedCheck {
+    pub(super) name: String,
+    pub(super) check: Check,
+    pub(super) safety: bool,
+    pub(super) judges: Vec<PhaseJudge>,
     recovery: Option<Recovery>,
+    loss: Option<LossDetector>,
     failover: Option<Failover>,
-    /// Answers since recovery is measured, and how many of them were questions that could not be asked.
+    /// Answers since recovery is measured, and how many of them were samples that could not be measured.
     answers: (u64, u64),
     windows: WindowBuilder,
-}
-
-/// A judge, and the end of its phase: earlier than planned where the phase was cut short.
-struct Bench {
-    phase: Phase,
-    judge: Judge,
-    until: Duration,
-}
-
-fn beyond(phase: Phase, check: String, safety: bool, standing: Standing) -> Broken {
-    Broken { phase, check, safety, standing, alert: None }
 }
 
 /// The series that a sampler asks for an experiment, in the order that [`Watch`] expects.
@@ -91,12 +73,13 @@ impl<'a> Watch<'a> {
         let pulse = (total / 400).max(Duration::from_millis(250));
         let wall = rec.clock().wall(origin);
         let checks = checks(x)
-            .map(|(name, check, safety)| Watched {
+            .map(|(name, check, safety)| WatchedCheck {
                 name: name.clone(),
                 check: check.clone(),
                 safety,
                 judges: Vec::new(),
                 recovery: None,
+                loss: None,
                 failover: None,
                 answers: (0, 0),
                 windows: WindowBuilder::new(name, wall, pulse),
@@ -117,23 +100,14 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// A phase begins now; it is judged where it is one that is.
+    /// A phase begins now; the baseline is judged.
     pub(super) fn begin(&mut self, phase: Phase, planned: Option<Duration>) {
         let now = self.now();
         self.rec.note(Event::PhaseBegan { phase, planned_ms: planned.map(millis) });
+        self.checks.iter_mut().for_each(|c| c.windows.begin(phase, now));
         if phase == Phase::Baseline {
             self.alerts.iter_mut().for_each(|(.., clock)| clock.baseline(now));
-        }
-        for c in &mut self.checks {
-            c.windows.begin(phase, now);
-            let length = planned.unwrap_or_default();
-            let expect = match phase {
-                Phase::Baseline => c.check.expect.clone(),
-                Phase::During => c.check.expect_during(),
-                _ => continue,
-            };
-            let judge = Judge::new(&c.name, c.safety, phase, &expect, c.check.rate, now, length);
-            c.judges.push(Bench { phase, judge, until: now + length });
+            self.judge_from(now, phase, planned.unwrap_or_default(), |check| check.expect.clone());
         }
     }
 
@@ -150,19 +124,33 @@ impl<'a> Watch<'a> {
     }
 
     /// Returns when every alert that fired is resolved, or its time is over; tells which could not be asked about.
-    pub(super) async fn resolved(&mut self) -> Vec<String> {
+    pub(super) async fn resolved(&mut self) -> Vec<Ended> {
         while self.resolving().is_some() {
             self.turn().await;
         }
-        std::mem::take(&mut self.unasked_alerts)
+        self.unasked_alerts.drain(..).map(|text| Ended { why: Reason::CouldNotAsk, text }).collect()
     }
 
-    /// From now on recovery is measured, from `origin` on.
+    /// The first injection comes now: from now on steady state may be lost.
+    pub(super) fn may_lose(&mut self) {
+        let now = self.now();
+        for c in self.checks.iter_mut().filter(|c| !c.safety) {
+            c.loss = Some(LossDetector::new(&c.check.expect, c.check.rate, self.window, now));
+        }
+    }
+
+    /// From now on recovery is measured, from `origin` on; nothing has recovered before [`Watch::may_recover`].
     pub(super) fn await_recovery(&mut self, origin: Instant) {
         let origin = origin.saturating_duration_since(self.origin);
         for c in self.checks.iter_mut().filter(|c| !c.safety) {
             c.recovery = Some(Recovery::new(&c.check.expect, c.check.rate, self.window, origin));
         }
+    }
+
+    /// What was due up to so long ago shows no recovery: not everything was rolled back.
+    pub(super) fn may_recover(&mut self, ago: Duration) {
+        let at = self.now().saturating_sub(ago);
+        self.checks.iter_mut().filter_map(|c| c.recovery.as_mut()).for_each(|r| r.counts_from(at));
     }
 
     /// From now on it is measured when the others serve, for zones whose instances are called so in answers.
@@ -192,10 +180,30 @@ impl<'a> Watch<'a> {
         self.checks.iter().filter_map(|c| Some((c.name.clone(), told(c.failover.as_ref()?)))).collect()
     }
 
-    /// The recovery time of every check, as far as it is back.
+    /// The recovery time of every check, as far as it is back: none at all where its steady state was never lost.
     #[must_use]
     pub(super) fn recovery(&self) -> BTreeMap<String, Option<Duration>> {
-        self.checks.iter().filter_map(|c| Some((c.name.clone(), c.recovery.as_ref()?.rto()))).collect()
+        let never_lost = self.never_lost();
+        let rto = |c: &WatchedCheck| {
+            if never_lost.contains(&c.name) { Some(Duration::ZERO) } else { c.recovery.as_ref()?.rto() }
+        };
+        self.checks.iter().filter(|c| c.recovery.is_some()).map(|c| (c.name.clone(), rto(c))).collect()
+    }
+
+    /// The checks whose steady state was there from the first injection up to now, and that broke no budget while the fault was on,
+    /// which may be another one.
+    #[must_use]
+    pub(super) fn never_lost(&self) -> BTreeSet<String> {
+        let broke = |c: &WatchedCheck| self.broken.iter().any(|b| b.phase == Phase::During && b.check == c.name);
+        let is_back = |c: &WatchedCheck| c.recovery.as_ref().is_some_and(Recovery::is_back);
+        let kept = |c: &&WatchedCheck| c.loss.as_ref().is_some_and(LossDetector::never_lost) && is_back(c) && !broke(c);
+        self.checks.iter().filter(kept).map(|c| c.name.clone()).collect()
+    }
+
+    /// What kept each check away that is not back, where an expectation did.
+    #[must_use]
+    pub(super) fn missed(&self) -> BTreeMap<String, Standing> {
+        self.checks.iter().filter_map(|c| Some((c.name.clone(), c.recovery.as_ref()?.missed()?))).collect()
     }
 
     /// The first check that is not back and could not ask often enough to know, in a sentence.
@@ -203,10 +211,10 @@ impl<'a> Watch<'a> {
     pub(super) fn recovery_unasked(&self) -> Option<String> {
         let c = self.checks.iter().find(|c| {
             let (all, unasked) = c.answers;
-            c.recovery.as_ref().is_some_and(|r| !r.is_back()) && unasked as f64 > all as f64 * MOST_UNASKED
+            c.recovery.as_ref().is_some_and(|r| !r.is_back()) && too_many_unasked(unasked, all)
         })?;
         Some(format!(
-            "`{}` could not ask {} of {} times while its recovery was awaited",
+            "`{}` could not measure {} of {} samples while its recovery was awaited",
             c.name, c.answers.1, c.answers.0
         ))
     }
@@ -214,6 +222,15 @@ impl<'a> Watch<'a> {
     /// Returns when steady state is back.
     pub(super) async fn back(&mut self) {
         while !self.checks.iter().all(|c| c.recovery.as_ref().is_none_or(Recovery::is_back)) {
+            self.turn().await;
+        }
+    }
+
+    /// What is due by that moment counts, as soon as it is answered: returns then, or when steady state is back.
+    pub(super) async fn last_answers(&mut self, end: Instant) {
+        let end = end.saturating_duration_since(self.origin);
+        self.checks.iter_mut().filter_map(|c| c.recovery.as_mut()).for_each(|r| r.counts_until(end));
+        while self.checks.iter().filter_map(|c| c.recovery.as_ref()).any(Recovery::is_open) {
             self.turn().await;
         }
     }
@@ -230,10 +247,10 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// The result of a future, unless an expectation goes beyond its budget first; then the future is dropped.
+    /// The result of a future, unless an expectation exceeds its budget first; then the future is dropped.
     ///
     /// # Errors
-    /// The expectation that went beyond its budget and is to abort the run.
+    /// The expectation that exceeded its budget and is to abort the run.
     pub(super) async fn guarded<T>(&mut self, doing: impl Future<Output = T>) -> Result<T, Broken> {
         let mut doing = pin!(doing);
         loop {
@@ -248,64 +265,7 @@ impl<'a> Watch<'a> {
         }
     }
 
-    /// A phase is over now, perhaps earlier than planned: what is due later does not belong to it.
-    pub(super) fn cut(&mut self, phase: Phase) {
-        let now = self.now();
-        for bench in self.checks.iter_mut().flat_map(|c| &mut c.judges).filter(|b| b.phase == phase) {
-            bench.until = bench.until.min(now);
-        }
-        if phase == Phase::During {
-            self.alerts.iter_mut().for_each(|(.., clock)| clock.over());
-        }
-    }
-
-    /// Waits until every question of a phase is answered, or past its time.
-    pub(super) async fn settle(&mut self, phase: Phase) {
-        let longest = self.checks.iter().map(|c| c.check.timeout.0).max().unwrap_or_default();
-        let end = Instant::now() + longest + Duration::from_millis(200);
-        while Instant::now() < end
-            && self.checks.iter().flat_map(|c| &c.judges).any(|b| b.phase == phase && !b.judge.is_settled())
-        {
-            tokio::select! {
-                biased;
-                () = sleep_until(end) => {}
-                () = self.turn() => {}
-            }
-        }
-    }
-
-    /// The judgement of a phase goes into the journal. `whole`: it was not cut short, so that means and rates count.
-    pub(super) fn judge(&mut self, phase: Phase, whole: bool) -> Vec<String> {
-        let mut unasked = Vec::new();
-        let mut late = Vec::new();
-        for c in &mut self.checks {
-            for bench in c.judges.iter_mut().filter(|b| b.phase == phase) {
-                let end = bench.until;
-                let (judged, broken) = bench.judge.finish(end);
-                // A phase that was cut short at once has no samples, which says nothing; a whole one should have some.
-                if bench.judge.unasked_share() > MOST_UNASKED && (whole || judged.unasked > 0) {
-                    let why =
-                        judged.unasked_why.iter().max_by_key(|(_, n)| **n).map_or("no sample at all", |(why, _)| why);
-                    unasked.push(format!(
-                        "`{}` could not ask {} of {} times ({why})",
-                        c.name, judged.unasked, judged.samples
-                    ));
-                }
-                self.rec.note(Event::Judged(judged));
-                if let Some(standing) = broken.filter(|_| whole) {
-                    late.push(beyond(phase, c.name.clone(), c.safety, standing));
-                }
-            }
-        }
-        for broken in late {
-            self.break_with(broken);
-        }
-        self.judge_alerts(phase, whole);
-        unasked.append(&mut self.unasked_alerts);
-        unasked
-    }
-
-    /// The first expectation of a phase that went beyond its budget; `safety` apart.
+    /// The first expectation of a phase that exceeded its budget; `safety` apart.
     #[must_use]
     pub(super) fn broken(&self, phase: Phase) -> Option<&Broken> {
         self.broken
@@ -330,12 +290,12 @@ impl<'a> Watch<'a> {
             .cloned()
     }
 
-    fn now(&self) -> Duration {
+    pub(super) fn now(&self) -> Duration {
         self.origin.elapsed()
     }
 
     /// Waits for the next sample or the next moment that matters, and deals with it. Nothing is lost when it is dropped.
-    async fn turn(&mut self) {
+    pub(super) async fn turn(&mut self) {
         let pulse = self.now() + self.pulse;
         let bounds = self.checks.iter().flat_map(|c| &c.judges).filter_map(|b| b.judge.next_deadline());
         let next = bounds.chain(self.alerts.iter().filter_map(|(.., clock)| clock.deadline())).min();
@@ -367,19 +327,21 @@ impl<'a> Watch<'a> {
             Sample::Asked { check, seq, due } => {
                 let c = &mut self.checks[*check];
                 c.windows.asked(*due);
-                c.judges.iter_mut().filter(|b| *due < b.until).for_each(|b| b.judge.asked(*seq, *due));
+                c.judges.iter_mut().filter(|b| *due < b.until()).for_each(|b| b.judge.asked(*seq, *due));
                 c.recovery.iter_mut().for_each(|r| r.asked(*seq, *due));
+                c.loss.iter_mut().for_each(|l| l.asked(*seq, *due));
                 c.failover.iter_mut().for_each(|f| f.asked(*seq, *due));
             }
             Sample::Answered { check, seq, due, end, answer } => {
                 let c = &mut self.checks[*check];
                 c.windows.answered(*due, *end, answer);
-                for b in c.judges.iter_mut().filter(|b| *due < b.until) {
+                for b in c.judges.iter_mut().filter(|b| *due < b.until()) {
                     if let Some(standing) = b.judge.answered(*seq, *due, *end, answer) {
-                        broken.push(beyond(b.phase, c.name.clone(), c.safety, standing));
+                        broken.push(Broken::expectation(b.phase, c.name.clone(), c.safety, standing));
                     }
                 }
                 c.failover.iter_mut().for_each(|f| f.answered(*seq, *due, *end, answer));
+                c.loss.iter_mut().for_each(|l| l.answered(*seq, *due, *end, answer));
                 if let Some(recovery) = &mut c.recovery {
                     recovery.answered(*seq, *due, *end, answer);
                     c.answers.0 += 1;
@@ -398,13 +360,13 @@ impl<'a> Watch<'a> {
         for c in &mut self.checks {
             for b in &mut c.judges {
                 // A phase that is over is not made worse by time.
-                if let Some(standing) = (now < b.until).then(|| b.judge.tick(now)).flatten() {
-                    broken.push(beyond(b.phase, c.name.clone(), c.safety, standing));
+                if let Some(standing) = (now < b.until()).then(|| b.judge.tick(now)).flatten() {
+                    broken.push(Broken::expectation(b.phase, c.name.clone(), c.safety, standing));
                 }
             }
             while let Some(mut window) = c.windows.closed(now) {
                 if let Some(b) = c.judges.iter().rev().find(|b| b.phase == window.phase) {
-                    window.standings = b.judge.standings(now.min(b.until));
+                    window.standings = b.judge.standings(now.min(b.until()));
                 }
                 self.rec.note(Event::Sampled(window));
             }

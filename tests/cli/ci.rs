@@ -1,4 +1,4 @@
-//! The ready-made gates in `examples/ci`: their commands, as they stand in the files, in the simulated world.
+//! The ready-made gates in `examples/ci`: their commands, as they stand in the files, on processes of their own.
 #![expect(clippy::unwrap_used, reason = "a test stops where the world is not as it should be")]
 
 use std::os::unix::fs::symlink;
@@ -15,7 +15,7 @@ struct Job {
     dir: tempfile::TempDir,
 }
 
-const ARGUMENTS: &str = "--engine sim --stack stack.yaml";
+const ARGUMENTS: &str = "--stack stack.yaml";
 
 impl Job {
     fn new() -> Self {

@@ -16,7 +16,7 @@ fn journal(run: &str, experiment: &str, distribution: &[(u64, u64)], seconds: &[
     let all: u64 = seconds.iter().map(|(_, failed)| failed).sum();
     let mut lines = vec![
         format!(
-            r#""at":"2026-11-20T09:30:00Z","event":"started","format":1,"version":"0.1.0","run":"{run}","experiment":{x},"file":"x.yaml","seed":7,"engine":{{"kind":"sim","address":"memory","version":"1"}},"owner":"ana@staging""#
+            r#""at":"2026-11-20T09:30:00Z","event":"started","format":1,"version":"0.1.0","run":"{run}","experiment":{x},"file":"x.yaml","seed":7,"engine":{{"kind":"docker","address":"unix:///x","version":"1"}},"owner":"ana@staging""#
         ),
         r#""at":"2026-11-20T09:30:05Z","event":"phase-began","phase":"during""#.to_owned(),
     ];
@@ -144,7 +144,7 @@ timing: {{ baseline: 300ms, duration: 3s, recovery: 10s }}
 #[test]
 fn a_regression_fails_the_gate_and_is_not_the_next_measure() {
     let dir = tempfile::tempdir().unwrap();
-    let first = slowed(dir.path(), "0.1", &["--baseline", "last"]).exits(0).complains("this one is its first");
+    let first = slowed(dir.path(), "0.1", &["--baseline", "last"]).exits(0).complains("no earlier run that held");
     assert!(!first.stdout.contains("exit 0"), "{}", first.stdout);
     for _ in 0..2 {
         let worse = slowed(dir.path(), "0.3", &["--baseline", "last"]).exits(1);

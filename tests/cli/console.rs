@@ -5,14 +5,15 @@ use std::process::Stdio;
 
 use crate::harness::Squall;
 
-const STACK: &str = "
+pub(crate) const STACK: &str = "
 version: 1
 name: shop
 services:
   shop: { command: [x], replicas: 3, port: 8081 }
 ";
 
-const EXPERIMENT: &str = "
+/// A short run in the simulated world.
+pub(crate) const EXPERIMENT: &str = "
 version: 1
 name: lose-one
 hypothesis: Losing one of three goes unnoticed.
@@ -38,13 +39,22 @@ fn a_pipe_gets_plain_lines_and_the_end() {
     assert!(ended.stdout.chars().all(|c| c == '\n' || !c.is_control()), "{:?}", ended.stdout);
     let lines: Vec<&str> = ended.stdout.lines().take_while(|l| !l.is_empty()).collect();
     assert!(lines.len() > 10 && lines.iter().all(|l| l.starts_with('+')), "{}", ended.stdout);
-    ended.says("▼ fault in").says("▲ fault out").says("✓ HELD (hypothesis-held) lose-one").says("report.html");
+    ended
+        .says("▼ fault in")
+        .says("▲ rolled back")
+        .says("~ REHEARSED: WOULD HOLD (hypothesis-held) lose-one")
+        .says("report.html");
 }
 
 #[test]
 fn quiet_says_the_verdict_and_where_the_report_is() {
-    let ended = run(["--quiet"]).run().exits(0).says("✓ HELD").says("report.html");
-    assert!(!ended.stdout.contains("fault in") && ended.stdout.lines().count() <= 5, "{}", ended.stdout);
+    let ended = run(["--quiet"])
+        .run()
+        .exits(0)
+        .says("~ REHEARSED: WOULD HOLD")
+        .says("A rehearsal is no pass")
+        .says("report.html");
+    assert!(!ended.stdout.contains("fault in") && ended.stdout.lines().count() <= 7, "{}", ended.stdout);
 }
 
 #[test]
@@ -54,7 +64,28 @@ fn json_is_one_event_a_line_and_nothing_else() {
         ended.stdout.lines().map(|l| serde_json::from_str(l).unwrap_or_else(|e| panic!("{e}: {l}"))).collect();
     assert_eq!(events.first().unwrap()["event"], "started");
     assert_eq!(events.last().unwrap()["event"], "finished");
-    assert_eq!(events.last().unwrap()["verdict"], "held");
+    assert_eq!(events.last().unwrap()["verdict"], "rehearsed");
+}
+
+/// The page is root's, and the shell of the user of `sudo` is not.
+#[test]
+fn through_sudo_it_says_how_to_read_the_report_and_that_works() {
+    let ended = run([]).env("SUDO_UID", "1000").run().exits(0);
+    if !rustix::process::geteuid().is_root() {
+        assert!(!ended.stdout.contains("sudo"), "{}", ended.stdout);
+        return;
+    }
+    let (_, command) = ended.stdout.split_once("for a copy: sudo ").expect("a command");
+    let command = command.lines().next().unwrap_or_default();
+    let copied = std::process::Command::new("sh").args(["-c", command]).current_dir(ended.dir.path()).output().unwrap();
+    assert!(copied.status.success(), "{command}: {copied:?}");
+    let runs: Vec<_> = std::fs::read_dir(ended.dir.path().join("state/runs")).unwrap().map(Result::unwrap).collect();
+    let page = std::fs::read_to_string(runs[0].path().join("report.html")).unwrap();
+    assert!(page.contains("</html>") && ended.written("report.html") == page);
+
+    let quiet = run([]).arg("--quiet").env("SUDO_UID", "1000").run().exits(0);
+    assert!(!quiet.stdout.contains("sudo"), "{}", quiet.stdout);
+    assert!(!run([]).run().exits(0).stdout.contains("sudo"));
 }
 
 #[test]

@@ -74,8 +74,9 @@ fn a_demonstration_that_is_killed_is_taken_away_by_its_keeper() {
 #[test]
 fn a_demonstration_that_is_asked_to_stop_takes_its_stack_away_itself() {
     let mut begun = Begun::new();
-    begun.signal("TERM");
-    assert_eq!(begun.child.wait().unwrap().code(), Some(1));
+    begun.signal("INT");
+    // As with `squall run`.
+    assert_eq!(begun.child.wait().unwrap().code(), Some(3));
     begun.nothing_is_left();
 }
 

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use rustix::process::{Pid, Signal, kill_process};
 use serde_json::Value;
-use squall::gameday::event::{List, Mark};
-use squall::gameday::state::GamedayState;
+use squall::occasions::gameday::event::{List, Mark};
+use squall::occasions::gameday::state::GamedayState;
 
 use crate::gate::{STACK, broken, held};
 use crate::harness::{Ended, Squall, repository};
@@ -50,15 +50,15 @@ fn day(dir: &Path) -> GamedayState {
     ids.retain(|id| id.is_dir());
     ids.sort();
     let path = ids.last().expect("a game day").join("timeline.ndjson");
-    GamedayState::of(&squall::gameday::timeline::read(&path).expect("a timeline"))
+    GamedayState::of(&squall::occasions::gameday::timeline::read(&path).expect("a timeline"))
 }
 
 /// The process that guards the one run there is.
 fn guard(dir: &Path) -> Pid {
     let run = std::fs::read_dir(dir.join("state/runs")).expect("a run").next().expect("a run").expect("it").path();
-    let state = squall::journal::replay(&run.join("journal.ndjson")).expect("a journal");
-    let (_, id) = state.guards.last().expect("a guard");
-    Pid::from_raw(id.parse().expect("a PID")).expect("a PID")
+    let state = squall::record::journal::replay(&run.join("journal.ndjson")).expect("a journal");
+    let guard = state.guards.last().expect("a guard");
+    Pid::from_raw(guard.id.parse().expect("a PID")).expect("a PID")
 }
 
 fn runs(dir: &Path) -> usize {
@@ -158,21 +158,21 @@ fn until(what: &str, mut is: impl FnMut() -> bool) {
 fn unattended_it_walks_through_all_of_it() {
     let ended = gameday(&["--unattended", "--yes"]).run().exits(1).says("scenario 2 of 3  Losing too much");
     let day = day(ended.dir.path());
-    let verdicts: Vec<&str> = day.scenarios.values().map(|s| s.ended.as_ref().expect("an end").1.words()).collect();
-    assert_eq!(verdicts, ["held", "broken", "held"]);
-    assert_eq!(day.verdict.map(squall::exit::Verdict::words), Some("broken"));
+    let verdicts: Vec<&str> =
+        day.scenarios.values().map(|s| s.ended.as_ref().expect("an end").verdict.words()).collect();
+    assert_eq!(verdicts, ["rehearsed: would hold", "rehearsed: would break", "rehearsed: would hold"]);
+    assert_eq!(day.verdict.map(squall::model::exit::Verdict::words), Some("rehearsed: would break"));
     assert!(day.ended.is_some() && day.stopped.is_none() && day.unattended && day.rehearsal);
-    let ticked: Vec<(List, bool)> = day.ticks.iter().map(|(key, tick)| (key.0, tick.1)).collect();
+    let ticked: Vec<(List, bool)> = day.ticks.iter().map(|(item, tick)| (item.list, tick.done)).collect();
     assert_eq!(ticked, [(List::Before, true), (List::Before, true)], "nobody saw to the other lists");
     assert_eq!(runs(ended.dir.path()), 3);
     for it in day.scenarios.values() {
         let journal = ended.dir.path().join("state/runs").join(it.run.as_ref().expect("a run")).join("journal.ndjson");
-        assert!(squall::journal::replay(&journal).expect("a journal").finished.is_some());
+        assert!(squall::record::journal::replay(&journal).expect("a journal").finished.is_some());
     }
-    let [action] = &day.actions[..] else { panic!("one for the broken hypothesis: {:?}", day.actions) };
-    assert!(action.suggested && action.scenario == Some(1) && action.text.contains("Losing too much"), "{action:?}");
+    assert_eq!(day.actions, [], "a rehearsal finds no weakness");
 
-    says(ended.dir.path(), &["gameday", "list"], 0, "broken (rehearsal)  3 of 3");
+    says(ended.dir.path(), &["gameday", "list"], 0, "rehearsed: would break  3 of 3");
     says(ended.dir.path(), &["gameday", "note", "later"], 0, "which is over");
     says(ended.dir.path(), &["gameday", "mark", "detected"], 2, "no game day is going on");
     says(ended.dir.path(), &["gameday", "action", "x", "--scenario", "4"], 2, "there is no scenario 4");
@@ -186,7 +186,10 @@ fn its_report_is_there_and_is_held_against_the_last_one() {
     let first = day(dir).id;
     let of = |id: &str, file: &str| std::fs::read_to_string(dir.join("state/gamedays").join(id).join(file));
     let page = of(&first, "report.html").expect("a page");
-    assert!(page.contains("Autumn in the shop") && page.contains("2 of 3 scenarios held, 1 broke."), "{page}");
+    assert!(
+        page.contains("Autumn in the shop") && page.contains("Rehearsed: 2 of 3 scenarios would hold, 1 would break."),
+        "{page}"
+    );
     // What is said later is in it, too.
     says(dir, &["gameday", "action", "A fourth shop", "--owner", "cleo", "--due", "2026-12-15"], 0, "");
     assert!(of(&first, "report.md").expect("for the wiki").contains("| A fourth shop | cleo | 2026-12-15 |"));
@@ -195,7 +198,7 @@ fn its_report_is_there_and_is_held_against_the_last_one() {
     assert_eq!(beside(dir, &again).0, Some(1));
     let (code, text) = beside(dir, &["gameday", "report", "--format", "json"]);
     let report: Value = serde_json::from_str(&text).expect("JSON");
-    assert_eq!((code, &report["verdict"]), (Some(0), &"broken".into()), "{report:#}");
+    assert_eq!((code, &report["verdict"]), (Some(0), &"rehearsed-broken".into()), "{report:#}");
     assert_eq!(report["compared"]["gameday"], first.as_str(), "{report:#}");
     assert_eq!(report["compared"]["scenarios"][1]["verdict"], "same");
     let clocks = &report["scenarios"][1]["clocks"];
@@ -226,7 +229,10 @@ fn the_commander_and_people_at_other_terminals() {
     says(&dir, &["gameday", "action", "x", "--due", "15.12."], 2, "is no day");
     says(&dir, &["gameday", "run", "day.yaml", "--unattended", "--engine", "sim"], 2, "is going on");
     let status: Value = serde_json::from_str(&beside(&dir, &["gameday", "status", "--json"]).1).expect("JSON");
-    assert_eq!((&status["status"], &status["scenarios"][1]["verdict"]), (&"going-on".into(), &"broken".into()));
+    assert_eq!(
+        (&status["status"], &status["scenarios"][1]["verdict"]),
+        (&"going-on".into(), &"rehearsed-broken".into())
+    );
     assert_eq!(status["scenarios"][2]["status"], "to come");
     assert!(status["scenarios"][1]["detected"]["after-ms"].as_u64().is_some_and(|ms| ms > 0), "{status}");
     terminal.answers("done? [y]es", "y");
@@ -236,10 +242,10 @@ fn the_commander_and_people_at_other_terminals() {
     let day = day(dir.path());
     assert_eq!(runs(dir.path()), 2, "the third was left out");
     assert!(day.scenarios[&2].skipped.is_some());
-    let ticks: Vec<bool> = day.ticks.values().map(|tick| tick.1).collect();
+    let ticks: Vec<bool> = day.ticks.values().map(|tick| tick.done).collect();
     assert_eq!(ticks, [true, false, true, true, true]);
-    assert_eq!(day.scenarios[&1].marks[&Mark::Detected].1.as_deref(), Some("cleo"), "the first word stands");
-    assert_eq!(day.notes[0].1, "checkout shows errors");
+    assert_eq!(day.scenarios[&1].marks[&Mark::Detected].by.as_deref(), Some("cleo"), "the first word stands");
+    assert_eq!(day.notes[0].text, "checkout shows errors");
     let actions: Vec<(&str, bool)> = day.actions.iter().map(|a| (a.text.as_str(), a.suggested)).collect();
     assert_eq!(actions, [("A fourth shop", false)], "nothing needs to be suggested");
 }
@@ -250,7 +256,7 @@ fn what_breaks_or_is_left_out_is_no_pass() {
     let ended = gameday(&["--unattended"]).file("day.yaml", stop).run().exits(1).says("no further scenario");
     let it = day(ended.dir.path());
     assert_eq!((runs(ended.dir.path()), it.scenarios.len()), (2, 2));
-    assert!(it.stopped.is_some_and(|s| s.1.contains("stop-on: breach")));
+    assert!(it.stopped.is_some_and(|s| s.why.contains("stop-on: breach")));
     assert_eq!(it.ticks.len(), 0, "without --yes, nobody has seen to the list before either");
 
     let quit = DAY.replace("b.yaml", "a.yaml");
@@ -290,8 +296,8 @@ fn nothing_goes_on_after_ctrl_c() {
     terminal.types("\u{3}");
     let dir = terminal.ends(3);
     let it = day(dir.path());
-    assert!(it.ended.is_some() && it.stopped.expect("stopped").1.contains("signal"));
-    assert_eq!(it.scenarios[&0].ended.as_ref().expect("an end").2, "interrupted");
+    assert!(it.ended.is_some() && it.stopped.expect("stopped").why.contains("signal"));
+    assert_eq!(it.scenarios[&0].ended.as_ref().expect("an end").reason, "interrupted");
     assert_eq!(runs(dir.path()), 1);
 
     let mut terminal = Terminal::open(gameday(&["--yes"]));
@@ -309,7 +315,7 @@ fn a_halt_ends_it_while_the_commander_thinks() {
     // Not by `squall halt`, which root's other runs would heed, too.
     std::fs::write(terminal.dir.path().join("state/halt"), "a release").expect("a note");
     let dir = terminal.ends(3);
-    assert_eq!(day(dir.path()).stopped.expect("stopped").1, "halted: a release");
+    assert_eq!(day(dir.path()).stopped.expect("stopped").why, "halted: a release");
     assert_eq!(runs(dir.path()), 0);
 }
 
@@ -331,7 +337,7 @@ timing: { baseline: 200ms, duration: 1m, recovery: 5s }
 ";
 
 #[test]
-fn killed_in_the_middle_it_is_unfinished_and_taken_back() {
+fn killed_in_the_middle_it_is_unfinished_and_rolled_back() {
     let squall = Squall::new(["gameday", "run", "day.yaml", "--stack", "idle.yaml", "--unattended"])
         .file("idle.yaml", "version: 1\nname: idle-gameday\nservices:\n  idle: { command: [sleep, '83'] }\n")
         .file("day.yaml", DAY.replace("b.yaml", "a.yaml").replace("c.yaml", "a.yaml"))
@@ -354,10 +360,10 @@ fn killed_in_the_middle_it_is_unfinished_and_taken_back() {
     says(dir.path(), &["gameday", "list"], 0, "unfinished");
     says(dir.path(), &["gameday", "mark", "detected"], 2, "its process is dead");
     says(dir.path(), &["gameday", "note", "the laptop died"], 0, "its process is dead");
-    // The lock was freed, and what was done is taken back before anything begins.
+    // The lock was freed, and what was done is rolled back before anything begins.
     let short = TOUCH.replace("duration: 1m", "duration: 300ms");
     std::fs::write(dir.path().join("a.yaml"), short).expect("a file");
-    until("the guard's end", || beside(dir.path(), &["recover"]).1.contains("nothing to take back"));
+    until("the guard's end", || beside(dir.path(), &["recover"]).1.contains("nothing to roll back"));
     says(dir.path(), &["gameday", "run", "day.yaml", "--stack", "idle.yaml", "--unattended"], 0, "HELD (exit 0)");
     assert!(!on.exists());
     assert_eq!(runs(dir.path()), 4);
@@ -408,7 +414,7 @@ fn messages_arrive_and_who_is_dead_is_in_nobodys_way() {
     let told: Vec<Value> = told.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect();
     let stages: Vec<&str> = told.iter().filter_map(|m| m["stage"].as_str()).collect();
     assert_eq!(stages, ["initial", "update", "update", "update", "resolution"]);
-    assert_eq!((&told[2]["verdict"], &told[2]["severity"]), (&"broken".into(), &"error".into()));
+    assert_eq!((&told[2]["verdict"], &told[2]["severity"]), (&"rehearsed-broken".into(), &"info".into()));
     assert!(told.iter().all(|m| m["key"] == told[0]["key"] && m["gameday"] == "autumn"), "{told:?}");
     let it = day(ended.dir.path());
     let failed: Vec<&str> = it.told.iter().filter(|t| t.error.is_some()).map(|t| t.recipient.as_str()).collect();
@@ -467,6 +473,43 @@ fn every_mistake_is_explained_where_it_stands() {
         settings.set_prepend_module_to_snapshot(false);
         settings.bind(|| insta::assert_snapshot!(format!("gameday-{name}"), ended.stderr));
     }
+}
+
+#[test]
+fn what_is_warned_of_an_experiment_or_of_its_overrides_is_said_of_the_day() {
+    let x = |name: &str, success: &str| {
+        format!(
+            "version: 1\nname: {name}\nhypothesis: H.\n\
+             steady-state:\n  c: {{ tcp: shop:81, rate: 5/s, timeout: 1s, expect: {{ success: {success} }} }}\n\
+             target: {{ service: shop }}\nfault: kill\nblast-radius: {{ max-instances: 1 }}\n\
+             timing: {{ baseline: 4s, duration: 5s, recovery: 5s }}\n"
+        )
+    };
+    let validate = |scenario: &str| {
+        let day = DAY.replace("- experiment: c.yaml", scenario);
+        Squall::new(["validate", "day.yaml"])
+            .file("day.yaml", day)
+            .file("a.yaml", x("a", "90%"))
+            .file("b.yaml", x("b", "90%"))
+            .file("c.yaml", x("c", "90%"))
+            .file("warns.yaml", x("warns", "99%"))
+            .run()
+    };
+    validate("- experiment: c.yaml").exits(0).says("ok     day.yaml\n").without_complaint();
+    // One failure aborts it: a matter of its own file.
+    validate("- experiment: warns.yaml")
+        .exits(0)
+        .says("ok     day.yaml (1 warning)")
+        .complains("warning: warns.yaml has 1 warning")
+        .complains("day.yaml:15:17");
+    // Shorter than the timeout, on this day alone.
+    validate("- { experiment: c.yaml, overrides: { duration: 800ms } }")
+        .exits(0)
+        .says("ok     day.yaml (2 warnings)")
+        .complains("c.yaml: with these overrides, the timeout of `c` (1s) is longer than the fault (800ms)");
+    validate("- { experiment: c.yaml, overrides: { duration: 100ms } }")
+        .exits(2)
+        .complains("`steady-state.c` is not asked once in `duration` (100ms)");
 }
 
 #[test]

@@ -10,10 +10,10 @@ pub(crate) const STACK: &str = "
 version: 1
 name: shop
 services:
-  shop: { command: [x], replicas: 3, port: 8081 }
+  shop: { command: [sleep, '85'], replicas: 3 }
 ";
 
-/// An experiment of the simulated shop that loses one of three, where `at_least` have to be left.
+/// An experiment that loses one of three, where `at_least` have to be left.
 fn lose_one(name: &str, at_least: u32, more: &str) -> String {
     format!(
         "
@@ -43,10 +43,10 @@ pub(crate) fn broken(name: &str) -> String {
     lose_one(name, 3, "")
 }
 
-/// Several experiments in the simulated world, by file name and text.
+/// Several experiments on processes of their own, by file name and text.
 fn gate(files: &[(&str, String)], args: &[&str]) -> Squall {
     let names = files.iter().map(|(name, _)| format!("{name}.yaml"));
-    let squall = Squall::new(["run"]).args(names).args(["--engine", "sim", "--stack", "stack.yaml"]).args(args);
+    let squall = Squall::new(["run"]).args(names).args(["--stack", "stack.yaml"]).args(args);
     let squall = squall.file("stack.yaml", STACK);
     files.iter().fold(squall, |squall, (name, text)| squall.file(&format!("{name}.yaml"), text))
 }
@@ -178,6 +178,13 @@ fn flaky_ground_is_outvoted() {
 }
 
 #[test]
+fn a_result_that_cannot_be_written_is_known_before_anything_is_run() {
+    for place in [["--junit", "no/such/out.xml"], ["--summary", "."]] {
+        Squall::new(["run", "x.yaml", "--engine", "sim"]).args(place).run().exits(2).complains("cannot write");
+    }
+}
+
+#[test]
 fn too_flaky_is_broken() {
     let ended = flaky(&["--repeat", "3"]).run().exits(1).says("held 2 of 3 times, 3 required");
     assert_eq!(runs(&ended), 3);
@@ -264,7 +271,9 @@ fn experiments_may_name_the_stack_that_they_run_on() {
         .complains("`two` on the stack chaos/other.yaml")
         .complains("run them apart");
     call(&[], &on("two", "x").replace("stack: x\n", "")).exits(2).complains("`two` on whatever runs");
-    call(&["--engine", "sim"], &on("two", "other.yaml")).exits(0).says("engine      sim");
+    // Each is rehearsed on the stack that it names, not on one that is made up for it.
+    call(&["--engine", "sim"], &on("two", "other.yaml")).exits(3).complains("chaos/other.yaml");
+    call(&["--engine", "sim"], &on("two", "../stacks/idle.yaml")).exits(0).says("sim").says("the stack `idle-named`");
 
     // The journal says what it ran on, so that it can be repeated.
     let run = std::fs::read_dir(dir.join("state/runs")).unwrap().next().unwrap().unwrap().path();
@@ -282,4 +291,51 @@ fn a_stack_that_does_not_come_up_says_nothing_about_a_hypothesis() {
         .complains("no verdict: ");
     assert_eq!(counts(&ended.written("out.xml"), "one"), [0, 0, 1, 0]);
     assert_eq!(runs(&ended), 0);
+}
+
+#[test]
+fn a_rehearsal_is_neither_a_pass_nor_a_weakness() {
+    let files = || [("a", held("fine")), ("b", lose_one("weak", 3, "known-weakness: there is one store"))];
+    let args = ["--engine", "sim", "--junit", "out.xml", "--summary", "out.md"];
+    let ended = gate(&files(), &args).run().exits(1);
+    let junit = ended.written("out.xml");
+    assert!(matches!(counts(&junit, "fine"), [0, 0, 0, (5..)]), "{junit}");
+    assert!(matches!(counts(&junit, "weak"), [0, (1..), 0, (1..)]), "{junit}");
+    let summary = ended.written("out.md");
+    for text in
+        ["| fine | 🎭 rehearsed: would hold |", "| weak | 🎭 rehearsed: would break |", "A rehearsal is no pass"]
+    {
+        assert!(summary.contains(text), "{text}:\n{summary}");
+    }
+    let state = ended.dir.path().join("state");
+    let again = |args: &[&str]| Squall::new(args).env("SQUALL_STATE", &state).run();
+    again(&["weaknesses"]).exits(0).says("no open weakness");
+    let baseline = gate(&[("a", held("fine"))], &["--engine", "sim", "--baseline", "last"]).run();
+    let baseline = baseline.complains("a rehearsal is compared with no earlier run");
+    assert!(!baseline.stderr.contains("its first"), "{}", baseline.stderr);
+    again(&["list"]).exits(0).says("rehearsed  would hold").says("rehearsed  would break");
+    assert!(!again(&["history"]).exits(0).stdout.contains("score:"), "nothing was shown of a real system");
+    again(&["compare", "last", "last"]).exits(3).complains("is a rehearsal");
+    ended.says("REHEARSED: WOULD BREAK (exit 1)").says("A rehearsal is no pass");
+}
+
+#[test]
+fn a_rehearsal_finds_a_mistyped_service_where_a_stack_is_named_and_else_says_that_it_cannot() {
+    let typo = held("typo").replace("target: { service: shop }", "target: { service: shpo }");
+    gate(&[("a", typo.clone())], &["--engine", "sim"]).run().exits(3).says("NO VERDICT (no-target)");
+    for (file, text) in [
+        ("stack.yaml", STACK.to_owned()),
+        ("compose.yaml", "services:\n  shop: { image: x, deploy: { replicas: 3 } }\n".to_owned()),
+    ] {
+        let on = |text: &str| text.replace("steady-state:", &format!("stack: {file}\nsteady-state:"));
+        let run = |experiment: &str| {
+            Squall::new(["run", "a.yaml", "--engine", "sim"]).file("a.yaml", on(experiment)).file(file, &text).run()
+        };
+        run(&typo).exits(3).says("(no-target)");
+        let told = run(&held("fine")).exits(0).says("REHEARSED: WOULD HOLD");
+        assert!(!told.stdout.contains("invented"), "{}", told.stdout);
+    }
+    let alone = Squall::new(["run", "a.yaml", "--engine", "sim", "--quiet"]);
+    let alone = alone.file("a.yaml", held("typo").replace("service: shop", "service: shpo")).run().exits(0);
+    alone.says("~ REHEARSED: WOULD HOLD").says("A rehearsal is no pass");
 }

@@ -31,9 +31,13 @@ impl Squall {
         let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
         command.args(args).current_dir(dir.path()).stdin(Stdio::null());
         let github = ["GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY", "GITHUB_WORKSPACE"];
-        for name in ["DOCKER_HOST", "SQUALL_ENGINE", "RUST_LOG", "CLICOLOR_FORCE"].into_iter().chain(github) {
+        for name in ["DOCKER_HOST", "DOCKER_CONTEXT", "SQUALL_ENGINE", "RUST_LOG", "CLICOLOR_FORCE", "SUDO_UID"]
+            .into_iter()
+            .chain(github)
+        {
             command.env_remove(name);
         }
+        command.env("DOCKER_CONFIG", dir.path().join("docker"));
         command.env("SQUALL_STATE", dir.path().join("state"));
         Self { dir, command }
     }

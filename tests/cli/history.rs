@@ -9,7 +9,7 @@ use jiff::{SignedDuration, Timestamp};
 use crate::harness::{Ended, Squall};
 
 /// A run so many days ago that came to something: `held`, `broken`, `no-verdict`, `left-behind`; nothing: it died.
-fn journal(experiment: &str, days: i64, verdict: Option<(&str, &str)>) -> (String, String) {
+pub(crate) fn journal(experiment: &str, days: i64, verdict: Option<(&str, &str)>) -> (String, String) {
     let at = |more| Timestamp::now() - SignedDuration::from_hours(24 * days) + SignedDuration::from_secs(more);
     let id = format!("{}-{experiment}-{:04x}", at(0).strftime("%Y%m%dT%H%M%SZ"), 0xa000 + days);
     let mut text = format!(
@@ -34,7 +34,7 @@ fn journal(experiment: &str, days: i64, verdict: Option<(&str, &str)>) -> (Strin
 }
 
 const HELD: Option<(&str, &str)> = Some(("held", "hypothesis-held"));
-const BROKEN: Option<(&str, &str)> = Some(("broken", "hypothesis-broken"));
+pub(crate) const BROKEN: Option<(&str, &str)> = Some(("broken", "hypothesis-broken"));
 const NONE: Option<(&str, &str)> = Some(("no-verdict", "baseline-not-met"));
 
 /// A past with a regression, a weakness that was closed, and an experiment that is overdue.
@@ -72,9 +72,9 @@ fn the_overview_has_a_line_for_each_experiment() {
     fits(&ended);
     let line = |word: &str| ended.stdout.lines().find(|l| l.starts_with(word)).unwrap_or_default().to_owned();
     for (word, says) in [
-        ("kill-one", ["✓✓?✗", "2d ago", "1.0s", "202ms", "39"]),
+        ("kill-one", ["✓✓?✗", "2 d ago", "1.02 s", "202 ms", "59"]),
         // Held, after two breaks: 1 of 1 + 0.8 + 0.64, and late by nearly a month.
-        ("dns-store", ["✗✗✓", "60d ago", "1.6s", "260ms", "  2"]),
+        ("dns-store", ["✗✗✓", "60 d ago", "1.60 s", "260 ms", "  2"]),
         ("regression", ["kill-one", "-a002", "after it had held 2 times", "", ""]),
         ("open weaknesses: 1", [""; 5]),
         ("overdue: 1", [""; 5]),
@@ -82,6 +82,18 @@ fn the_overview_has_a_line_for_each_experiment() {
     ] {
         assert!(says.iter().all(|text| line(word).contains(text)), "{word}: {says:?}\n{}", ended.stdout);
     }
+}
+
+#[test]
+fn steady_state_that_was_never_lost_is_no_gap_in_the_trend() {
+    let (path, text) = journal("kill-one", 1, HELD);
+    let never =
+        text.replace(r#""rto-ms":1010,"checks":{}"#, r#""rto-ms":0,"checks":{"checkout":0},"never-lost":["checkout"]"#);
+    let past = [journal("kill-one", 2, HELD), (path, never)];
+    let ended = over(&["history"], &past).run().exits(0).says("█▁ never lost");
+    assert!(!ended.stdout.contains("regression"), "{}", ended.stdout);
+    over(&["list"], &past).run().exits(0).says("never lost").says("1.02 s");
+    over(&["list", "--json"], &past).run().exits(0).says(r#""recovery-ms":0,"never-lost":true"#);
 }
 
 #[test]
@@ -123,7 +135,7 @@ fn json_has_the_flags() {
 
 #[test]
 fn a_weakness_is_noted_on_and_closed_by_a_run_that_holds() {
-    let ended = over(&["weaknesses"], &past()).run().exits(0).says("open for 2d").says("`checkout` failed beyond");
+    let ended = over(&["weaknesses"], &past()).run().exits(0).says("open for 2 d").says("`checkout` failed beyond");
     fits(&ended);
     let name = "kill-one-of-the-three-replicas-of-the-shop";
     let note = ["weaknesses", "note", name, "--owner", "ana", "--action", "a fourth replica"];
@@ -206,7 +218,7 @@ fn pruning_leaves_no_orphan_and_nothing_outstanding_goes() {
     let pruned = again(dir, &["history", "prune", "--older-than", "1d", "--keep", "1"]);
     let text = String::from_utf8(pruned.stdout).expect("text");
     assert!(text.contains("removed 5 runs"), "{text}");
-    assert!(text.contains("kept 1 run though old: not over, or not taken back"), "{text}");
+    assert!(text.contains("kept 1 run though old: not over, or not rolled back"), "{text}");
     let left = there(dir);
     assert_eq!(left.iter().map(|id| &id[id.len() - 4..]).collect::<Vec<_>>(), ["a064", "a064", "a03c", "a002", "a001"]);
     assert_eq!(fs::read_dir(dir.join("state/pruned")).map_or(0, Iterator::count), 0);
@@ -238,7 +250,7 @@ fn killed_while_it_reads_it_loses_and_doubles_nothing() {
         let mut child = command.spawn().expect("the binary starts");
         let end = std::time::Instant::now() + std::time::Duration::from_millis(ms);
         let ended = loop {
-            if let Some(status) = child.try_wait().expect("a child of ours") {
+            if let Some(status) = child.try_wait().expect("a child of this test") {
                 break Some(status);
             }
             if std::time::Instant::now() >= end {
@@ -250,8 +262,8 @@ fn killed_while_it_reads_it_loses_and_doubles_nothing() {
             assert!(status.success(), "{status}");
             break;
         }
-        child.kill().expect("a child of ours");
-        child.wait().expect("a child of ours");
+        child.kill().expect("a child of this test");
+        child.wait().expect("a child of this test");
         killed += 1;
     }
     assert!(killed > 2, "it was killed {killed} times");

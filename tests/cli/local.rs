@@ -6,8 +6,8 @@ use std::fmt::Write as _;
 use async_trait::async_trait;
 use squall::engine::Engine;
 use squall::engine::local::Local;
-use squall::instance::InstanceId;
-use squall::store::StateDir;
+use squall::host::store::StateDir;
+use squall::model::instance::InstanceId;
 
 use crate::conformance::{Commands, World, conforms};
 

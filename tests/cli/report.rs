@@ -98,6 +98,31 @@ fn the_list_fits_a_terminal_and_tells_the_dead_from_the_living() {
 }
 
 #[test]
+fn the_list_begins_with_the_newest_and_says_how_many_more_there_are() {
+    let id = |n: usize| format!("202611{:02}T093000Z-kill-one-replica-{:04x}", n + 1, 0xa000 + n);
+    let journals: Vec<_> = (0..23).map(|n| journal(&id(n), &[STARTED, BASELINE, FINISHED])).collect();
+    let runs = |args: &[&str]| -> (Vec<String>, String) {
+        let ended = over(args, &journals).run().exits(0);
+        let lines = ended.stdout.lines().filter(|l| l.contains("kill-one-replica"));
+        (lines.map(|l| l.split(' ').next().unwrap_or_default().to_owned()).collect(), ended.stdout)
+    };
+    let short = |n: usize| format!("{:04x}", 0xa000 + n);
+    let (shown, text) = runs(&["list"]);
+    assert_eq!(shown, (3..23).rev().map(short).collect::<Vec<_>>(), "{text}");
+    assert!(text.contains("… and 3 runs before these") && text.lines().all(|l| l.chars().count() <= 80), "{text}");
+    let (shown, text) = runs(&["list", "--limit", "22"]);
+    assert!(shown.len() == 22 && text.contains("… and 1 run before these"), "{text}");
+    for args in [&["list", "--limit", "0"][..], &["list", "--limit", "99"]] {
+        let (shown, text) = runs(args);
+        assert!(shown.len() == 23 && !text.contains('…'), "{text}");
+    }
+    let (all, _) = runs(&["list", "--json"]);
+    assert_eq!(all.len(), 23, "programs get all of them");
+    let (_, some) = runs(&["list", "--json", "--limit", "1"]);
+    assert!(some.lines().count() == 1 && some.contains(&id(22)), "{some}");
+}
+
+#[test]
 fn the_list_for_programs_is_one_object_a_line() {
     let ended = over(&["list", "--json"], &[journal(ID, &[STARTED, BASELINE, FINISHED])]).run().exits(0);
     let row: serde_json::Value = serde_json::from_str(ended.stdout.trim()).unwrap();

@@ -4,9 +4,10 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use clap::CommandFactory as _;
+use squall::experiment::fault::Fault;
+use squall::experiment::probe::Probe;
 use squall::experiment::{Experiment, read};
-use squall::fault::Fault;
-use squall::probe::Probe;
+use squall::model::quantity;
 
 use crate::harness::repository;
 
@@ -28,7 +29,7 @@ fn pages() -> Vec<(PathBuf, String)> {
 }
 
 fn experiment(name: &str, text: &[u8]) -> Experiment {
-    match read::experiment(name, text, &|_| None) {
+    match read::experiment(name, text, &quantity::unset) {
         Ok(reading) => reading.value,
         Err(mistakes) => panic!("{}", mistakes.render(false)),
     }
@@ -65,7 +66,7 @@ fn the_experiment_that_the_readme_explains_is_the_one_in_the_repository() {
 #[test]
 fn the_docs_name_every_subcommand() {
     let pages: String = pages().into_iter().map(|(_, text)| text).collect();
-    for command in squall::cli::Cli::command().get_subcommands().filter(|c| !c.is_hide_set()) {
+    for command in squall::command::cli::Cli::command().get_subcommands().filter(|c| !c.is_hide_set()) {
         let call = format!("squall {}", command.get_name());
         assert!(pages.contains(&call), "neither README nor docs say anything about `{call}`");
     }
@@ -74,7 +75,7 @@ fn the_docs_name_every_subcommand() {
 #[test]
 fn the_readme_has_the_exit_codes_of_the_program() {
     let readme = std::fs::read_to_string(repository("README.md")).expect("it reads");
-    for line in squall::cli::EXIT_CODES.lines().skip(1) {
+    for line in squall::command::cli::EXIT_CODES.lines().skip(1) {
         let mut words = line.trim().splitn(2, ' ');
         let (code, rest) = (words.next().unwrap_or_default(), words.next().unwrap_or_default().trim());
         let verdict = rest.split("  ").next().unwrap_or_default();
@@ -150,7 +151,7 @@ fn whatever_is_refused_says_what_the_docs_say_and_has_a_test() {
 #[test]
 fn every_reason_is_explained() {
     let page = std::fs::read_to_string(repository("docs/pipelines.md")).expect("it reads");
-    let source = std::fs::read_to_string(repository("src/event.rs")).expect("it reads");
+    let source = std::fs::read_to_string(repository("src/record/event/words.rs")).expect("it reads");
     let (_, reasons) = source.split_once("pub enum Reason {").expect("reasons");
     let (reasons, _) = reasons.split_once("\n}").expect("an end");
     let words = reasons.lines().filter(|line| !line.trim_start().starts_with("//")).map(|line| {

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 use rustix::process::{Pid, Signal, kill_process};
 
-use crate::gate::{broken, held};
+use crate::gate::{STACK, broken, held};
 use crate::harness::{Squall, repository};
 
 fn text() -> String {
@@ -51,7 +51,7 @@ fn the_schema_fits_the_example_and_the_one_in_the_docs() {
         assert!(errors.is_empty(), "{errors:?}\n{text}");
         Squall::new(["validate", "s.yaml"]).file("s.yaml", text).run().exits(0);
     }
-    let wrong: serde_json::Value = serde_yaml::from_str(&text().replace("mode: leashed", "mode: loose")).expect("YAML");
+    let wrong: serde_json::Value = serde_yaml::from_str(&text().replace("mode: dry-run", "mode: loose")).expect("YAML");
     assert!(!validator.is_valid(&wrong));
 }
 
@@ -103,12 +103,17 @@ impl Place {
     }
 
     fn daemon_with(&self, more: impl FnOnce(&mut Command)) -> Daemon {
+        self.daemon_on(&["--engine", "sim"], more)
+    }
+
+    fn daemon_on(&self, engine: &[&str], more: impl FnOnce(&mut Command)) -> Daemon {
         let dir = self.dir.path().to_owned();
         let log = dir.join("log");
         let out = std::fs::File::options().create(true).append(true).open(&log).expect("a log");
         let mut command = Command::new(env!("CARGO_BIN_EXE_squall"));
         command
-            .args(["schedule", "s.yaml", "--engine", "sim", "--listen", "127.0.0.1:0"])
+            .args(["schedule", "s.yaml", "--listen", "127.0.0.1:0"])
+            .args(engine)
             .current_dir(&dir)
             .env("SQUALL_STATE", dir.join("state"))
             .stdin(Stdio::null())
@@ -159,13 +164,18 @@ impl Daemon {
         self.child.wait().expect("a child");
     }
 
-    /// What it answers to a request: the whole of it.
-    fn asked(&self, request: &str) -> String {
+    fn connect(&self) -> TcpStream {
         self.says("figures: http://", 1);
         let said = self.said();
         let address =
             said.rsplit("figures: http://").next().and_then(|rest| rest.split('/').next()).expect("an address");
-        let mut stream = TcpStream::connect(address).expect("it listens");
+        TcpStream::connect(address).expect("it listens")
+    }
+
+    /// What it answers to a request: the whole of it.
+    fn asked(&self, request: &str) -> String {
+        let mut stream = self.connect();
+        stream.set_read_timeout(Some(Duration::from_mins(1))).expect("a time-out");
         stream.write_all(format!("{request} HTTP/1.1\r\nHost: x\r\n\r\n").as_bytes()).expect("it reads");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("it answers");
@@ -191,7 +201,7 @@ impl Drop for Daemon {
 }
 
 fn is_locked(run: &Path) -> bool {
-    squall::journal::is_locked(&run.join("journal.ndjson"))
+    squall::record::journal::is_locked(&run.join("journal.ndjson"))
 }
 
 #[track_caller]
@@ -216,7 +226,7 @@ fn the_next_starts_are_printed_and_nothing_starts() {
 fn runs_start_figures_are_shown_and_nothing_can_be_changed() {
     let place = Place::new("random: { mean: 100ms }");
     let daemon = place.daemon();
-    daemon.says("s/it: ended: held", 2);
+    daemon.says("s/it: ended: rehearsed: would hold", 2);
     assert!(daemon.asked("GET /healthz").starts_with("HTTP/1.1 200 OK"), "{}", daemon.asked("GET /healthz"));
     let figures = daemon.asked("GET /metrics");
     for want in
@@ -236,6 +246,21 @@ fn runs_start_figures_are_shown_and_nothing_can_be_changed() {
     assert!(place.runs().len() >= 2, "{:?}", place.runs());
 }
 
+/// Each of them may take 5 s; one after the other, they would keep the next one waiting for minutes.
+#[test]
+fn clients_that_never_finish_keep_nobody_waiting() {
+    let place = Place::new("cron: '0 0 1 1 *'");
+    let daemon = place.daemon();
+    let _slow: Vec<TcpStream> = (0..500)
+        .map(|_| {
+            let mut stream = daemon.connect();
+            stream.write_all(b"GET /healthz").expect("it reads");
+            stream
+        })
+        .collect();
+    assert!(daemon.asked("GET /healthz").starts_with("HTTP/1.1 200"));
+}
+
 #[test]
 fn sigterm_takes_the_run_back_first() {
     let place = Place::new("random: { mean: 100ms }");
@@ -249,7 +274,7 @@ fn sigterm_takes_the_run_back_first() {
     let hit = || journals().into_iter().find(|journal| journal.contains("\"injected\""));
     until("the fault", || daemon.said(), || hit().is_some());
     daemon.signal(Signal::TERM);
-    daemon.says("takes everything back first", 1);
+    daemon.says("rolls everything back first", 1);
     assert_eq!(daemon.ends(), Some(0));
     let journal = hit().expect("a run");
     assert!(journal.contains("\"interrupted\"") && journal.contains("\"reverted\""), "{journal}");
@@ -264,7 +289,7 @@ fn sigterm_takes_the_run_back_first() {
 fn an_invalid_file_leaves_what_it_said_and_says_so() {
     let place = Place::new("cron: '0 0 1 1 *'");
     let daemon = place.daemon();
-    daemon.says("1 entries of 1 files", 1);
+    daemon.says("1 entry of 1 file", 1);
     place.schedule("cron: 'never'");
     daemon.signal(Signal::HUP);
     daemon.says("is no cron expression", 1);
@@ -278,7 +303,7 @@ fn an_invalid_file_leaves_what_it_said_and_says_so() {
     // No signal this time: it looks by itself.
     place.schedule("random: { mean: 100ms }");
     daemon.says("files read again", 1);
-    daemon.says("s/it: ended: held", 1);
+    daemon.says("s/it: ended: rehearsed: would hold", 1);
 }
 
 #[test]
@@ -305,7 +330,7 @@ fn what_must_be_so_before_a_start_is_looked_at() {
         place.write("state/runs/r/journal.ndjson", &journal);
         let daemon = place.daemon();
         if starts {
-            daemon.says("s/it: ended: held", 1);
+            daemon.says("s/it: ended: rehearsed: would hold", 1);
         } else {
             daemon.says("85% of the error budget is left, not 90%", 2);
         }
@@ -318,11 +343,13 @@ fn what_must_be_so_before_a_start_is_looked_at() {
 }
 
 #[test]
-fn a_leash_keeps_it_from_touching_anything() {
-    let place = Place::new("random: { mean: 50ms }, mode: leashed");
+fn a_dry_run_touches_nothing_and_is_no_pass() {
+    let place = Place::new("random: { mean: 50ms }, mode: dry-run");
     let daemon = place.daemon();
-    daemon.says("leashed: nothing is touched", 1);
+    daemon.says("dry run: nothing is touched", 1);
     daemon.says("shop-1", 1);
+    daemon.says("s/it: ended: dry run: it could be run; nothing was touched", 1);
+    assert!(!daemon.said().contains("held"), "{}", daemon.said());
     daemon.signal(Signal::TERM);
     assert_eq!(daemon.ends(), Some(0));
     assert_eq!(place.runs(), []);
@@ -385,7 +412,7 @@ fn killed_at_any_moment_it_loses_and_doubles_nothing() {
     let mut seeds = Vec::new();
     for (run, _) in &runs {
         let journal = place.dir.path().join("state/runs").join(run).join("journal.ndjson");
-        let state = squall::journal::replay(&journal).expect("a journal");
+        let state = squall::record::journal::replay(&journal).expect("a journal");
         seeds.extend(state.started.map(|s| s.seed.to_string()));
     }
     let distinct: std::collections::BTreeSet<&String> = seeds.iter().collect();
@@ -409,7 +436,9 @@ fn trouble_is_told_and_its_end_and_a_deaf_receiver_delays_nothing() {
         let text = std::fs::read_to_string(place.dir.path().join("messages.ndjson")).unwrap_or_default();
         text.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
     };
-    let daemon = place.daemon_with(|command| {
+    place.write("stack.yaml", STACK);
+    // On real processes: of a rehearsal nothing is told.
+    let daemon = place.daemon_on(&["--stack", "stack.yaml"], |command| {
         command.env("HOOK", "s3cret");
     });
     // Nobody answers at the webhook's end, and runs go on.

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant};
 
 use squall::engine::local::Local;
 use squall::engine::{Ability, Engine as _, Outcome, Tag};
-use squall::instance::{self, Change, Instance, InstanceId, Kill, Place, Setting, Signal, Trait, Via};
-use squall::store::StateDir;
+use squall::host::store::StateDir;
+use squall::model::instance::{self, Change, CommandLocation, Instance, InstanceId, Kill, Setting, Signal, Trait, Via};
 
 use crate::harness::Squall;
 
@@ -144,7 +144,7 @@ fn up_starts_what_is_missing_and_down_leaves_nothing() {
     assert!(Command::new("kill").args(["-KILL", &id]).status().unwrap().success());
     eventually("it is gone", || pids(&world).len() == 2);
     world.squall("status").exits(0).says("not running");
-    world.squall("up").exits(0).says("1 processes started");
+    world.squall("up").exits(0).says("1 process started");
     assert_eq!(pids(&world).len(), 3);
 
     world.squall("down").exits(0).says("3 processes ended");
@@ -170,7 +170,7 @@ async fn a_killed_process_is_gone_and_comes_back_as_another_one() {
     assert!(get(port, "/health").is_none());
     assert_eq!(set(&engine, "store-1", killed(Signal::SigKill)).await, Outcome::Already);
 
-    // Another process, which knows no more than the journal does, takes it back.
+    // Another process, which knows no more than the journal does, rolls it back.
     let other = Local::from_description(&engine.describe()).unwrap().using(env!("CARGO_BIN_EXE_squall").into());
     assert_eq!(set(&other, "store-1", Setting::Running(true)).await, Outcome::Done);
     assert!(get(port, "/health").unwrap().contains("200 OK"), "it answers as soon as it is said to run");
@@ -291,7 +291,7 @@ async fn commands_run_here_with_the_instance_in_their_environment() {
     let script = format!("echo $SQUALL_NAME $SQUALL_SERVICE $SQUALL_ZONE > {}", proof.display());
     let command = instance::Command {
         run: ["sh", "-c", &script].map(str::to_owned).to_vec(),
-        place: Place::Target,
+        place: CommandLocation::Target,
         timeout: Duration::from_secs(10),
         variables: look(&engine, "idle-1").await.variables(),
         directory: None,
@@ -321,7 +321,7 @@ async fn what_a_person_would_type_does_it() {
         epoch: idle.epoch.clone(),
         before: None,
         to,
-        back: instance::Back::Nothing,
+        back: instance::Rollback::Nothing,
     };
     let type_it = |to: &Setting| {
         let line = engine.by_hand(&change(Setting::Paused(true)), to);

@@ -137,7 +137,7 @@ const SLIPS: &[Slip] = &[
     ("version-unknown", &[("version: 1", "version: 2")], SHAPE),
     ("name-wrong", &[("name: kill-one", "name: kill one")], SHAPE),
     // Meaning.
-    ("variable-undefined", &[("8080/checkout", "8080/${NOPE}"), ("service: shop", "service: '${NOR_THIS}'")], MEANING),
+    ("variable-undefined", &[("pick: 1", "pick: '${NOPE}'"), ("service: shop", "service: '${NOR_THIS}'")], MEANING),
     ("during-without-expect", &[("{ success: 95%, max-outage: 2s }", "{ p99: 1s, max-outage: 2s }")], MEANING),
     ("limits-contradict", &[("pick: 1", "pick: 3")], MEANING),
     ("limits-none", &[("max-instances: 1", "protect: [ a=b ]")], MEANING),
@@ -237,6 +237,14 @@ const SLIPS: &[Slip] = &[
         MEANING,
     ),
     (
+        "faults-again-and-again",
+        &[(
+            SINGLE,
+            "faults:\n  - { fault: pause, target: { service: a }, every: 2s }\n  - { fault: pause, target: { service: b }, for: 2s, every: 2s }\n  - { fault: restart, target: { service: c }, after: 3s, every: 8s }\n  - { fault: restart, target: { service: d }, every: 50ms }\n  - { fault: restart, target: { service: e }, every: 0s }\n",
+        )],
+        MEANING,
+    ),
+    (
         "faults-of-two-hands",
         &[(
             SINGLE,
@@ -244,14 +252,100 @@ const SLIPS: &[Slip] = &[
         )],
         MEANING,
     ),
+    // Bounds that nothing can break.
+    (
+        "bounds-that-cannot-break",
+        &[
+            ("{ success: 99%, p95: 300ms }", "{ success: 99%, p95: 1s, rate: 1/m, max-outage: 3s }"),
+            ("{ success: 95%, max-outage: 2s }", "{ success: 0%, max-outage: 8s }"),
+            ("timing:", "no-worse-than: { failures: 100% }\ntiming:"),
+        ],
+        MEANING,
+    ),
+    ("bound-that-cannot-be-met", &[("p95: 300ms", "rate: 60/s")], MEANING),
+    ("nothing-asked-in-a-phase", &[("rate: 50/s", "rate: 10/m")], MEANING),
+    (
+        "counts-that-cannot-break",
+        &[
+            ("http: http://127.0.0.1:8080/checkout", "engine: { service: shop, count: running }"),
+            ("p95: 300ms", "value: { at-least: 0 }"),
+            ("max-outage: 2s", "value: { at-most: -1 }"),
+        ],
+        MEANING,
+    ),
+    (
+        "deviation-longer-than-its-phase",
+        &[
+            ("http: http://127.0.0.1:8080/checkout", "engine: { service: shop, count: healthy }"),
+            ("p95: 300ms", "value: { at-least: 3, for: 1h }"),
+        ],
+        MEANING,
+    ),
+    (
+        "patterns-that-match-everything",
+        &[(
+            "http: http://127.0.0.1:8080/checkout",
+            "http: { url: http://x/, matches: '.*', contains: '', answered-by: { matches: '.*' } }",
+        )],
+        MEANING,
+    ),
+    (
+        "value-that-is-anything",
+        &[("http: http://127.0.0.1:8080/checkout", "exec: [count]"), ("p95: 300ms", "value: { matches: '.*' }")],
+        MEANING,
+    ),
+    (
+        "never-asked-in-time",
+        &[
+            ("rate: 50/s", "rate: 1/s"),
+            (
+                SINGLE,
+                "faults:\n  - { fault: pause, target: { service: a }, after: 7500ms }\n  - { fault: pause, target: { service: b }, after: 7600ms, for: 200ms }\n",
+            ),
+        ],
+        MEANING,
+    ),
+    (
+        "fault-over-before-a-question",
+        &[
+            ("rate: 50/s", "rate: 1/s"),
+            (
+                SINGLE,
+                "faults:\n  - { fault: pause, target: { service: a } }\n  - { fault: pause, target: { service: b }, after: 2s, for: 200ms }\n",
+            ),
+        ],
+        MEANING,
+    ),
+    ("ramp-longer-than-the-fault", &[("kill: { signal: SIGKILL }", "memory: { size: 64m, ramp: 1h }")], MEANING),
+    (
+        "ramps-longer-than-their-faults",
+        &[(
+            SINGLE,
+            "faults:\n  - { fault: { latency: { delay: 10s } }, target: { service: a } }\n  - { fault: { disk-fill: { path: /, size: 1g, rate: 1MiB/s } }, target: { service: b } }\n  - { fault: { memory: { size: 64m, ramp: 3s } }, target: { service: c }, after: 4s, for: 2s }\n  - { fault: { zone-outage: { mode: degrade, delay: 8s } }, target: { pick: { zones: 1 } } }\n",
+        )],
+        MEANING,
+    ),
+    ("switched-off", &[("{ success: 95%, max-outage: 2s }", "{ success: off, p95: off, p99: off }")], MEANING),
+    ("nothing-left-on", &[("{ success: 95%, max-outage: 2s }", "{ success: off, p95: off }")], MEANING),
     ("stop-in-fractions", &[("kill: { signal: SIGKILL }", "stop: { timeout: 1500ms }")], MEANING),
 ];
 
 /// Slips that still leave a file to run.
 const DOUBTS: &[Slip] = &[
+    ("inherited-and-stricter", &[("success: 95%, max-outage: 2s", "success: 90%")], MEANING),
+    ("inherited-success", &[("success: 95%, max-outage: 2s", "max-outage: 2s")], MEANING),
+    (
+        "quiet-alertmanager",
+        &[("target:", "  quiet:\n    alert: { alertmanager: 'http://a', labels: { alertname: A } }\ntarget:")],
+        MEANING,
+    ),
+    ("timeout-longer-than-fault", &[("timeout: 1s", "timeout: 10s")], MEANING),
     ("one-failure-aborts", &[("rate: 50/s", "rate: 5/s"), ("p95: 300ms", "p99.9: 300ms")], MEANING),
-    ("bound-beyond-timeout", &[("p95: 300ms", "p95: 2s")], MEANING),
-    ("outage-longer-than-fault", &[("max-outage: 2s", "max-outage: 8s")], MEANING),
+    (
+        "fault-shorter-than-a-budget",
+        &[(SINGLE, "faults:\n  - { fault: pause, target: { service: a }, for: 200ms, every: 4s }\n")],
+        MEANING,
+    ),
     (
         "unseen",
         &[("http: http://127.0.0.1:8080/checkout", "tcp: shop:80"), ("kill: { signal: SIGKILL }", "pause:")],
@@ -304,6 +398,14 @@ fn every_slip_of_a_file_is_reported_and_no_consequence() {
         let errors = ended.stderr.lines().filter(|l| l.starts_with("error")).count();
         let more = usize::from(*name == "quantities-wrong" || *name == "kinds-wrong");
         assert_eq!(errors, replaced.len() + more, "{name}:\n{}", ended.stderr);
+    }
+}
+
+#[test]
+fn a_fault_comes_as_often_as_it_may_and_not_once_more() {
+    for (every, code) in [("80ms", 0), ("79ms", 2)] {
+        let faults = format!("faults:\n  - {{ fault: restart, target: {{ service: d }}, every: {every} }}\n");
+        Squall::new(["validate", "a.yaml"]).file("a.yaml", GOOD.replacen(SINGLE, &faults, 1)).run().exits(code);
     }
 }
 
@@ -364,7 +466,7 @@ fn a_huge_file_is_not_read() {
     squall
         .run()
         .exits(2)
-        .complains("cannot read huge.yaml: it has 100 MiB, and a file of ours is at most 1 MiB")
+        .complains("cannot read huge.yaml: it has 100 MiB, and a file of Squall's is at most 1 MiB")
         .complains("cannot read /dev/zero: it goes on beyond 1 MiB");
 }
 
@@ -373,9 +475,44 @@ fn variables_come_from_the_environment_and_from_files() {
     let file = GOOD.replace("8080/checkout", "${PORT}/${file:path}").replace("service: shop", "service: '${SERVICE}'");
     let call = || Squall::new(["validate", "a.yaml"]).file("a.yaml", &file).file("path", "checkout\n");
     call().env("PORT", "8080").env("SERVICE", "shop").run().exits(0);
-    call().env("SERVICE", "shop").run().exits(2).complains("`${PORT}`: no such variable");
+    let with_env = || call().args(["--env"]);
+    with_env().env("PORT", "8080").env("SERVICE", "shop").run().exits(0);
+    with_env().env("SERVICE", "shop").run().exits(2).complains("`${PORT}`: no such variable");
+    call().env("SERVICE", "shop").run().exits(0);
+    call().env("PORT", "8080").run().exits(2).complains("`${SERVICE}`: no such variable");
     let secret = call().env("PORT", "hunter2").env("SERVICE", "shop").run().exits(2);
     assert!(!secret.stderr.contains("hunter2"), "{}", secret.stderr);
+}
+
+#[test]
+fn a_default_stands_for_what_is_not_set() {
+    let file = GOOD
+        .replace("http://127.0.0.1:8080/checkout", "{ url: '${SHOP:-http://shop/}', body: '${file:order:-none}' }")
+        .replace("service: shop", "service: '${SERVICE:-shop}'")
+        .replace("pick: 1", "pick: '${PICK:-1}'");
+    let call = || Squall::new(["validate", "--env", "a.yaml"]).file("a.yaml", &file);
+    call().run().exits(0);
+    call().env("PICK", "none").run().exits(2).complains("'${PICK:-1}'");
+    call().env("SHOP", "ftp://shop/").run().exits(2).complains("is not a URL once its variables are filled in");
+    let nested = file.replace("${SERVICE:-shop}", "${SERVICE:-${OTHER}}");
+    Squall::new(["validate", "a.yaml"])
+        .file("a.yaml", &nested)
+        .run()
+        .exits(2)
+        .complains("a default is taken as it stands");
+    let slip = file.replace("${SHOP:-", "${SHOP-");
+    Squall::new(["validate", "a.yaml"]).file("a.yaml", &slip).run().exits(2).complains("write `${NAME}`");
+}
+
+#[test]
+fn what_has_no_end_is_not_read_for_a_variable() {
+    for path in ["/dev/zero", "pipe"] {
+        let file = GOOD.replace("8080/checkout", &format!("8080/${{file:{path}}}"));
+        let squall = Squall::new(["validate", "a.yaml"]).file("a.yaml", &file);
+        let pipe = std::process::Command::new("mkfifo").arg(squall.dir().join("pipe")).status().expect("mkfifo");
+        assert!(pipe.success());
+        squall.run().exits(2).complains(&format!("`${{file:{path}}}` cannot be used")).complains("not a regular file");
+    }
 }
 
 #[test]
@@ -437,6 +574,8 @@ fn the_schema_accepts_what_squall_accepts() {
         ("pick: 1", "labels: a=b"),
         ("pick: 1", "labels: [a=b], pick: 30%"),
         ("pick: 1", "pick: { zones: 1 }"),
+        ("pick: 1", "project: shop"),
+        ("pick: 1", "project: [shop, billing]"),
         ("rate: 50/s", "rate: '${RATE}'"),
         ("{ baseline: 3s, duration: 8s, recovery: 10s }", ""),
         ("p95: 300ms", "value: 3"),
@@ -465,6 +604,29 @@ fn a_stack_has_a_schema_too() {
     let good = json("version: 1\nname: a\nservices: { b: { command: [c] } }").expect("YAML");
     assert!(validator.is_valid(&good));
     assert!(!validator.is_valid(&json("version: 1\nname: a\nservices: { b: { comand: [c] } }").expect("YAML")));
+}
+
+#[test]
+fn a_project_file_holds_for_the_experiments_below_it() {
+    let validator = jsonschema::validator_for(&schema("project")).expect("a schema");
+    assert!(validator.is_valid(&json("version: 1\nproject: shop").expect("YAML")));
+    assert!(!validator.is_valid(&json("version: 1\nprojekt: shop").expect("YAML")));
+    let squall = |args: &[&str], text: &str| {
+        Squall::new(args)
+            .file("x/y/a.yaml", GOOD)
+            .file("x/squall.yaml", text)
+            .file("squall.yaml", "version: 1\nnonsense: 1")
+    };
+    let good = "version: 1\nproject: shop";
+    squall(&["validate", "x/y/a.yaml", "x/squall.yaml"], good).run().exits(0).without_complaint();
+    for args in
+        [["validate", "x/y/a.yaml"], ["validate", "x/squall.yaml"], ["plan", "x/y/a.yaml"], ["run", "x/y/a.yaml"]]
+    {
+        let wrong = squall(&args, "version: 1\nprojekt: shop").run().exits(2);
+        wrong.complains("did you mean `project`?").complains("squall.yaml");
+    }
+    // A simulated world has no projects.
+    squall(&["plan", "x/y/a.yaml", "--engine", "sim"], good).run().exits(0);
 }
 
 /// The keys of every mapping in a schema.

@@ -7,14 +7,15 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use squall::burden::{Burden, Goal as Use, MemoryLoad, Oom, Work};
-use squall::disk::{Fill, Goal, Mount, MountKind};
-use squall::engine::{Ability, Claim, Engine, EngineError, Outcome, Tag};
-use squall::instance::{
-    Aspect, Back, Change, Command, Instance, InstanceId, Kill, Place, RestartPolicy, Setting, Signal, Trait, Via,
+use squall::engine::{Ability, Claim, Engine, EngineError, Holder, Outcome, ProcessId, Tag};
+use squall::model::disk::{Fill, Goal, Mount, MountKind};
+use squall::model::instance::{
+    Aspect, Change, Command, CommandLocation, Instance, InstanceId, Kill, RestartPolicy, Rollback, Setting, Signal,
+    Trait, Via,
 };
-use squall::machine::{Limit, Quota};
-use squall::network::{Direction, Flow, Network, Shape, Traffic, Treatment};
+use squall::model::machine::{Limit, Quota};
+use squall::model::network::{Direction, Flow, Network, Shape, Traffic, Treatment};
+use squall::model::stressor::{Goal as Use, MemoryLoad, Oom, StressSpec, Stressor};
 
 /// An engine with something in it that may be disturbed.
 #[async_trait]
@@ -70,10 +71,13 @@ pub(crate) async fn conforms(world: &mut dyn World) {
         Limit::Descriptors(500),
         Limit::Ports { first: 40_000, last: 40_001 },
     ];
-    let burden = |work| Setting::Burden(Box::new(Burden { work, at_most: Duration::from_mins(5) }));
+    let stressor = |work| Setting::Stressor(Box::new(Stressor { work, at_most: Duration::from_mins(5) }));
     let memory = MemoryLoad { goal: Use::Added(1 << 20), ramp: Duration::ZERO, oom: Oom::Avoid };
-    let others =
-        [Setting::ReadOnly(["/".to_owned()].into()), burden(Work::Cpu { cores: 0.05 }), burden(Work::Memory(memory))];
+    let others = [
+        Setting::ReadOnly(["/".to_owned()].into()),
+        stressor(StressSpec::Cpu { cores: 0.05 }),
+        stressor(StressSpec::Memory(memory)),
+    ];
     for to in limits.map(Setting::Limit).into_iter().chain(others) {
         if feasible(world.engine(), &victim, &to).is_some() {
             is_limited_and_set_back(world.engine(), &id, &to).await;
@@ -135,8 +139,8 @@ async fn is_observed(engine: &dyn Engine, id: &InstanceId) {
     assert!(names.is_sorted(), "ordered by name: {names:?}");
     let listed = all.iter().find(|i| i.id == *id).expect("it is observed");
     let looked = look(engine, id).await;
-    // What it sees and uses is another moment's.
-    let timeless = |i: &Instance| Instance { sees: BTreeMap::new(), allowance: None, ..i.clone() };
+    // What it sees, uses and has counted is another moment's.
+    let timeless = |i: &Instance| Instance { sees: BTreeMap::new(), allowance: None, counters: None, ..i.clone() };
     assert_eq!(timeless(listed), timeless(&looked), "both ways of asking give the same answer");
     assert!(looked.is_up(), "{looked:?}");
     assert!(!looked.epoch.0.is_empty() && !looked.service.is_empty());
@@ -226,10 +230,10 @@ async fn a_disk_is_filled_and_freed(engine: &dyn Engine, id: &InstanceId, to: &S
 
 /// A little of the root file system.
 fn filled(victim: &Instance) -> Setting {
-    let root = || Mount { path: "/".to_owned(), kind: MountKind::Root, source: None, read_only: false };
-    let mount = squall::disk::holding(&victim.mounts, "/").cloned().unwrap_or_else(root);
-    let place = squall::disk::Place { path: "/".to_owned(), mount, filesystem: None };
-    Setting::Filled(Box::new(Fill { place, goal: Goal::Size(1 << 20), rate: None }))
+    let root = || Mount::new("/", MountKind::Root, None, false);
+    let mount = squall::model::disk::holding(&victim.mounts, "/").cloned().unwrap_or_else(root);
+    let place = squall::model::disk::DiskLocation { path: "/".to_owned(), mount, filesystem: None };
+    Setting::Filled(Box::new(Fill { place, goal: Goal::Size(1 << 20), rate: None, shared_with: Vec::new() }))
 }
 
 /// `to` is lower than what it has.
@@ -340,7 +344,7 @@ async fn commands_run(engine: &dyn Engine, id: &InstanceId, commands: &Commands)
         let variables = variables.clone();
         Setting::Ran(Command {
             run: run.to_vec(),
-            place: Place::Target,
+            place: CommandLocation::Target,
             timeout,
             variables,
             directory: std::env::current_dir().ok(),
@@ -364,6 +368,11 @@ async fn services_are_marked_by_one_run(engine: &dyn Engine, service: &str) {
         run: run.to_owned(),
         owner: format!("{run}@here"),
         at: "2026-01-01T00:00:00Z".to_owned(),
+        holder: Some(Holder {
+            journal: "/var/lib/squall/runs/x/journal.ndjson".into(),
+            process: ProcessId { boot: "b".to_owned(), namespace: "n".to_owned(), pid: 1, start_ticks: 2 },
+            until: jiff::Timestamp::UNIX_EPOCH,
+        }),
     };
     let taken = || async {
         let all = engine.claims().await.expect("the engine answers");
@@ -373,15 +382,15 @@ async fn services_are_marked_by_one_run(engine: &dyn Engine, service: &str) {
     engine.claim(&claim("first")).await.expect("it is free");
     engine.claim(&claim("first")).await.expect("a run may take what it has");
     match engine.claim(&claim("second")).await {
-        Err(EngineError::Claimed(other)) => assert_eq!(other, claim("first"), "it says who has it"),
+        Err(EngineError::Claimed(other)) => assert_eq!(*other, claim("first"), "it says who has it"),
         other => panic!("a second run got {other:?}"),
     }
-    engine.release(service, "second").await.expect("letting go what one does not have is no error");
+    engine.release(&claim("second")).await.expect("letting go what one does not have is no error");
     assert_eq!(taken().await, [claim("first")], "and does nothing");
-    engine.release(service, "first").await.expect("its owner lets it go");
-    engine.release(service, "first").await.expect("once more is no error");
+    engine.release(&claim("first")).await.expect("its owner lets it go");
+    engine.release(&claim("first")).await.expect("once more is no error");
     engine.claim(&claim("second")).await.expect("it is free again");
-    engine.release(service, "second").await.expect("its owner lets it go");
+    engine.release(&claim("second")).await.expect("its owner lets it go");
     assert_eq!(taken().await, []);
 }
 
@@ -395,7 +404,7 @@ async fn a_person_could_do_it(engine: &dyn Engine, id: &InstanceId) {
         name: now.name.clone(),
         epoch: now.epoch,
         before: Some(before.clone()),
-        back: Back::To(before.clone()),
+        back: Rollback::To(before.clone()),
         to,
     };
     assert!(engine.by_hand(&change, &before).contains(&now.name));
@@ -420,7 +429,7 @@ async fn what_is_gone_is_gone(engine: &dyn Engine, victim: &Instance) {
     let command = ["true"].map(str::to_owned).to_vec();
     let undo = Command {
         run: command,
-        place: Place::Here,
+        place: CommandLocation::Here,
         timeout: T * 5,
         variables: victim.variables(),
         directory: std::env::current_dir().ok(),

@@ -6,7 +6,7 @@ use std::time::Duration;
 use bollard::query_parameters::{ListContainersOptionsBuilder, ListNetworksOptionsBuilder, ListVolumesOptionsBuilder};
 use rustix::process::Signal;
 use squall::engine::docker::PROGRAM;
-use squall::instance::Trait;
+use squall::model::instance::Trait;
 use tokio::process::Child;
 
 use crate::harness::{Spec, Yard};
@@ -153,9 +153,64 @@ async fn a_runner_that_is_killed_leaves_nothing() {
     assert_eq!(projects(&scene).await, (0, 0, 0), "nobody adds to it any more");
 }
 
+#[tokio::test]
+async fn another_context_meanwhile_does_not_keep_a_dead_runs_project() {
+    let scene = Box::pin(Scene::of(0, lonely())).await;
+    let config = scene.file("config.json", "{}");
+    let mut squall = scene.squall("state");
+    squall.arg("run").arg(experiment(&scene, "60s")).arg("--stack").arg(file(&scene, "--version", "1s"));
+    squall.env("DOCKER_CONFIG", config.parent().expect("a directory"));
+    let mut child = squall.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("it starts");
+    eventually("the fault", || async { paused(&scene).await.then_some(()) }).await;
+    // As `docker context use elsewhere` does.
+    std::fs::write(&config, r#"{ "currentContext": "elsewhere" }"#).expect("a file");
+    child.kill().await.expect("it is there");
+    gone(&scene).await;
+}
+
 async fn paused(scene: &Scene) -> bool {
     let mark = format!("squall.mark={}", scene.yard.prefix);
     let filters = std::collections::HashMap::from([("label", vec![mark.as_str()]), ("status", vec!["paused"])]);
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
     !scene.yard.api.list_containers(Some(options)).await.expect("an answer").is_empty()
+}
+
+/// The processes of this test's run: the runner, its guard, the stack's keeper.
+fn processes(scene: &Scene) -> Vec<u32> {
+    let state = scene.file("x", "").with_file_name("state").display().to_string();
+    let of_run = |pid: &u32| {
+        std::fs::read_to_string(format!("/proc/{pid}/cmdline"))
+            .is_ok_and(|c| c.contains(&state) && c.contains("squall"))
+    };
+    let all = std::fs::read_dir("/proc").expect("it").filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok());
+    all.filter(of_run).collect()
+}
+
+#[tokio::test]
+async fn a_project_of_which_everybody_is_dead_is_taken_away_by_recover() {
+    let scene = Box::pin(Scene::of(0, lonely())).await;
+    for health in ["1s", "1h"] {
+        let mut child = run(&scene, &file(&scene, "--version", health), &experiment(&scene, "60s"));
+        up(&scene).await;
+        if health == "1s" {
+            eventually("the fault", || async { paused(&scene).await.then_some(()) }).await;
+        }
+        // Held still first: who notices another one's end acts on it.
+        let all = processes(&scene);
+        let mut mine: Vec<u32> = all.into_iter().chain(child.id()).collect();
+        mine.sort_unstable();
+        mine.dedup();
+        for signal in [Signal::STOP, Signal::KILL] {
+            for pid in &mine {
+                send(*pid, signal);
+            }
+        }
+        child.wait().await.expect("a child");
+        assert_ne!(projects(&scene).await, (0, 0, 0), "nobody is left to take it away");
+        let output = scene.squall("state").arg("recover").output().await.expect("it starts");
+        let said = String::from_utf8_lossy(&output.stdout) + String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(0), "{said}");
+        assert!(said.contains("brought up this stack, and it is taken away"), "{said}");
+        assert_eq!(projects(&scene).await, (0, 0, 0), "{said}");
+    }
 }

@@ -1,11 +1,11 @@
-//! Several faults in one run: each on its own target and in its own time, and all of them taken back, also where the runner dies
+//! Several faults in one run: each on its own target and in its own time, and all of them rolled back, also where the runner dies
 //! in the middle.
 
 use bollard::models::RestartPolicyNameEnum;
 use rustix::process::Signal;
-use squall::event::Phase;
-use squall::instance::{Aspect, Instance, Setting};
-use squall::state::RunState;
+use squall::model::instance::{Aspect, Instance, Setting};
+use squall::record::event::Phase;
+use squall::record::state::RunState;
 
 use crate::harness::Spec;
 use crate::scene::{Scene, send};
@@ -16,8 +16,8 @@ fn slow_and_frozen(scene: &Scene, frozen_for: &str, duration: &str) -> String {
     let target = |n: usize| format!("{{ service: {service}, name: {} }}", scene.yard.name(&format!("hit-{n}")));
     format!(
         "version: 1\nname: compound\nhypothesis: Nothing stays behind.\nsteady-state:\n  \
-         count: {{ engine: {{ service: {service}, count: running }}, rate: 4/s, expect: {{ value: {{ at-least: 0 }} }} }}\n\
-         faults:\n  - {{ fault: {{ latency: {{ delay: 50ms }} }}, target: {} }}\n  \
+         count: {{ engine: {{ service: {service}, count: running }}, rate: 4/s, expect: {{ value: {{ at-most: 1000 }} }} }}\n\
+         faults:\n  - {{ fault: {{ latency: {{ delay: 50ms, idle: allowed }} }}, target: {} }}\n  \
          - {{ fault: pause, target: {}, after: 1s, for: {frozen_for} }}\n\
          blast-radius: {{ max-instances: 2 }}\ntiming: {{ baseline: 500ms, duration: {duration}, recovery: 5s }}\n",
         target(1),
@@ -26,7 +26,7 @@ fn slow_and_frozen(scene: &Scene, frozen_for: &str, duration: &str) -> String {
 }
 
 /// The changes of the two: the slow one and the frozen one.
-fn both(state: &RunState) -> Option<[&squall::state::ChangeState; 2]> {
+fn both(state: &RunState) -> Option<[&squall::record::state::ChangeState; 2]> {
     match state.changes.as_slice() {
         [slow, frozen] => Some([slow, frozen]),
         _ => None,
@@ -49,7 +49,7 @@ async fn each_fault_has_its_own_target_and_its_own_time() {
     let look = |n: usize| scene.yard.look(&scene.hit[n]);
 
     run.until("the first is on", |s| both(s).is_some_and(|[slow, _]| slow.injected.is_some())).await;
-    run.until("the second is on", |s| both(s).is_some_and(|[_, frozen]| frozen.bite.is_some())).await;
+    run.until("the second is on", |s| both(s).is_some_and(|[_, frozen]| frozen.verification.is_some())).await;
     assert!(is_slow(&look(0).await) && !is_frozen(&look(0).await));
     assert!(is_frozen(&look(1).await) && !is_slow(&look(1).await));
 
@@ -58,10 +58,10 @@ async fn each_fault_has_its_own_target_and_its_own_time() {
     assert!(is_slow(&look(0).await), "the other one goes on");
 
     let ended = run.ends().await;
-    ended.is(0, "hypothesis-held").taken_back_by("runner");
+    ended.is(0, "held-without-effect").rolled_back_by("runner");
     let [slow, frozen] = both(&ended.state).expect("two changes");
-    let at = |c: &squall::state::ChangeState| {
-        (c.injected.as_ref().map(|i| i.0).expect("made"), c.reverted.as_ref().map(|r| r.0).expect("taken back"))
+    let at = |c: &squall::record::state::ChangeState| {
+        (c.injected.as_ref().map(|i| i.at).expect("made"), c.reverted.as_ref().map(|r| r.at).expect("rolled back"))
     };
     let ((slow_from, slow_to), (frozen_from, frozen_to)) = (at(slow), at(frozen));
     assert!(slow_from < frozen_from && frozen_to < slow_to, "one lies within the other");
@@ -82,7 +82,7 @@ async fn a_runner_that_dies_in_the_middle_leaves_neither_of_two_faults() {
     assert!(is_slow(&scene.yard.look(&scene.hit[0]).await) && is_frozen(&scene.yard.look(&scene.hit[1]).await));
     send(run.pid(), Signal::KILL);
     let ended = run.ends().await;
-    ended.taken_back_by("guard");
+    ended.rolled_back_by("guard");
     scene.is_as(&before).await;
 }
 
@@ -91,7 +91,7 @@ async fn a_runner_that_dies_before_the_second_fault_is_due_leaves_the_first_one_
     let scene = Scene::of(2, Spec::default()).await;
     let before = scene.settings().await;
     let mut run = scene.start(&slow_and_frozen(&scene, "50s", "60s").replace("after: 1s", "after: 8s"));
-    run.until("the first is on", |s| both(s).is_some_and(|[slow, _]| slow.bite.is_some())).await;
+    run.until("the first is on", |s| both(s).is_some_and(|[slow, _]| slow.verification.is_some())).await;
     send(run.pid(), Signal::KILL);
     let ended = run.ends().await;
     let [slow, frozen] = both(&ended.state).expect("two changes are planned");

@@ -3,7 +3,7 @@
 use async_trait::async_trait;
 use squall::engine::docker::{Docker, PROGRAM};
 use squall::engine::{Engine, Kind};
-use squall::instance::InstanceId;
+use squall::model::instance::InstanceId;
 
 use crate::conformance::{Commands, World, conforms};
 use crate::harness::{Spec, Yard};

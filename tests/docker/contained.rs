@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use bollard::models::HostConfig;
 use bollard::query_parameters::{ListContainersOptionsBuilder, LogsOptionsBuilder};
 use futures_util::TryStreamExt as _;
-use squall::event::{Actor, GuardKind, Reason};
-use squall::instance::{InstanceId, Kill, Setting, Via};
-use squall::journal;
+use squall::model::instance::{InstanceId, Kill, Setting, Via};
+use squall::record::event::{Actor, GuardKind, Reason};
+use squall::record::journal;
 use squall::run::recover;
 
 use crate::harness::Spec;
@@ -53,10 +53,10 @@ async fn when_the_runners_container_is_killed_the_guards_takes_everything_back_a
         let so_far = || journal_in(&state).and_then(|j| journal::replay(&j).ok()).unwrap_or_default();
         let on = eventually("the fault is on", || async {
             let state = so_far();
-            (!state.changes.is_empty() && state.changes.iter().all(|c| c.bite.is_some())).then_some(state)
+            (!state.changes.is_empty() && state.changes.iter().all(|c| c.verification.is_some())).then_some(state)
         })
         .await;
-        let (kind, id) = on.guards.last().expect("a guard");
+        let squall::record::state::GuardState { kind, id } = on.guards.last().expect("a guard");
         assert_eq!(*kind, GuardKind::Container);
         let standing = guards(&scene).await;
         assert!(standing.len() == 1 && standing[0].starts_with(id.as_str()), "{standing:?} {id}");
@@ -66,7 +66,7 @@ async fn when_the_runners_container_is_killed_the_guards_takes_everything_back_a
         eventually("the guard is gone", || async { guards(&scene).await.is_empty().then_some(()) }).await;
         assert!(!recover::needs_recovery(&journal), "the guard has finished the run");
         let after = so_far();
-        assert!(after.changes.iter().all(|c| c.reverted.as_ref().is_some_and(|r| r.2 == Actor::Guard)));
+        assert!(after.changes.iter().all(|c| c.reverted.as_ref().is_some_and(|r| r.by == Actor::Guard)));
         let report = std::fs::read(journal.with_file_name("report.json")).unwrap();
         let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
         assert_eq!(report["reason"], "runner-died");
@@ -116,10 +116,10 @@ async fn where_the_hosts_processes_cannot_be_seen_the_engine_kills_a_zone() {
     })
     .await;
     let after = journal::replay(&journal).unwrap();
-    assert_eq!(after.finished.as_ref().map(|f| f.2), Some(Reason::HypothesisHeld), "{:?}", after.finished);
+    assert_eq!(after.finished.as_ref().map(|f| f.reason), Some(Reason::HypothesisHeld), "{:?}", after.finished);
     let killed = after.changes.iter().filter(|c| matches!(c.change.to, Setting::Killed(Kill { via: Via::Engine, .. })));
     assert_eq!(killed.count(), 2, "{:?}", after.changes);
-    assert!(after.changes.iter().all(|c| matches!(c.bite, Some((_, true, _)))), "{:?}", after.changes);
+    assert!(after.changes.iter().all(squall::record::state::ChangeState::is_verified), "{:?}", after.changes);
     assert!(after.warnings.iter().any(|w| w.contains("--pid=host")), "{:?}", after.warnings);
     scene.yard.docker.remove_container(&runner.0).await.unwrap();
     scene.is_as(&before).await;

@@ -5,9 +5,10 @@ use std::time::Duration;
 use bollard::models::RestartPolicyNameEnum;
 use squall::engine::{Engine as _, Outcome};
 use squall::host::process::{Process, start_ticks};
-use squall::instance::{Kill, Setting, Signal, Trait, Via};
+use squall::model::instance::{Kill, Setting, Signal, Trait, Via};
 
 use crate::harness::{Spec, Yard};
+use crate::scene::{Scene, lonely};
 
 fn killed(via: Via) -> Setting {
     Setting::Killed(Kill { signal: Signal::SigKill, via })
@@ -26,6 +27,51 @@ async fn a_crash_lets_the_restart_policy_act() {
     assert_eq!(yard.docker.set(&yard.tag(0), &id, &killed(Via::Host)).await.unwrap(), Outcome::Done);
     let after = yard.until(&id, "running again", |i| i.is_running() && i.epoch != before.epoch).await;
     assert_eq!((after.restarts, after.settings), (before.restarts + 1, before.settings));
+}
+
+/// A main process that ends after three seconds.
+#[test]
+#[ignore = "runs inside a container that another test makes"]
+#[expect(clippy::disallowed_methods, reason = "a process without a runtime")]
+fn ends() {
+    std::thread::sleep(Duration::from_secs(3));
+}
+
+#[tokio::test]
+async fn who_is_in_a_crash_loop_is_neither_healthy_nor_a_target() {
+    let mut scene = Scene::of(1, lonely()).await;
+    let image = scene.yard.docker.own_image(&scene.yard.prefix).await.expect("an image of this test program");
+    scene.yard.extra_images.push(image.clone());
+    let command = ["--ignored", "--exact", "crash::ends"].map(str::to_owned).to_vec();
+    let labels = vec![("squall.service", scene.service.clone())];
+    let spec = Spec { image: Some(image), command, labels, restart: always().restart, ..lonely() };
+    let id = scene.yard.start("loops", spec).await;
+    let loops = scene.yard.name("loops");
+    for (target, limits, reason) in [
+        ("name: NAME-hit-1", "max-instances: 1, min-healthy: 1", "refused"),
+        ("name: NAME-loops", "max-instances: 1", "no-target"),
+    ] {
+        // Its engine waits for longer and longer before it starts it again: it shall be up when it is looked.
+        let restarts = scene.yard.look(&id).await.restarts;
+        let now = scene.yard.until(&id, "restarted", |i| i.is_running() && i.restarts > restarts).await;
+        assert_eq!(now.health, None);
+        let text = scene.experiment("pause", "baseline: 500ms, duration: 1s, recovery: 1s");
+        let text = text
+            .replace(
+                &format!("target: {{ service: {} }}", scene.service),
+                &format!("target: {{ {} }}", target.replace("NAME", &scene.yard.prefix)),
+            )
+            .replace("max-instances: 1", limits);
+        let ended = scene.start_in(reason, &text).ends().await;
+        ended.is(3, reason);
+        let said = ended.report["text"].as_str().unwrap_or_default().to_owned();
+        if reason == "refused" {
+            assert!(said.contains(&format!("{loops} does not count: its engine restarted it")), "{said}");
+        } else {
+            assert!(said.contains("restarted in the baseline"), "{said}");
+        }
+        assert!(ended.state.changes.is_empty());
+    }
 }
 
 #[tokio::test]
@@ -70,7 +116,7 @@ async fn what_is_frozen_crashes_too() {
     yard.docker.set(&yard.tag(0), &id, &Setting::Paused(true)).await.unwrap();
     assert_eq!(yard.docker.set(&yard.tag(1), &id, &killed(Via::Host)).await.unwrap(), Outcome::Done);
     let after = yard.look(&id).await;
-    assert!(!after.is_running() && after.settings[&squall::instance::Aspect::Paused] == Setting::Paused(false));
+    assert!(!after.is_running() && after.settings[&squall::model::instance::Aspect::Paused] == Setting::Paused(false));
 }
 
 #[tokio::test]
@@ -78,7 +124,7 @@ async fn a_trapped_signal_arrives_and_the_container_stops_by_itself() {
     let yard = Yard::new().await;
     let id = yard.start("term", Spec::default()).await;
     for via in [Via::Engine, Via::Host] {
-        yard.until(&id, "running", squall::instance::Instance::is_running).await;
+        yard.until(&id, "running", squall::model::instance::Instance::is_running).await;
         let term = Setting::Killed(Kill { signal: Signal::SigTerm, via });
         assert_eq!(yard.docker.set(&yard.tag(0), &id, &term).await.unwrap(), Outcome::Done);
         // PID 1 ignores a signal that it has not asked for yet, so it may need another one.

@@ -9,26 +9,26 @@ use std::time::Duration;
 use bollard::models::{HostConfig, Mount, MountType};
 use bollard::query_parameters::RemoveContainerOptionsBuilder;
 use rustix::process::Signal;
-use squall::disk::{Fill, Goal, MountKind, Place, Space};
 use squall::engine::docker::{Docker, PROGRAM};
 use squall::engine::{Ability, Engine, Outcome};
-use squall::instance::{Aspect, Instance, InstanceId, Setting};
+use squall::model::disk::{DiskLocation, Fill, Goal, MountKind, Space};
+use squall::model::instance::{Aspect, Instance, InstanceId, Setting};
 
 use crate::harness::{Spec, Yard};
 use crate::scene::{Scene, eventually};
 
 /// Where the container has its data: there our binary writes a note when it is told to halt.
-const DATA: &str = "/var/lib/squall";
+pub(crate) const DATA: &str = "/var/lib/squall";
 
-const MIB: u64 = 1 << 20;
+pub(crate) const MIB: u64 = 1 << 20;
 
 /// A file system of its own on this machine, which is gone with this value. It must outlive the containers that have it.
-struct Loop {
-    dir: tempfile::TempDir,
+pub(crate) struct Loop {
+    pub(crate) dir: tempfile::TempDir,
 }
 
 impl Loop {
-    fn new(size: u64) -> Self {
+    pub(crate) fn new(size: u64) -> Self {
         let dir = tempfile::Builder::new().prefix("squall-test-").tempdir().expect("a directory");
         let image = dir.path().join("image");
         std::fs::File::create(&image).and_then(|f| f.set_len(size)).expect("a file");
@@ -39,7 +39,7 @@ impl Loop {
         made
     }
 
-    fn top(&self) -> PathBuf {
+    pub(crate) fn top(&self) -> PathBuf {
         self.dir.path().join("top")
     }
 }
@@ -57,7 +57,7 @@ fn does(command: &mut Command) {
     assert!(status.success(), "{command:?}: {status}");
 }
 
-fn bound(source: &Path) -> Spec {
+pub(crate) fn bound(source: &Path) -> Spec {
     with(HostConfig { binds: Some(vec![format!("{}:{DATA}", source.display())]), ..HostConfig::default() })
 }
 
@@ -65,7 +65,7 @@ fn in_memory(options: &str) -> Spec {
     with(HostConfig { tmpfs: Some(HashMap::from([(DATA.to_owned(), options.to_owned())])), ..HostConfig::default() })
 }
 
-fn on_volume(name: String, read_only: bool) -> Spec {
+pub(crate) fn on_volume(name: String, read_only: bool) -> Spec {
     let mount = Mount {
         typ: Some(MountType::VOLUME),
         source: Some(name),
@@ -110,11 +110,12 @@ async fn space(yard: &Yard, id: &InstanceId, path: &str) -> Space {
 
 /// A filling as an experiment would plan it.
 fn fill(i: &Instance, path: &str, goal: Goal) -> Setting {
-    let mount = squall::disk::holding(&i.mounts, path).expect("a mount").clone();
+    let mount = squall::model::disk::holding(&i.mounts, path).expect("a mount").clone();
     Setting::Filled(Box::new(Fill {
-        place: Place { path: path.to_owned(), mount, filesystem: None },
+        place: DiskLocation { path: path.to_owned(), mount, filesystem: None },
         goal,
         rate: None,
+        shared_with: Vec::new(),
     }))
 }
 
@@ -139,7 +140,7 @@ fn back(to: &Setting) -> Setting {
     Setting::Freed(Box::new(fill.place.clone()))
 }
 
-/// Whether nothing of ours is in a directory of this machine.
+/// Whether nothing of Squall's is in a directory of this machine.
 fn is_clean(directory: &str) -> bool {
     !Path::new(directory).join(".squall").exists()
 }
@@ -266,9 +267,9 @@ async fn what_must_not_be_filled_is_refused() {
     assert!(is_clean(inside.join("var/lib/squall").to_str().unwrap()));
 }
 
-/// Another process takes back, which knows no more than the journal does.
+/// Another process rolls back, which knows no more than the journal does.
 #[tokio::test]
-async fn it_is_taken_back_whatever_became_of_the_container() {
+async fn it_is_rolled_back_whatever_became_of_the_container() {
     let own = Loop::new(32 * MIB);
     let yard = Yard::new().await;
     let other = Docker::connect(None).await.expect("a Docker Engine is there");
@@ -369,7 +370,7 @@ async fn a_runner_that_dies_while_it_fills_leaves_nothing() {
     crate::scene::send(run.pid(), Signal::KILL);
     let ended = run.ends().await;
     assert!(ended.state.changes[0].reverted.is_some());
-    ended.taken_back_by("guard");
+    ended.rolled_back_by("guard");
     assert!(available().abs_diff(free) < 64 << 10, "{} of {free}", available());
     assert!(is_clean(own.top().to_str().unwrap()));
     scene.is_as(&before).await;
@@ -392,8 +393,9 @@ async fn a_run_fills_again_what_ended_with_a_life() {
     let used = space(&scene.yard, &scene.hit[0], DATA).await.used_share();
     assert!((used - 0.9).abs() < 0.01, "{used}");
     let ended = run.ends().await;
-    ended.is(0, "hypothesis-held").taken_back_by("runner");
-    let (_, proven, proof) = ended.state.changes[0].bite.clone().expect("a proof");
+    ended.is(0, "hypothesis-held").rolled_back_by("runner");
+    let squall::record::state::Verification { verified: proven, proof, .. } =
+        ended.state.changes[0].verification.clone().expect("a proof");
     assert!(proven && proof.contains("used 0% → 90"), "{proof}");
     scene.is_as(&before).await;
 }
@@ -423,7 +425,7 @@ async fn a_mount_lets_nothing_be_written_until_it_is_as_before() {
 
         let open = std::fs::File::create(format!("/proc/{}/root{DATA}/open", yard.pid(&id).await)).unwrap();
         let busy = yard.docker.set(&yard.tag(0), &id, &to).await.unwrap_err().to_string();
-        assert!(busy.contains("somebody has a file open for writing"), "{name}: {busy}");
+        assert!(busy.contains("a process has a file open for writing"), "{name}: {busy}");
         assert_eq!(yard.look(&id).await.settings, before.settings, "{name}: nothing is changed then");
         drop(open);
 

@@ -4,10 +4,10 @@ use std::fmt::Write as _;
 use std::path::Path;
 use std::time::Duration;
 
-use squall::gameday::state::GamedayState;
-use squall::gameday::timeline;
-use squall::journal;
-use squall::store::StateDir;
+use squall::host::store::StateDir;
+use squall::occasions::gameday::state::GamedayState;
+use squall::occasions::gameday::timeline;
+use squall::record::journal;
 use tokio::process::Child;
 use tokio::time::timeout;
 
@@ -50,7 +50,7 @@ async fn three_scenarios_leave_nothing_and_neither_does_a_death_in_the_second() 
         let day = days(&state).pop()?;
         let run = day.scenarios.get(&1)?.run.clone()?;
         let run = journal::replay(&state.journal(&run)).ok()?;
-        run.changes.iter().any(|c| c.bite.is_some()).then_some(())
+        run.changes.iter().any(|c| c.verification.is_some()).then_some(())
     })
     .await;
     child.kill().await.expect("a child");
@@ -72,6 +72,6 @@ async fn three_scenarios_leave_nothing_and_neither_does_a_death_in_the_second() 
     scene.is_as(&before).await;
     let days = days(&state);
     let verdicts: Vec<&str> =
-        days[1].scenarios.values().filter_map(|s| s.ended.as_ref()).map(|e| e.1.words()).collect();
+        days[1].scenarios.values().filter_map(|s| s.ended.as_ref()).map(|e| e.verdict.words()).collect();
     assert_eq!((days.len(), verdicts), (2, vec!["held"; 3]), "{said}");
 }

@@ -25,8 +25,7 @@ async fn a_guard_is_started_beside_its_runner_and_leaves_nothing() {
     let (program, journal) = (Path::new(PROGRAM), Path::new("/state/runs/r/journal.ndjson"));
     // There is no journal, so each guard soon ends; the next one must not stumble over its name.
     for _ in 0..2 {
-        let guard =
-            yard.docker.start_guard(&runner.0, program, journal, jiff::Timestamp::MAX, &yard.prefix).await.unwrap();
+        let guard = yard.docker.start_guard(&runner.0, program, journal, "100years", &yard.prefix).await.unwrap();
         let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
         while yard.docker.is_alive(&guard).await.unwrap() {
             assert!(tokio::time::Instant::now() < deadline, "a guard without a journal goes on");
@@ -56,7 +55,6 @@ async fn a_journal_that_no_other_container_can_read_is_refused() {
     let yard = Yard::new().await;
     let runner = yard.start("runner", Spec::default()).await;
     let journal = Path::new("/state/runs/r/journal.ndjson");
-    let refused =
-        yard.docker.start_guard(&runner.0, Path::new(PROGRAM), journal, jiff::Timestamp::MAX, &yard.prefix).await;
+    let refused = yard.docker.start_guard(&runner.0, Path::new(PROGRAM), journal, "100years", &yard.prefix).await;
     assert!(refused.unwrap_err().to_string().contains("volume"));
 }

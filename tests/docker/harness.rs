@@ -10,7 +10,7 @@ use bollard::query_parameters::{
 };
 use squall::engine::docker::Docker;
 use squall::engine::{Engine as _, Tag};
-use squall::instance::{Instance, InstanceId};
+use squall::model::instance::{Instance, InstanceId};
 
 /// Names this process's yards: `squall-test-PID-N`.
 static YARDS: AtomicUsize = AtomicUsize::new(0);

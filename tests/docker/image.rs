@@ -18,7 +18,7 @@ async fn the_image_of_a_binary_is_made_once_and_runs() {
     assert_eq!(id(yard.image.clone()).await, first, "the same one, not another one of the same name");
 
     let container = yard.start("probe", Spec::default()).await;
-    yard.until(&container, "up", squall::instance::Instance::is_up).await;
+    yard.until(&container, "up", squall::model::instance::Instance::is_up).await;
     let found = yard.api.inspect_image(&yard.image).await.unwrap();
     assert_eq!(found.config.unwrap().entrypoint.unwrap(), [squall::engine::docker::PROGRAM]);
 }

@@ -7,7 +7,7 @@ use bollard::query_parameters::WaitContainerOptions;
 use futures_util::TryStreamExt as _;
 use squall::engine::docker::Docker;
 use squall::engine::{Ability, Engine as _, EngineError, Outcome, Tag};
-use squall::instance::{InstanceId, Kill, Setting, Signal, Trait, Via};
+use squall::model::instance::{InstanceId, Kill, Setting, Signal, Trait, Via};
 
 use crate::harness::{Spec, Yard};
 

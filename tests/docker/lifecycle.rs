@@ -1,6 +1,6 @@
 //! What only Docker does: containers that the engine restarts, states of all kinds, traits, commands that stay.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bollard::models::{HostConfig, PortBinding, RestartPolicyNameEnum};
 use bollard::query_parameters::KillContainerOptions;
@@ -8,8 +8,8 @@ use squall::engine::docker::PROGRAM;
 use squall::engine::here::MARK;
 use squall::engine::{Engine as _, EngineError, Outcome};
 use squall::host::process;
-use squall::instance::{Aspect, Command, Place, Setting, Trait};
-use squall::zones::Zones;
+use squall::model::instance::{Aspect, Command, CommandLocation, Setting, Trait};
+use squall::model::zones::Zones;
 
 use crate::harness::{Spec, Yard};
 
@@ -21,8 +21,10 @@ async fn starting_waits_for_the_restart_that_is_due() {
     // Each crash doubles the engine's pause before it restarts, until there is a pause to be seen.
     let deadline = tokio::time::Instant::now() + Duration::from_secs(30);
     loop {
-        let host =
-            squall::instance::Kill { signal: squall::instance::Signal::SigKill, via: squall::instance::Via::Host };
+        let host = squall::model::instance::Kill {
+            signal: squall::model::instance::Signal::SigKill,
+            via: squall::model::instance::Via::Host,
+        };
         yard.docker.set(&yard.tag(0), &id, &Setting::Killed(host)).await.unwrap();
         if !yard.look(&id).await.is_running() {
             break;
@@ -90,7 +92,7 @@ async fn an_undo_ends_what_the_command_left_running_in_the_container() {
         let run = [PROGRAM].iter().chain(words).map(|w| (*w).to_owned()).collect();
         Setting::Ran(Command {
             run,
-            place: Place::Target,
+            place: CommandLocation::Target,
             timeout: Duration::from_millis(timeout),
             variables: [].into(),
             directory: None,
@@ -125,13 +127,59 @@ async fn an_undo_ends_what_the_command_left_running_in_the_container() {
 }
 
 #[tokio::test]
+async fn a_question_that_nobody_waits_for_any_more_is_ended() {
+    let yard = Yard::new().await;
+    let id = yard.start("asked", Spec::default()).await;
+    let name = yard.look(&id).await.name;
+    let processes = async || yard.api.top_processes(&name, None).await.unwrap().processes.unwrap_or_default().len();
+    let until = async |n| {
+        let seen = async {
+            while processes().await != n {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), seen).await.expect("in the end it is so");
+    };
+    let lasting = [PROGRAM, "serve", "store", "--listen", "127.0.0.1:0"].map(str::to_owned);
+    // As at the end of a run: the call is dropped, and the engine's command goes on.
+    tokio::select! {
+        ended = yard.docker.exec(&name, &lasting, Duration::from_mins(1)) => panic!("it should last: {ended:?}"),
+        () = until(2) => {}
+    }
+    assert_eq!(processes().await, 2);
+    yard.docker.end_abandoned().await;
+    until(1).await;
+    assert!(yard.look(&id).await.is_up(), "only the command was ended");
+
+    // Or at any earlier moment: the engine says that a command runs before it has a process.
+    let started = Instant::now();
+    tokio::select! {
+        ended = yard.docker.exec(&name, &lasting, Duration::from_mins(1)) => panic!("it should last: {ended:?}"),
+        () = until(2) => {}
+    }
+    let whole = started.elapsed();
+    for moment in 1..20 {
+        let call = yard.docker.exec(&name, &lasting, Duration::from_mins(1));
+        tokio::time::timeout(whole * moment / 20, call).await.expect_err("it should last");
+    }
+    yard.docker.end_abandoned().await;
+    until(1).await;
+    assert!(yard.look(&id).await.is_up(), "only the commands were ended");
+}
+
+#[tokio::test]
 async fn a_command_here_knows_whom_it_is_for() {
     let yard = Yard::new().await;
     let id = yard.start("here", Spec { labels: vec![("squall.zone", "z9".to_owned())], ..Spec::default() }).await;
     let script = format!("test \"$SQUALL_NAME $SQUALL_ZONE $SQUALL_INSTANCE\" = '{} z9 {id}'", yard.name("here"));
     let run = ["sh", "-c", &script].map(str::to_owned).to_vec();
     let variables = yard.look(&id).await.variables();
-    let told =
-        Setting::Ran(Command { run, place: Place::Here, timeout: Duration::from_secs(10), variables, directory: None });
+    let told = Setting::Ran(Command {
+        run,
+        place: CommandLocation::Here,
+        timeout: Duration::from_secs(10),
+        variables,
+        directory: None,
+    });
     assert_eq!(yard.docker.set(&yard.tag(0), &id, &told).await.unwrap(), Outcome::Done);
 }

@@ -8,9 +8,9 @@ use bollard::query_parameters::LogsOptionsBuilder;
 use futures_util::TryStreamExt as _;
 use squall::engine::docker::PROGRAM;
 use squall::engine::{Engine as _, Outcome};
-use squall::fault::Fault;
-use squall::instance::{Aspect, Instance, InstanceId, Setting};
-use squall::machine::Limit;
+use squall::experiment::fault::Fault;
+use squall::model::instance::{Aspect, Instance, InstanceId, Setting};
+use squall::model::machine::Limit;
 
 use crate::harness::{Spec, Yard};
 use crate::scene::eventually;
@@ -62,7 +62,13 @@ async fn set(yard: &Yard, id: &InstanceId, to: &Setting) -> Outcome {
 }
 
 /// The fault makes the program say `ill` where it says `well` without it; and afterwards everything is as before.
-async fn bites(yard: &Yard, id: &InstanceId, fault: &str, well: impl Fn(&Said) -> bool, ill: impl Fn(&Said) -> bool) {
+async fn has_effect(
+    yard: &Yard,
+    id: &InstanceId,
+    fault: &str,
+    well: impl Fn(&Said) -> bool,
+    ill: impl Fn(&Said) -> bool,
+) {
     says(yard, id, "well before", &well).await;
     let before = yard.look(id).await;
     let to = settings(fault, &before);
@@ -99,9 +105,10 @@ async fn what_is_used_up_is_refused_to_the_program() {
     let mut yard = Yard::new().await;
     for (name, pids_limit) in [("free", None), ("bound", Some(200))] {
         let id = busy(&mut yard, name, &[], HostConfig { pids_limit, ..HostConfig::default() }).await;
-        bites(&yard, &id, "{ pids: { leave: 0 } }", has("threads", "ok"), has("threads", "EAGAIN")).await;
-        bites(&yard, &id, "{ file-descriptors: { leave: 4 } }", has("open", "ok"), has("open", "EMFILE")).await;
-        bites(&yard, &id, "{ sockets: { ports: 4 } }", has("connect", "ok"), has("connect", "EADDRNOTAVAIL")).await;
+        has_effect(&yard, &id, "{ pids: { leave: 0 } }", has("threads", "ok"), has("threads", "EAGAIN")).await;
+        has_effect(&yard, &id, "{ file-descriptors: { leave: 4 } }", has("open", "ok"), has("open", "EMFILE")).await;
+        has_effect(&yard, &id, "{ sockets: { ports: 4 } }", has("connect", "ok"), has("connect", "EADDRNOTAVAIL"))
+            .await;
     }
 }
 
@@ -112,9 +119,9 @@ async fn a_throttled_program_is_held_back_and_a_slow_disk_is_slow() {
     let host = HostConfig { nano_cpus: Some(1_500_000_000), binds, ..HostConfig::default() };
     let id = busy(&mut yard, "busy", &["BURN=1"], host).await;
     let some_time = |said: &Said| said.contains_key("cpu");
-    bites(&yard, &id, "{ throttle: { cpu: 10% } }", some_time, at_most("cpu", 20.0)).await;
+    has_effect(&yard, &id, "{ throttle: { cpu: 10% } }", some_time, at_most("cpu", 20.0)).await;
     let writes = |said: &Said| !at_most("write", 400.0)(said) && said["write"].ends_with("KiB/s");
-    bites(&yard, &id, "{ disk-slow: { path: /data/x, write: 256KiB/s } }", writes, at_most("write", 300.0)).await;
+    has_effect(&yard, &id, "{ disk-slow: { path: /data/x, write: 256KiB/s } }", writes, at_most("write", 300.0)).await;
 }
 
 #[tokio::test]
@@ -133,7 +140,7 @@ async fn what_needs_more_memory_than_that_keeps_it_or_dies_of_it_and_never_anyth
     assert!(yard.look(&id).await.sees[&Aspect::MemoryLimit].contains("at most 128MiB"));
     assert_eq!(set(&yard, &id, &was).await, Outcome::Done);
 
-    // Less than what it holds, and nothing that the kernel could take back.
+    // Less than what it holds, and nothing that the kernel could reclaim.
     let too_little = &settings("{ throttle: { memory: 16MiB } }", &before)[0];
     match yard.docker.set(&yard.tag(0), &id, too_little).await {
         // Version 1 refuses.
@@ -172,7 +179,7 @@ async fn every_process_with_the_same_limit_is_meant_and_no_other() {
         let to = Setting::Limit(Limit::Descriptors(40));
         assert_eq!(set(&yard, &id, &to).await, Outcome::Done);
         assert_eq!((soft(main), soft(other)), (40, 40));
-        // As if whoever lowered it died between the two: the way back finds it by the main process.
+        // As if the process that lowered it died between the two: the rollback finds it by the main process.
         let held = squall::host::process::Process::open(other).unwrap().unwrap();
         squall::host::descriptors::set_soft(&held, 41).unwrap();
         let back = &before.settings[&Aspect::DescriptorLimit];

@@ -5,30 +5,43 @@
 #[path = "../conformance/mod.rs"]
 mod conformance;
 mod harness;
+#[path = "../ports/mod.rs"]
+mod ports;
+mod proxy;
 mod room;
 mod scene;
 #[path = "../../examples/machine_table/within.rs"]
 mod within;
 
+mod addresses;
+mod balancer;
 mod compose;
 mod compound;
 mod conforms;
 mod contained;
 mod crash;
 mod disk;
+mod disk_shared;
+mod door;
+mod effect;
 mod gameday;
 mod guard;
+mod hangs;
 mod image;
 mod inside;
 mod lifecycle;
 mod load;
 mod machine;
 mod private_engine;
+mod processes;
+mod programs;
+mod projects;
 mod runs;
 mod schedule;
 mod shop;
 mod signals;
 mod starved;
+mod swarm;
 mod traffic;
 mod traffic_runs;
 mod trouble;

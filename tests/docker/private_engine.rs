@@ -8,11 +8,11 @@ use jiff::Timestamp;
 use rustix::process::Signal;
 use squall::engine::docker::Docker;
 use squall::engine::{Engine as _, Outcome};
-use squall::exit::Verdict;
-use squall::history::Row;
-use squall::instance::{Aspect, Setting};
-use squall::network::{Bandwidth, Direction, Flow, Mechanism, Network, Shape, Traffic, Treatment};
-use squall::store::StateDir;
+use squall::host::store::StateDir;
+use squall::model::exit::Verdict;
+use squall::model::instance::{Aspect, Setting};
+use squall::model::network::{Bandwidth, Direction, Flow, Mechanism, Network, Shape, Traffic, Treatment};
+use squall::occasions::history::Row;
 use tokio::process::Child;
 use tokio::time::timeout;
 
@@ -26,7 +26,7 @@ use crate::traffic::namespace;
 const SOON: Duration = Duration::from_millis(1500);
 
 /// A Docker Engine that nobody else knows. It ends with this value, and its containers with it.
-struct PrivateEngine {
+pub(crate) struct PrivateEngine {
     room: Room,
     dir: tempfile::TempDir,
     options: Vec<&'static str>,
@@ -34,7 +34,7 @@ struct PrivateEngine {
 }
 
 impl PrivateEngine {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let mut engine = Self::with(vec!["--bridge=none"]).await;
         engine.up().await;
         engine
@@ -59,7 +59,7 @@ impl PrivateEngine {
         Self { room, dir, options, daemon: None }
     }
 
-    fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         format!("unix://{}", self.dir.path().join("engine.sock").display())
     }
 
@@ -113,17 +113,17 @@ async fn an_engine_that_is_restarted_is_no_verdict_and_everything_is_as_before()
     engine.down().await;
     engine.up().await;
     let ended = run.ends().await;
-    ended.is(3, "fault-vanished").taken_back_by("runner");
+    ended.is(3, "fault-vanished").rolled_back_by("runner");
     scene.is_as(&before).await;
 
-    // After a while: the run gives up and goes on trying to take everything back until the engine is there again.
+    // After a while: the run gives up and goes on trying to roll everything back until the engine is there again.
     let mut run = scene.start_in("second", &x);
     run.until_on().await;
     engine.down().await;
     run.until("a failed attempt to take it back", |s| s.changes.iter().any(|c| !c.revert_errors.is_empty())).await;
     engine.up().await;
     let ended = run.ends().await;
-    ended.is(3, "engine-failed").taken_back_by("runner");
+    ended.is(3, "engine-failed").rolled_back_by("runner");
     scene.is_as(&before).await;
 }
 

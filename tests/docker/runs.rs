@@ -1,13 +1,13 @@
 //! Whole runs on real containers that end as planned: held and broken, crashes and recoveries.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use bollard::models::{HostConfig, NetworkCreateRequest, PortBinding, RestartPolicyNameEnum};
 use bollard::query_parameters::InspectContainerOptions;
 use squall::engine::Outcome;
-use squall::event::Phase;
-use squall::instance::InstanceId;
+use squall::model::instance::InstanceId;
+use squall::record::event::Phase;
 
 use crate::harness::{Spec, Yard};
 use crate::scene::{Scene, lonely};
@@ -42,10 +42,7 @@ async fn address(yard: &Yard, id: &InstanceId) -> String {
 
 /// One that answers on a published port of this machine.
 pub(crate) fn published() -> (Spec, u16) {
-    // A port that was free a moment ago.
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-    let port = listener.local_addr().expect("an address").port();
-    drop(listener);
+    let port = crate::ports::free_port();
     let binding = PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(port.to_string()) };
     let bindings = HashMap::from([("8080/tcp".to_owned(), Some(vec![binding]))]);
     let host = HostConfig { port_bindings: Some(bindings), ..HostConfig::default() };
@@ -66,10 +63,51 @@ async fn losing_one_of_three_is_held() {
     );
     let x = scene.checked(&check, "kill: {}", "warm-up: 500ms, baseline: 2s, duration: 3s, recovery: 10s");
     let ended = scene.run(&x).await;
-    ended.is(0, "hypothesis-held").taken_back_by("runner");
+    ended.is(0, "hypothesis-held").rolled_back_by("runner");
     assert_eq!(ended.state.hit.len(), 1);
     assert!(ended.report["recovery"]["rto-ms"].is_u64());
     scene.is_as(&before).await;
+}
+
+/// The kernel gives the first process of a PID namespace no signal that it does not handle.
+#[tokio::test]
+async fn a_signal_that_is_ignored_kills_no_target() {
+    let scene = Scene::of(1, lonely()).await;
+    let before = scene.settings().await;
+    let ended =
+        scene.run(&scene.experiment("kill: { signal: SIGUSR1 }", "baseline: 500ms, duration: 5s, recovery: 5s")).await;
+    ended.is(3, "not-verified");
+    assert!(
+        ended.report["text"].as_str().is_some_and(|t| t.contains("its main process runs on")),
+        "{}",
+        ended.report["text"]
+    );
+    scene.is_as(&before).await;
+}
+
+#[tokio::test]
+async fn one_that_is_killed_again_and_again_is_another_life_each_time() {
+    let scene = Scene::of(1, lonely()).await;
+    let before = scene.settings().await;
+    let first = scene.yard.look(&scene.hit[0]).await.epoch;
+    let list = |fault: &str, times: &str| {
+        let (one, service) = (scene.experiment(fault, "baseline: 500ms, duration: 5s, recovery: 5s"), &scene.service);
+        let single = format!("target: {{ service: {service} }}\nfault: {{ {fault} }}\n");
+        assert!(one.contains(&single), "{one}");
+        one.replace(
+            &single,
+            &format!("faults: [{{ fault: {{ {fault} }}, target: {{ service: {service} }}, {times} }}]\n"),
+        )
+    };
+    for (fault, times) in [("kill: {}", "for: 500ms, every: 2s"), ("restart: {}", "every: 2s")] {
+        let ended = scene.start_in(&fault[..4], &list(fault, times)).ends().await;
+        ended.is(0, "hypothesis-held").rolled_back_by("runner");
+        let lives: BTreeSet<String> = ended.state.changes.iter().map(|c| c.change.epoch.0.clone()).collect();
+        assert_eq!((lives.len(), ended.state.changes.len()), (3, 3), "{fault}: {lives:?}");
+        assert!(ended.state.changes.iter().all(squall::record::state::ChangeState::is_verified));
+        assert_ne!(scene.yard.look(&scene.hit[0]).await.epoch, first);
+        scene.is_as(&before).await;
+    }
 }
 
 /// It is frozen: it accepts connections and answers nothing.
@@ -83,7 +121,7 @@ async fn freezing_the_only_one_breaks_it_and_is_stopped_at_once() {
     );
     let x = scene.checked(&check, "pause: {}", "warm-up: 500ms, baseline: 2s, duration: 20s, recovery: 10s");
     let ended = scene.run(&x).await;
-    ended.is(1, "hypothesis-broken").taken_back_by("runner");
+    ended.is(1, "hypothesis-broken").rolled_back_by("runner");
     // 40 of 400 may fail: the 41st answer is overdue 2.3 s after the injection, and not a moment is lost after that.
     let latency = milliseconds(&ended.report, "abort-latency-ms");
     assert!((0.0..1000.0).contains(&latency), "{latency} ms from the breach until it was taken back");
@@ -102,7 +140,7 @@ async fn killing_the_only_one_breaks_it() {
     let check = format!("stock: {{ http: 'http://127.0.0.1:{port}/stock', rate: 20/s, expect: {{ success: 90% }} }}");
     let x = scene.checked(&check, "kill: {}", "warm-up: 500ms, baseline: 2s, duration: 5s, recovery: 10s");
     let ended = scene.run(&x).await;
-    ended.is(1, "hypothesis-broken").taken_back_by("runner");
+    ended.is(1, "hypothesis-broken").rolled_back_by("runner");
     let judged = &ended.state.checks["stock"].judged[&Phase::During];
     assert!(judged.failures.keys().any(|why| why.contains("refused") || why.contains("reset")), "{judged:?}");
     assert!(ended.state.recovery.as_ref().is_some_and(|r| r.rto.is_some()), "it is back");
@@ -115,7 +153,7 @@ async fn crashed(policy: RestartPolicyNameEnum) -> (Scene, crate::scene::Setting
     let before = scene.settings().await;
     let check = format!(
         "up: {{ engine: {{ service: {}, count: running }}, rate: 10/s, expect: {{ value: 1 }}, \
-         during: {{ value: {{ at-least: 0 }} }} }}",
+         during: {{ value: {{ at-most: 1000 }} }} }}",
         scene.service
     );
     let x = scene.checked(&check, "kill: { via: host, heal: self }", "baseline: 1s, duration: 2s, recovery: 4s");
@@ -130,7 +168,7 @@ async fn a_crash_that_the_restart_policy_makes_good_is_held() {
     let rto = ended.state.recovery.as_ref().and_then(|r| r.rto).expect("a time to recover");
     assert!(rto < Duration::from_secs(3), "{rto:?}");
     assert_eq!(ended.report["recovery"]["from"], "injection");
-    let outcome = ended.state.changes[0].reverted.as_ref().map(|r| r.1);
+    let outcome = ended.state.changes[0].reverted.as_ref().map(|r| r.outcome);
     assert_eq!(outcome, Some(Outcome::Already), "nothing was left to be taken back");
     assert_eq!(scene.yard.look(&scene.hit[0]).await.restarts, 1);
     scene.is_as(&before).await;
@@ -139,8 +177,8 @@ async fn a_crash_that_the_restart_policy_makes_good_is_held() {
 #[tokio::test]
 async fn a_crash_that_nobody_makes_good_is_a_weakness_and_then_made_good_by_squall() {
     let (scene, before, ended) = Box::pin(crashed(RestartPolicyNameEnum::NO)).await;
-    ended.is(1, "recovery-too-slow").taken_back_by("runner");
-    assert_eq!(ended.state.changes[0].reverted.as_ref().map(|r| r.1), Some(Outcome::Done));
+    ended.is(1, "recovery-too-slow").rolled_back_by("runner");
+    assert_eq!(ended.state.changes[0].reverted.as_ref().map(|r| r.outcome), Some(Outcome::Done));
     assert_eq!(ended.state.recovery.as_ref().map(|r| r.rto), Some(None));
     scene.is_as(&before).await;
 }

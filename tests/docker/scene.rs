@@ -8,11 +8,11 @@ use std::time::Duration;
 use bollard::models::HostConfig;
 use rustix::process::{Pid, Signal, kill_process};
 use squall::engine::Engine as _;
-use squall::event::GuardKind;
-use squall::instance::{Aspect, InstanceId, Setting};
-use squall::journal;
+use squall::model::instance::{Aspect, InstanceId, Setting};
+use squall::record::event::GuardKind;
+use squall::record::journal;
+use squall::record::state::{GuardState, RunState};
 use squall::run::recover;
-use squall::state::RunState;
 use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
@@ -86,7 +86,7 @@ impl Scene {
     /// An experiment on one instance of the service. Its check is met by anything, so that the fault alone decides.
     pub(crate) fn experiment(&self, fault: &str, timing: &str) -> String {
         let check = format!(
-            "count: {{ engine: {{ service: {}, count: running }}, rate: 4/s, expect: {{ value: {{ at-least: 0 }} }} }}",
+            "count: {{ engine: {{ service: {}, count: running }}, rate: 4/s, expect: {{ value: {{ at-most: 1000 }} }} }}",
             self.service
         );
         self.checked(&check, fault, timing)
@@ -160,7 +160,7 @@ impl Scene {
 
     /// Nothing of any run is left: no marker, no process.
     pub(crate) async fn is_clear(&self) {
-        // A guard lets the markers go after it has taken everything back: its end is the moment to look.
+        // A guard lets the markers go after it has rolled everything back: its end is the moment to look.
         let dir = self.dir.path();
         eventually("the end of every process", || async { processes(dir).is_empty().then_some(()) }).await;
         let claims = self.yard.docker.claims().await.expect("the engine answers");
@@ -191,7 +191,8 @@ impl Run {
 
     /// Waits until the fault is on and proven.
     pub(crate) async fn until_on(&mut self) -> RunState {
-        self.until("the fault is on", |s| !s.changes.is_empty() && s.changes.iter().all(|c| c.bite.is_some())).await
+        self.until("the fault is on", |s| !s.changes.is_empty() && s.changes.iter().all(|c| c.verification.is_some()))
+            .await
     }
 
     /// What the journal says by now.
@@ -235,10 +236,15 @@ impl Run {
         Ended { output, state, report: serde_json::from_slice(&report).expect("JSON") }
     }
 
+    /// Waits so long for the end of the runner alone.
+    pub(crate) async fn ends_within(self, longest: Duration) -> Output {
+        timeout(longest, self.child.wait_with_output()).await.expect("an end").expect("its output")
+    }
+
     /// Waits for the end of the runner alone. Also tells its state directory.
     pub(crate) async fn dies(self) -> (Output, PathBuf) {
-        let output = timeout(LONGEST, self.child.wait_with_output()).await.expect("an end").expect("its output");
-        (output, self.state)
+        let state = self.state.clone();
+        (self.ends_within(LONGEST).await, state)
     }
 }
 
@@ -252,14 +258,14 @@ impl Ended {
         self
     }
 
-    /// Every change was taken back by this one: `runner`, `guard` or `recover`.
+    /// Every change was rolled back by this one: `runner`, `guard` or `recover`.
     #[track_caller]
-    pub(crate) fn taken_back_by(&self, who: &str) -> &Self {
+    pub(crate) fn rolled_back_by(&self, who: &str) -> &Self {
         let by: Vec<String> = self
             .state
             .changes
             .iter()
-            .map(|c| c.reverted.as_ref().map_or_else(|| "nobody".to_owned(), |r| r.2.to_string()))
+            .map(|c| c.reverted.as_ref().map_or_else(|| "nobody".to_owned(), |r| r.by.to_string()))
             .collect();
         assert!(!by.is_empty() && by.iter().all(|b| b == who), "taken back by {by:?}");
         self
@@ -274,7 +280,7 @@ pub(crate) fn send(pid: u32, signal: Signal) {
 
 /// The PID of a run's newest guard.
 pub(crate) fn guard(state: &RunState) -> u32 {
-    let (kind, id) = state.guards.last().expect("a guard");
+    let GuardState { kind, id } = state.guards.last().expect("a guard");
     assert_eq!(*kind, GuardKind::Process);
     id.parse().expect("a PID")
 }

@@ -7,10 +7,10 @@ use std::time::Duration;
 
 use rand::rngs::ChaCha12Rng;
 use rand::{RngExt as _, SeedableRng as _};
-use squall::exit::Verdict;
-use squall::history::{Filter, History, Row, Status};
-use squall::journal;
-use squall::store::StateDir;
+use squall::host::store::StateDir;
+use squall::model::exit::Verdict;
+use squall::occasions::history::{Filter, History, Row, Status};
+use squall::record::journal;
 use tokio::process::Child;
 use tokio::time::{Instant, sleep};
 
@@ -40,11 +40,11 @@ async fn killed_at_random_moments_it_leaves_nothing_and_loses_and_doubles_no_run
         daemon.kill().await.expect("it is there");
         killed += 1;
     }
-    // A last one, which ends in peace: what is not taken back by now, it takes back.
-    let starts = read(&log).matches("figures").count() + read(&log).matches("entries of").count();
+    // A last one, which ends in peace: what is not rolled back by now, it rolls back.
+    let starts = read(&log).matches("figures").count() + read(&log).matches("entry of").count();
     let mut last = daemon(&scene, &schedule, &log);
     eventually("the last daemon", || async {
-        (read(&log).matches("entries of").count() + read(&log).matches("figures").count() > starts).then_some(())
+        (read(&log).matches("entry of").count() + read(&log).matches("figures").count() > starts).then_some(())
     })
     .await;
     let pid = last.id().expect("it is there");
@@ -66,7 +66,7 @@ async fn killed_at_random_moments_it_leaves_nothing_and_loses_and_doubles_no_run
     assert_eq!(distinct.len(), seeds.len(), "{seeds:?}");
     let log = read(&log);
     // What the last daemon has begun may have been ended by the same signal before it was a run.
-    let (killed_ones, _) = log.rsplit_once("entries of").expect("the last one's own word");
+    let (killed_ones, _) = log.rsplit_once("entry of").expect("the last one's own word");
     let announced =
         killed_ones.split("with seed ").skip(1).filter_map(|rest| rest.split_whitespace().next()?.parse().ok());
     let announced: BTreeSet<u64> = announced.collect();

@@ -26,7 +26,7 @@ async fn a_runner_without_processor_time_could_not_ask_and_takes_back_all_the_sa
     cpu.write("cgroup.procs", &run.pid().to_string()).expect("the runner is put beside its target");
 
     let ended = run.ends().await;
-    ended.is(3, "could-not-ask").taken_back_by("runner");
+    ended.is(3, "could-not-ask").rolled_back_by("runner");
     assert!(ended.state.breaches.is_empty(), "nobody says that the system failed: {:?}", ended.state.breaches);
     assert!(ended.report["text"].as_str().is_some_and(|t| t.contains("sent late")), "{}", ended.report["text"]);
     scene.is_as(&before).await;

@@ -1,4 +1,4 @@
-//! Disturbances of traffic on real containers: they are felt, they can be taken back by anybody, and the namespace is as it
+//! Disturbances of traffic on real containers: they are felt, they can be rolled back by anybody, and the namespace is as it
 //! was before.
 
 use std::net::{IpAddr, SocketAddr};
@@ -8,8 +8,9 @@ use std::time::Duration;
 use bollard::models::HostConfig;
 use bollard::query_parameters::{RestartContainerOptions, StopContainerOptionsBuilder};
 use squall::engine::{Ability, Engine as _, EngineError, Outcome};
-use squall::instance::{Aspect, InstanceId, Setting, Trait};
-use squall::network::{
+use squall::model::instance::sharing::{Resource, Side};
+use squall::model::instance::{Aspect, InstanceId, Setting};
+use squall::model::network::{
     Bandwidth, Chance, Direction, Flow, Loss, Mechanism, Network, Peer, Peers, Protocol, Shape, Traffic, Treatment,
 };
 use tokio::net::TcpStream;
@@ -84,7 +85,7 @@ async fn mark(yard: &Yard, id: &InstanceId) -> Setting {
 const NOTHING: Setting = Setting::Mark(Aspect::Network, None);
 
 #[tokio::test]
-async fn a_delay_is_felt_and_taken_back() {
+async fn a_delay_is_felt_and_rolled_back() {
     let yard = Yard::new().await;
     let id = yard.start("victim", Spec::default()).await;
     let to = address(&yard, &id).await;
@@ -288,7 +289,10 @@ async fn who_shares_a_network_is_known() {
         )
         .await;
     let all = yard.docker.observe().await.unwrap();
-    let traits = |id: &InstanceId| all.iter().find(|i| i.id == *id).unwrap().traits.clone();
-    assert!(traits(&guest).contains(&Trait::SharesNetwork(yard.name("host"))), "{:?}", traits(&guest));
-    assert!(traits(&host).contains(&Trait::SharesNetwork(yard.name("guest"))), "{:?}", traits(&host));
+    let with = |id: &InstanceId| {
+        let shares = &all.iter().find(|i| i.id == *id).unwrap().shares;
+        shares.iter().map(|s| (s.what, s.side, s.name.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(with(&guest), [(Resource::Network, Side::Lender, yard.name("host"))]);
+    assert_eq!(with(&host), [(Resource::Network, Side::Borrower, yard.name("guest"))]);
 }

@@ -4,13 +4,14 @@ use std::time::Duration;
 
 use bollard::query_parameters::{RestartContainerOptions, RestartContainerOptionsBuilder};
 use rustix::process::Signal;
+use squall::engine::{Claim, Engine as _};
 use squall::host::process::with_variable;
-use squall::instance::{Aspect, Setting};
-use squall::network::Peers;
-use squall::state::RunState;
+use squall::model::instance::{Aspect, Setting};
+use squall::model::network::{Direction, Flow, Network, Peers, Traffic, Treatment};
+use squall::record::state::RunState;
 
 use crate::harness::Spec;
-use crate::scene::{Scene, guard, send};
+use crate::scene::{Scene, eventually, guard, send};
 
 const LATE: &str = "latency: { delay: 30ms, mechanism: userspace }";
 
@@ -30,12 +31,15 @@ async fn a_target_that_restarts_is_disturbed_again() {
     run.until_on().await;
     let options = RestartContainerOptionsBuilder::new().t(0).build();
     scene.yard.api.restart_container(&scene.hit[0].0, Some(options)).await.unwrap();
-    let amended = |s: &RunState| s.changes.len() == 2 && s.changes[1].bite.as_ref().is_some_and(|b| b.1);
+    let amended = |s: &RunState| s.changes.len() == 2 && s.changes[1].is_verified();
     let state = run.until("it is disturbed again", amended).await;
     assert_ne!(state.changes[0].change.epoch, state.changes[1].change.epoch);
+    // What answers it is traffic that leaves.
+    let to = scene.yard.look(&scene.hit[0]).await.addresses[0].ip;
+    let _ = tokio::time::timeout(Duration::from_secs(2), tokio::net::TcpStream::connect((to, 9))).await;
     let ended = run.ends().await;
-    ended.is(0, "hypothesis-held").taken_back_by("runner");
-    assert!(ended.state.noticed.iter().any(|(_, _, what)| what.contains("was restarted")), "{:?}", ended.state.noticed);
+    ended.is(0, "hypothesis-held").rolled_back_by("runner");
+    assert!(ended.state.noticed.iter().any(|o| o.what.contains("was restarted")), "{:?}", ended.state.noticed);
     assert!(ended.state.changes[1].measured.is_some_and(|c| c.packets > 0));
     scene.is_as(&before).await;
 }
@@ -59,7 +63,7 @@ async fn peers_that_come_are_followed() {
         assert!(peers.iter().any(|p| p.range() == Some(ip.into())), "{peers:?}: {ip}");
     }
     run.signal(Signal::INT);
-    run.ends().await.is(3, "interrupted").taken_back_by("runner");
+    run.ends().await.is(3, "interrupted").rolled_back_by("runner");
     let settings = scene.settings().await;
     assert!(settings.values().all(|s| s[&Aspect::Network] == Setting::Mark(Aspect::Network, None)), "{settings:?}");
     scene.is_clear().await;
@@ -74,7 +78,7 @@ async fn a_runner_that_dies_leaves_no_late_packet() {
     assert_eq!(shapers(&state).len(), 1);
     run.signal(Signal::KILL);
     let ended = run.ends().await;
-    ended.taken_back_by("guard");
+    ended.rolled_back_by("guard");
     assert_eq!(shapers(&ended.state), Vec::<u32>::new());
     scene.is_as(&before).await;
 }
@@ -86,24 +90,29 @@ async fn what_holds_packets_and_dies_ends_the_run() {
     let mut run = scene.start(&scene.experiment(LATE, TIMING));
     let state = run.until_on().await;
     send(shapers(&state)[0], Signal::KILL);
-    run.ends().await.is(3, "fault-vanished").taken_back_by("runner");
+    run.ends().await.is(3, "fault-vanished").rolled_back_by("runner");
     scene.is_as(&before).await;
 }
 
 #[tokio::test]
-async fn where_nobody_sends_a_packet_of_our_own_is_the_proof() {
-    let scene = Scene::of(1, Spec::default()).await;
-    let before = scene.settings().await;
-    let ended = scene
-        .run(&scene.experiment(
-            "loss: { percent: 50%, port: 5432, protocol: tcp }",
-            "baseline: 500ms, duration: 2s, recovery: 2s",
-        ))
-        .await;
-    ended.is(0, "hypothesis-held");
-    let (_, proven, proof) = ended.state.changes[0].bite.clone().expect("a bite");
-    assert!(proven && proof.contains("of our own"), "{proof}");
-    scene.is_as(&before).await;
+async fn what_no_packet_meets_is_no_verdict_unless_it_may_be_idle() {
+    for (idle, code, reason) in [("none", 3, "no-effect"), ("allowed", 0, "held-without-effect")] {
+        let scene = Scene::of(1, Spec::default()).await;
+        let before = scene.settings().await;
+        let address = scene.yard.look(&scene.hit[0]).await.addresses[0].ip;
+        // A client talks with it, at another port.
+        let connect = || async { tokio::net::TcpStream::connect((address, 8080)).await.ok() };
+        let client = eventually("that it listens", connect).await;
+        let fault = format!("loss: {{ percent: 50%, port: 5432, protocol: tcp, idle: {idle} }}");
+        let ended = scene.run(&scene.experiment(&fault, "baseline: 500ms, duration: 2s, recovery: 2s")).await;
+        ended.is(code, reason);
+        let squall::record::state::Verification { verified, .. } =
+            ended.state.changes[0].verification.clone().expect("it is in place");
+        assert!(verified && !ended.state.had_effect());
+        let seen = format!("from {} to its port 8080", client.local_addr().expect("its own").ip());
+        assert!(ended.report["text"].as_str().is_some_and(|text| text.contains(&seen)), "{:#}", ended.report["text"]);
+        scene.is_as(&before).await;
+    }
 }
 
 #[tokio::test]
@@ -126,4 +135,39 @@ async fn a_dead_run_is_recovered_though_its_target_has_restarted() {
     .await
     .expect("the shaper ends with the life that it was for");
     scene.is_as(&before).await;
+}
+
+/// A person whose state directory is lost finds what its run has left, and no other's.
+#[tokio::test]
+async fn what_no_run_owns_is_named_with_what_to_type() {
+    let scene = Scene::of(1, Spec::default()).await;
+    let (docker, id) = (&scene.yard.docker, &scene.hit[0]);
+    let traffic = Traffic::all(Direction::Egress);
+    let network = Network { flows: vec![Flow { traffic, treatment: Treatment::Drop }], mechanism: None, seed: 1 };
+    let tag = scene.yard.tag(0);
+    docker.set(&tag, id, &Setting::Network(Box::new(network))).await.expect("it is cut off");
+    let doctor = async || {
+        let output = scene.squall("other").arg("doctor").output().await.expect("it runs");
+        let table = String::from_utf8(output.stdout).expect("text").replace('│', " ");
+        table.split_whitespace().collect::<Vec<_>>().join(" ")
+    };
+    let name = scene.yard.name("hit-1");
+    let said = doctor().await;
+    assert!(said.contains(&format!("{name}: traffic disturbed")) && said.contains("nsenter"), "{said}");
+
+    let claim = Claim {
+        service: scene.service.clone(),
+        run: "20260101T000000Z-other-1234".to_owned(),
+        owner: "ana@host".to_owned(),
+        at: "2026-01-01T00:00:00Z".to_owned(),
+        holder: None,
+    };
+    docker.claim(&claim).await.expect("no other run has it");
+    let said = doctor().await;
+    docker.release(&claim).await.expect("it was taken here");
+    assert!(!said.contains(&format!("{name}: traffic disturbed")), "a run may own it: {said}");
+
+    docker.set(&tag, id, &Setting::Mark(Aspect::Network, None)).await.expect("it is rolled back");
+    let said = doctor().await;
+    assert!(!said.contains(&format!("{name}: traffic disturbed")), "{said}");
 }

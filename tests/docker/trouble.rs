@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bollard::query_parameters::RestartContainerOptionsBuilder;
 use rustix::process::Signal;
-use squall::event::Phase;
+use squall::record::event::Phase;
 
 use crate::room::Room;
 use crate::runs::published;
@@ -25,7 +25,7 @@ async fn a_target_that_somebody_removes_is_no_verdict_and_its_neighbour_is_as_be
         scene.yard.docker.remove_container(&change.instance.0).await.unwrap();
         let ended = run.ends().await;
         ended.is(3, "fault-vanished");
-        assert!(ended.state.noticed.iter().any(|(_, name, what)| *name == change.name && what.contains("removed")));
+        assert!(ended.state.noticed.iter().any(|o| o.instance == change.name && o.what.contains("removed")));
         before.remove(&change.name);
         scene.is_as(&before).await;
     }
@@ -41,7 +41,7 @@ async fn a_target_that_somebody_restarts_while_it_is_frozen_is_no_verdict() {
     scene.yard.api.restart_container(&scene.hit[0].0, Some(options)).await.unwrap();
     let ended = run.ends().await;
     ended.is(3, "fault-vanished");
-    assert!(ended.report["text"].as_str().is_some_and(|t| t.contains("restarted by somebody else")));
+    assert!(ended.report["text"].as_str().is_some_and(|t| t.contains("restarted by another process")));
     scene.is_as(&before).await;
 }
 
@@ -57,7 +57,7 @@ async fn a_server_that_goes_away_breaks_the_hypothesis() {
     run.until_on().await;
     scene.yard.docker.remove_container(&server.0).await.unwrap();
     let ended = run.ends().await;
-    ended.is(1, "hypothesis-broken").taken_back_by("runner");
+    ended.is(1, "hypothesis-broken").rolled_back_by("runner");
     before.remove(&scene.yard.name("server"));
     scene.is_as(&before).await;
 }
@@ -87,7 +87,7 @@ impl Small {
     fn start(&self) -> Run {
         let (name, service) = ("long-".repeat(180), &self.scene.service);
         let check = format!(
-            "{name}: {{ engine: {{ service: {service}, count: running }}, rate: 4/s, expect: {{ value: {{ at-least: 0 }} }} }}"
+            "{name}: {{ engine: {{ service: {service}, count: running }}, rate: 4/s, expect: {{ value: {{ at-most: 1000 }} }} }}"
         );
         let x = self.scene.checked(&check, "pause: {}", "baseline: 3s, duration: 3s, recovery: 4s");
         self.scene.start_by(self.squall(), &x, self.room.path(&self.disk))
@@ -185,8 +185,15 @@ async fn a_second_run_on_the_same_service_is_refused_and_the_first_goes_on() {
     assert!(!first.is_over() && first.so_far().stopping.is_none());
     let claims = squall::engine::Engine::claims(&scene.yard.docker).await.unwrap();
     assert!(claims.iter().any(|c| c.service == scene.service && c.run == owner), "the marker is still the first's");
+    // Nor does another process take it from a run that lives.
+    for args in [&["recover", "--unlock"][..], &["recover", "--force-unlock", &owner]] {
+        let tried = scene.squall("elsewhere").args(args).output().await.unwrap();
+        let said = String::from_utf8_lossy(&tried.stdout).into_owned() + &String::from_utf8_lossy(&tried.stderr);
+        assert!(said.contains(&owner) && said.contains("is going on"), "{args:?}: {said}");
+        scene.start_in("third", &scene.experiment("kill: {}", LONG)).ends().await.is(3, "claimed");
+    }
     first.signal(Signal::INT);
-    first.ends().await.is(3, "interrupted").taken_back_by("runner");
+    first.ends().await.is(3, "interrupted").rolled_back_by("runner");
     scene.is_as(&before).await;
 }
 
@@ -205,7 +212,7 @@ async fn a_halt_stops_every_run_of_the_machine_and_refuses_new_ones_until_resume
     let halted = squall("elsewhere").args(["halt", "fire drill"]).output().await.unwrap();
     assert_eq!(halted.status.code(), Some(0));
     let ended = run.ends().await;
-    ended.is(3, "halted").taken_back_by("runner");
+    ended.is(3, "halted").rolled_back_by("runner");
     assert!(ended.report["text"].as_str().is_some_and(|t| t.contains("fire drill")));
     scene.is_as(&before).await;
 

@@ -4,6 +4,8 @@
 //! are missing these tests fail; they are not skipped. All of it is on loopback.
 
 mod monitors;
+#[path = "../ports/mod.rs"]
+mod ports;
 mod probes;
 mod runs;
 mod shop;

@@ -1,12 +1,14 @@
 //! A Prometheus and an Alertmanager of one test, as plain processes that end with it.
 
 use std::fs::File;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpStream;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use std::io::{Read as _, Write as _};
+
+use crate::ports::free_port;
 
 /// Both of them, with short intervals: what takes minutes elsewhere takes a second here.
 pub(crate) struct Monitors {
@@ -123,11 +125,6 @@ impl Drop for Monitors {
             let _ = process.wait();
         }
     }
-}
-
-/// A port that nobody has now.
-pub(crate) fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("an address").port()
 }
 
 fn query(port: u16, query: &str) -> String {

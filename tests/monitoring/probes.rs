@@ -3,14 +3,20 @@
 use serde_json::json;
 use squall::engine::sim::Sim;
 use squall::experiment::Check;
-use squall::probe::{Answer, Failure, Live, Senses as _};
+use squall::experiment::probe::{Answer, Failure, Live, Prober as _};
+use squall::model::quantity::Absent;
 
-use crate::monitors::{Monitors, free_port};
+use crate::monitors::Monitors;
+use crate::ports::free_port;
 
 async fn ask(probe: serde_json::Value) -> Answer {
+    live(probe).ask("it").await
+}
+
+fn live(probe: serde_json::Value) -> Live {
     let check: Check = serde_json::from_value(probe).expect("a check");
-    let lookup = |name: &str| (name == "TOKEN").then(|| "s3cret".to_owned());
-    Live::new([("it", &check)], Sim::nowhere(), lookup).expect("it can be asked").ask("it").await
+    let lookup = |name: &str| (name == "TOKEN").then(|| "s3cret".to_owned()).ok_or(Absent::Unset);
+    Live::new([("it", &check)], Sim::nowhere(), lookup).expect("it can be asked")
 }
 
 fn good(value: &str) -> Answer {
@@ -33,8 +39,13 @@ async fn promql_comes_to_one_number_or_says_why_not() {
     assert_eq!(ask(query("vector(0) / 0")).await, failed("the result is NaN"));
     for text in ["up{job=\"none\"}", "vector(0) / 0"] {
         let probe = json!({ "promql": { "url": at, "query": text, "empty": 3 } });
-        assert_eq!(ask(probe).await, good("3"), "{text}");
+        let live = live(probe);
+        assert_eq!(live.without_evidence("it"), None, "nothing was asked yet");
+        assert_eq!(live.ask("it").await, good("3"), "{text}");
+        assert!(live.without_evidence("it").is_some_and(|why| why.starts_with("never had a result")), "{text}");
     }
+    let live = live(json!({ "promql": { "url": at, "query": "1", "empty": 3 } }));
+    assert_eq!((live.ask("it").await, live.without_evidence("it")), (good("1"), None));
     let unasked = async |probe: serde_json::Value, word: &str| match ask(probe).await {
         Answer::CouldNotAsk(why) => assert!(why.contains(word) && !why.contains("s3cret"), "{why}"),
         other => panic!("{word}: {other:?}"),
@@ -46,13 +57,18 @@ async fn promql_comes_to_one_number_or_says_why_not() {
     unasked(json!({ "promql": { "url": format!("{at}/nowhere"), "query": "1" } }), "status 404").await;
     unasked(json!({ "promql": { "url": format!("http://127.0.0.1:{gone}"), "query": "1" } }), "connection refused")
         .await;
+    let alert = |labels: serde_json::Value| json!({ "alert": { "prometheus": at, "labels": labels } });
+    unasked(alert(json!({ "alertname": "ShopIsDown" })), "no rule defines such an alert").await;
+    unasked(alert(json!({ "alertname": "ShopDown", "severity": "ticket" })), "no rule defines such an alert").await;
+    let quiet = Answer::Good { value: None, by: None };
+    assert_eq!(ask(alert(json!({ "alertname": "Shop*", "zone": "a" }))).await, quiet, "a label may come from a series");
     unasked(json!({ "alert": { "prometheus": at.clone() + "/no", "labels": { "a": "b" } } }), "status 404").await;
 }
 
 #[tokio::test]
 async fn an_alert_fires_is_silenced_and_is_resolved() {
-    let port = free_port();
-    let listener = std::net::TcpListener::bind(("127.0.0.1", port)).expect("it was free");
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("an address").port();
     let figures = std::thread::spawn(move || serve_figures(&listener));
     let monitors = Monitors::of(&[port]);
     let alert = |source: &str, of: u16, firing: bool| {

@@ -73,6 +73,36 @@ fn an_alert_that_nobody_wrote_is_a_weakness() {
 }
 
 #[test]
+fn names_that_monitoring_does_not_know_are_no_verdict() {
+    let shop = Shop::open();
+    let monitors = Monitors::of(&shop.ports);
+    let at = format!("http://127.0.0.1:{}", monitors.prometheus);
+    for (probe, expect, reason, says) in [
+        (
+            format!("promql: {{ url: '{at}', query: 'sum(rate(oders_total[5s]))', empty: 0 }}"),
+            "expect: { value: { at-most: 5 } }",
+            "no-evidence",
+            "`it` never had a result",
+        ),
+        (
+            format!("alert: {{ prometheus: '{at}', labels: {{ alertname: ShopIsDown }} }}"),
+            "",
+            "could-not-ask",
+            "no rule defines such an alert",
+        ),
+    ] {
+        let text = format!(
+            "version: 1\nname: mistyped\nhypothesis: It is quiet.\nsteady-state:\n  it:\n    {probe}\n    rate: 4/s\n    \
+             {expect}\ntarget: {{ service: two }}\nfault: {{ kill: {{}} }}\nblast-radius: {{ max-instances: 1 }}\n\
+             timing: {{ baseline: 1s, duration: 1s, recovery: 10s }}\n"
+        );
+        let (code, console, report) = shop.run(&text);
+        assert_eq!((code, report["reason"].as_str()), (Some(3), Some(reason)), "{console}");
+        assert!(console.contains(says), "{console}");
+    }
+}
+
+#[test]
 fn nothing_starts_while_an_alert_fires() {
     let shop = Shop::open();
     let monitors = Monitors::of(&shop.ports);

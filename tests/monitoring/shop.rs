@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 
-use crate::monitors::free_port;
+use crate::ports::free_port;
 
 /// A stack file and where its shops answer.
 pub(crate) struct Shop {

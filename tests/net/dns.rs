@@ -3,10 +3,10 @@
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket};
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use squall::engine::net::userspace;
-use squall::network::{Answer, Direction, Dns, Traffic, Treatment};
+use squall::model::network::{Answer, Direction, Dns, Traffic, Treatment};
 
 use super::pair::{FAR, FAR6, Pair, told};
 use super::shaper::{Tag, lay, network};
@@ -28,7 +28,7 @@ fn ask(server: &str, port: u16, name: &str) -> Result<(u8, Option<Ipv4Addr>), Er
     let socket = UdpSocket::bind((if server.is_ipv4() { "0.0.0.0" } else { "::" }, 0)).unwrap();
     // Resolvers connect, and so hear nobody but the server.
     socket.connect((server, port)).unwrap();
-    socket.set_read_timeout(Some(Duration::from_millis(300))).unwrap();
+    socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
     let question = question(name);
     socket.send(&question).unwrap();
     let mut buffer = [0; 512];
@@ -101,7 +101,7 @@ async fn questions_about_some_names_are_answered_wrongly() {
         })
         .unwrap();
     let statistics = userspace::counted(&pair.near, &tag.0, &network.mark()).unwrap().shaper;
-    assert!(statistics.is_some());
+    assert_eq!(statistics.unwrap().names, Some(3 * 4), "those about other names are not among them");
     userspace::clear(&pair.near, &tag.0).await.unwrap();
     assert_eq!(told(&pair.near, "nft list ruleset"), before);
     assert_eq!(ask_all("db.gone"), [RIGHT; 3]);
@@ -120,9 +120,7 @@ async fn a_server_that_nobody_hears_is_answered_for_and_tcp_is_no_way_round() {
     lay(&pair.near, &tag, &network([dns(&[], Answer::Nxdomain)])).await;
     pair.near
         .run(|| {
-            let start = Instant::now();
             assert_eq!(ask("8.8.8.8", 53, "any.example"), Ok((3, None)));
-            assert!(start.elapsed() < Duration::from_millis(100), "{:?}", start.elapsed());
             let address = listener.local_addr()?;
             let error = TcpStream::connect_timeout(&address, Duration::from_millis(300)).unwrap_err();
             assert_eq!(error.kind(), ErrorKind::TimedOut);

@@ -12,7 +12,7 @@ use squall::engine::net::{lay_here, userspace};
 use squall::host::net::link::{Link, links};
 use squall::host::net::netlink::{Family, Socket};
 use squall::host::net::{nft, sockets};
-use squall::network::{
+use squall::model::network::{
     Bandwidth, Chance, Cidr, Direction, Flow, Loss, Network, Peer, Peers, Ports, Protocol, Shape, Traffic, Treatment,
 };
 
@@ -41,9 +41,9 @@ pub(crate) fn cleared(pair: &Pair) -> bool {
 
 /// What queues and rules have counted.
 fn count(pair: &Pair) -> Counted {
-    let Counted { meant, dropped } = pair.near.run(counted).unwrap();
+    let Counted { meant, dropped, waited } = pair.near.run(counted).unwrap();
     let told = userspace::counted(&pair.near, "no shaper", MARK).unwrap();
-    Counted { meant: meant + told.flows.values().sum::<u64>(), dropped: dropped + told.lost }
+    Counted { meant: meant + told.flows.values().sum::<u64>(), dropped: dropped + told.lost, waited }
 }
 
 pub(crate) fn port(port: u16) -> Traffic {
@@ -148,7 +148,7 @@ fn what_is_meant_is_cut_off_both_ways_and_nothing_else_is() {
             assert_eq!(both_ways(&meant, &meant_far), left, "{far}, {direction:?}");
             assert_eq!(both_ways(&other, &other_far), (20, 20), "{far}, {direction:?}");
             let lost = 40 - u64::from(left.0 + left.1);
-            let Counted { meant, dropped } = count(&pair);
+            let Counted { meant, dropped, .. } = count(&pair);
             assert_eq!((meant, dropped), (lost, lost), "{far}, {direction:?}");
         }
         assert!(cleared(&pair));
@@ -353,7 +353,7 @@ fn filters_that_somebody_added_to_ours_stay() {
 }
 
 #[test]
-fn what_somebody_began_who_died_before_the_first_filter_is_taken_back() {
+fn what_a_process_began_that_died_before_the_first_filter_is_rolled_back() {
     let pair = ready();
     let index = wires(&pair).iter().find(|l| l.name == "wire").unwrap().index;
     let before = state(&pair);
@@ -364,7 +364,7 @@ fn what_somebody_began_who_died_before_the_first_filter_is_taken_back() {
 }
 
 #[test]
-fn what_was_begun_is_taken_back_when_the_rest_is_refused() {
+fn what_was_begun_is_rolled_back_when_the_rest_is_refused() {
     let pair = ready();
     let index = wires(&pair).iter().find(|l| l.name == "wire").unwrap().index;
     // Somebody has the name that the second flow needs.
@@ -377,7 +377,7 @@ fn what_was_begun_is_taken_back_when_the_rest_is_refused() {
 }
 
 #[test]
-fn hundreds_of_peers_are_laid_seen_and_taken_back() {
+fn hundreds_of_peers_are_laid_seen_and_rolled_back() {
     let pair = ready();
     let before = state(&pair);
     let far: IpAddr = FAR.parse().unwrap();

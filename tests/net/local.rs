@@ -10,13 +10,13 @@ use std::time::Duration;
 use squall::engine::local::Local;
 use squall::engine::{Ability, Engine as _, Outcome, Tag};
 use squall::host::process::Process;
-use squall::instance::{Aspect, Instance, InstanceId, Setting, Trait};
-use squall::network::{Flow, Network, Traffic, Treatment};
-use squall::store::StateDir;
+use squall::host::store::StateDir;
+use squall::model::instance::{Aspect, Instance, InstanceId, Setting, Trait};
+use squall::model::network::{Flow, Network, Traffic, Treatment};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 
-use super::pair::{empty, output};
+use super::pair::{empty, output, processes_of as pids};
 
 const SQUALL: &str = env!("CARGO_BIN_EXE_squall");
 
@@ -101,17 +101,6 @@ fn on_a_machine(network: &str, test: impl AsyncFnOnce(&World) + Send) {
             Ok(())
         })
         .unwrap();
-}
-
-/// The processes of the stacks in a state directory.
-fn pids(state: &Path) -> Vec<i32> {
-    let mark = format!("SQUALL_PROCESS={}", state.display());
-    let has_mark = |pid: &i32| {
-        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        environment.split(|b| *b == 0).any(|v| v.starts_with(mark.as_bytes()))
-    };
-    let all = std::fs::read_dir("/proc").unwrap().filter_map(|e| e.unwrap().file_name().to_str()?.parse().ok());
-    all.filter(has_mark).collect()
 }
 
 /// Kills every process of a stack, and waits until they are gone.

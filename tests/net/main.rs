@@ -3,10 +3,14 @@
 #![expect(clippy::unwrap_used, reason = "a test stops where the world is not as it should be")]
 
 mod dns;
+mod hunt;
+mod idle;
 mod kernel;
 mod local;
 mod netem;
 mod nft;
+mod oneway;
 mod pair;
+mod replicas;
 mod shaper;
 mod throughput;

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use squall::engine::net::kernel::{Counted, counted};
-use squall::network::{Bandwidth, Chance, Direction, Distribution, Loss, Protocol, Reorder, Shape, Traffic};
+use squall::model::network::{Bandwidth, Chance, Direction, Distribution, Loss, Protocol, Reorder, Shape, Traffic};
 
 use super::kernel::{arrive, cleared, lay_all, port, ready, shaped, sockets};
 use super::pair::{FAR, FAR6, NEAR, NEAR6, ping, told};
@@ -159,7 +159,7 @@ fn with_netem_as_many_are_lost_and_doubled_as_were_asked_for() {
 
 #[test]
 #[ignore = "needs a kernel with sch_netem"]
-fn with_netem_packets_that_wait_when_it_is_taken_back_still_arrive() {
+fn with_netem_packets_that_wait_when_it_is_rolled_back_still_arrive() {
     for (near, far) in [(NEAR, FAR), (NEAR6, FAR6)] {
         for direction in [Direction::Egress, Direction::Ingress] {
             let pair = ready();

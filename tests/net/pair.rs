@@ -2,6 +2,7 @@
 
 use std::io;
 use std::net::{IpAddr, SocketAddr};
+use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -36,6 +37,21 @@ pub(crate) fn told(at: &Namespace, command: &str) -> String {
 pub(crate) fn output(command: &str) -> io::Result<std::process::Output> {
     let mut words = command.split_whitespace();
     Command::new(words.next().unwrap()).args(words).output()
+}
+
+/// The processes in whose environment something begins like this.
+pub(crate) fn with_environment(beginning: &str) -> Vec<i32> {
+    let has = |pid: &i32| {
+        let environment = std::fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
+        environment.split(|b| *b == 0).any(|v| v.starts_with(beginning.as_bytes()))
+    };
+    let all = std::fs::read_dir("/proc").unwrap().filter_map(|e| e.ok()?.file_name().to_str()?.parse().ok());
+    all.filter(has).collect()
+}
+
+/// The processes of the stacks in a state directory.
+pub(crate) fn processes_of(state: &Path) -> Vec<i32> {
+    with_environment(&format!("SQUALL_PROCESS={}", state.display()))
 }
 
 impl Pair {

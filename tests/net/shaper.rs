@@ -7,10 +7,12 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use squall::engine::net::lay_here;
-use squall::engine::net::userspace::{self, Ground, VARIABLE};
+use squall::engine::net::userspace::{self, ShaperSetup, VARIABLE};
 use squall::host::net::namespace::Namespace;
 use squall::host::process::with_variable;
-use squall::network::{Chance, Direction, Flow, Loss, Mechanism, Network, Ports, Protocol, Shape, Traffic, Treatment};
+use squall::model::network::{
+    Chance, Direction, Flow, Loss, Mechanism, Network, Ports, Protocol, Shape, Traffic, Treatment,
+};
 
 use super::pair::{FAR, FAR6, NEAR, Pair, ping, told};
 
@@ -51,9 +53,10 @@ pub(crate) async fn lay(namespace: &Namespace, tag: &Tag, network: &Network) {
 /// The same with a program of its own.
 pub(crate) async fn lay_by(program: &Path, namespace: &Namespace, tag: &Tag, network: &Network) {
     let mark = network.mark();
-    let ground = Ground { program, namespace, tag: &tag.0, change: &tag.0, holder: std::process::id(), mark: &mark };
+    let setup =
+        ShaperSetup { program, namespace, tag: &tag.0, change: &tag.0, holder: std::process::id(), mark: &mark };
     if let Some(rules) = namespace.run(|| lay_here(&mark, network, |_, _| false)).unwrap() {
-        userspace::lay(&ground, network, rules).await.unwrap();
+        userspace::lay(&setup, network, rules).await.unwrap();
     }
 }
 
@@ -115,11 +118,11 @@ fn round_trips(pair: &Pair) -> (Duration, Duration) {
 
 fn assert_about(what: &str, time: Duration, expected: u64) {
     let expected = Duration::from_millis(expected);
-    assert!(time >= expected && time < expected + Duration::from_millis(2), "{what}: {time:?} for {expected:?}");
+    assert!(time >= expected && time < expected + Duration::from_millis(5), "{what}: {time:?} for {expected:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delay_is_what_was_asked_for_and_all_of_it_is_taken_back() {
+async fn a_delay_is_what_was_asked_for_and_all_of_it_is_rolled_back() {
     let pair = Pair::new();
     let before = told(&pair.near, "nft list ruleset");
     for (direction, milliseconds, expected) in
@@ -135,7 +138,7 @@ async fn a_delay_is_what_was_asked_for_and_all_of_it_is_taken_back() {
             assert_about(&format!("{what}, {direction:?}"), time, expected);
         }
         let own = pair.near.run(|| Ok(typical(|| ping("127.0.0.1").unwrap()))).unwrap();
-        assert!(own < Duration::from_millis(5), "{own:?}");
+        assert!(own < Duration::from_millis(9), "{own:?}");
         let counted = userspace::counted(&pair.near, &tag.0, &network.mark()).unwrap();
         let flows = counted.flows;
         assert!(flows[&0] > 20, "{flows:?}");
@@ -166,10 +169,13 @@ async fn what_is_not_meant_is_not_touched_and_the_first_flow_decides() {
     let listeners = pair.far.run(|| Ok([81, 82].map(|port| TcpListener::bind((FAR, port)).unwrap()))).unwrap();
     pair.near
         .run(|| {
-            let start = Instant::now();
-            assert_eq!(TcpStream::connect((FAR, 81)).unwrap_err().kind(), ErrorKind::ConnectionRefused);
-            TcpStream::connect((FAR, 82))?;
-            assert!(start.elapsed() < Duration::from_millis(20), "{:?}", start.elapsed());
+            let took = typical(|| {
+                let start = Instant::now();
+                assert_eq!(TcpStream::connect((FAR, 81)).unwrap_err().kind(), ErrorKind::ConnectionRefused);
+                TcpStream::connect((FAR, 82)).unwrap();
+                start.elapsed()
+            });
+            assert!(took < Duration::from_millis(50), "another flow's delay: {took:?}");
             Ok(())
         })
         .unwrap();
@@ -191,12 +197,32 @@ async fn when_the_shaper_is_killed_traffic_flows_at_once() {
     assert!(pair.near.run(|| ping(FAR)).unwrap() >= Duration::from_millis(1400));
     shapers[0].signal(Signal::KILL).unwrap();
     assert!(shapers[0].ended_within(Duration::from_secs(5)).await.unwrap());
-    assert!(pair.near.run(|| ping(FAR)).unwrap() < Duration::from_millis(100));
+    assert!(pair.near.run(|| ping(FAR)).unwrap() < Duration::from_millis(700), "nothing is late");
+    userspace::clear(&pair.near, &tag.0).await.unwrap();
+}
+
+/// While the process is there, the kernel gives it packets, and it gives none back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shaper_that_is_held_still_is_ended_by_who_looks() {
+    let pair = Pair::new();
+    let tag = Tag::new();
+    let network = network([(Traffic::all(Direction::Both), shape(delay(1)))]);
+    lay(&pair.near, &tag, &network).await;
+    let look = || userspace::counted(&pair.near, &tag.0, &network.mark()).unwrap();
+    assert!(!look().lacks_shaper);
+    let shapers = with_variable(VARIABLE, &tag.0);
+    shapers[0].signal(Signal::STOP).unwrap();
+    let end = Instant::now() + Duration::from_secs(20);
+    while !look().lacks_shaper {
+        assert!(Instant::now() < end, "nobody notices");
+    }
+    assert!(shapers[0].ended_within(Duration::from_secs(5)).await.unwrap());
+    assert!(pair.near.run(|| ping(FAR)).unwrap() < Duration::from_secs(1), "traffic flows");
     userspace::clear(&pair.near, &tag.0).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_is_held_goes_on_when_all_is_taken_back() {
+async fn what_is_held_goes_on_when_all_is_rolled_back() {
     let pair = Pair::new();
     let tag = Tag::new();
     let network = network([(Traffic::all(Direction::Egress), shape(delay(60_000)))]);

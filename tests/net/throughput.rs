@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 
 use squall::engine::net::userspace::{self, VARIABLE};
 use squall::host::process::with_variable;
-use squall::network::{Direction, Traffic};
+use squall::model::network::{Direction, Traffic};
 
 use super::pair::{FAR, Pair, told};
 use super::shaper::{Tag, delay, lay_by, network, shape};
@@ -45,7 +45,7 @@ async fn throughput() {
     for milliseconds in [0, 1, 100] {
         let tag = Tag::new();
         // A jitter of a nanosecond has packets go through the shaper though they are not delayed.
-        let late = squall::network::Shape { jitter: std::time::Duration::from_nanos(1), ..delay(milliseconds) };
+        let late = squall::model::network::Shape { jitter: std::time::Duration::from_nanos(1), ..delay(milliseconds) };
         let network = network([(Traffic::all(Direction::Egress), shape(late))]);
         lay_by(&program, &pair.near, &tag, &network).await;
         let (out, between, back) = (measured(&pair, false), cpu(&tag.0), measured(&pair, true));

@@ -5,15 +5,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use squall::clock::Clock;
-use squall::engine::sim::SimSenses;
+use squall::engine::sim::SimProber;
+use squall::experiment::probe::{Answer, Failure, Prober};
 use squall::experiment::{Experiment, OnBreach};
-use squall::journal::Recorder;
-use squall::probe::{Answer, Failure, Senses};
-use squall::state::RunState;
+use squall::host::clock::Clock;
+use squall::record::journal::Recorder;
+use squall::record::state::RunState;
 use tokio::time::Instant;
 
-use crate::harness::{Came, Scenario, experiment};
+use crate::harness::{RunResult, Scenario, experiment};
 
 /// The baseline is over after 1 s, the fault after 2.5 s.
 fn with_alert(fault: &str) -> Experiment {
@@ -26,13 +26,13 @@ fn with_alert(fault: &str) -> Experiment {
 
 /// A monitoring of which it is known when it says what, in ms from the start of the run.
 struct Monitoring {
-    others: SimSenses,
+    others: SimProber,
     began: Instant,
     says: fn(u128) -> Answer,
 }
 
 #[async_trait]
-impl Senses for Monitoring {
+impl Prober for Monitoring {
     async fn ask(&self, check: &str) -> Answer {
         if check == "shop-down" { (self.says)(self.began.elapsed().as_millis()) } else { self.others.ask(check).await }
     }
@@ -50,14 +50,14 @@ fn deaf() -> Answer {
     Answer::CouldNotAsk("connection refused".to_owned())
 }
 
-async fn come(x: Experiment, says: fn(u128) -> Answer) -> Came {
+async fn come(x: Experiment, says: fn(u128) -> Answer) -> RunResult {
     let s = Scenario::new(x);
-    let others = SimSenses::new(s.sim.clone(), s.experiment.questions().iter());
+    let others = SimProber::new(s.sim.clone(), s.experiment.questions().iter());
     let rec =
         Recorder::over(Box::new(s.disk.clone()), 0, RunState::default(), Clock::start(None), Path::new("journal"));
-    let came = s.run_with(&rec, Arc::new(Monitoring { others, began: Instant::now(), says })).await.expect("its end");
+    let ran = s.run_with(&rec, Arc::new(Monitoring { others, began: Instant::now(), says })).await.expect("its end");
     s.assert_restored("alerts").await;
-    came
+    ran
 }
 
 fn near(took: Option<Duration>, ms: u64) -> bool {
@@ -66,46 +66,46 @@ fn near(took: Option<Duration>, ms: u64) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn an_alert_that_fires_and_is_resolved_in_time_holds_and_is_timed() {
-    let came = come(with_alert("{ kill: {} }"), |ms| if (1600..4000).contains(&ms) { fires() } else { quiet() }).await;
-    assert_eq!((came.reason().as_str(), came.code()), ("hypothesis-held", 0), "{}", came.text());
-    let alert = &came.state.alerts["shop-down"];
-    assert!(near(alert.fired.map(|f| f.1), 600), "{alert:?}");
-    assert!(near(alert.resolved.map(|r| r.1), 1500), "{alert:?}");
+    let ran = come(with_alert("{ kill: {} }"), |ms| if (1600..4000).contains(&ms) { fires() } else { quiet() }).await;
+    assert_eq!((ran.reason().as_str(), ran.code()), ("hypothesis-held", 0), "{}", ran.text());
+    let alert = &ran.state.alerts["shop-down"];
+    assert!(near(alert.fired.map(|f| f.after), 600), "{alert:?}");
+    assert!(near(alert.resolved.map(|r| r.after), 1500), "{alert:?}");
     assert!(alert.steps().iter().all(|step| step.held == Some(true)), "{alert:?}");
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_that_does_not_fire_breaks_the_hypothesis_at_that_moment() {
-    let came = come(with_alert("{ kill: {} }"), |_| quiet()).await;
-    assert_eq!((came.reason().as_str(), came.code()), ("alert-missing", 1), "{}", came.text());
-    assert!(came.text().contains("did not fire within 1s of the injection: no such alert"), "{}", came.text());
-    let (began, ended) = came.state.span_of(squall::event::Phase::During).expect("a phase");
+    let ran = come(with_alert("{ kill: {} }"), |_| quiet()).await;
+    assert_eq!((ran.reason().as_str(), ran.code()), ("alert-missing", 1), "{}", ran.text());
+    assert!(ran.text().contains("did not fire within 1s of the injection: no such alert"), "{}", ran.text());
+    let (began, ended) = ran.state.span_of(squall::record::event::Phase::During).expect("a phase");
     assert!(ended.duration_since(began).as_millis() < 1200, "the fault is not held any longer");
-    assert!(came.state.stopped_in().is_some());
+    assert!(ran.state.stopped_in().is_some());
 }
 
 #[tokio::test(start_paused = true)]
 async fn observed_to_the_end_it_is_the_same() {
     let mut x = with_alert("{ kill: {} }");
     x.on_breach = OnBreach::Observe;
-    let came = come(x, |ms| if (2300..2450).contains(&ms) { fires() } else { quiet() }).await;
-    assert_eq!((came.reason().as_str(), came.code()), ("alert-missing", 1), "{}", came.text());
-    assert!(near(came.state.alerts["shop-down"].fired.map(|f| f.1), 1300), "it is told when it fired after all");
+    let ran = come(x, |ms| if (2300..2450).contains(&ms) { fires() } else { quiet() }).await;
+    assert_eq!((ran.reason().as_str(), ran.code()), ("alert-missing", 1), "{}", ran.text());
+    assert!(near(ran.state.alerts["shop-down"].fired.map(|f| f.after), 1300), "it is told when it fired after all");
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_that_fires_already_touches_nothing() {
-    let came = come(with_alert("{ kill: {} }"), |_| fires()).await;
-    assert_eq!((came.reason().as_str(), came.code()), ("baseline-not-met", 3), "{}", came.text());
-    assert!(came.text().contains("`shop-down` fires already") && came.state.changes.is_empty(), "{}", came.text());
+    let ran = come(with_alert("{ kill: {} }"), |_| fires()).await;
+    assert_eq!((ran.reason().as_str(), ran.code()), ("baseline-not-met", 3), "{}", ran.text());
+    assert!(ran.text().contains("`shop-down` fires already") && ran.state.changes.is_empty(), "{}", ran.text());
 }
 
 #[tokio::test(start_paused = true)]
 async fn one_that_goes_on_is_not_resolved() {
-    let came = come(with_alert("{ kill: {} }"), |ms| if ms > 1600 { fires() } else { quiet() }).await;
-    assert_eq!((came.reason().as_str(), came.code()), ("alert-unresolved", 1), "{}", came.text());
-    assert!(came.text().contains("still fired 3s after the fault was gone"), "{}", came.text());
-    assert!(came.state.recovery.is_some_and(|r| r.rto.is_some()), "the system itself was back");
+    let ran = come(with_alert("{ kill: {} }"), |ms| if ms > 1600 { fires() } else { quiet() }).await;
+    assert_eq!((ran.reason().as_str(), ran.code()), ("alert-unresolved", 1), "{}", ran.text());
+    assert!(ran.text().contains("still fired 3s after the fault was gone"), "{}", ran.text());
+    assert!(ran.state.recovery.is_some_and(|r| r.rto.is_some()), "the system itself was back");
 }
 
 #[tokio::test(start_paused = true)]
@@ -130,21 +130,21 @@ async fn a_run_that_is_cut_short_judges_no_alert() {
     x.alerts["shop-down"].fires_within = squall::experiment::Span(Duration::from_millis(1400));
     let s = Scenario::new(x);
     let handle = s.handle.clone();
-    let (came, ()) = tokio::join!(s.run(), async move {
+    let (ran, ()) = tokio::join!(s.run(), async move {
         tokio::time::sleep(Duration::from_millis(1100)).await;
-        handle.press(squall::event::Reason::Interrupted, "SIGINT");
+        handle.press(squall::record::event::Reason::Interrupted, "SIGINT");
     });
-    let came = came.expect("its end");
-    assert_eq!((came.reason().as_str(), came.code()), ("interrupted", 3), "{}", came.text());
+    let ran = ran.expect("its end");
+    assert_eq!((ran.reason().as_str(), ran.code()), ("interrupted", 3), "{}", ran.text());
 }
 
 #[tokio::test(start_paused = true)]
 async fn what_heals_itself_is_awaited_from_when_it_was_back() {
     let x = with_alert("{ kill: { via: host, heal: self } }");
     let stack = crate::harness::STACK.replace("replicas: 3", "restart: true, replicas: 3");
-    let came = Scenario::on(&stack, x).run().await.expect("its end");
+    let ran = Scenario::on(&stack, x).run().await.expect("its end");
     // The sim's own monitoring sees a shop that is down; it is up again after 300 ms.
-    assert_eq!((came.reason().as_str(), came.code()), ("hypothesis-held", 0), "{}", came.text());
-    let alert = &came.state.alerts["shop-down"];
+    assert_eq!((ran.reason().as_str(), ran.code()), ("hypothesis-held", 0), "{}", ran.text());
+    let alert = &ran.state.alerts["shop-down"];
     assert!(alert.fired.is_some() && alert.resolved.is_some(), "{alert:?}");
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use squall::engine::Engine;
-use squall::engine::sim::{Meddling, Sim};
-use squall::instance::InstanceId;
+use squall::engine::sim::{ExternalAction, Sim};
+use squall::model::instance::InstanceId;
 
 use crate::conforms::{Commands, World, conforms};
 use crate::harness::STACK;
@@ -27,7 +27,7 @@ impl World for Dream {
     }
 
     async fn remove(&mut self, id: &InstanceId) -> bool {
-        self.sim.meddle(id, Meddling::Remove);
+        self.sim.act_on(id, ExternalAction::Remove);
         true
     }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use squall::engine::sim::Trouble;
+use squall::engine::sim::InjectedFailure;
 
 use crate::harness::{Scenario, compound, experiment};
 
@@ -30,14 +30,18 @@ const FAULTS: [&str; 17] = [
 /// Two shops (the hypothesis holds), or the store (it breaks).
 const TARGETS: [&str; 2] = ["{ service: shop, pick: 2 }", "{ service: store }"];
 
-fn troubles() -> [Trouble; 3] {
+fn troubles() -> [InjectedFailure; 3] {
     // Within the margin that an engine may still be busy for: a request on the wire of a dead process.
-    [Trouble::CrashBefore, Trouble::CrashAfter, Trouble::CrashDelayed(Duration::from_millis(300))]
+    [
+        InjectedFailure::CrashBefore,
+        InjectedFailure::CrashAfter,
+        InjectedFailure::CrashDelayed(Duration::from_millis(300)),
+    ]
 }
 
 async fn calls_of(fault: &str, target: &str) -> usize {
     let s = Scenario::new(experiment(fault, target));
-    s.sim.plague(|_, _| Trouble::None);
+    s.sim.fail_calls(|_, _| InjectedFailure::None);
     assert!(s.run().await.is_some());
     s.sim.calls()
 }
@@ -48,13 +52,13 @@ async fn dying_at_any_engine_call_leaves_nothing() {
     for fault in FAULTS {
         for target in TARGETS {
             for n in 0..calls_of(fault, target).await {
-                for trouble in troubles() {
-                    let what = format!("{fault} on {target}, {trouble:?} at call {n}");
+                for failure in troubles() {
+                    let what = format!("{fault} on {target}, {failure:?} at call {n}");
                     let s = Scenario::new(experiment(fault, target));
-                    s.sim.plague(move |call, _| if call == n { trouble.clone() } else { Trouble::None });
+                    s.sim.fail_calls(move |call, _| if call == n { failure.clone() } else { InjectedFailure::None });
                     if s.run().await.is_none() {
                         died += 1;
-                        s.sim.plague(|_, _| Trouble::None);
+                        s.sim.fail_calls(|_, _| InjectedFailure::None);
                         assert!(s.recover().await, "{what}");
                     }
                     s.assert_restored(&what).await;
@@ -86,21 +90,25 @@ async fn dying_at_any_moment_of_several_faults_leaves_nothing() {
         let mut x = compound(&faults);
         x.blast_radius.max_instances = Some(3);
         let s = Scenario::new(x.clone());
-        let came = s.run().await.expect("nobody dies");
+        let ran = s.run().await.expect("no process dies");
         let (calls, mut died) = (s.sim.calls(), 0);
-        assert!(came.code() <= 1, "{}: {}", came.reason(), came.text());
+        assert!(ran.code() <= 1, "{}: {}", ran.reason(), ran.text());
         for n in 0..calls {
-            for trouble in troubles() {
-                let what = format!("{faults:?}, {trouble:?} at call {n}");
+            for failure in troubles() {
+                let what = format!("{faults:?}, {failure:?} at call {n}");
                 let s = Scenario::new(x.clone());
-                s.sim.plague(move |call, _| if call == n { trouble.clone() } else { Trouble::None });
+                s.sim.fail_calls(move |call, _| if call == n { failure.clone() } else { InjectedFailure::None });
                 if s.run().await.is_none() {
                     died += 1;
-                    s.sim.plague(move |call, _| {
-                        if call == n % 5 { Trouble::CrashDelayed(Duration::from_millis(200)) } else { Trouble::None }
+                    s.sim.fail_calls(move |call, _| {
+                        if call == n % 5 {
+                            InjectedFailure::CrashDelayed(Duration::from_millis(200))
+                        } else {
+                            InjectedFailure::None
+                        }
                     });
                     if !s.recover().await {
-                        s.sim.plague(|_, _| Trouble::None);
+                        s.sim.fail_calls(|_, _| InjectedFailure::None);
                         assert!(s.recover().await, "{what}");
                     }
                 }
@@ -120,14 +128,20 @@ async fn a_recovery_that_dies_is_repeated() {
             for m in 0..6 {
                 let what = format!("{fault}, crash at call {n}, and in the recovery at call {m}");
                 let s = Scenario::new(experiment(fault, target));
-                s.sim.plague(move |call, _| if call == n { Trouble::CrashAfter } else { Trouble::None });
+                s.sim.fail_calls(
+                    move |call, _| if call == n { InjectedFailure::CrashAfter } else { InjectedFailure::None },
+                );
                 if s.run().await.is_none() {
-                    s.sim.plague(move |call, _| {
-                        if call == m { Trouble::CrashDelayed(Duration::from_millis(200)) } else { Trouble::None }
+                    s.sim.fail_calls(move |call, _| {
+                        if call == m {
+                            InjectedFailure::CrashDelayed(Duration::from_millis(200))
+                        } else {
+                            InjectedFailure::None
+                        }
                     });
                     if !s.recover().await {
                         died += 1;
-                        s.sim.plague(|_, _| Trouble::None);
+                        s.sim.fail_calls(|_, _| InjectedFailure::None);
                         assert!(s.recover().await, "{what}");
                     }
                 }
@@ -146,9 +160,9 @@ async fn a_full_disk_leaves_nothing() {
                 let what = format!("{fault} on {target}, disk full after {writes} writes");
                 let s = Scenario::new(experiment(fault, target));
                 *s.disk.room.lock().unwrap() = Some(writes);
-                let came = s.run().await.expect("nobody died");
+                let ran = s.run().await.expect("no process died");
                 if writes < 2 {
-                    assert!(came.state.changes.is_empty(), "{what}: nothing is touched without a journal");
+                    assert!(ran.state.changes.is_empty(), "{what}: nothing is touched without a journal");
                 }
                 s.assert_restored(&what).await;
             }
@@ -165,9 +179,11 @@ async fn dying_with_a_full_disk_leaves_nothing() {
                 let what = format!("{fault}, disk full after {writes} writes, crash at call {n}");
                 let s = Scenario::new(experiment(fault, target));
                 *s.disk.room.lock().unwrap() = Some(writes);
-                s.sim.plague(move |call, _| if call == n { Trouble::CrashAfter } else { Trouble::None });
+                s.sim.fail_calls(
+                    move |call, _| if call == n { InjectedFailure::CrashAfter } else { InjectedFailure::None },
+                );
                 if s.run().await.is_none() {
-                    s.sim.plague(|_, _| Trouble::None);
+                    s.sim.fail_calls(|_, _| InjectedFailure::None);
                     *s.disk.room.lock().unwrap() = None;
                     assert!(s.recover().await, "{what}");
                 }

@@ -5,17 +5,17 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use squall::clock::Clock;
-use squall::engine::Engine;
-use squall::engine::sim::{Sim, SimSenses, Trouble};
-use squall::event::Actor;
+use squall::engine::sim::{ExternalAction, InjectedFailure, Sim, SimProber};
+use squall::engine::{Engine, ProcessId};
 use squall::experiment::Experiment;
-use squall::instance::{Aspect, InstanceId, Setting};
-use squall::journal::{self, Recorder, Storage};
+use squall::host::clock::Clock;
+use squall::model::instance::{Aspect, InstanceId, Setting};
+use squall::record::event::Actor;
+use squall::record::journal::{self, Recorder, Storage};
+use squall::record::state::RunState;
 use squall::run::abort::{Abort, AbortHandle, abort};
-use squall::run::guard::NoSentry;
-use squall::run::{Task, World, recover, run};
-use squall::state::RunState;
+use squall::run::guard::NoGuard;
+use squall::run::{RunContext, RunSpec, recover, run};
 
 /// A gateway, three shops in three zones, a store.
 pub(crate) const STACK: &str = "
@@ -25,6 +25,15 @@ services:
   gateway: { command: [x], port: 8080, needs: [shop] }
   shop: { command: [x], replicas: 3, zones: [a, b, c], port: 8081, needs: [store] }
   store: { command: [x], port: 8090 }
+";
+
+/// A gateway and a store that its engine starts again when it ends.
+pub(crate) const RESTARTING: &str = "
+version: 1
+name: shop
+services:
+  gateway: { command: [x], port: 8080, needs: [store] }
+  store: { command: [x], port: 8090, restart: true }
 ";
 
 /// An experiment on the stack; `fault` and `target` as they stand in a file.
@@ -66,6 +75,14 @@ pub(crate) struct Disk {
     pub(crate) room: Arc<Mutex<Option<usize>>>,
 }
 
+impl Disk {
+    /// What the journal on it says by now.
+    pub(crate) fn state(&self) -> RunState {
+        let bytes = self.bytes.lock().expect("nobody panics here");
+        journal::fold(&bytes, Path::new("journal")).expect("it reads").0
+    }
+}
+
 impl Storage for Disk {
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
         let mut room = self.room.lock().expect("nobody panics here");
@@ -97,20 +114,20 @@ pub(crate) struct Scenario {
 }
 
 /// What a run came to, as its journal tells.
-pub(crate) struct Came {
+pub(crate) struct RunResult {
     pub(crate) state: RunState,
 }
 
-impl Came {
+impl RunResult {
     /// The exact reason, in a word.
     pub(crate) fn reason(&self) -> String {
-        self.state.finished.as_ref().map_or_else(|| "unfinished".to_owned(), |(_, _, reason, _)| reason.word())
+        self.state.finished.as_ref().map_or_else(|| "unfinished".to_owned(), |f| f.reason.word())
     }
     pub(crate) fn code(&self) -> u8 {
-        self.state.finished.as_ref().map_or(255, |f| f.1.code())
+        self.state.finished.as_ref().map_or(255, |f| f.verdict.code())
     }
     pub(crate) fn text(&self) -> &str {
-        self.state.finished.as_ref().map_or("", |f| &f.3)
+        self.state.finished.as_ref().map_or("", |f| &f.text)
     }
 }
 
@@ -130,36 +147,59 @@ impl Scenario {
         scenario
     }
 
+    /// Something happens to an instance just before the first call of this kind that comes when the run is so far.
+    pub(crate) fn act_when(
+        &self,
+        call: &'static str,
+        is_so_far: impl Fn(&RunState) -> bool + Send + 'static,
+        (name, meddling): (&'static str, ExternalAction),
+    ) {
+        let disk = self.disk.clone();
+        let mut is_done = false;
+        self.sim.fail_calls(move |_, what| {
+            if is_done || what != call || !is_so_far(&disk.state()) {
+                return InjectedFailure::None;
+            }
+            is_done = true;
+            InjectedFailure::Meanwhile(InstanceId(name.into()), meddling)
+        });
+    }
+
     fn recorder(&self) -> Recorder {
         let state = RunState::default();
         Recorder::over(Box::new(self.disk.clone()), 0, state, Clock::start(None), Path::new("journal"))
     }
 
     /// Runs the experiment; nothing, where the runner died at an engine call.
-    pub(crate) async fn run(&self) -> Option<Came> {
+    pub(crate) async fn run(&self) -> Option<RunResult> {
         let rec = self.recorder();
         let x = &self.experiment;
-        let senses = Arc::new(SimSenses::new(self.sim.clone(), x.questions().iter()));
-        self.run_with(&rec, senses).await
+        let prober = Arc::new(SimProber::new(self.sim.clone(), x.questions().iter()));
+        self.run_with(&rec, prober).await
     }
 
-    pub(crate) async fn run_with(&self, rec: &Recorder, senses: Arc<dyn squall::probe::Senses>) -> Option<Came> {
-        let world = World {
+    pub(crate) async fn run_with(
+        &self,
+        rec: &Recorder,
+        prober: Arc<dyn squall::experiment::probe::Prober>,
+    ) -> Option<RunResult> {
+        let context = RunContext {
             engine: self.sim.clone(),
-            senses,
-            sentry: Arc::new(NoSentry),
+            prober,
+            launcher: Arc::new(NoGuard),
             owner: "test".to_owned(),
+            process: ProcessId::default(),
             grace: Duration::from_secs(10),
         };
-        let task = Task { run: "r1", experiment: &self.experiment, file: "test.yaml", seed: self.seed };
+        let spec = RunSpec { run: "r1", experiment: &self.experiment, file: "test.yaml", seed: self.seed };
         tokio::select! {
             biased;
             () = self.sim.crashed() => None,
-            result = run(&task, &world, rec, &self.abort) => {
+            result = run(&spec, &context, rec, &self.abort) => {
                 if let Err(e) = result {
                     assert!(rec.read(|s| s.changes.is_empty()), "nothing is planned without a journal: {e}");
                 }
-                Some(Came { state: rec.read(Clone::clone) })
+                Some(RunResult { state: rec.read(Clone::clone) })
             }
         }
     }
@@ -168,11 +208,11 @@ impl Scenario {
     pub(crate) async fn recover(&self) -> bool {
         let bytes = self.disk.bytes.lock().expect("nobody panics here").clone();
         let (state, good) = journal::fold(&bytes, Path::new("journal")).expect("the journal of a dead run can be read");
-        if state.started.is_none() {
+        if !recover::is_unsettled(&state) {
             return true;
         }
         let clock = Clock::start(state.last);
-        let rec = Recorder::over(Box::new(self.disk.clone()), good, state, clock, Path::new("journal"));
+        let rec = Recorder::over(Box::new(self.disk.clone()), good, state, clock, Path::new("runs/r1/journal"));
         tokio::select! {
             biased;
             () = self.sim.crashed() => false,
@@ -180,16 +220,27 @@ impl Scenario {
         }
     }
 
+    /// What the journal on the disk says.
+    pub(crate) fn written(&self) -> RunState {
+        self.disk.state()
+    }
+
     pub(crate) fn settings(&self) -> Vec<(InstanceId, Vec<(Aspect, Setting)>)> {
         self.sim.peek().into_iter().map(|i| (i.id, i.settings.into_iter().collect())).collect()
+    }
+
+    /// Whether the world is as it was, also after whatever may still be on its way.
+    pub(crate) async fn is_restored(&self) -> bool {
+        tokio::time::sleep(Duration::from_secs(30)).await;
+        self.settings() == self.before && self.sim.marks().is_empty()
     }
 
     /// Asserts that the world is as it was, also after whatever may still be on its way.
     pub(crate) async fn assert_restored(&self, what: &str) {
         tokio::time::sleep(Duration::from_secs(30)).await;
-        self.sim.plague(|_, _| Trouble::None);
+        self.sim.fail_calls(|_, _| InjectedFailure::None);
         assert_eq!(self.settings(), self.before, "{what}: the settings are not as before");
         assert_eq!(self.sim.marks(), Vec::<String>::new(), "{what}: a mark was left");
-        assert_eq!(self.sim.claims().await.expect("the sim answers"), Vec::new(), "{what}: a marker was left");
+        assert_eq!(self.sim.claims().await.expect("the sim answers"), Vec::new(), "{what}: a lock was left");
     }
 }

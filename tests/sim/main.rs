@@ -6,7 +6,12 @@ mod conformance;
 #[path = "../conformance/mod.rs"]
 mod conforms;
 mod crashes;
+mod damage;
+mod evidence;
 mod harness;
+mod locks;
+mod off;
+mod recovery;
 mod rehearsals;
 mod runs;
 mod traffic;

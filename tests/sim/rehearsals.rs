@@ -3,10 +3,11 @@
 use std::path::{Path, PathBuf};
 
 use squall::engine::sim::Sim;
+use squall::experiment::stack::Stack;
 use squall::experiment::{Experiment, read};
-use squall::stack::Stack;
+use squall::model::quantity;
 
-use crate::harness::{Came, Scenario};
+use crate::harness::{RunResult, Scenario};
 
 fn repository(path: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
@@ -20,7 +21,7 @@ fn experiments() -> Vec<(String, bool, Experiment)> {
             let path = entry.expect("an entry").path();
             let text = std::fs::read_to_string(&path).expect("it reads");
             let promise = text.split_once("verdict `").map(|(_, rest)| rest.starts_with("held"));
-            let reading = read::experiment("x", text.as_bytes(), &|_| None).unwrap_or_else(|m| panic!("{m}"));
+            let reading = read::experiment("x", text.as_bytes(), &quantity::unset).unwrap_or_else(|m| panic!("{m}"));
             let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
             (name.clone(), promise.unwrap_or_else(|| panic!("{name} promises no verdict")), reading.value)
         })
@@ -29,19 +30,19 @@ fn experiments() -> Vec<(String, bool, Experiment)> {
     all
 }
 
-async fn come(name: &str, scenario: &Scenario) -> Came {
-    let came = scenario.run().await.expect("nobody dies");
+async fn come(name: &str, scenario: &Scenario) -> RunResult {
+    let ran = scenario.run().await.expect("no process dies");
     scenario.assert_restored(name).await;
-    came
+    ran
 }
 
 #[tokio::test(start_paused = true)]
 async fn every_experiment_comes_to_what_it_says_on_its_stack() {
     let text = std::fs::read(repository("examples/shop/stack.yaml")).expect("the stack");
-    let stack: Stack = read::stack("stack", &text, &|_| None).unwrap_or_else(|m| panic!("{m}")).value;
+    let stack: Stack = read::stack("stack", &text, &quantity::unset).unwrap_or_else(|m| panic!("{m}")).value;
     for (name, held, x) in experiments() {
-        let came = come(&name, &Scenario::within(Sim::of_stack(&stack), x)).await;
-        assert_eq!(came.code(), u8::from(!held), "{name}: {}: {}", came.reason(), came.text());
+        let ran = come(&name, &Scenario::within(Sim::of_stack(&stack), x)).await;
+        assert_eq!(ran.code(), u8::from(!held), "{name}: {}: {}", ran.reason(), ran.text());
     }
 }
 
@@ -50,7 +51,7 @@ async fn every_experiment_can_be_rehearsed_without_a_stack() {
     for (name, _, mut x) in experiments() {
         // Three of each stand here, wherever the experiment expects one.
         x.blast_radius.max_instances = None;
-        let came = come(&name, &Scenario::within(Sim::of_experiment(&x), x)).await;
-        assert!(came.code() <= 1, "{name}: {}: {}", came.reason(), came.text());
+        let ran = come(&name, &Scenario::within(Sim::of_experiment(&x), x)).await;
+        assert!(ran.code() <= 1, "{name}: {}: {}", ran.reason(), ran.text());
     }
 }

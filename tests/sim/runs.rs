@@ -4,14 +4,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use squall::engine::sim::{Meddling, SimSenses, Trouble};
-use squall::event::Reason;
-use squall::exit::Verdict;
-use squall::instance::InstanceId;
-use squall::probe::{Answer, Senses};
+use squall::engine::sim::{ExternalAction, InjectedFailure, SimProber};
+use squall::experiment::probe::{Answer, Prober};
+use squall::model::exit::Verdict;
+use squall::model::instance::InstanceId;
+use squall::record::event::Reason;
+use squall::record::state::RunState;
 use squall::run::abort::Level;
 
-use crate::harness::{Scenario, experiment};
+use crate::harness::{RESTARTING, Scenario, experiment};
 
 const ONE_SHOP: &str = "{ service: shop }";
 const STORE: &str = "{ service: store }";
@@ -29,11 +30,11 @@ async fn losing_one_of_three_goes_unnoticed() {
         "{ disk-fill: { path: /, to: 95% } }",
     ] {
         let s = Scenario::new(experiment(fault, ONE_SHOP));
-        let came = s.run().await.unwrap();
-        assert_eq!(came.reason(), "hypothesis-held", "{fault}: {}", came.text());
-        assert_eq!(came.code(), 0);
-        assert_eq!(came.state.hit.len(), 1);
-        assert!(came.state.recovery.as_ref().unwrap().rto.is_some());
+        let ran = s.run().await.unwrap();
+        assert_eq!(ran.reason(), "hypothesis-held", "{fault}: {}", ran.text());
+        assert_eq!(ran.code(), 0);
+        assert_eq!(ran.state.hit.len(), 1);
+        assert!(ran.state.recovery.as_ref().unwrap().rto.is_some());
         s.assert_restored(fault).await;
     }
 }
@@ -41,12 +42,12 @@ async fn losing_one_of_three_goes_unnoticed() {
 #[tokio::test(start_paused = true)]
 async fn a_frozen_store_breaks_it_at_the_first_failure_beyond_the_budget() {
     let s = Scenario::new(experiment("{ pause: {} }", STORE));
-    let came = s.run().await.unwrap();
-    assert_eq!((came.reason().as_str(), came.code()), ("hypothesis-broken", 1), "{}", came.text());
+    let ran = s.run().await.unwrap();
+    assert_eq!((ran.reason().as_str(), ran.code()), ("hypothesis-broken", 1), "{}", ran.text());
     // 30 samples, 95 %: one may fail, the second breaks it. It is known when the second has been in flight for the p95
     // bound or its timeout, whichever comes first.
-    let during = came.state.breach().unwrap();
-    assert!(came.state.abort_latency().unwrap() <= Duration::from_millis(10), "{:?}", came.state.abort_latency());
+    let during = ran.state.breach().unwrap();
+    assert!(ran.state.stopped_in().unwrap() <= Duration::from_millis(10), "{:?}", ran.state.stopped_in());
     assert!(!during.standing.held);
     s.assert_restored("pause of the store").await;
 }
@@ -56,9 +57,9 @@ async fn observing_holds_the_fault_to_its_end() {
     let mut x = experiment("{ kill: {} }", STORE);
     x.on_breach = squall::experiment::OnBreach::Observe;
     let s = Scenario::new(x);
-    let came = s.run().await.unwrap();
-    assert_eq!(came.reason(), "hypothesis-broken", "{}", came.text());
-    let (from, to) = came.state.span_of(squall::event::Phase::During).unwrap();
+    let ran = s.run().await.unwrap();
+    assert_eq!(ran.reason(), "hypothesis-broken", "{}", ran.text());
+    let (from, to) = ran.state.span_of(squall::record::event::Phase::During).unwrap();
     assert!(to.duration_since(from) >= jiff::SignedDuration::from_millis(1500), "held for its whole time");
     s.assert_restored("observe").await;
 }
@@ -66,96 +67,80 @@ async fn observing_holds_the_fault_to_its_end() {
 #[tokio::test(start_paused = true)]
 async fn a_baseline_that_is_not_met_touches_nothing() {
     let s = Scenario::new(experiment("{ kill: {} }", ONE_SHOP));
-    s.sim.meddle(&InstanceId("store-1".into()), Meddling::Kill);
-    let came = s.run().await.unwrap();
-    assert_eq!((came.reason().as_str(), came.code()), ("baseline-not-met", 3));
-    assert!(came.state.changes.is_empty());
+    s.sim.act_on(&InstanceId("store-1".into()), ExternalAction::Kill);
+    let ran = s.run().await.unwrap();
+    assert_eq!((ran.reason().as_str(), ran.code()), ("baseline-not-met", 3));
+    assert!(ran.state.changes.is_empty());
 }
 
 #[tokio::test(start_paused = true)]
 async fn nothing_that_matches_is_no_verdict() {
     let s = Scenario::new(experiment("{ kill: {} }", "{ service: nobody }"));
-    let came = s.run().await.unwrap();
-    assert_eq!((came.reason().as_str(), came.code()), ("no-target", 3));
+    let ran = s.run().await.unwrap();
+    assert_eq!((ran.reason().as_str(), ran.code()), ("no-target", 3));
 }
 
 #[tokio::test(start_paused = true)]
 async fn the_blast_radius_refuses() {
     let s = Scenario::new(experiment("{ kill: {} }", "{ service: shop, pick: all }"));
-    let came = s.run().await.unwrap();
-    assert_eq!((came.reason().as_str(), came.code()), ("refused", 3));
-    assert!(came.text().contains("max-instances"), "{}", came.text());
+    let ran = s.run().await.unwrap();
+    assert_eq!((ran.reason().as_str(), ran.code()), ("refused", 3));
+    assert!(ran.text().contains("max-instances"), "{}", ran.text());
     s.assert_restored("refused").await;
+}
+
+/// Everybody is chosen and the guard stands: what comes next is the last look before the injection.
+fn is_planned(state: &RunState) -> bool {
+    !state.guards.is_empty()
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_healthy_neighbour_lost_during_the_baseline_refuses() {
-    let mut x = experiment("{ kill: {} }", ONE_SHOP);
+    let mut x = experiment("{ kill: {} }", "{ name: shop-2 }");
     x.blast_radius.min_healthy = Some(2);
     let s = Scenario::new(x);
-    // Seed 1 picks one of three; whichever it is, another one goes down just before the last look.
-    let mut observed = 0;
-    s.sim.plague(move |_, what| {
-        observed += usize::from(what == "observe");
-        if what == "observe" && observed == 3 {
-            Trouble::Meanwhile(InstanceId("shop-1".into()), Meddling::Kill)
-        } else {
-            Trouble::None
-        }
-    });
-    let came = s.run().await.unwrap();
-    assert!(["refused", "target-changed"].contains(&came.reason().as_str()), "{}: {}", came.reason(), came.text());
-    assert_eq!(came.code(), 3);
+    s.act_when("observe", is_planned, ("shop-1", ExternalAction::Kill));
+    let ran = s.run().await.unwrap();
+    assert_eq!((ran.reason().as_str(), ran.code()), ("refused", 3), "{}", ran.text());
+    assert!(ran.text().contains("just before the injection"), "{}", ran.text());
+    assert!(ran.state.changes.iter().all(|c| c.injecting.is_none()), "shop-2 is left alone");
 }
 
 #[tokio::test(start_paused = true)]
-async fn every_way_of_not_biting_is_no_verdict_with_its_own_reason() {
-    let cases: [(&str, Meddling, &str); 3] = [
-        ("observe", Meddling::Remove, "target-changed"),
-        ("observe", Meddling::Restart, "target-changed"),
-        ("observe", Meddling::Kill, "target-changed"),
-    ];
-    for (call, meddling, reason) in cases {
-        let s = Scenario::new(experiment("{ pause: {} }", STORE));
-        let mut observed = 0;
-        s.sim.plague(move |_, what| {
-            observed += usize::from(what == call);
-            // The third look at the fleet is the one just before the injection.
-            if what == call && observed == 3 {
-                Trouble::Meanwhile(InstanceId("store-1".into()), meddling)
-            } else {
-                Trouble::None
-            }
-        });
-        let came = s.run().await.unwrap();
-        assert_eq!((came.reason().as_str(), came.code()), (reason, 3), "{meddling:?}: {}", came.text());
+async fn a_target_that_is_another_one_by_then_is_not_hit() {
+    for meddling in [ExternalAction::Remove, ExternalAction::Restart, ExternalAction::Kill, ExternalAction::Pause] {
+        let s = Scenario::new(experiment("{ stop: {} }", STORE));
+        s.act_when("observe", is_planned, ("store-1", meddling));
+        let ran = s.run().await.unwrap();
+        assert_eq!((ran.reason().as_str(), ran.code()), ("target-changed", 3), "{meddling:?}: {}", ran.text());
+        assert!(ran.state.changes.iter().all(|c| c.injecting.is_none()), "{meddling:?}");
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_engine_that_refuses_the_change_is_no_verdict() {
     let s = Scenario::new(experiment("{ pause: {} }", ONE_SHOP));
-    s.sim.plague(
-        |_, what| if what.ends_with(" paused") && !what.contains("not") { Trouble::Fail } else { Trouble::None },
-    );
-    let came = s.run().await.unwrap();
-    assert_eq!((came.reason().as_str(), came.code()), ("not-injected", 3), "{}", came.text());
+    s.sim.fail_calls(|_, what| {
+        if what.ends_with(" paused") && !what.contains("not") { InjectedFailure::Fail } else { InjectedFailure::None }
+    });
+    let ran = s.run().await.unwrap();
+    assert_eq!((ran.reason().as_str(), ran.code()), ("not-injected", 3), "{}", ran.text());
     s.assert_restored("refused change").await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_command_that_fails_is_not_injected_and_still_undone() {
     let s = Scenario::new(experiment("{ exec: { run: ['false'], undo: [rm, x] } }", ONE_SHOP));
-    let came = s.run().await.unwrap();
-    assert_eq!((came.reason().as_str(), came.code()), ("not-injected", 3), "{}", came.text());
-    assert!(came.state.changes[0].reverted.is_some(), "the undo ran");
+    let ran = s.run().await.unwrap();
+    assert_eq!((ran.reason().as_str(), ran.code()), ("not-injected", 3), "{}", ran.text());
+    assert!(ran.state.changes[0].reverted.is_some(), "the undo ran");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_command_is_undone() {
     let s = Scenario::new(experiment("{ exec: { run: [touch, x], undo: [rm, x] } }", ONE_SHOP));
-    let came = s.run().await.unwrap();
-    assert_eq!(came.reason(), "hypothesis-held", "{}", came.text());
+    let ran = s.run().await.unwrap();
+    assert_eq!(ran.reason(), "hypothesis-held", "{}", ran.text());
     s.assert_restored("exec").await;
 }
 
@@ -164,22 +149,22 @@ async fn a_command_is_undone() {
 async fn a_command_is_undone_in_a_target_that_died_of_it() {
     let s = Scenario::new(experiment("{ exec: { run: [touch, x], undo: [rm, x] } }", STORE));
     let (mut set, mut looks) = (false, 0);
-    s.sim.plague(move |_, what| {
+    s.sim.fail_calls(move |_, what| {
         set |= what.starts_with("set");
         looks += usize::from(set && what == "look");
         if looks == 1 && what == "look" {
-            Trouble::Meanwhile(InstanceId("store-1".into()), Meddling::Kill)
+            InjectedFailure::Meanwhile(InstanceId("store-1".into()), ExternalAction::Kill)
         } else {
-            Trouble::None
+            InjectedFailure::None
         }
     });
-    let came = s.run().await.unwrap();
-    let change = &came.state.changes[0];
-    assert!(change.stuck.is_none() && change.reverted.is_some(), "{}", came.text());
+    let ran = s.run().await.unwrap();
+    let change = &ran.state.changes[0];
+    assert!(change.stuck.is_none() && change.reverted.is_some(), "{}", ran.text());
     assert!(
-        came.state.noticed.iter().any(|(.., what)| what.contains("a command is to be undone in it")),
+        ran.state.noticed.iter().any(|o| o.what.contains("a command is to be undone in it")),
         "{:?}",
-        came.state.noticed
+        ran.state.noticed
     );
     s.assert_restored("exec").await;
 }
@@ -188,40 +173,35 @@ async fn a_command_is_undone_in_a_target_that_died_of_it() {
 async fn a_fault_that_vanishes_by_itself_is_no_verdict() {
     let target = InstanceId("store-1".into());
     for (meddling, fault) in [
-        (Meddling::Unpause, "{ pause: {} }"),
-        (Meddling::Restart, "{ pause: {} }"),
-        (Meddling::Restart, "{ kill: {} }"),
+        (ExternalAction::Unpause, "{ pause: {} }"),
+        (ExternalAction::Restart, "{ pause: {} }"),
+        (ExternalAction::Restart, "{ kill: {} }"),
     ] {
         let mut x = experiment(fault, STORE);
         // The probes cannot see it, so that only the look at the instance can.
-        x.steady_state[0].during.success = Some(squall::experiment::Percent(0.0));
-        x.steady_state[0].during.p95 = Some(squall::experiment::Span(Duration::from_secs(3)));
+        x.steady_state[0].during.success = Some(squall::experiment::Percent(0.0).into());
+        x.steady_state[0].during.p95 = Some(squall::experiment::Span(Duration::from_secs(3)).into());
         x.steady_state[0].expect.p95 = None;
         x.steady_state[0].during.p95 = None;
         let s = Scenario::new(x);
         let (mut set, target) = (false, target.clone());
         let mut looks = 0;
-        s.sim.plague(move |_, what| {
+        s.sim.fail_calls(move |_, what| {
             set |= what.starts_with("set");
             looks += usize::from(set && what == "look");
-            if looks == 3 { Trouble::Meanwhile(target.clone(), meddling) } else { Trouble::None }
+            if looks == 3 { InjectedFailure::Meanwhile(target.clone(), meddling) } else { InjectedFailure::None }
         });
-        let came = s.run().await.unwrap();
-        assert_eq!(
-            (came.reason().as_str(), came.code()),
-            ("fault-vanished", 3),
-            "{fault} {meddling:?}: {}",
-            came.text()
-        );
+        let ran = s.run().await.unwrap();
+        assert_eq!((ran.reason().as_str(), ran.code()), ("fault-vanished", 3), "{fault} {meddling:?}: {}", ran.text());
         s.assert_restored("vanished").await;
     }
 }
 
-/// Senses that cannot ask every tenth time.
-struct Hoarse(SimSenses, std::sync::atomic::AtomicU64);
+/// A prober that cannot ask every tenth time.
+struct Hoarse(SimProber, std::sync::atomic::AtomicU64);
 
 #[async_trait]
-impl Senses for Hoarse {
+impl Prober for Hoarse {
     async fn ask(&self, check: &str) -> Answer {
         let n = self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         if n % 10 == 9 { Answer::CouldNotAsk("out of descriptors".into()) } else { self.0.ask(check).await }
@@ -232,16 +212,16 @@ impl Senses for Hoarse {
 async fn a_probe_that_cannot_ask_is_no_verdict() {
     let s = Scenario::new(experiment("{ kill: {} }", ONE_SHOP));
     let x = s.experiment.clone();
-    let senses = SimSenses::new(s.sim.clone(), x.steady_state.iter());
-    let rec = squall::journal::Recorder::over(
+    let prober = SimProber::new(s.sim.clone(), x.steady_state.iter());
+    let rec = squall::record::journal::Recorder::over(
         Box::new(s.disk.clone()),
         0,
-        squall::state::RunState::default(),
-        squall::clock::Clock::start(None),
+        squall::record::state::RunState::default(),
+        squall::host::clock::Clock::start(None),
         std::path::Path::new("journal"),
     );
-    let came = s.run_with(&rec, Arc::new(Hoarse(senses, 0.into()))).await.unwrap();
-    assert_eq!((came.reason().as_str(), came.code()), ("could-not-ask", 3), "{}", came.text());
+    let ran = s.run_with(&rec, Arc::new(Hoarse(prober, 0.into()))).await.unwrap();
+    assert_eq!((ran.reason().as_str(), ran.code()), ("could-not-ask", 3), "{}", ran.text());
 }
 
 #[tokio::test(start_paused = true)]
@@ -249,16 +229,16 @@ async fn a_signal_takes_everything_back_and_a_second_one_does_not_wait_for_probe
     for firmly in [false, true] {
         let s = Scenario::new(experiment("{ pause: {} }", ONE_SHOP));
         let handle = s.handle.clone();
-        let (came, ()) = tokio::join!(s.run(), async move {
+        let (ran, ()) = tokio::join!(s.run(), async move {
             tokio::time::sleep(Duration::from_millis(1800)).await;
             handle.press(Reason::Interrupted, "SIGINT");
             if firmly {
                 handle.press(Reason::Interrupted, "SIGINT");
             }
         });
-        let came = came.unwrap();
-        assert_eq!((came.reason().as_str(), came.code()), ("interrupted", 3), "{}", came.text());
-        assert_eq!(came.state.recovery.is_none(), firmly);
+        let ran = ran.unwrap();
+        assert_eq!((ran.reason().as_str(), ran.code()), ("interrupted", 3), "{}", ran.text());
+        assert_eq!(ran.state.recovery.is_none(), firmly);
         s.assert_restored("signal").await;
     }
 }
@@ -266,36 +246,28 @@ async fn a_signal_takes_everything_back_and_a_second_one_does_not_wait_for_probe
 #[tokio::test(start_paused = true)]
 async fn halted_says_so() {
     let s = Scenario::new(experiment("{ pause: {} }", ONE_SHOP));
-    s.handle.stop(Level::TakeBack, Reason::Halted, "release freeze");
-    let came = s.run().await.unwrap();
-    assert_eq!((came.reason().as_str(), came.code(), came.text()), ("halted", 3, "release freeze"));
+    s.handle.stop(Level::RollBack, Reason::Halted, "release freeze");
+    let ran = s.run().await.unwrap();
+    assert_eq!((ran.reason().as_str(), ran.code(), ran.text()), ("halted", 3, "release freeze"));
 }
-
-const RESTARTING: &str = "
-version: 1
-name: shop
-services:
-  gateway: { command: [x], port: 8080, needs: [store] }
-  store: { command: [x], port: 8090, restart: true }
-";
 
 #[tokio::test(start_paused = true)]
 async fn self_healing_is_measured_from_the_injection() {
     let mut x = experiment("{ kill: { via: host, heal: self } }", STORE);
     // 30 samples; 300 ms of failures are six of them.
-    x.steady_state[0].during.success = Some(squall::experiment::Percent(0.7));
+    x.steady_state[0].during.success = Some(squall::experiment::Percent(0.7).into());
     x.steady_state[0].expect.p95 = None;
     let s = Scenario::on(RESTARTING, x.clone());
-    let came = s.run().await.unwrap();
-    assert_eq!(came.reason(), "hypothesis-held", "{}", came.text());
-    let rto = came.state.recovery.as_ref().unwrap().rto.unwrap();
+    let ran = s.run().await.unwrap();
+    assert_eq!(ran.reason(), "hypothesis-held", "{}", ran.text());
+    let rto = ran.state.recovery.as_ref().unwrap().rto.unwrap();
     assert!((250..450).contains(&rto.as_millis()), "{rto:?}");
     s.assert_restored("heal").await;
 
     // Without anybody to start it again, the same is a weakness; and afterwards Squall starts it.
     let s = Scenario::on(&RESTARTING.replace(", restart: true", ""), x);
-    let came = s.run().await.unwrap();
-    assert_eq!(came.code(), 1, "{}", came.text());
+    let ran = s.run().await.unwrap();
+    assert_eq!(ran.code(), 1, "{}", ran.text());
     s.assert_restored("heal, nobody").await;
 }
 
@@ -303,40 +275,86 @@ async fn self_healing_is_measured_from_the_injection() {
 async fn a_service_that_another_run_has_is_not_touched() {
     use squall::engine::{Claim, Engine};
     let s = Scenario::new(experiment("{ kill: {} }", ONE_SHOP));
-    let other =
-        Claim { service: "shop".into(), run: "r0".into(), owner: "somebody".into(), at: "2026-01-01T00:00:00Z".into() };
+    let other = Claim {
+        service: "shop".into(),
+        run: "r0".into(),
+        owner: "somebody".into(),
+        at: "2026-01-01T00:00:00Z".into(),
+        holder: None,
+    };
     s.sim.claim(&other).await.unwrap();
-    let came = s.run().await.unwrap();
-    assert_eq!((came.reason().as_str(), came.code()), ("claimed", 3));
-    assert!(came.text().contains("somebody"), "{}", came.text());
-    assert_eq!(s.sim.claims().await.unwrap(), [other], "a foreign marker is never taken away");
+    let ran = s.run().await.unwrap();
+    assert_eq!((ran.reason().as_str(), ran.code()), ("claimed", 3));
+    assert!(ran.text().contains("somebody"), "{}", ran.text());
+    assert_eq!(s.sim.claims().await.unwrap(), [other], "another run's lock is never removed");
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_neighbour_that_must_not_suffer_aborts_without_a_verdict() {
     let mut x = experiment("{ kill: {} }", STORE);
     let check = x.steady_state[0].clone();
-    x.steady_state[0].during.success = Some(squall::experiment::Percent(0.0));
+    x.steady_state[0].during.success = Some(squall::experiment::Percent(0.0).into());
     x.steady_state[0].expect.p95 = None;
     x.safety.insert("billing".into(), check);
     let s = Scenario::new(x);
-    let came = s.run().await.unwrap();
+    let ran = s.run().await.unwrap();
     assert_eq!(
-        (came.reason().as_str(), came.state.finished.as_ref().unwrap().1),
+        (ran.reason().as_str(), ran.state.finished.as_ref().unwrap().verdict),
         ("safety-breached", Verdict::NoVerdict),
         "{}",
-        came.text()
+        ran.text()
     );
     s.assert_restored("safety").await;
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_cannot_be_taken_back_is_left_behind() {
+async fn what_cannot_be_rolled_back_is_left_behind() {
     let s = Scenario::new(experiment("{ pause: {} }", ONE_SHOP));
-    s.sim.plague(|_, what| if what.contains("not paused") { Trouble::Fail } else { Trouble::None });
-    let came = s.run().await.unwrap();
-    assert_eq!((came.reason().as_str(), came.code()), ("left-behind", 4), "{}", came.text());
-    s.sim.plague(|_, _| Trouble::None);
+    s.sim.fail_calls(|_, what| if what.contains("not paused") { InjectedFailure::Fail } else { InjectedFailure::None });
+    let ran = s.run().await.unwrap();
+    assert_eq!((ran.reason().as_str(), ran.code()), ("left-behind", 4), "{}", ran.text());
+    s.sim.fail_calls(|_, _| InjectedFailure::None);
     assert!(s.recover().await);
     s.assert_restored("recovered later").await;
+}
+
+/// A service of a Swarm: whatever ends of it is replaced by another one.
+const SWARM: &str = "
+version: 1
+name: shop
+services:
+  gateway: { command: [x], port: 8080, needs: [shop] }
+  shop: { command: [x], replicas: 3, port: 8081, labels: { com.docker.swarm.service.name: shop } }
+";
+
+#[tokio::test(start_paused = true)]
+async fn what_is_replaced_is_gone_and_its_successor_is_the_recovery() {
+    for fault in ["{ kill: { heal: self } }", "{ stop: { timeout: 1s, heal: self } }"] {
+        let mut x = experiment(fault, ONE_SHOP);
+        x.steady_state[0].expect.p95 = None;
+        let s = Scenario::on(SWARM, x);
+        let ran = s.run().await.unwrap();
+        assert_eq!(ran.reason(), "hypothesis-held", "{fault}: {}", ran.text());
+        let ended = &ran.state.hit[0];
+        let shops: Vec<_> = s.sim.peek().into_iter().filter(|i| i.service == "shop").collect();
+        assert!(shops.iter().all(|i| i.is_up() == (i.id != ended.id)), "{fault}: {shops:?}");
+        assert_eq!(shops.iter().filter(|i| i.is_up()).count(), 3, "{fault}");
+        assert!(ran.state.restored.iter().all(|r| r.differences.is_empty()), "{:?}", ran.state.restored);
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_successor_that_is_not_seen_is_no_verdict() {
+    let mut x = experiment("{ kill: { heal: self } }", ONE_SHOP);
+    x.steady_state[0].expect.p95 = None;
+    let s = Scenario::on(SWARM, x);
+    // Started on another machine, so to say.
+    let sim = s.sim.clone();
+    s.sim.fail_calls(move |_, _| {
+        let new = sim.peek().into_iter().find(|i| i.id.0.contains("life"));
+        new.map_or(InjectedFailure::None, |i| InjectedFailure::Meanwhile(i.id, ExternalAction::Remove))
+    });
+    let ran = s.run().await.unwrap();
+    assert_eq!((ran.reason().as_str(), ran.code()), ("could-not-ask", 3), "{}", ran.text());
+    assert!(ran.text().contains("cannot be seen from here"), "{}", ran.text());
 }

@@ -6,8 +6,9 @@ use squall::engine::Engine as _;
 use squall::engine::sim::Sim;
 use squall::engine::{Outcome, Tag};
 use squall::experiment::Experiment;
-use squall::instance::{InstanceId, Setting};
-use squall::network::{Direction, Flow, Network, Peers, Shape, Traffic, Treatment};
+use squall::model::instance::{InstanceId, Setting};
+use squall::model::network::{Direction, Flow, Network, Peers, Shape, Traffic, Treatment};
+use squall::report::{Format, render};
 
 use crate::harness::{STACK, Scenario, experiment};
 
@@ -19,8 +20,8 @@ const STORE: &str = "{ service: store }";
 async fn comes_to(x: Experiment, want: &str) -> Scenario {
     let s = Scenario::new(x);
     let what = serde_json::to_string(&s.experiment.faults()).expect("it is data");
-    let came = s.run().await.expect("nobody dies");
-    assert_eq!(came.reason(), want, "{what}: {}", came.text());
+    let ran = s.run().await.expect("no process dies");
+    assert_eq!(ran.reason(), want, "{what}: {}", ran.text());
     s.assert_restored(&what).await;
     s
 }
@@ -59,7 +60,7 @@ async fn what_a_customer_meets_is_what_the_traffic_meets() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_nothing_meets_did_not_bite() {
+async fn what_nothing_meets_has_no_effect() {
     for (fault, target) in [
         ("{ latency: { delay: 400ms, port: [5432] } }", GATEWAY),
         ("{ latency: { delay: 400ms, protocol: udp } }", STORE),
@@ -67,7 +68,21 @@ async fn what_nothing_meets_did_not_bite() {
         ("{ partition: { from: { cidr: 192.0.2.0/24 } } }", STORE),
         ("{ dns: { names: ['billing'], answer: nxdomain } }", GATEWAY),
     ] {
-        comes_to(experiment(fault, target), "no-bite").await;
+        comes_to(experiment(fault, target), "no-effect").await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_may_be_idle_is_said_to_have_had_no_effect() {
+    for (idle, want) in [("none", "no-effect"), ("some", "no-effect"), ("allowed", "held-without-effect")] {
+        let fault = format!("{{ latency: {{ delay: 400ms, port: [5432], idle: {idle} }} }}");
+        let s = comes_to(experiment(&fault, GATEWAY), want).await;
+        let ran = s.run().await.expect("its end");
+        assert!(ran.text().contains("no packet met it (selected: traffic to everybody, port 5432)"), "{}", ran.text());
+        for format in [Format::Json, Format::Markdown, Format::Html] {
+            assert!(render(&ran.state, format).contains("no packet met it"), "{format:?}");
+        }
+        assert!(render(&ran.state, Format::Junit).contains(want), "as the suite's reason");
     }
 }
 
@@ -80,21 +95,21 @@ async fn peers_that_nobody_is_are_a_refusal() {
         "{ reset: { from: { instance: 'store-1' } } }",
     ] {
         let s = comes_to(experiment(fault, STORE), "refused").await;
-        let came = s.run().await.unwrap();
-        assert!(came.text().contains("store-1") && came.text().contains("nobody else"), "{}", came.text());
+        let ran = s.run().await.unwrap();
+        assert!(ran.text().contains("store-1") && ran.text().contains("no other running instance"), "{}", ran.text());
     }
 }
 
 #[tokio::test(start_paused = true)]
 async fn those_who_are_hit_are_peers_of_each_other() {
     let s = Scenario::new(experiment("{ partition: { from: { service: shop } } }", BOTH_SHOPS));
-    let came = s.run().await.unwrap();
-    for change in &came.state.changes {
+    let ran = s.run().await.unwrap();
+    for change in &ran.state.changes {
         let Setting::Network(network) = &change.change.to else { panic!("{:?}", change.change) };
         let Peers::These(peers) = &network.flows[0].traffic.peers else { panic!("{network}") };
         assert_eq!(peers.len(), 2, "both others, hit or not, and not itself");
     }
-    assert_eq!(came.reason(), "no-bite", "shops do not talk with each other");
+    assert_eq!(ran.reason(), "no-effect", "shops do not talk with each other");
 }
 
 #[tokio::test(start_paused = true)]
@@ -105,9 +120,9 @@ async fn what_another_run_has_left_is_a_refusal() {
     let (tag, store) = (Tag { run: "r0".into(), change: 0 }, InstanceId("store-1".into()));
     let left = Setting::Network(Box::new(Network { flows, mechanism: None, seed: 0 }));
     assert_eq!(s.sim.set(&tag, &store, &left).await.unwrap(), Outcome::Done);
-    let came = s.run().await.unwrap();
-    assert_eq!(came.reason(), "refused");
-    assert!(came.text().contains("squall recover"), "{}", came.text());
+    let ran = s.run().await.unwrap();
+    assert_eq!(ran.reason(), "refused");
+    assert!(ran.text().contains("squall recover"), "{}", ran.text());
 }
 
 #[tokio::test(start_paused = true)]
@@ -118,8 +133,8 @@ async fn the_same_seed_loses_the_same_packets() {
         x.on_breach = squall::experiment::OnBreach::Observe;
         let mut s = Scenario::within(sim, x);
         s.seed = seed;
-        let came = s.run().await.unwrap();
-        came.state.checks.values().flat_map(|c| &c.windows).map(|w| w.failed).collect::<Vec<_>>()
+        let ran = s.run().await.unwrap();
+        ran.state.checks.values().flat_map(|c| &c.windows).map(|w| w.failed).collect::<Vec<_>>()
     };
     assert_eq!(lost(7).await, lost(7).await);
     assert_ne!(lost(7).await, lost(8).await);

@@ -1,6 +1,7 @@
 //! `squall doctor`: looks at this machine and says what works, what does not, and what to do about it. Changes nothing.
 
 mod network;
+mod ownerless;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -8,18 +9,20 @@ use std::process::ExitCode;
 use tabled::builder::Builder;
 use tabled::settings::Style as Frame;
 
-use crate::cli::EngineArgs;
+use super::{orphans, unlock};
+use crate::command::cli::EngineArgs;
 use crate::engine::docker::Docker;
-use crate::engine::{Engine as _, EngineError, Kind};
-use crate::exit::Verdict;
-use crate::follow::paint::{Paint, Tone};
-use crate::follow::words::{count, wrap};
-use crate::follow::{Output, Style};
+use crate::engine::{Engine as _, EngineError, Kind, Life};
 use crate::host::facts::{Cgroups, Facts, nearest};
 use crate::host::kernel::Kernel;
-use crate::journal;
+use crate::host::store::StateDir;
+use crate::model::exit::Verdict;
+use crate::record::journal;
+use crate::report::follow::paint::{Paint, Tone};
+use crate::report::follow::words::{count, wrap};
+use crate::report::follow::{Output, Style};
 use crate::run::recover;
-use crate::store::StateDir;
+use crate::text::visible;
 
 /// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,12 +39,13 @@ enum Mark {
     Good,
     /// Something does not work that not everybody needs.
     Note,
-    /// Experiments cannot run, or something was left behind.
+    /// Experiments cannot run, or a rollback was incomplete.
     Bad,
 }
 
 fn finding(mark: Mark, what: &'static str, found: impl Into<String>, todo: impl Into<String>) -> Finding {
-    Finding { mark, what, found: found.into(), todo: todo.into() }
+    let shown = |text: String| visible::text(&text).into_owned();
+    Finding { mark, what, found: shown(found.into()), todo: shown(todo.into()) }
 }
 
 fn good(what: &'static str, found: impl Into<String>) -> Finding {
@@ -58,24 +62,30 @@ fn bad(what: &'static str, found: impl Into<String>, todo: impl Into<String>) ->
 
 pub(super) async fn run(args: EngineArgs, state: StateDir) -> anyhow::Result<ExitCode> {
     let facts = Facts::here();
-    let docker = Docker::connect(args.docker_host.as_deref()).await;
+    let docker = Docker::meant(args.docker_host.as_deref()).await;
     let mut findings = engines(&docker, args.engine).await;
     findings.push(user(&facts));
     findings.push(network::capabilities(&facts));
-    let listener = listener(&docker).await;
-    findings.push(processes(&facts, listener));
-    findings.push(network::namespaces(&facts, listener));
+    findings.push(processes(docker.as_ref().ok()));
+    findings.push(network::namespaces(&facts, docker.as_ref().ok().and_then(Docker::process_here)));
     findings.push(cgroups(&facts));
     findings.push(network::mechanism());
     findings.extend(network::kernel(&Kernel::read(facts.root())));
     findings.push(state_directory(&facts, state.root()));
+    findings.extend(open_to_others(&state));
     findings.push(guard(&facts, docker.as_ref().ok()));
     findings.push(halted(&state));
     let dead = recover::unfinished(&state);
-    let is_left = dead.as_ref().is_ok_and(|journals| !journals.is_empty());
+    let stacks = orphans::names(&state);
+    let is_left = dead.as_ref().is_ok_and(|journals| !journals.is_empty()) || !stacks.is_empty();
     findings.push(leftovers(dead));
+    if !stacks.is_empty() {
+        let found = format!("{}, which dead runs have brought up", stacks.join(", "));
+        findings.push(bad("stacks", found, "`squall recover` takes them away"));
+    }
     if let Ok(docker) = &docker {
-        findings.push(markers(docker, &state).await);
+        findings.push(locks(docker, &state).await);
+        findings.push(ownerless::ownerless(docker).await);
     }
     let verdict = match findings.iter().any(|f| f.mark == Mark::Bad) {
         _ if is_left => Verdict::LeftBehind,
@@ -84,7 +94,7 @@ pub(super) async fn run(args: EngineArgs, state: StateDir) -> anyhow::Result<Exi
     };
     let out = Output::stdout();
     let text = render(&findings, verdict, out.width().min(120), Style::of(&out, false).colour);
-    super::print(&format!("{text}\n"))?;
+    super::print(&visible::inert(&format!("{text}\n")))?;
     Ok(ExitCode::from(verdict.code()))
 }
 
@@ -112,8 +122,10 @@ fn render(findings: &[Finding], verdict: Verdict, width: usize, colour: bool) ->
     table.with(Frame::rounded());
     let (tone, last) = match verdict {
         Verdict::Held => (Tone::Good, "✓ Experiments can run here."),
-        Verdict::LeftBehind => (Tone::Bad, "✗ Something was left behind: `squall recover` takes it back."),
-        Verdict::Broken | Verdict::NoVerdict => (Tone::Bad, "✗ Experiments cannot run here: see the lines with ✗."),
+        Verdict::LeftBehind => (Tone::Bad, "✗ A rollback is incomplete: `squall recover` tries again."),
+        Verdict::Broken | Verdict::NoVerdict | Verdict::Rehearsed | Verdict::RehearsedBroken => {
+            (Tone::Bad, "✗ Experiments cannot run here: see the lines with ✗.")
+        }
     };
     format!("{table}\n{}", paint.on(tone, last))
 }
@@ -124,7 +136,16 @@ async fn engines(docker: &Result<Docker, EngineError>, asked: Option<Kind>) -> V
     match docker {
         Ok(docker) => {
             let it = docker.describe();
-            findings.push(good("docker engine", format!("yes: {} at {}", it.version, it.address)));
+            let engine = format!("{} at {}", it.version, it.address);
+            // Who may ask for its version may not be allowed the rest. What a run needs first is tried.
+            findings.push(match docker.observe().await {
+                Ok(all) => good("docker engine", format!("yes: {engine}, {} seen", count(all.len(), "container"))),
+                Err(e) => bad(
+                    "docker engine",
+                    format!("{engine} answers, but its containers cannot be listed and inspected by this user: {e}"),
+                    "let this user ask for them, where it is a Docker Engine; or choose `--engine local` or `--engine sim`",
+                ),
+            });
             findings.push(match docker.details().await {
                 Ok(d) => {
                     let or = |text: Option<String>| text.unwrap_or_else(|| "unknown".to_owned());
@@ -143,7 +164,8 @@ async fn engines(docker: &Result<Docker, EngineError>, asked: Option<Kind>) -> V
                 Err(e) => note("its host", e.to_string(), ""),
             });
         }
-        Err(e) if asked == Some(Kind::Docker) => {
+        // Which engine is meant is not known, or it was asked for and is not there.
+        Err(e) if asked == Some(Kind::Docker) || asked.is_none() && matches!(e, EngineError::NotMeant { .. }) => {
             findings.push(bad("docker engine", e.to_string(), "or choose `--engine local` or `--engine sim`"));
         }
         Err(e) => findings.push(note("docker engine", e.to_string(), "without it: `--stack FILE` or `--engine sim`")),
@@ -161,27 +183,24 @@ fn user(facts: &Facts) -> Finding {
     }
 }
 
-/// Who listens at an engine's socket, as the kernel tells: 0 where that process is not visible from here. Nothing where
-/// there is no engine, or none on this machine.
-async fn listener(docker: &Result<Docker, EngineError>) -> Option<u32> {
-    let address = docker.as_ref().ok()?.describe().address;
-    let socket = address.strip_prefix("unix://").or_else(|| address.starts_with('/').then_some(&address))?;
-    let peer = tokio::net::UnixStream::connect(socket).await.ok()?.peer_cred().ok()?.pid()?;
-    u32::try_from(peer).ok()
-}
-
-/// Whether the engine's processes are processes here, under the same numbers.
-fn processes(facts: &Facts, listener: Option<u32>) -> Finding {
+/// Whether the engine's processes are processes here, under the same numbers. Only a container's own process tells: who has the
+/// other end of a socket may forward it from another machine.
+fn processes(docker: Option<&Docker>) -> Finding {
     const WHAT: &str = "PID namespace";
     const TODO: &str =
         "for `via: host` and faults of the network run on the engine's own host, or in a container with `--pid=host`";
-    let Some(pid) = listener else {
-        return note(WHAT, "unknown: there is no engine's socket on this machine to compare with", TODO);
+    let Some(docker) = docker else {
+        return note(WHAT, "unknown: there is no engine to compare with", TODO);
     };
-    match facts.shares_pids_with(pid) {
-        Some(true) => good(WHAT, format!("the engine's own (it is process {pid} here)")),
-        Some(false) => note(WHAT, "the engine is in a namespace below this one", TODO),
-        None => note(WHAT, "another one than the engine's", TODO),
+    match (docker.process_here(), docker.sees_processes()) {
+        (Some(pid), _) => good(WHAT, format!("the engine's own (a container of it is process {pid} here)")),
+        (None, Some(true)) => good(WHAT, "the engine's own"),
+        (None, Some(false)) => note(
+            WHAT,
+            "not the engine's: its containers are not processes here, so it is on another host or in another namespace",
+            TODO,
+        ),
+        (None, None) => note(WHAT, "unknown: no container runs that could be looked for", TODO),
     }
 }
 
@@ -227,6 +246,14 @@ fn state_directory(facts: &Facts, root: &Path) -> Finding {
     }
 }
 
+/// What others may read of this user's runs.
+fn open_to_others(state: &StateDir) -> Option<Finding> {
+    let open = state.open_to_others();
+    let names: Vec<_> = open.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy())).collect();
+    let todo = format!("`chmod -R go= {}`, unless others are meant to", state.root().display());
+    (!open.is_empty()).then(|| note("its rights", format!("others have rights on {}", names.join(", ")), todo))
+}
+
 /// The kind of guard that a run would get.
 fn guard(facts: &Facts, docker: Option<&Docker>) -> Finding {
     match (docker.and_then(Docker::own_container), facts.container()) {
@@ -250,7 +277,7 @@ fn halted(state: &StateDir) -> Finding {
     }
 }
 
-/// Runs that died and that nobody has taken back.
+/// Runs that died and are not rolled back.
 fn leftovers(dead: anyhow::Result<Vec<PathBuf>>) -> Finding {
     const WHAT: &str = "leftovers";
     let journals = match dead {
@@ -265,7 +292,10 @@ fn leftovers(dead: anyhow::Result<Vec<PathBuf>>) -> Finding {
         .map(|path| {
             let run = path.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy().into_owned();
             match journal::replay(path) {
-                Ok(state) => format!("{run}: {} not taken back", count(state.outstanding().len(), "change")),
+                Ok(state) if state.outstanding().is_empty() && !state.still_locked.is_empty() => {
+                    format!("{run}: {}", super::recover::locks(&state))
+                }
+                Ok(state) => format!("{run}: {} not rolled back", count(state.outstanding().len(), "change")),
                 Err(e) => format!("{run}: {e}"),
             }
         })
@@ -273,22 +303,20 @@ fn leftovers(dead: anyhow::Result<Vec<PathBuf>>) -> Finding {
     bad(WHAT, runs.join("\n"), "`squall recover`")
 }
 
-/// Markers on the engine: of living runs, of dead ones, of runs that are not known here.
-async fn markers(docker: &Docker, state: &StateDir) -> Finding {
-    const WHAT: &str = "markers";
+/// Locks on the engine: of living runs, of dead ones, of runs of which it cannot be told here.
+async fn locks(docker: &Docker, state: &StateDir) -> Finding {
+    const WHAT: &str = "locks";
     let claims = match docker.claims().await {
         Ok(claims) => claims,
         Err(e) => return note(WHAT, e.to_string(), ""),
     };
-    let lives = |run: &str| journal::is_locked(&state.journal(run));
-    let (living, others): (Vec<_>, Vec<_>) = claims.iter().partition(|claim| lives(&claim.run));
+    let (living, others): (Vec<_>, Vec<_>) = claims.iter().partition(|c| unlock::life(c, state) == Life::Alive);
     if others.is_empty() {
         let found = if living.is_empty() { "none".to_owned() } else { format!("{} of living runs", living.len()) };
         return good(WHAT, found);
     }
-    let found: Vec<String> =
-        others.iter().map(|c| format!("`{}` by run {} of {} since {}", c.service, c.run, c.owner, c.at)).collect();
-    note(WHAT, found.join("\n"), "where that run is dead: `squall recover --unlock`")
+    let found: Vec<String> = others.iter().map(|c| format!("`{}` by {c}", c.service)).collect();
+    note(WHAT, found.join("\n"), "`squall recover --unlock` removes those of dead runs, and tells of the others")
 }
 
 #[cfg(test)]
@@ -312,6 +340,12 @@ mod tests {
             let coloured = render(&findings, Verdict::LeftBehind, width, true);
             assert_eq!(console::strip_ansi_codes(&coloured), plain);
         }
+    }
+
+    #[test]
+    fn what_engines_and_files_say_does_not_steer_the_terminal() {
+        let found = bad("halt note", "\x1b[2Jno\u{202e}", "\u{9b}31m");
+        assert_eq!((found.found.as_str(), found.todo.as_str()), ("\\x1b[2Jno\\u{202e}", "\\x9b31m"));
     }
 
     #[test]

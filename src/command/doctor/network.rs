@@ -24,12 +24,18 @@ pub(super) fn capabilities(facts: &Facts) -> Finding {
     note("capabilities", format!("without {}", lacks.join(", ")), todo)
 }
 
-pub(super) fn namespaces(facts: &Facts, listener: Option<u32>) -> Finding {
-    // The first process may be guarded more closely than any container.
-    let of = listener.filter(|pid| *pid > 0).unwrap_or(1);
-    match facts.opens_network_of(of) {
-        Ok(()) => good("namespaces", format!("can be opened (tried with that of process {of})")),
-        Err(e) => note("namespaces", format!("cannot be opened: {e}"), ROOT),
+pub(super) fn namespaces(facts: &Facts, container: Option<u32>) -> Finding {
+    const WHAT: &str = "namespaces";
+    let of = container.unwrap_or(1);
+    match (facts.opens_network_of(of), container) {
+        (Ok(()), _) => good(WHAT, format!("can be opened (tried with that of process {of})")),
+        (Err(e), Some(_)) => note(WHAT, format!("cannot be opened: {e}"), ROOT),
+        // The first process may be guarded more closely than any container.
+        (Err(e), None) => note(
+            WHAT,
+            format!("unknown: no container runs to try with, and that of process 1 cannot be opened: {e}"),
+            ROOT,
+        ),
     }
 }
 

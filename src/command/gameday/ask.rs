@@ -33,7 +33,7 @@ pub(super) async fn ask(question: &str) -> Word {
             "q" | "quit" => return Word::Quit,
             // Not even the end of a line.
             _ if line.is_empty() => return Word::Gone,
-            _ => crate::follow::say("y, n or q"),
+            _ => crate::report::follow::say("y, n or q"),
         }
     }
 }

@@ -7,8 +7,8 @@ use serde::Serialize;
 
 use super::super::table::{Ids, ago, column, table};
 use super::place::{self, Day, Standing};
-use crate::exit::Verdict;
-use crate::store::StateDir;
+use crate::host::store::StateDir;
+use crate::model::exit::Verdict;
 
 /// A game day for programs.
 #[derive(Serialize)]
@@ -57,7 +57,7 @@ pub(super) fn run(json: bool, state: &StateDir) -> anyhow::Result<ExitCode> {
         }
     } else if lines.is_empty() {
         let root = state.root().display();
-        super::super::print(&format!("no game day in {root} yet; `squall gameday run FILE` makes the first\n"))?;
+        super::super::show(&format!("no game day in {root} yet; `squall gameday run FILE` makes the first\n"))?;
     } else {
         let ids = Ids::of(lines.iter().map(|line| line.id));
         let now = Timestamp::now();
@@ -69,7 +69,7 @@ pub(super) fn run(json: bool, state: &StateDir) -> anyhow::Result<ExitCode> {
             column("RUN", &lines, |line| format!("{} of {}", line.run, line.scenarios)),
             column("ACTIONS", &lines, |line| line.actions.to_string()),
         ];
-        super::super::print(&format!("{}\n", table(columns, &[(1, 12), (0, 12)])))?;
+        super::super::show(&format!("{}\n", table(columns, &[(1, 12), (0, 12)])))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -80,5 +80,9 @@ fn came_to(line: &Line<'_>) -> String {
         Standing::Unfinished => "unfinished",
         Standing::Over => line.verdict.map_or("over", Verdict::words),
     };
-    if line.rehearsal { format!("{verdict} (rehearsal)") } else { verdict.to_owned() }
+    if line.rehearsal && !line.verdict.is_some_and(Verdict::is_rehearsal) {
+        format!("{verdict} (rehearsal)")
+    } else {
+        verdict.to_owned()
+    }
 }

@@ -2,23 +2,18 @@
 
 use std::fs::File;
 use std::io::{Seek as _, Write as _};
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use jiff::Timestamp;
 use serde::Serialize;
-use tokio::time::sleep;
 
-use crate::gameday::state::GamedayState;
-use crate::gameday::timeline;
-use crate::journal;
-use crate::store::StateDir;
+use crate::host::store::{self, StateDir, private_dir, private_file};
+use crate::occasions::gameday::state::GamedayState;
+use crate::occasions::gameday::timeline;
+use crate::record::journal;
 
 /// Held by the process that walks through a game day, with the game day's id in it. The kernel frees it.
 const LOCK: &str = "lock";
-
-/// How often the lock is tried: whoever looks whether it is held has it for a moment.
-const TRIES: usize = 20;
 
 /// The lock of the game day that goes on, as long as this lives.
 pub(super) struct Lock(#[expect(dead_code, reason = "closed when it is dropped")] File);
@@ -27,25 +22,23 @@ pub(super) struct Lock(#[expect(dead_code, reason = "closed when it is dropped")
 ///
 /// # Errors
 /// Where another one goes on, or nothing can be written there.
-pub(super) async fn take(state: &StateDir, id: &str) -> anyhow::Result<Lock> {
+pub(super) fn take(state: &StateDir, id: &str) -> anyhow::Result<Lock> {
     let dir = state.gamedays_dir();
     let path = dir.join(LOCK);
     let open = || -> std::io::Result<File> {
-        std::fs::create_dir_all(&dir)?;
-        File::options().create(true).truncate(false).write(true).open(&path)
+        state.prepare()?;
+        private_dir(&dir)?;
+        private_file().truncate(false).write(true).open(&path)
     };
     let mut file = open().with_context(|| format!("cannot open {}", path.display()))?;
-    for _ in 0..TRIES {
-        if file.try_lock().is_ok() {
-            let mut write = || {
-                file.set_len(0)?;
-                file.rewind()?;
-                file.write_all(id.as_bytes())
-            };
-            write().with_context(|| format!("cannot write to {}", path.display()))?;
-            return Ok(Lock(file));
-        }
-        sleep(Duration::from_millis(10)).await;
+    if store::lock(&file).with_context(|| format!("cannot lock {}", path.display()))? {
+        let mut write = || {
+            file.set_len(0)?;
+            file.rewind()?;
+            file.write_all(id.as_bytes())
+        };
+        write().with_context(|| format!("cannot write to {}", path.display()))?;
+        return Ok(Lock(file));
     }
     let which = going_on(state).map(|id| format!(", {id},")).unwrap_or_default();
     bail!("a game day{which} is going on in {}; `squall gameday status` shows where it is", state.root().display())

@@ -3,14 +3,14 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::cli::gameday::ReportFormat;
-use crate::command::print;
-use crate::gameday::state::GamedayState;
-use crate::gameday::timeline;
-use crate::journal;
+use crate::command::cli::gameday::ReportFormat;
+use crate::command::{print, show};
+use crate::host::store::StateDir;
+use crate::occasions::gameday::state::GamedayState;
+use crate::occasions::gameday::timeline;
+use crate::record::journal;
 use crate::report::Format;
 use crate::report::gameday::{Record, render, write_all};
-use crate::store::StateDir;
 
 /// `squall gameday report`: prints one format, or writes all of them again.
 pub(super) fn run(word: &str, format: Option<ReportFormat>, state: &StateDir) -> anyhow::Result<ExitCode> {
@@ -18,10 +18,13 @@ pub(super) fn run(word: &str, format: Option<ReportFormat>, state: &StateDir) ->
     let record = record(state, &id)?;
     let before = before(state, &record);
     match format.map(chosen) {
-        Some(format) => print(&render(&record, before.as_ref(), format).unwrap_or_default())?,
+        Some(format) => {
+            let text = render(&record, before.as_ref(), format).unwrap_or_default();
+            if format == Format::Json { print(&text)? } else { show(&text)? }
+        }
         None => {
             for path in write_all(&record, before.as_ref(), &state.gameday_dir(&id))? {
-                print(&format!("{}\n", path.display()))?;
+                show(&format!("{}\n", path.display()))?;
             }
         }
     }

@@ -1,22 +1,22 @@
 //! `squall gameday note`, `mark` and `action`: what people say from any other terminal.
-#![expect(clippy::print_stderr, reason = "what people see")]
 
 use std::process::ExitCode;
 
 use anyhow::{Context as _, bail};
 use jiff::{SignedDuration, Timestamp};
 
-use super::super::table::about;
+use super::super::table::between;
 use super::place::{self, Day, Standing};
 use super::reports;
-use crate::cli::gameday::Action;
-use crate::exit::Verdict;
-use crate::follow;
-use crate::gameday::event::{Event, Mark};
-use crate::gameday::state::GamedayState;
-use crate::gameday::timeline;
-use crate::history::note::{self, Note};
-use crate::store::StateDir;
+use crate::command::cli::gameday::Action;
+use crate::host::store::StateDir;
+use crate::model::exit::Verdict;
+use crate::occasions::gameday::event::{Event, Mark};
+use crate::occasions::gameday::state::GamedayState;
+use crate::occasions::gameday::timeline;
+use crate::occasions::history::note::{self, Note};
+use crate::report::follow;
+use crate::text::units::{about, span};
 
 pub(super) fn note(text: String, by: Option<String>, state: &StateDir) -> anyhow::Result<ExitCode> {
     let day = place::current(state)?;
@@ -48,14 +48,15 @@ pub(super) fn action(action: Action, state: &StateDir) -> anyhow::Result<ExitCod
 
 /// Puts the newest action that has an owner on the weakness that a scenario found, for `squall weaknesses`.
 pub(super) fn on_weakness(day: &GamedayState, scenario: usize, state: &StateDir) {
-    let broken = day.scenarios.get(&scenario).and_then(|s| s.ended.as_ref()).is_some_and(|e| e.1 == Verdict::Broken);
+    let broken =
+        day.scenarios.get(&scenario).and_then(|s| s.ended.as_ref()).is_some_and(|e| e.verdict == Verdict::Broken);
     let Some(experiment) = day.experiments.get(scenario).filter(|_| broken && !day.rehearsal) else { return };
     let mine = day.actions.iter().rev().find(|a| a.scenario == Some(scenario) && a.owner.is_some());
     if let Some(action) = mine {
         let (owner, text) = (action.owner.clone(), Some(action.text.clone()));
         let noted = Note { at: Timestamp::now(), experiment: experiment.clone(), owner, action: text };
         if let Err(e) = note::add(state, &noted) {
-            eprintln!("warning: `squall weaknesses` does not know of it: {e:#}");
+            complain!("warning: `squall weaknesses` does not know of it: {e:#}");
         }
     }
 }
@@ -71,8 +72,8 @@ pub(super) fn mark(mark: Mark, by: Option<String>, state: &StateDir) -> anyhow::
     let injected = day
         .injected(n, state)
         .with_context(|| format!("in {here}, nothing is injected yet: mark it as soon as you see it"))?;
-    if let Some((at, _)) = day.state.scenarios.get(&n).and_then(|s| s.marks.get(&mark)) {
-        let after = span(at.duration_since(injected));
+    if let Some(said) = day.state.scenarios.get(&n).and_then(|s| s.marks.get(&mark)) {
+        let after = span(between(injected, said.at));
         bail!("{here}: `{word}` is marked already, {after} after the injection, and the first word stands");
     }
     let at = timeline::add(&state.timeline(&day.id), Event::Marked { mark, by })?.at;
@@ -82,16 +83,12 @@ pub(super) fn mark(mark: Mark, by: Option<String>, state: &StateDir) -> anyhow::
         let met = after <= SignedDuration::try_from(goal.0).unwrap_or(SignedDuration::MAX);
         format!(" (goal: {goal}, {})", if met { "met" } else { "missed" })
     });
-    follow::say(&format!("{word} {} after the injection{}: {here}", span(after), goal.unwrap_or_default()));
+    follow::say(&format!(
+        "{word} {} after the injection{}: {here}",
+        span(between(injected, at)),
+        goal.unwrap_or_default()
+    ));
     Ok(ExitCode::SUCCESS)
-}
-
-/// `12.3s`, `2m03s`.
-pub(super) fn span(d: SignedDuration) -> String {
-    match d.as_secs() {
-        s if s < 60 => format!("{:.1}s", d.as_secs_f64()),
-        s => format!("{}m{:02}s", s / 60, s % 60),
-    }
 }
 
 fn said(text: String) -> anyhow::Result<String> {
@@ -111,7 +108,7 @@ fn whereabouts(day: &Day, at: Timestamp) -> String {
     if day.standing != Standing::GoingOn {
         return format!("on {title} ({}), which {}", day.id, over(day));
     }
-    let begun = day.state.began.map(|began| about(at.duration_since(began).as_secs())).unwrap_or_default();
+    let begun = day.state.began.map(|began| about(between(began, at))).unwrap_or_default();
     let scenario = day.state.latest().map(|n| format!(", {}", day.scenario(n))).unwrap_or_default();
     format!("{begun} into {title}{scenario}")
 }
@@ -121,6 +118,6 @@ fn late(day: &Day, state: &StateDir) {
     if day.standing != Standing::GoingOn
         && let Err(e) = reports::write(state, &day.id)
     {
-        eprintln!("warning: the reports could not be written again: {e:#}");
+        complain!("warning: the reports could not be written again: {e:#}");
     }
 }

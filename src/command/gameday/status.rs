@@ -6,13 +6,13 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::super::table::{WIDTH, about, column, cut, table};
+use super::super::table::{WIDTH, between, column, cut, table};
 use super::place::{self, Day, Standing};
-use super::say::span;
-use crate::exit::Verdict;
-use crate::follow::words::wrap;
-use crate::gameday::event::Mark;
-use crate::store::StateDir;
+use crate::host::store::StateDir;
+use crate::model::exit::Verdict;
+use crate::occasions::gameday::event::Mark;
+use crate::report::follow::words::wrap;
+use crate::text::units::{span, span_ms, times};
 
 /// So many notes are shown, the newest.
 const NOTES: usize = 8;
@@ -20,7 +20,7 @@ const NOTES: usize = 8;
 /// Where a game day is, for programs.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Told<'a> {
+struct GamedayStatus<'a> {
     id: &'a str,
     name: &'a str,
     title: &'a str,
@@ -89,16 +89,16 @@ struct Undelivered<'a> {
 
 pub(super) fn run(json: bool, state: &StateDir) -> anyhow::Result<ExitCode> {
     let day = place::current(state)?;
-    let told = Told::of(&day, state);
+    let status = GamedayStatus::of(&day, state);
     if json {
-        super::super::print(&format!("{}\n", serde_json::to_string_pretty(&told)?))?;
+        super::super::print(&format!("{}\n", serde_json::to_string_pretty(&status)?))?;
     } else {
-        super::super::print(&text(&day, &told, Timestamp::now()))?;
+        super::super::show(&text(&day, &status, Timestamp::now()))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-impl<'a> Told<'a> {
+impl<'a> GamedayStatus<'a> {
     fn of(day: &'a Day, dir: &StateDir) -> Self {
         let it = &day.state;
         let gameday = it.gameday.as_ref();
@@ -113,10 +113,10 @@ impl<'a> Told<'a> {
             rehearsal: it.rehearsal,
             began: it.began,
             ended: it.ended,
-            stopped: it.stopped.as_ref().map(|s| s.1.as_str()),
+            stopped: it.stopped.as_ref().map(|s| s.why.as_str()),
             now: now.map(|n| n + 1),
             scenarios: (0..count).map(|n| Line::of(day, n, dir)).collect(),
-            notes: it.notes.iter().map(|(at, text, by)| Said { at: *at, text, by: by.as_deref() }).collect(),
+            notes: it.notes.iter().map(|n| Said { at: n.at, text: &n.text, by: n.by.as_deref() }).collect(),
             actions: it.actions.iter().map(Action::of).collect(),
             undelivered: it
                 .told
@@ -132,9 +132,9 @@ impl<'a> Line<'a> {
         let it = day.state.scenarios.get(&n);
         let injected = day.injected(n, dir);
         let marked = |mark: Mark| {
-            let (at, by) = it?.marks.get(&mark)?;
-            let after_ms = injected.map(|injected| at.duration_since(injected).as_millis());
-            Some(Marked { at: *at, after_ms, by: by.as_deref() })
+            let said = it?.marks.get(&mark)?;
+            let after_ms = injected.map(|injected| said.at.duration_since(injected).as_millis());
+            Some(Marked { at: said.at, after_ms, by: said.by.as_deref() })
         };
         let ended = it.and_then(|s| s.ended.as_ref());
         Self {
@@ -148,8 +148,8 @@ impl<'a> Line<'a> {
                 None => "not run",
             },
             run: it.and_then(|s| s.run.as_deref()),
-            verdict: ended.map(|e| e.1),
-            reason: ended.map(|e| e.2.as_str()),
+            verdict: ended.map(|e| e.verdict),
+            reason: ended.map(|e| e.reason.as_str()),
             began: it.and_then(|s| s.began),
             injected,
             detected: marked(Mark::Detected),
@@ -168,7 +168,7 @@ impl<'a> Line<'a> {
 }
 
 impl<'a> Action<'a> {
-    fn of(action: &'a crate::gameday::state::Action) -> Self {
+    fn of(action: &'a crate::occasions::gameday::state::Action) -> Self {
         Self {
             text: &action.text,
             owner: action.owner.as_deref(),
@@ -179,24 +179,25 @@ impl<'a> Action<'a> {
     }
 }
 
-fn text(day: &Day, told: &Told<'_>, now: Timestamp) -> String {
-    let since = |at: Option<Timestamp>| at.map_or(String::new(), |at| span(now.duration_since(at)));
+fn text(day: &Day, status: &GamedayStatus<'_>, now: Timestamp) -> String {
+    let since = |at: Option<Timestamp>| at.map_or(String::new(), |at| span(between(at, now)));
     let mut out = String::new();
-    for line in wrap(told.title, WIDTH) {
+    for line in wrap(status.title, WIDTH) {
         let _ = writeln!(out, "{line}");
     }
-    let rehearsal = if told.rehearsal { "; a rehearsal" } else { "" };
-    let standing = match told.status {
-        Standing::GoingOn => format!("going on for {}", since(told.began)),
+    let rehearsal =
+        if status.rehearsal && !status.verdict.is_some_and(Verdict::is_rehearsal) { "; a rehearsal" } else { "" };
+    let standing = match status.status {
+        Standing::GoingOn => format!("going on for {}", since(status.began)),
         Standing::Over => {
-            let long = told.began.zip(told.ended).map(|(began, ended)| about(ended.duration_since(began).as_secs()));
-            format!("over after {}: {}", long.unwrap_or_default(), told.verdict.map_or("", Verdict::words))
+            let long = status.began.zip(status.ended).map(|(began, ended)| span(between(began, ended)));
+            format!("over after {}: {}", long.unwrap_or_default(), status.verdict.map_or("", Verdict::words))
         }
         Standing::Unfinished => "unfinished: its process is dead; `squall list` shows its runs".to_owned(),
     };
     let _ = writeln!(out, "  {standing}{rehearsal}");
-    if let Some(n) = told.now {
-        let line = &told.scenarios[n - 1];
+    if let Some(n) = status.now {
+        let line = &status.scenarios[n - 1];
         let clock = match line.injected {
             Some(at) => format!("fault in for {}", since(Some(at))),
             None => format!("for {}, nothing injected yet", since(line.began)),
@@ -205,12 +206,12 @@ fn text(day: &Day, told: &Told<'_>, now: Timestamp) -> String {
             let _ = writeln!(out, "  {line}");
         }
     }
-    if let Some(why) = told.stopped {
+    if let Some(why) = status.stopped {
         for line in wrap(&format!("stopped: {why}"), WIDTH - 2) {
             let _ = writeln!(out, "  {line}");
         }
     }
-    let _ = writeln!(out, "  {}\n\n{}", told.id, scenarios(told));
+    let _ = writeln!(out, "  {}\n\n{}", status.id, scenarios(status));
     let mut section = |name: &str, lines: Vec<String>| {
         if !lines.is_empty() {
             let _ = writeln!(out, "\n{name}");
@@ -220,16 +221,16 @@ fn text(day: &Day, told: &Told<'_>, now: Timestamp) -> String {
         }
     };
     let by = |by: Option<&str>| by.map(|by| format!("{by}: ")).unwrap_or_default();
-    let notes = told.notes[told.notes.len().saturating_sub(NOTES)..].iter();
+    let notes = status.notes[status.notes.len().saturating_sub(NOTES)..].iter();
     section("notes", notes.map(|n| format!("{} {}{}", n.at.strftime("%H:%M:%SZ"), by(n.by), n.text)).collect());
     let action = |a: &Action<'_>| {
         let who = a.owner.map(|owner| format!(" ({owner})")).unwrap_or_default();
         let due = a.due.as_ref().map(|due| format!(", until {due}")).unwrap_or_default();
         format!("{}{who}{due}{}", a.text, if a.suggested { " [suggested]" } else { "" })
     };
-    section("actions", told.actions.iter().map(action).collect());
+    section("actions", status.actions.iter().map(action).collect());
     let not_told = |(to, why, messages): (&str, &str, u64)| {
-        let often = if messages == 1 { String::new() } else { format!(" ({messages} times)") };
+        let often = if messages == 1 { String::new() } else { format!(" ({})", times(messages)) };
         format!("{to}{often}: {why}")
     };
     section("not told", day.state.undelivered().into_iter().map(not_told).collect());
@@ -237,8 +238,8 @@ fn text(day: &Day, told: &Told<'_>, now: Timestamp) -> String {
 }
 
 /// One scenario a line, with the times of people since the injection.
-fn scenarios(told: &Told<'_>) -> String {
-    let numbered: Vec<(usize, &Line<'_>)> = told.scenarios.iter().enumerate().collect();
+fn scenarios(status: &GamedayStatus<'_>) -> String {
+    let numbered: Vec<(usize, &Line<'_>)> = status.scenarios.iter().enumerate().collect();
     let mut columns = vec![
         column("SCENARIO", &numbered, |(n, line)| format!("{} {}", n + 1, line.title)),
         column("VERDICT", &numbered, |(_, line)| line.verdict.map_or(line.status, Verdict::words).to_owned()),
@@ -246,8 +247,7 @@ fn scenarios(told: &Told<'_>) -> String {
     for mark in Mark::ALL {
         let cell = |line: &Line<'_>| {
             let marked = line.mark(mark)?;
-            let ms = i64::try_from(marked.after_ms?).ok()?;
-            Some(span(jiff::SignedDuration::from_millis(ms)))
+            Some(span_ms(marked.after_ms? as f64))
         };
         columns.push(column(&mark.word().to_uppercase(), &numbered, |(_, line)| cell(line).unwrap_or("–".to_owned())));
     }

@@ -1,6 +1,5 @@
 //! Tells people what happens on a game day, from a task that the walk-through does not await: nobody's webhook stands in the
 //! way of an undo. What came of each message is on the timeline.
-#![expect(clippy::print_stderr, reason = "what people see")]
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -13,14 +12,14 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::reports;
-use crate::engine::here::variable;
-use crate::exit::Verdict;
-use crate::gameday::event::Event;
-use crate::gameday::{Gameday, timeline};
-use crate::gate::{Attempt, Entry};
-use crate::notify::send::{self, Patience};
-use crate::notify::{Message, Recipient, Severity, Stage, Subject};
-use crate::store::StateDir;
+use crate::engine::here::variable_in_use;
+use crate::host::store::StateDir;
+use crate::model::exit::Verdict;
+use crate::occasions::gameday::event::Event;
+use crate::occasions::gameday::{Gameday, timeline};
+use crate::occasions::gate::{Attempt, Entry};
+use crate::occasions::notify::send::{self, RetryPolicy};
+use crate::occasions::notify::{Message, Recipient, Severity, Stage, Subject};
 
 /// How long the end of a game day waits for its messages.
 const LAST: Duration = Duration::from_secs(10);
@@ -31,7 +30,7 @@ pub(super) struct Tell {
     key: String,
     report: Option<String>,
     path: PathBuf,
-    /// One for each recipient: whoever is slow or dead delays nobody else.
+    /// One for each recipient: one that is slow or dead delays no other.
     lines: Vec<Line>,
     senders: JoinSet<()>,
 }
@@ -140,7 +139,7 @@ fn kind(recipient: &Recipient) -> &'static str {
 
 fn note(path: &Path, event: Event) {
     if let Err(e) = timeline::add(path, event) {
-        eprintln!("warning: {e:#}");
+        complain!("warning: {e:#}");
     }
 }
 
@@ -149,7 +148,7 @@ async fn send_all(mut messages: UnboundedReceiver<Message>, to: Recipient, path:
     let to = [to];
     while let Some(message) = messages.recv().await {
         let stage = message.stage;
-        for sent in send::all(&to, &message, Patience::default(), variable).await {
+        for sent in send::all(&to, &message, RetryPolicy::default(), variable_in_use).await {
             let send::Sent { recipient, attempts, error } = sent;
             note(&path, Event::Told { stage, recipient, attempts, error });
         }

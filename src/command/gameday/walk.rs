@@ -1,6 +1,5 @@
 //! `squall gameday run`: one process that walks through a game day, step by step. Every scenario is an ordinary run with a
 //! journal of its own; what happens around the runs is in the timeline.
-#![expect(clippy::print_stderr, reason = "what people see")]
 
 use std::io::IsTerminal as _;
 use std::ops::ControlFlow::{self, Break, Continue};
@@ -12,25 +11,26 @@ use anyhow::bail;
 use tokio::time::sleep;
 
 use super::super::connect::{kind, reach};
-use super::super::run::{How, new_id, no_verdict};
+use super::super::run::{RunOptions, new_id, no_verdict};
 use super::super::run_stack::{self, RunStack};
 use super::super::stop::Stop;
 use super::super::{gate as series_of, halt, load};
 use super::ask::{Word, ask};
 use super::tell::Tell;
 use super::{place, reports, say};
-use crate::cli::{Format, gameday as cli};
+use crate::command::cli::{Format, gameday as cli};
 use crate::engine::Kind;
-use crate::event::Reason;
-use crate::exit::{INVALID, Verdict};
-use crate::follow::words::{count, wrap};
-use crate::follow::{self, Output};
-use crate::gameday::event::{Event, FORMAT, List, NOT_BEGUN};
-use crate::gameday::state::GamedayState;
-use crate::gameday::{Agenda, Checklist, StopOn, timeline};
-use crate::gate::{self, Attempt, Entry, Repeat};
+use crate::host::store::{StateDir, private_dir};
+use crate::model::exit::{INVALID, Verdict};
+use crate::occasions::gameday::event::{Event, FORMAT, List, NOT_BEGUN};
+use crate::occasions::gameday::state::GamedayState;
+use crate::occasions::gameday::{Agenda, Checklist, StopOn, timeline};
+use crate::occasions::gate::{self, Attempt, Entry, Repeat};
+use crate::record::event::Reason;
+use crate::report::follow::words::wrap;
+use crate::report::follow::{self, Output};
 use crate::report::series;
-use crate::store::StateDir;
+use crate::text::units::{count, times};
 
 /// How often the halt note is looked for while nothing else happens.
 const HALT: Duration = Duration::from_millis(100);
@@ -39,13 +39,13 @@ pub(super) async fn run(mut args: cli::Run, state: StateDir) -> anyhow::Result<E
     let mut agenda = match load::gameday(&args.file) {
         Ok(reading) => reading.value,
         Err(trouble) => {
-            eprintln!("{trouble}");
+            follow::complain_styled(&trouble.to_string());
             return Ok(ExitCode::from(INVALID));
         }
     };
     if !args.unattended && !std::io::stdin().is_terminal() {
         bail!(
-            "there is no terminal on which the commander could be asked; --unattended asks nobody, and with --yes the \
+            "there is no terminal on which the commander could be asked; --unattended asks nothing, and with --yes the \
              checklist before the game day counts as done"
         );
     }
@@ -57,7 +57,7 @@ pub(super) async fn run(mut args: cli::Run, state: StateDir) -> anyhow::Result<E
     }
     run_stack::named(&mut args.engine, &mut agenda.experiments)?;
     let id = new_id(&agenda.gameday.name);
-    let lock = place::take(&state, &id).await?;
+    let lock = place::take(&state, &id)?;
     // Before anybody has ticked a list in vain.
     if let Err(e) = reach(&args.engine, agenda.experiments.first(), &state).await {
         return Ok(no_verdict(&format!("{e:#}")));
@@ -75,7 +75,7 @@ pub(super) async fn run(mut args: cli::Run, state: StateDir) -> anyhow::Result<E
         (None, verdict) => verdict?,
         (Some(_), Ok(_)) => Verdict::LeftBehind,
         (Some(_), Err(e)) => {
-            eprintln!("error: {e:#}");
+            complain!("error: {e:#}");
             Verdict::LeftBehind
         }
     };
@@ -114,7 +114,7 @@ impl Walk<'_> {
     /// # Errors
     /// Where its timeline cannot be begun; nothing has been touched then.
     async fn through(&self) -> anyhow::Result<Verdict> {
-        std::fs::create_dir_all(self.state.gameday_dir(self.id))?;
+        private_dir(&self.state.gameday_dir(self.id))?;
         timeline::add(&self.path, self.started())?;
         let tell = Tell::begin(&self.agenda.gameday, self.id, &self.path, self.state);
         tell.begins();
@@ -172,7 +172,7 @@ impl Walk<'_> {
     /// What has happened goes on the timeline. Where that fails, it has happened all the same.
     fn note(&self, event: Event) {
         if let Err(e) = timeline::add(&self.path, event) {
-            eprintln!("warning: {e:#}");
+            complain!("warning: {e:#}");
         }
     }
 
@@ -236,7 +236,7 @@ impl Walk<'_> {
         if let Err(e) = timeline::add(&self.path, Event::ScenarioBegan { scenario: n, run: run.clone() }) {
             return Break(Stopped::at_once(format!("{e:#}")));
         }
-        let how = How {
+        let options = RunOptions {
             seed: scenario.overrides.seed,
             format: Format::Text,
             quiet: self.args.quiet,
@@ -247,7 +247,7 @@ impl Walk<'_> {
         };
         let file = self.args.file.parent().map_or_else(PathBuf::new, PathBuf::from).join(&scenario.experiment);
         let file = file.display().to_string();
-        let came = series_of::attempt(&self.args.engine, self.state, x, &file, &how).await;
+        let came = series_of::attempt(&self.args.engine, self.state, x, &file, &options).await;
         let attempt = came.unwrap_or_else(|e| {
             no_verdict(&format!("{e:#}"));
             Attempt { verdict: Verdict::NoVerdict, why: format!("{e:#}"), run: None }
@@ -258,7 +258,7 @@ impl Walk<'_> {
         self.note(Event::ScenarioEnded {
             scenario: n,
             verdict: attempt.verdict,
-            reason: finished.map_or_else(|| without.to_owned(), |f| f.2.word()),
+            reason: finished.map_or_else(|| without.to_owned(), |f| f.reason.word()),
             text: attempt.why.clone(),
         });
         if let Some(day) = self.day() {
@@ -269,14 +269,14 @@ impl Walk<'_> {
 
     /// Why nothing is begun after this scenario, if nothing is.
     fn why_no_further(&self, attempt: &Attempt) -> Option<Stopped> {
-        let reason = attempt.run.as_ref().and_then(|run| run.finished.as_ref()).map(|f| f.2);
+        let reason = attempt.run.as_ref().and_then(|run| run.finished.as_ref()).map(|f| f.reason);
         let stop_on = self.agenda.gameday.stop_on;
         let stopped = |why: &str| Some(Stopped { why: why.to_owned(), at_once: false });
-        match attempt.verdict {
+        match attempt.verdict.would_be() {
             _ if self.stop.asked() => Some(Stopped::at_once("stopped by a signal")),
             _ if matches!(reason, Some(Reason::Interrupted | Reason::Halted)) => Some(Stopped::at_once(&*attempt.why)),
             _ if stop_on == StopOn::Never => None,
-            Verdict::LeftBehind => stopped("something was left behind"),
+            Verdict::LeftBehind => stopped("a rollback was incomplete"),
             Verdict::Broken if stop_on == StopOn::Breach => stopped("a hypothesis broke (`stop-on: breach`)"),
             _ => None,
         }
@@ -298,7 +298,7 @@ impl Walk<'_> {
             let by_itself = match list {
                 List::Before if self.args.yes => " (done: --yes)",
                 // Nobody is there to see to it, and the report says so.
-                _ if self.args.unattended => " (open: nobody is asked)",
+                _ if self.args.unattended => " (open: unattended)",
                 _ => "",
             };
             let text = format!("[{} of {}] {item}{by_itself}", n + 1, items.len());
@@ -327,7 +327,7 @@ impl Walk<'_> {
         };
         match word {
             Word::Quit => Break(Stopped { why: "the commander ended the game day".to_owned(), at_once: false }),
-            Word::Gone => Break(Stopped::at_once("nobody is at the terminal any more")),
+            Word::Gone => Break(Stopped::at_once("the terminal is gone")),
             word => Continue(word),
         }
     }
@@ -387,15 +387,15 @@ impl Walk<'_> {
         follow::tell(&format!("\n{}", series::table(entries, Output::stdout().width())));
         let day = self.day().unwrap_or_default();
         for (recipient, why, messages) in day.undelivered() {
-            let often = if messages == 1 { String::new() } else { format!(" {messages} times") };
-            eprintln!("{}", wrap(&format!("warning: {recipient} was not told{often}: {why}"), 78).join("\n  "));
+            let often = if messages == 1 { String::new() } else { format!(" {}", times(messages)) };
+            complain!("{}", wrap(&format!("warning: {recipient} was not told{often}: {why}"), 78).join("\n  "));
         }
         if !day.actions.is_empty() {
             follow::say(&format!("{}: `squall gameday status` shows them", count(day.actions.len(), "action")));
         }
         match reports::write(self.state, self.id) {
             Ok(page) => follow::say(&format!("report of the game day: {}", page.display())),
-            Err(e) => eprintln!("warning: the reports could not be written: {e:#}"),
+            Err(e) => complain!("warning: the reports could not be written: {e:#}"),
         }
     }
 }

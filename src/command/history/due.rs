@@ -1,5 +1,4 @@
 //! `squall history due`: the experiments and game days that say how often they are due, the most overdue first.
-#![expect(clippy::print_stderr, reason = "what people see")]
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -8,12 +7,14 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::super::table::{about, ago, column, table};
+use super::super::table::{ago, between, column, table};
 use super::super::{gameday, load};
-use crate::exit;
 use crate::experiment::Due;
-use crate::history::{Filter, History, Series, series};
-use crate::store::StateDir;
+use crate::host::store::StateDir;
+use crate::model::exit;
+use crate::occasions::history::{Filter, History, Series, series};
+use crate::report::follow;
+use crate::text::units::about;
 
 /// An experiment or a game day, and when it is due again.
 #[derive(Debug, Serialize)]
@@ -54,7 +55,7 @@ pub(super) fn run(files: &[PathBuf], json: bool, state: &StateDir) -> anyhow::Re
             Ok(load::Named::Experiment(x)) => by_name.insert(What::Experiment(x.name), x.due),
             Ok(load::Named::Gameday(day)) => by_name.insert(What::Gameday(day.name), day.due),
             Err(trouble) => {
-                eprintln!("{trouble}");
+                follow::complain_styled(&trouble.to_string());
                 return Ok(ExitCode::from(exit::INVALID));
             }
         };
@@ -89,7 +90,7 @@ pub(super) fn run(files: &[PathBuf], json: bool, state: &StateDir) -> anyhow::Re
             super::super::print(&format!("{}\n", serde_json::to_string(line)?))?;
         }
     } else if lines.is_empty() {
-        super::super::print("no experiment and no game day says how often it is `due:`\n")?;
+        super::super::show("no experiment and no game day says how often it is `due:`\n")?;
     } else {
         let columns = vec![
             column("EXPERIMENT", &lines, |line| line.what.words()),
@@ -97,7 +98,7 @@ pub(super) fn run(files: &[PathBuf], json: bool, state: &StateDir) -> anyhow::Re
             column("LAST", &lines, |line| line.last.map_or("never".to_owned(), |at| ago(at, now))),
             column("", &lines, |line| state_of(line, now)),
         ];
-        super::super::print(&format!("{}\n", table(columns, &[(0, 12)])))?;
+        super::super::show(&format!("{}\n", table(columns, &[(0, 12)])))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -105,7 +106,7 @@ pub(super) fn run(files: &[PathBuf], json: bool, state: &StateDir) -> anyhow::Re
 fn state_of(line: &Line, now: Timestamp) -> String {
     match line.due_at {
         None => "overdue: never run to a verdict".to_owned(),
-        Some(at) if at <= now => format!("overdue for {}", about(now.duration_since(at).as_secs())),
-        Some(at) => format!("in {}", about(at.duration_since(now).as_secs())),
+        Some(at) if at <= now => format!("overdue for {}", about(between(at, now))),
+        Some(at) => format!("in {}", about(between(now, at))),
     }
 }

@@ -4,10 +4,11 @@ use std::process::ExitCode;
 
 use jiff::Timestamp;
 
-use crate::cli::history::Prune;
-use crate::history::prune::{self, Keep, Stays};
-use crate::history::{Filter, History, series};
-use crate::store::StateDir;
+use crate::command::cli::history::Prune;
+use crate::host::store::StateDir;
+use crate::occasions::history::prune::{self, Keep, Stays};
+use crate::occasions::history::{Filter, History, series};
+use crate::text::units::count;
 
 pub(super) fn run(how: &Prune, state: &StateDir) -> anyhow::Result<ExitCode> {
     let mut history = History::open(state)?;
@@ -22,7 +23,7 @@ pub(super) fn run(how: &Prune, state: &StateDir) -> anyhow::Result<ExitCode> {
     }
     for row in &chosen.goes {
         if how.dry_run {
-            super::super::print(&format!("would remove {}\n", row.run))?;
+            super::super::show(&format!("would remove {}\n", row.run))?;
         } else if prune::remove(state, &row.run)? {
             removed += 1;
         } else {
@@ -31,20 +32,16 @@ pub(super) fn run(how: &Prune, state: &StateDir) -> anyhow::Result<ExitCode> {
     }
     if !how.dry_run {
         history.refresh()?;
-        super::super::print(&format!("removed {}\n", count(removed)))?;
+        super::super::show(&format!("removed {}\n", count(removed, "run")))?;
     }
     let why = |which| chosen.stays.iter().filter(|(_, why)| *why == which).count();
     for (n, text) in [
-        (why(Stays::Outstanding) + stayed, "not over, or not taken back"),
+        (why(Stays::Outstanding) + stayed, "not over, or not rolled back"),
         (why(Stays::Evidence), "found a weakness that is still open"),
     ] {
         if n > 0 {
-            super::super::print(&format!("kept {} though old: {text}\n", count(n)))?;
+            super::super::show(&format!("kept {} though old: {text}\n", count(n, "run")))?;
         }
     }
     Ok(ExitCode::SUCCESS)
-}
-
-fn count(n: usize) -> String {
-    if n == 1 { "1 run".to_owned() } else { format!("{n} runs") }
 }

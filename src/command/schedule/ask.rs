@@ -6,12 +6,12 @@ use futures_util::future::join_all;
 use indexmap::IndexMap;
 use tokio::time::timeout;
 
-use crate::cli::EngineArgs;
+use crate::command::cli::EngineArgs;
 use crate::command::connect::reach;
 use crate::engine::here;
 use crate::experiment::Check;
-use crate::probe::{Answer, Live, Senses as _};
-use crate::store::StateDir;
+use crate::experiment::probe::{Answer, Live, Prober as _};
+use crate::host::store::StateDir;
 
 /// How long an engine may take to answer.
 const ENGINE: Duration = Duration::from_secs(10);
@@ -29,12 +29,12 @@ pub(super) async fn all(checks: &IndexMap<String, Check>, engine: &EngineArgs, s
         Ok(reached) => reached.map_err(|e| format!("{e:#}"))?,
         Err(_) => return Err("the engine does not answer".to_owned()),
     };
-    let live = Live::new(named, reached.engine(), here::variable).map_err(|e| format!("{e:#}"))?;
+    let live = Live::new(named, reached.engine(), here::variable_in_use).map_err(|e| format!("{e:#}"))?;
     let answers = join_all(checks.keys().map(async |name: &String| (name.clone(), live.ask(name).await))).await;
     let bad: Vec<String> = answers
         .into_iter()
         .filter_map(|(name, answer)| match answer {
-            Answer::Good { .. } => None,
+            Answer::Good { .. } => Some(format!("`{name}` {}", live.without_evidence(&name)?)),
             Answer::Failed(failure) => Some(format!("`{name}`: {}", failure.0)),
             Answer::CouldNotAsk(why) => Some(format!("`{name}` could not be asked: {why}")),
         })

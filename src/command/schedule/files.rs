@@ -5,7 +5,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::command::load;
-use crate::schedule::Schedule;
+use crate::occasions::schedule::Schedule;
 
 /// A file and what it last said.
 pub(super) struct Source {

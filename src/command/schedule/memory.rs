@@ -11,8 +11,8 @@ use anyhow::{Context as _, bail};
 use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
 
-use crate::schedule::Past;
-use crate::store::StateDir;
+use crate::host::store::{StateDir, private_file};
+use crate::occasions::schedule::Past;
 
 /// What is remembered.
 pub(super) struct Memory {
@@ -49,8 +49,8 @@ impl Memory {
     /// Where another daemon is there, or the file cannot be read.
     pub(super) fn open(state: &StateDir, seed: Option<u64>) -> anyhow::Result<Self> {
         let path = path(state);
-        std::fs::create_dir_all(state.root()).with_context(|| format!("cannot make {}", state.root().display()))?;
-        let lock = File::options().create(true).append(true).open(state.root().join("schedule.lock"))?;
+        state.prepare().with_context(|| format!("cannot make {}", state.root().display()))?;
+        let lock = private_file().append(true).open(state.root().join("schedule.lock"))?;
         if lock.try_lock().is_err() {
             bail!(
                 "another `squall schedule` is at work in {}; it takes several files: squall schedule FILE FILE",

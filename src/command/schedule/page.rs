@@ -1,37 +1,42 @@
 //! What the daemon shows over HTTP: `/healthz` and `/metrics`. Nothing that can be asked changes anything.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::Semaphore;
-use tokio::task::JoinSet;
+use tokio::task::{AbortHandle, JoinSet};
 use tokio::time::{sleep, timeout};
 
 use super::view::View;
 
-/// So many are answered at once; others wait.
-const CLIENTS: usize = 8;
+/// So many are answered at once. The one that has been at it longest makes room for the next one, so that clients that never finish
+/// their request keep no other one waiting.
+const CLIENTS: usize = 32;
 /// No client takes longer.
-const PATIENCE: Duration = Duration::from_secs(5);
-/// No request of ours is longer, in bytes.
+const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
+/// No request of Squall's is longer, in bytes.
 const HEAD: usize = 8 * 1024;
 
 /// Answers until it is dropped.
 pub(super) async fn serve(listener: TcpListener, view: Arc<View>) {
-    let room = Arc::new(Semaphore::new(CLIENTS));
     let mut clients = JoinSet::new();
+    let mut seats: VecDeque<AbortHandle> = VecDeque::new();
     loop {
         while clients.try_join_next().is_some() {}
-        let Ok(seat) = room.clone().acquire_owned().await else { return };
         match listener.accept().await {
             Ok((stream, _)) => {
+                seats.retain(|client| !client.is_finished());
+                if seats.len() == CLIENTS
+                    && let Some(longest) = seats.pop_front()
+                {
+                    longest.abort();
+                }
                 let view = view.clone();
-                clients.spawn(async move {
-                    let _ = timeout(PATIENCE, answer(stream, &view)).await;
-                    drop(seat);
-                });
+                seats.push_back(clients.spawn(async move {
+                    let _ = timeout(CLIENT_TIMEOUT, answer(stream, &view)).await;
+                }));
             }
             // Out of descriptors, say: that passes.
             Err(_) => sleep(Duration::from_millis(100)).await,

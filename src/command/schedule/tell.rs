@@ -10,12 +10,12 @@ use tokio::task::JoinSet;
 use tokio::time::timeout;
 
 use super::say;
-use crate::engine::here::variable;
-use crate::exit::Verdict;
-use crate::history::Row;
-use crate::notify::send::{self, Patience};
-use crate::notify::{Message, Recipient, Severity, Stage, Subject};
-use crate::schedule::Tell;
+use crate::engine::here::variable_in_use;
+use crate::model::exit::Verdict;
+use crate::occasions::history::Row;
+use crate::occasions::notify::send::{self, RetryPolicy};
+use crate::occasions::notify::{Message, Recipient, Severity, Stage, Subject};
+use crate::occasions::schedule::Tell;
 
 /// How long the daemon's end waits for messages that are on their way.
 const LAST_WORDS: Duration = Duration::from_secs(5);
@@ -72,7 +72,7 @@ impl Messages {
 async fn send_all(mut messages: Receiver<Message>, to: Recipient) {
     let to = [to];
     while let Some(message) = messages.recv().await {
-        for sent in send::all(&to, &message, Patience::default(), variable).await {
+        for sent in send::all(&to, &message, RetryPolicy::default(), variable_in_use).await {
             if let Some(why) = sent.error {
                 say(&format!("{} was not told: {why}", sent.recipient));
             }
@@ -97,6 +97,9 @@ pub(super) fn ends(
     row: Option<(&Row, &Path)>,
 ) -> Option<Message> {
     let stage = match (verdict, to.tell, troubled) {
+        // No trouble, and the end of none.
+        (Some(verdict), Tell::Trouble, _) if verdict.is_rehearsal() => return None,
+        (Some(verdict), Tell::Everything, _) if verdict.is_rehearsal() => Stage::Resolution,
         (Some(Verdict::Held), Tell::Trouble, false) => return None,
         (Some(Verdict::Held), ..) => Stage::Resolution,
         (_, Tell::Trouble, false) => Stage::Initial,
@@ -116,7 +119,7 @@ pub(super) fn ends(
         message.report = Some(report.display().to_string());
     }
     if matches!(verdict, None | Some(Verdict::LeftBehind)) {
-        message.text.push("Something may still be in place: `squall recover` takes it back.".to_owned());
+        message.text.push("Something may still be in place: `squall recover` rolls it back.".to_owned());
     }
     Some(message)
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::exit::Verdict;
-use crate::history::{self, Row, series};
+use crate::model::exit::Verdict;
+use crate::occasions::history::{self, Row, series};
 
 /// A daemon that has not come round for so long hangs.
 const ROUND: Duration = Duration::from_mins(1);
@@ -113,7 +113,7 @@ fn past(rows: &[Row], now: Timestamp) -> String {
     let all = series(rows);
     metric(&mut out, "squall_runs", "gauge", "Runs in the history, by verdict; pruning takes old ones away.");
     for one in &all {
-        for verdict in Verdict::ALL {
+        for verdict in Verdict::ALL.into_iter().filter(|verdict| !verdict.is_rehearsal()) {
             let n = one.runs.iter().filter(|row| !row.rehearsal && row.verdict == Some(verdict)).count();
             sample(&mut out, "squall_runs", &[("experiment", one.experiment), ("verdict", verdict.word())], n as f64);
         }
@@ -121,12 +121,12 @@ fn past(rows: &[Row], now: Timestamp) -> String {
     for (name, help, of) in [
         (
             "squall_last_recovery_seconds",
-            "Time to recover in the newest run that has one.",
+            "Time to recover in the newest run that has one; 0 where steady state was never lost.",
             (|row: &Row| row.recovery_ms.map(|ms| ms as f64)) as fn(&Row) -> Option<f64>,
         ),
         (
             "squall_last_abort_seconds",
-            "From the breach to everything taken back, in the newest run that has it.",
+            "From the breach to everything rolled back, in the newest run that has it.",
             |row| row.abort_ms,
         ),
         ("squall_last_p99_seconds", "99th percentile of latency while the fault was on, in the newest run.", |row| {

@@ -13,19 +13,18 @@ use bollard::models::ContainerState;
 use futures_util::future::join_all;
 use tokio::time::Instant;
 
-use super::lifecycle::{attempting, name_of};
-use super::observe::{is_running, main_pid};
+use super::container::{attempting, is_running, main_pid, name_of};
 use super::{Docker, QUICK};
 use crate::engine::here::native;
 use crate::engine::{Ability, EngineError, Outcome};
 use crate::host::process::Process;
-use crate::instance::{InstanceId, Setting, Signal};
+use crate::model::instance::{InstanceId, Setting, Signal};
 
 /// How often to look whether the engine has noticed.
 const AGAIN: Duration = Duration::from_millis(5);
 
 /// The longest pause between two such looks.
-const SELDOM: Duration = Duration::from_millis(80);
+const LONGEST_POLL_INTERVAL: Duration = Duration::from_millis(80);
 
 /// How long the engine may take to know of an end.
 const UNSEEN: Duration = Duration::from_secs(1);
@@ -83,7 +82,7 @@ impl Docker {
         if state.paused == Some(true) {
             // A frozen process of cgroup v1 receives its signals when it is thawed.
             let thawed = Setting::Paused(false);
-            self.attempt(id, &thawed, QUICK, self.api.unpause_container(&id.0)).await?;
+            self.unpause(id, &thawed).await?;
         }
         if signal == Signal::SigKill {
             process.ended_within(QUICK).await.map_err(refused)?;
@@ -136,7 +135,7 @@ impl Docker {
             }
             // Each time later: where many end at once, their engine has enough to do.
             tokio::time::sleep(pause).await;
-            pause = (2 * pause).min(SELDOM);
+            pause = (2 * pause).min(LONGEST_POLL_INTERVAL);
         }
         Ok(())
     }
@@ -147,7 +146,7 @@ mod tests {
     use super::*;
     use crate::engine::docker::fake::Fake;
     use crate::engine::{Engine as _, Tag};
-    use crate::instance::{Kill, Via};
+    use crate::model::instance::{Kill, Via};
 
     /// So long that no control group of the machine that runs this has it in its path.
     const ID: &str = "5db0e1c94f7a2386";
@@ -162,7 +161,7 @@ mod tests {
         Tag { run: "r".to_owned(), change: 0 }
     }
 
-    /// The engine tells a PID that belongs to somebody else by now.
+    /// The engine tells a PID that belongs to another process by now.
     #[tokio::test]
     async fn a_stranger_with_the_containers_pid_is_not_hit() {
         let mut stranger = std::process::Command::new("sleep").arg("60").spawn().unwrap();
@@ -207,7 +206,7 @@ mod tests {
         assert!(!ended.success());
     }
 
-    /// Where the held process ends before it is hit, its container is looked at again, as if nobody had held it.
+    /// Where the held process ends before it is hit, its container is looked at again, as if it had not been held.
     #[tokio::test]
     async fn who_ends_while_it_is_held_is_looked_at_again() {
         let (mut earlier, mut later) = (sleeper(), sleeper());

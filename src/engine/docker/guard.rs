@@ -10,8 +10,8 @@ use bollard::query_parameters::{
 };
 use tokio::time::{Instant, sleep};
 
+use super::container::is_running;
 use super::failure::{Failure, within};
-use super::observe::is_running;
 use super::{Docker, QUICK};
 use crate::engine::EngineError;
 
@@ -26,7 +26,7 @@ impl Docker {
         own: &str,
         program: &Path,
         journal: &Path,
-        deadline: jiff::Timestamp,
+        deadline: &str,
         run: &str,
     ) -> Result<String, EngineError> {
         let attempt = || "start the guard as a container".to_owned();
@@ -106,7 +106,7 @@ fn guard_like(
     own: &str,
     program: &Path,
     journal: &Path,
-    deadline: jiff::Timestamp,
+    deadline: &str,
     run: &str,
 ) -> Result<ContainerCreateBody, String> {
     let lasting = |m: &&MountPoint| m.typ.as_deref() != Some("tmpfs");
@@ -120,8 +120,8 @@ fn guard_like(
     }
     let config = ours.config.clone().unwrap_or_default();
     let host = ours.host_config.clone().unwrap_or_default();
-    let (journal, deadline) = (journal.display().to_string(), deadline.to_string());
-    let command = ["guard", "--journal", &journal, "--deadline", &deadline, "--runner-container", own];
+    let journal = journal.display().to_string();
+    let command = ["guard", "--journal", &journal, "--deadline", deadline, "--runner-container", own];
     let mut labels = HashMap::from([("squall.run".to_owned(), run.to_owned())]);
     labels.insert("squall.guard".to_owned(), own.to_owned());
     Ok(ContainerCreateBody {
@@ -133,7 +133,7 @@ fn guard_like(
         cmd: Some(command.map(str::to_owned).to_vec()),
         labels: Some(labels),
         host_config: Some(HostConfig {
-            // Every mount of ours: the socket and the state among them.
+            // Every mount of Squall's: the socket and the state among them.
             volumes_from: Some(vec![own.to_owned()]),
             auto_remove: Some(true),
             network_mode: host.network_mode,
@@ -172,15 +172,11 @@ mod tests {
         let mounts = serde_json::json!([{ "Type": "volume", "Name": "state", "Destination": "/var/lib/squall" }]);
         let program = Path::new("/usr/local/bin/squall");
         let journal = "/var/lib/squall/runs/r/journal.ndjson";
-        let body =
-            guard_like(&runner(&mounts), "own", program, Path::new(journal), jiff::Timestamp::UNIX_EPOCH, "r").unwrap();
+        let body = guard_like(&runner(&mounts), "own", program, Path::new(journal), "5m", "r").unwrap();
         let host = body.host_config.unwrap();
         assert_eq!(body.image.as_deref(), Some("sha256:1"), "the very same image, whatever its tag says now");
         assert_eq!(body.entrypoint.unwrap(), ["/usr/local/bin/squall"]);
-        assert_eq!(
-            body.cmd.unwrap(),
-            ["guard", "--journal", journal, "--deadline", "1970-01-01T00:00:00Z", "--runner-container", "own"]
-        );
+        assert_eq!(body.cmd.unwrap(), ["guard", "--journal", journal, "--deadline", "5m", "--runner-container", "own"]);
         assert_eq!((host.network_mode.as_deref(), host.pid_mode.as_deref()), (Some("host"), Some("host")));
         assert_eq!(host.volumes_from.unwrap(), ["own"]);
         assert_eq!(host.restart_policy, None);
@@ -195,7 +191,7 @@ mod tests {
             serde_json::json!([{ "Type": "bind", "Destination": "/var/lib/squal" }]),
         ] {
             let (program, journal) = (Path::new("/squall"), Path::new("/var/lib/squall/j"));
-            let deadline = jiff::Timestamp::UNIX_EPOCH;
+            let deadline = "5m";
             let why = guard_like(&runner(&mounts), "own", program, journal, deadline, "r").unwrap_err();
             assert!(why.contains("volume"), "{why}");
         }

@@ -13,7 +13,7 @@ use futures_util::TryStreamExt as _;
 use super::failure::{Failure, within};
 use super::{Docker, QUICK};
 use crate::engine::EngineError;
-use crate::fingerprint;
+use crate::text::fingerprint;
 
 /// Where the binary is in its image.
 pub const PROGRAM: &str = "/usr/local/bin/squall";

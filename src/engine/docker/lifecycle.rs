@@ -8,11 +8,11 @@ use bollard::query_parameters::{
 };
 use tokio::time::Instant;
 
+use super::container::{attempting, is_replaced, is_running, is_so, name_of, short};
 use super::failure::{Failure, within};
-use super::observe::{is_running, restart_policy};
 use super::{Docker, QUICK};
 use crate::engine::{EngineError, Outcome};
-use crate::instance::{Aspect, InstanceId, RestartPolicy, Setting, Signal};
+use crate::model::instance::{InstanceId, RestartPolicy, Setting, Signal};
 
 /// How long a stop or restart may take beyond the time that the container has for it.
 const MARGIN: Duration = Duration::from_secs(10);
@@ -46,7 +46,8 @@ impl Docker {
         Err(failure.error(&self.address, || attempting(&name, to)))
     }
 
-    /// Starts it, thaws it, or waits for the engine that is about to restart it.
+    /// Starts it, thaws it, or waits for the engine that is about to restart it. One that has ended and that an orchestrator
+    /// replaces is gone: started again, it would run beside the one that stands in for it.
     pub(super) async fn start(&self, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
         let deadline = Instant::now() + QUICK;
         let mut outcome = Outcome::Already;
@@ -58,11 +59,13 @@ impl Docker {
             }
             if state.paused == Some(true) {
                 let thawed = Setting::Paused(false);
-                outcome = self.attempt(id, &thawed, QUICK, self.api.unpause_container(&id.0)).await?;
+                outcome = self.unpause(id, &thawed).await?;
             } else if is_running(&state) {
                 return Ok(outcome);
             } else if state.restarting == Some(true) {
                 tokio::time::sleep(AGAIN).await;
+            } else if is_replaced(&now) {
+                return Ok(Outcome::Gone);
             } else {
                 let call = self.api.start_container(&id.0, None::<StartContainerOptions>);
                 return self.attempt(id, to, QUICK, call).await;
@@ -127,60 +130,10 @@ impl Docker {
     }
 }
 
-/// Whether a container is as `to` wants it. What is momentary never is: it can only happen again.
-fn is_so(to: &Setting, now: &ContainerInspectResponse) -> bool {
-    let Some(state) = &now.state else { return false };
-    match to {
-        Setting::Running(true) => is_running(state),
-        // One that the engine is about to restart is not down for good.
-        Setting::Running(false) | Setting::Killed(_) | Setting::Stopped { .. } => state.running != Some(true),
-        Setting::Paused(paused) => state.paused.unwrap_or(false) == *paused,
-        Setting::RestartPolicy(policy) => now.host_config.as_ref().is_some_and(|host| restart_policy(host) == *policy),
-        Setting::Restarted { .. } | Setting::ConnectionsReset(_) | Setting::Ran(_)
-        // The engine does not know of traffic, nor of limits as they are now: the kernel does.
-        | Setting::Network(_) | Setting::Mark(..) | Setting::Limit(_) | Setting::Filled(_) | Setting::Freed(_)
-        | Setting::ReadOnly(_) | Setting::Burden(_) | Setting::Signalled(_) => false,
-    }
-}
-
 /// The engine counts in seconds; a part of one is given as a whole one.
 fn whole_seconds(t: Duration) -> i32 {
     let seconds = t.as_secs().saturating_add(u64::from(t.subsec_nanos() > 0));
     i32::try_from(seconds).unwrap_or(i32::MAX)
-}
-
-/// What is attempted, on what, for errors.
-pub(super) fn attempting(name: &str, to: &Setting) -> String {
-    match to {
-        Setting::Running(true) => format!("start {name}"),
-        Setting::Running(false) => format!("kill {name}"),
-        Setting::Killed(kill) => format!("kill {name} with {} ({})", kill.signal, kill.via),
-        Setting::Stopped { .. } => format!("stop {name}"),
-        Setting::Restarted { .. } => format!("restart {name}"),
-        Setting::Paused(true) => format!("pause {name}"),
-        Setting::Paused(false) => format!("unpause {name}"),
-        Setting::Network(_) => format!("disturb the traffic of {name}"),
-        Setting::Mark(Aspect::Disk, _) => format!("free the disk of {name}"),
-        Setting::Mark(aspect, _) => format!("leave the {aspect} of {name} alone"),
-        Setting::Limit(limit) => format!("limit {name} to {limit}"),
-        Setting::Filled(fill) => format!("fill {} of {name}", fill.place.path),
-        Setting::Freed(place) => format!("free {} of {name}", place.path),
-        Setting::ReadOnly(_) => format!("make mounts of {name} read-only or writable"),
-        Setting::Burden(burden) => format!("have {name} {burden}"),
-        Setting::Signalled(signalled) => format!("have {name} {signalled}"),
-        Setting::ConnectionsReset(_) => format!("reset connections of {name}"),
-        Setting::RestartPolicy(policy) => format!("have {name} {policy}"),
-        Setting::Ran(command) => format!("run {command} for {name}"),
-    }
-}
-
-/// The container's name for people.
-pub(super) fn name_of(now: &ContainerInspectResponse, id: &InstanceId) -> String {
-    now.name.as_deref().map_or_else(|| short(id), |name| name.trim_start_matches('/').to_owned())
-}
-
-fn short(id: &InstanceId) -> String {
-    format!("container {}", id.0.get(..12).unwrap_or(&id.0))
 }
 
 #[cfg(test)]

@@ -7,20 +7,34 @@ use std::sync::atomic::Ordering;
 
 use bollard::models::ContainerInspectResponse;
 
-use super::lifecycle::{attempting, name_of};
-use super::observe::{is_running, main_pid};
+use super::container::{attempting, is_running, main_pid, name_of};
 use super::{Docker, QUICK};
-use crate::disk::{Mount, MountKind, Place};
-use crate::engine::machine::{self, At, Site, disk};
+use crate::engine::machine::{self, DiskAccess, MachineAccess, disk};
 use crate::engine::{Ability, EngineError, Outcome, Tag};
 use crate::host::cgroup::Cgroup;
 use crate::host::process::Process;
-use crate::instance::{Instance, InstanceId, Setting};
+use crate::model::disk::{DiskLocation, Mount, MountKind};
+use crate::model::instance::{Instance, InstanceId, Setting};
 
 const NOT_SEEN: &str = "it is set by way of the container's processes, and they cannot be seen from here: run Squall on the \
                         engine's own host, or in a container with `--pid=host`";
 
 impl Docker {
+    /// Whether its containers' processes can be seen from here; `None` where none was running when it was looked.
+    #[must_use]
+    pub fn sees_processes(&self) -> Option<bool> {
+        self.sight.looked.load(Ordering::Relaxed).then(|| self.sight.found.load(Ordering::Relaxed))
+    }
+
+    /// The number here of a container's main process, of those that were looked at.
+    #[must_use]
+    pub fn process_here(&self) -> Option<u32> {
+        let pids = self.sight.pids.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_its =
+            |(id, pid): (&String, &u32)| Process::open(*pid).ok()?.filter(|p| p.is_in_cgroup_of(id)).map(|_| *pid);
+        pids.iter().find_map(is_its)
+    }
+
     /// Whether such a setting of the machine can be made so from here.
     pub(super) fn can_have(&self, instance: &Instance, to: &Setting) -> Ability {
         if self.sight.looked.load(Ordering::Relaxed) && !self.sight.found.load(Ordering::Relaxed) {
@@ -28,13 +42,13 @@ impl Docker {
         }
         let pids = || self.sight.pids.lock().unwrap_or_else(PoisonError::into_inner);
         let pid = pids().get(&instance.id.0).copied().filter(|_| instance.is_running());
-        // Held while it is looked at; the number may be somebody else's by now.
+        // Held while it is looked at; the number may be another process's by now.
         let process = pid.and_then(|pid| Process::open(pid).ok()?).filter(|p| p.is_in_cgroup_of(&instance.id.0));
         machine::can(&self.at(process.as_ref().map(Process::pid)), instance, to)
     }
 
-    fn at(&self, pid: Option<u32>) -> At<'_> {
-        At { pid, fillings: &self.fillings, needs: &self.needs }
+    fn at(&self, pid: Option<u32>) -> DiskAccess<'_> {
+        DiskAccess { pid, fillings: &self.fillings, needs: &self.needs }
     }
 
     /// Takes away what fills a file system of it: at a place, or wherever this run has put something. Also of a container that is
@@ -44,10 +58,10 @@ impl Docker {
         tag: &Tag,
         id: &InstanceId,
         to: &Setting,
-        place: Option<&Place>,
+        place: Option<&DiskLocation>,
     ) -> Result<Outcome, EngineError> {
         let container = self.now(id, to).await?;
-        // In a container of ours, the directories of the host are seen only with its processes: what is not seen is not gone.
+        // In a container of Squall's, the directories of the host are seen only with its processes: what is not seen is not gone.
         if let Some(own) = &self.own
             && !self.sight.found.load(Ordering::Relaxed)
         {
@@ -98,7 +112,7 @@ impl Docker {
                 Err(_) => Err(EngineError::TimedOut { attempt, after: QUICK }),
             },
             // It ended with the life that it was made for; the next one begins with what is configured.
-            None if to.ends_with_life() && !matches!(to, Setting::Burden(_)) && !running => Ok(Outcome::Already),
+            None if to.ends_with_life() && !matches!(to, Setting::Stressor(_)) && !running => Ok(Outcome::Already),
             None if matches!(to, Setting::Mark(_, None)) && !running => {
                 self.forget(tag, to, attempt).await.map(|()| Outcome::Already)
             }
@@ -109,30 +123,25 @@ impl Docker {
 }
 
 /// Where a container's machine is found, if it runs and can be seen from here. The process is held before it is shown to be
-/// the container's, so that a PID that went to somebody else meanwhile is never mistaken for it.
-pub(super) fn site(container: &ContainerInspectResponse, program: &Path) -> Option<Site> {
+/// the container's, so that a PID that went to another process meanwhile is never mistaken for it.
+pub(super) fn site(container: &ContainerInspectResponse, program: &Path) -> Option<MachineAccess> {
     let state = container.state.as_ref().filter(|s| is_running(s))?;
     let process = Process::open(main_pid(state)?).ok()??;
     let cgroup = Cgroup::of(&process, container.id.as_deref()?).ok()?;
-    Some(Site { process, cgroup, program: program.to_owned() })
+    Some(MachineAccess { process, cgroup, program: program.to_owned() })
 }
 
 /// The file systems that the engine has given a container.
 pub(super) fn mounts(container: &ContainerInspectResponse) -> Vec<Mount> {
     let host = container.host_config.as_ref();
     let storage = container.graph_driver.as_ref().map(|g| &g.data);
-    let root = Mount {
-        path: "/".to_owned(),
-        kind: MountKind::Root,
-        source: storage.and_then(|data| data.get("UpperDir").cloned()),
-        read_only: host.and_then(|h| h.readonly_rootfs) == Some(true),
-    };
-    let memory = host.and_then(|h| h.tmpfs.as_ref()).into_iter().flatten().map(|(path, options)| Mount {
-        path: path.clone(),
-        kind: MountKind::Tmpfs,
-        source: None,
-        read_only: options.split(',').any(|o| o == "ro"),
-    });
+    let upper = storage.and_then(|data| data.get("UpperDir").cloned());
+    let root = Mount::new("/", MountKind::Root, upper, host.and_then(|h| h.readonly_rootfs) == Some(true));
+    let memory = host
+        .and_then(|h| h.tmpfs.as_ref())
+        .into_iter()
+        .flatten()
+        .map(|(path, options)| Mount::new(path, MountKind::Tmpfs, None, options.split(',').any(|o| o == "ro")));
     let others = container.mounts.iter().flatten().filter_map(|m| {
         let kind = match m.typ.as_deref()? {
             "volume" => MountKind::Volume,
@@ -141,7 +150,7 @@ pub(super) fn mounts(container: &ContainerInspectResponse) -> Vec<Mount> {
             _ => return None,
         };
         let source = m.source.clone().filter(|s| !s.is_empty());
-        Some(Mount { path: m.destination.clone()?, kind, source, read_only: m.rw == Some(false) })
+        Some(Mount::new(m.destination.clone()?, kind, source, m.rw == Some(false)))
     });
     let mut mounts: Vec<Mount> = std::iter::once(root).chain(memory).chain(others).collect();
     mounts.sort();

@@ -4,7 +4,7 @@ use super::DEFAULT_HOST;
 use crate::engine::machine;
 use crate::engine::net::manual::{end_connections, untouch};
 use crate::engine::shell::{quote, typed, typed_here};
-use crate::instance::{Aspect, Change, Place, RestartPolicy, Setting, Via};
+use crate::model::instance::{Aspect, Change, CommandLocation, RestartPolicy, Setting, Via};
 
 /// The command for `to`, on the engine at `address`.
 pub(super) fn command(address: &str, change: &Change, to: &Setting) -> String {
@@ -40,18 +40,19 @@ pub(super) fn command(address: &str, change: &Change, to: &Setting) -> String {
         Setting::Mark(Aspect::Processes, _) => {
             format!("{}; sudo kill -CONT $({docker} top {name} -eo pid | tail -n +2)", machine::manual::unload("stop"))
         }
+        Setting::Mark(Aspect::Disk, _) => machine::manual::unfill(),
         Setting::Mark(..) => untouch(&pid),
         Setting::Limit(limit) => machine::manual::limit(&change.instance.0, &pid, limit),
         Setting::Freed(place) => machine::manual::free(&pid, change, place),
         Setting::ReadOnly(paths) => machine::manual::read_only(&pid, change, paths),
         Setting::ConnectionsReset(_) => end_connections(&pid),
         // Nobody would: what is set back is always that it is left alone.
-        Setting::Network(_) | Setting::Filled(_) | Setting::Burden(_) | Setting::Signalled(_) => {
+        Setting::Network(_) | Setting::Filled(_) | Setting::Stressor(_) | Setting::Signalled(_) => {
             "squall run".to_owned()
         }
         Setting::Ran(command) => match command.place {
-            Place::Target => format!("{docker} exec {name} {}", typed(command)),
-            Place::Here => typed_here(command),
+            CommandLocation::Target => format!("{docker} exec {name} {}", typed(command)),
+            CommandLocation::Here => typed_here(command),
         },
     }
 }
@@ -62,7 +63,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::instance::{Back, Command, Epoch, InstanceId, Kill, Signal};
+    use crate::model::instance::{Command, Epoch, InstanceId, Kill, Rollback, Signal};
 
     fn by_hand(name: &str, to: &Setting) -> String {
         let change = Change {
@@ -73,7 +74,7 @@ mod tests {
             epoch: Epoch::default(),
             before: None,
             to: to.clone(),
-            back: Back::Nothing,
+            back: Rollback::Nothing,
         };
         command(DEFAULT_HOST, &change, to)
     }
@@ -90,6 +91,7 @@ mod tests {
                 "docker update --restart on-failure:3 shop-1",
             ),
             (Setting::Stopped { timeout: Duration::from_millis(1500) }, "docker stop --time 2 shop-1"),
+            (Setting::Mark(Aspect::Disk, None), "remove .squall at the top of the file system that is filled"),
             (host, "kill -s TERM \"$(docker inspect -f '{{.State.Pid}}' shop-1)\""),
         ] {
             assert_eq!(by_hand("shop-1", &to), want);
@@ -101,12 +103,13 @@ mod tests {
         let words = ["it's", "${GREETING} you", "$${HOME} $(true) `true`", "", "a*b"];
         let ran = Setting::Ran(Command {
             run: ["printf", "<%s>"].into_iter().chain(words).map(str::to_owned).collect(),
-            place: Place::Here,
+            place: CommandLocation::Here,
             timeout: Duration::from_secs(1),
             variables: BTreeMap::new(),
             directory: None,
         });
         let line = by_hand("a b", &ran);
+        assert!(!line.contains('\n'), "{line}");
         let shell = std::process::Command::new("sh").arg("-c").arg(&line).env("GREETING", "hello").output().unwrap();
         let printed = String::from_utf8(shell.stdout).unwrap();
         assert_eq!(printed, "<it's><hello you><${HOME} $(true) `true`><><a*b>", "{line}");
@@ -122,7 +125,7 @@ mod tests {
             epoch: Epoch::default(),
             before: None,
             to: Setting::Paused(true),
-            back: Back::Nothing,
+            back: Rollback::Nothing,
         };
         let line = command("tcp://10.0.0.1:2375", &change, &Setting::Paused(false));
         assert_eq!(line, "docker --host tcp://10.0.0.1:2375 unpause x");

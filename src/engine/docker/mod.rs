@@ -9,7 +9,10 @@
 //! - Requests carry no API version: the engine uses its own.
 
 mod claim;
+mod container;
+mod context;
 mod crash;
+mod door;
 mod exec;
 mod failure;
 #[cfg(test)]
@@ -22,10 +25,14 @@ mod machine;
 mod manual;
 mod net;
 mod observe;
+mod outsiders;
 mod own;
+mod program;
 mod project;
 mod readiness;
+mod sharing;
 mod stack;
+mod unanswered;
 
 pub use image::PROGRAM;
 pub use info::Details;
@@ -34,6 +41,7 @@ pub use readiness::Readiness;
 pub use stack::NewContainer;
 
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::sync::{Arc, Mutex};
@@ -43,8 +51,8 @@ use async_trait::async_trait;
 
 use super::{Ability, Claim, Description, Engine, EngineError, Kind, Outcome, Ran, Tag, here};
 use crate::engine::machine::disk::Fillings;
-use crate::instance::{Aspect, Change, Instance, InstanceId, Kill, Place, Setting, Via};
-use crate::zones::Zones;
+use crate::model::instance::{Aspect, Change, Command, CommandLocation, Instance, InstanceId, Kill, Setting, Via};
+use crate::model::zones::Zones;
 
 /// Where the engine is unless somebody says otherwise.
 pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
@@ -71,18 +79,22 @@ pub struct Docker {
     name: String,
     /// The container that this process runs in, where it runs in one of this engine's.
     own: Option<String>,
-    /// Squall's own file, for processes of ours that stand in a container's namespace.
+    /// Squall's own file, for processes of Squall's that stand in a container's namespace.
     program: PathBuf,
-    sight: Arc<Sight>,
+    sight: Arc<PidVisibility>,
     held: Arc<crash::AllHeld>,
     fillings: Arc<Fillings>,
+    unanswered: Arc<unanswered::Memory>,
+    /// The commands that were begun and whose end is not seen yet, each with its container.
+    begun: Arc<Mutex<HashMap<String, String>>>,
+    doors: Arc<door::Doors>,
     /// Directories of this machine that must not run out of space, beside those of any.
     needs: Vec<String>,
 }
 
 /// Whether the main processes of containers can be seen from here, as far as that is known.
 #[derive(Debug, Default)]
-struct Sight {
+struct PidVisibility {
     /// A running container was looked at.
     looked: AtomicBool,
     /// Its main process was found here, under the PID that the engine told.
@@ -124,6 +136,9 @@ impl Docker {
             sight: Arc::default(),
             held: Arc::default(),
             fillings: Arc::default(),
+            unanswered: Arc::default(),
+            begun: Arc::default(),
+            doors: Arc::default(),
             needs: Vec::new(),
         })
     }
@@ -150,13 +165,13 @@ impl Docker {
 
     /// The same, where only containers with this label are seen, if one is given: there is nothing else to hit.
     #[must_use]
-    pub fn seeing(self, only: Option<String>) -> Self {
+    pub fn with_label_filter(self, only: Option<String>) -> Self {
         Self { only, ..self }
     }
 
     /// The same, with one more directory of this machine that must not run out of space, or be filled itself: that of our state.
     #[must_use]
-    pub fn needing(mut self, directory: &std::path::Path) -> Self {
+    pub fn with_reserve(mut self, directory: &std::path::Path) -> Self {
         self.needs.push(directory.to_string_lossy().into_owned());
         self
     }
@@ -219,15 +234,15 @@ impl Engine for Docker {
             Setting::Restarted { timeout } => self.restart(id, to, *timeout).await,
             Setting::Killed(Kill { signal, via: Via::Host }) => self.crash(id, to, *signal).await,
             Setting::Killed(Kill { signal, via: Via::Engine }) => self.kill(id, to, *signal).await,
-            Setting::Running(false) => self.kill(id, to, crate::instance::Signal::SigKill).await,
-            Setting::Paused(true) => self.attempt(id, to, QUICK, self.api.pause_container(&id.0)).await,
-            Setting::Paused(false) => self.attempt(id, to, QUICK, self.api.unpause_container(&id.0)).await,
+            Setting::Running(false) => self.kill(id, to, crate::model::instance::Signal::SigKill).await,
+            Setting::Paused(true) => self.pause(id, to).await,
+            Setting::Paused(false) => self.unpause(id, to).await,
             Setting::Mark(Aspect::Disk, _) => self.free(tag, id, to, None).await,
             Setting::Freed(place) => self.free(tag, id, to, Some(place)).await,
             Setting::Limit(_)
             | Setting::Filled(_)
             | Setting::ReadOnly(_)
-            | Setting::Burden(_)
+            | Setting::Stressor(_)
             | Setting::Signalled(_)
             | Setting::Mark(Aspect::CpuLoad | Aspect::MemoryLoad | Aspect::Processes, _) => {
                 self.set_machine(tag, id, to).await
@@ -248,26 +263,26 @@ impl Engine for Docker {
         }
     }
 
-    async fn knock(&self, id: &InstanceId, to: &Setting) -> Result<(), EngineError> {
-        self.send_own(id, to).await
-    }
-
     fn can(&self, instance: &Instance, to: &Setting) -> Ability {
         match to {
             Setting::Killed(Kill { via: Via::Host, .. }) => self.can_crash(),
-            Setting::Network(_) | Setting::ConnectionsReset(_) => self.can_disturb(to),
+            Setting::Network(_) | Setting::ConnectionsReset(_) => self.can_disturb(instance, to),
             Setting::Limit(_)
             | Setting::Filled(_)
             | Setting::ReadOnly(_)
-            | Setting::Burden(_)
+            | Setting::Stressor(_)
             | Setting::Signalled(_) => self.can_have(instance, to),
-            Setting::Ran(command) if command.place == Place::Here => here::placed(command),
+            Setting::Ran(command) if command.place == CommandLocation::Here => here::placed(command),
             _ => Ability::Yes,
         }
     }
 
     async fn exec(&self, instance: &str, command: &[String], timeout: Duration) -> Result<Ran, EngineError> {
-        self.run_in(instance, command, Vec::new(), timeout).await
+        self.run_in(instance, command, Vec::new(), timeout).await.map(|(ran, _)| ran).map_err(|(error, _)| error)
+    }
+
+    async fn end_abandoned(&self) {
+        self.end_begun().await;
     }
 
     /// Services of one name in two projects are two services.
@@ -282,12 +297,23 @@ impl Engine for Docker {
         self.take_claim(claim).await
     }
 
-    async fn release(&self, service: &str, run: &str) -> Result<(), EngineError> {
-        self.release_claim(service, run).await
+    async fn release(&self, claim: &Claim) -> Result<(), EngineError> {
+        self.release_claim(claim).await
     }
 
     async fn claims(&self) -> Result<Vec<Claim>, EngineError> {
         self.all_claims().await
+    }
+
+    async fn addresses_of(&self, host: &str) -> Result<Vec<IpAddr>, EngineError> {
+        crate::engine::net::addresses_of(host).await
+    }
+
+    async fn cannot_start(&self, instance: &InstanceId, command: &Command) -> Option<String> {
+        match command.place {
+            CommandLocation::Here => here::cannot_start(command),
+            CommandLocation::Target => self.lacks(instance, command).await,
+        }
     }
 
     fn by_hand(&self, change: &Change, to: &Setting) -> String {

@@ -7,14 +7,13 @@ use std::sync::atomic::Ordering;
 use bollard::models::{ContainerInspectResponse, EndpointSettings};
 use tokio::time::Instant;
 
-use super::lifecycle::{attempting, name_of};
-use super::observe::{is_running, main_pid};
+use super::container::{attempting, is_running, main_pid, name_of};
 use super::{Docker, QUICK};
-use crate::engine::net::{self, Site};
+use crate::engine::net::{self, NetworkAccess};
 use crate::engine::{Ability, EngineError, Outcome, Tag};
 use crate::host::net::namespace::Namespace;
 use crate::host::process::Process;
-use crate::instance::{Address, Aspect, InstanceId, Setting};
+use crate::model::instance::{Address, Aspect, Instance, InstanceId, Setting};
 
 const NOT_ROOT: &str = "traffic is disturbed in the container's network namespace, from its host: run as root, and in a container \
                         with `--pid=host --cap-add SYS_ADMIN --cap-add NET_ADMIN --cap-add SYS_PTRACE`";
@@ -25,24 +24,14 @@ const NOT_SEEN: &str = "traffic is disturbed in the container's network namespac
 
 impl Docker {
     /// Whether traffic can be disturbed from here, and how where that leaves a choice.
-    pub(super) fn can_disturb(&self, to: &Setting) -> Ability {
+    pub(super) fn can_disturb(&self, instance: &Instance, to: &Setting) -> Ability {
         if !net::may_enter() {
             return Ability::No(NOT_ROOT.to_owned());
         }
         if self.sight.looked.load(Ordering::Relaxed) && !self.sight.found.load(Ordering::Relaxed) {
             return Ability::No(NOT_SEEN.to_owned());
         }
-        net::can(to)
-    }
-
-    /// Sends a packet of our own from it.
-    pub(super) async fn send_own(&self, id: &InstanceId, to: &Setting) -> Result<(), EngineError> {
-        let Some(container) = self.now(id, to).await? else { return Ok(()) };
-        let Some(site) = site(&container, &self.program) else { return Ok(()) };
-        net::knock(site, to).await.map_err(|why| EngineError::Refused {
-            attempt: format!("send a packet from {}", name_of(&container, id)),
-            why: why.to_string(),
-        })
+        net::can(instance, to)
     }
 
     /// Disturbs its traffic, leaves it alone again, or resets its connections.
@@ -72,14 +61,19 @@ impl Docker {
 }
 
 /// Where a container's traffic is, if it runs and can be seen from here. A process is held before it is shown to be the
-/// container's, so that a PID that went to somebody else meanwhile is never mistaken for it.
-pub(super) fn site(container: &ContainerInspectResponse, program: &Path) -> Option<Site> {
+/// container's, so that a PID that went to another process meanwhile is never mistaken for it.
+pub(super) fn site(container: &ContainerInspectResponse, program: &Path) -> Option<NetworkAccess> {
     let state = container.state.as_ref().filter(|s| is_running(s))?;
     let process = Process::open(main_pid(state)?).ok()??;
     let namespace = Namespace::of(process.pid()).ok()?;
     // Asked last: it says that the process lived until now, so that the namespace is that process's.
     let is_its = process.is_in_cgroup_of(container.id.as_deref()?);
-    is_its.then(|| Site { namespace, pid: process.pid(), addresses: addresses(container), program: program.to_owned() })
+    is_its.then(|| NetworkAccess {
+        namespace,
+        pid: process.pid(),
+        addresses: addresses(container),
+        program: program.to_owned(),
+    })
 }
 
 /// Where a container can be reached.

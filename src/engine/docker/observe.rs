@@ -3,17 +3,23 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
-use bollard::models::{ContainerInspectResponse, ContainerState, HealthStatusEnum, HostConfig, RestartPolicyNameEnum};
+use bollard::models::{ContainerInspectResponse, ContainerSummary, HealthStatusEnum, HostConfig};
 use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder};
 use futures_util::StreamExt as _;
 
+use super::container::{Found, ORCHESTRATORS, SWARM_SERVICE, is_running, main_pid, restart_policy};
 use super::failure::{Failure, within};
+use super::unanswered::Answer;
 use super::{Docker, QUICK};
 use crate::engine::{EngineError, machine, net};
 use crate::host::process::Process;
-use crate::instance::{Aspect, Epoch, Health, Instance, RestartPolicy, Setting, Trait};
-use crate::zones::Zones;
+use crate::model::instance::{Aspect, Epoch, Health, Instance, RestartPolicy, Setting, Trait};
+use crate::model::zones::Zones;
+
+/// The label by which Compose tells that a container does one task beside its service.
+const ONE_OFF: &str = "com.docker.compose.oneoff";
 
 /// How many containers are inspected at once.
 const AT_ONCE: usize = 16;
@@ -22,40 +28,66 @@ const AT_ONCE: usize = 16;
 const STATES: [&str; 7] = ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
 
 impl Docker {
+    /// Lists the containers once, and inspects all of them at the same time: any of them may share something with any other.
+    /// One that does not answer holds nothing up for long, and is told as such.
     pub(super) async fn observe_all(&self) -> Result<Vec<Instance>, EngineError> {
         let error = |f: Failure| f.error(&self.address, || "list the containers".to_owned());
-        let mut filters = HashMap::from([("status", STATES.to_vec())]);
-        filters.extend(self.only.as_deref().map(|label| ("label", vec![label])));
+        let filters = HashMap::from([("status", STATES.to_vec())]);
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
         let listed = within(QUICK, self.api.list_containers(Some(options))).await.map_err(error)?;
-        let ids: Vec<String> = listed.into_iter().filter_map(|c| c.id).collect();
-        let found: Vec<_> = futures_util::stream::iter(ids)
-            .map(|id| async move {
-                match self.inspect(&id).await? {
-                    Some(container) => Ok(self.seen(container).await),
-                    None => Ok(None),
-                }
-            })
+        let all: Vec<_> = futures_util::stream::iter(listed)
+            .map(|listed| self.found(listed))
             .buffer_unordered(AT_ONCE)
-            .collect()
-            .await;
-        let mut instances = Vec::new();
-        for instance in found {
-            match instance {
-                Ok(instance) => instances.extend(instance),
-                // One that is not understood is none that could be disturbed.
-                Err(Failure::Refused(why)) => tracing::warn!(%why, "a container is left out"),
-                Err(failure) => return Err(error(failure)),
-            }
-        }
+            .collect::<Vec<_>>()
+            .await
+            .into_iter()
+            .collect::<Result<Vec<_>, Failure>>()
+            .map_err(error)?;
+        let mut all: Vec<Found> = all.into_iter().flatten().collect();
+        self.share(&mut all).await;
+        self.share_disks(&mut all).await;
+        let mut instances: Vec<Instance> = all.into_iter().filter_map(|f| f.instance).collect();
         instances.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
-        name_who_shares(&mut instances);
         Ok(instances)
+    }
+
+    /// A listed container as it is now; nothing where it is gone meanwhile.
+    async fn found(&self, listed: ContainerSummary) -> Result<Option<Found>, Failure> {
+        let Some(id) = listed.id.clone() else { return Ok(None) };
+        let (container, why) = match self.answer(&id).await? {
+            Answer::Gone => return Ok(None),
+            Answer::Here(container) => (*container, None),
+            Answer::None(why) => (super::unanswered::from_list(listed), Some(why)),
+        };
+        let (sharer, borrowed) = super::sharing::of(&container);
+        let pid = container.state.as_ref().and_then(main_pid);
+        // Where not all are seen, the others are still there to share something with those that are.
+        let labels = container.config.as_ref().and_then(|c| c.labels.as_ref());
+        let mounts = super::machine::mounts(&container);
+        let is_seen = self.only.as_deref().is_none_or(|label| labels.is_some_and(|all| carries(all, label)));
+        let instance = match why {
+            _ if !is_seen => None,
+            None => self.seen(container).await,
+            Some(why) => self.instance(container).map(|mut instance| {
+                instance.traits.insert(Trait::Unanswered(why));
+                instance
+            }),
+        };
+        Ok(Some(Found { sharer, borrowed, pid, mounts, instance }))
     }
 
     /// A container as the engine tells it, by id or name; `None` where it does not exist.
     pub(super) async fn inspect(&self, id: &str) -> Result<Option<ContainerInspectResponse>, Failure> {
-        match within(QUICK, self.api.inspect_container(id, None::<InspectContainerOptions>)).await {
+        self.inspect_within(QUICK, id).await
+    }
+
+    /// The same, as far as the engine tells it in this time.
+    pub(super) async fn inspect_within(
+        &self,
+        limit: Duration,
+        id: &str,
+    ) -> Result<Option<ContainerInspectResponse>, Failure> {
+        match within(limit, self.api.inspect_container(id, None::<InspectContainerOptions>)).await {
             Ok(container) => {
                 self.learn_sight(&container);
                 Ok(Some(container))
@@ -85,14 +117,21 @@ impl Docker {
         let found = self.sight.found.load(Ordering::Relaxed);
         let traffic = (found && net::may_enter()).then(|| super::net::site(&container, &self.program));
         let machine = if found { super::machine::site(&container, &self.program) } else { None };
-        let mut instance = self.instance(container)?;
-        if let Some(site) = traffic {
-            net::observe(Ok(site), &mut instance).await;
+        let instance = self.instance(container)?;
+        let mut seen = instance.clone();
+        let looked = async {
+            if let Some(site) = traffic {
+                net::observe(Ok(site), &mut seen).await;
+            }
+            if found {
+                machine::observe(machine, &mut seen).await;
+            }
+        };
+        match tokio::time::timeout(QUICK, looked).await {
+            Ok(()) => Some(seen),
+            // A file system of it may hang. What was not seen cannot be changed.
+            Err(_) => Some(instance),
         }
-        if found {
-            machine::observe(machine, &mut instance).await;
-        }
-        Some(instance)
     }
 
     /// The container as an instance; `None` where the engine left out what makes it one.
@@ -107,29 +146,12 @@ impl Docker {
     }
 }
 
-/// Containers that share a network know each other by id; people know them by name, and both of them should know.
-fn name_who_shares(instances: &mut [Instance]) {
-    let shared = |i: &Instance| {
-        i.traits.iter().find_map(|t| if let Trait::SharesNetwork(id) = t { Some(id.clone()) } else { None })
-    };
-    for guest in 0..instances.len() {
-        let Some(id) = shared(&instances[guest]) else { continue };
-        let Some(host) = instances.iter().position(|i| i.id.0 == id) else { continue };
-        let (guest_name, host_name) = (instances[guest].name.clone(), instances[host].name.clone());
-        instances[guest].traits.remove(&Trait::SharesNetwork(id));
-        instances[guest].traits.insert(Trait::SharesNetwork(host_name));
-        instances[host].traits.insert(Trait::SharesNetwork(guest_name));
+/// Whether labels have one that is given as `key` or `key=value`.
+fn carries(labels: &HashMap<String, String>, label: &str) -> bool {
+    match label.split_once('=') {
+        Some((key, value)) => labels.get(key).is_some_and(|v| v == value),
+        None => labels.contains_key(label),
     }
-}
-
-/// The host's PID of a container's main process, where it has one.
-pub(super) fn main_pid(state: &ContainerState) -> Option<u32> {
-    state.pid.and_then(|pid| u32::try_from(pid).ok()).filter(|pid| *pid > 0)
-}
-
-/// Whether the main process exists, paused or not. While the engine waits to restart it, it does not.
-pub(super) fn is_running(state: &ContainerState) -> bool {
-    state.running == Some(true) && state.restarting != Some(true)
 }
 
 fn instance(container: ContainerInspectResponse, zones: &Zones, engine: &str, own: Option<&str>) -> Option<Instance> {
@@ -140,8 +162,11 @@ fn instance(container: ContainerInspectResponse, zones: &Zones, engine: &str, ow
     let config = container.config.unwrap_or_default();
     let labels: BTreeMap<String, String> = config.labels.unwrap_or_default().into_iter().collect();
     let name = container.name.unwrap_or_default().trim_start_matches('/').to_owned();
-    let service = ["squall.service", "com.docker.compose.service"].iter().find_map(|key| labels.get(*key));
-    let service = service.unwrap_or(&name).clone();
+    let names = ["squall.service", "com.docker.compose.service", SWARM_SERVICE];
+    let service = names.iter().find_map(|key| labels.get(*key));
+    // What `compose run` makes carries the labels of the service that it does a task for, and is none of its instances.
+    let one_off = labels.get(ONE_OFF).is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    let service = service.filter(|_| !one_off).unwrap_or(&name).clone();
     let host = container.host_config.unwrap_or_default();
     let health = state.health.as_ref().and_then(|h| match h.status? {
         HealthStatusEnum::HEALTHY => Some(Health::Healthy),
@@ -153,9 +178,12 @@ fn instance(container: ContainerInspectResponse, zones: &Zones, engine: &str, ow
     let settings = [Setting::Running(is_running(&state)), Setting::Paused(state.paused == Some(true))]
         .into_iter()
         .chain([Setting::RestartPolicy(policy)]);
+    // Unless it is given another one, its host's name is the beginning of its id.
+    let is_own = host.network_mode.as_deref() != Some("host");
     Some(Instance {
         zone: zones.of(&labels, addresses.iter().map(|a| a.network.as_str()), engine),
         image: config.image,
+        hostname: config.hostname.filter(|name| is_own && !name.is_empty() && !id.starts_with(name.as_str())),
         traits: traits(&host, &labels, own == Some(id.as_str())),
         epoch: Epoch(state.started_at.unwrap_or_default()),
         health,
@@ -168,20 +196,6 @@ fn instance(container: ContainerInspectResponse, zones: &Zones, engine: &str, ow
     })
 }
 
-/// What the engine does when the main process ends by itself.
-pub(super) fn restart_policy(host: &HostConfig) -> RestartPolicy {
-    let policy = host.restart_policy.as_ref();
-    match policy.and_then(|p| p.name) {
-        None | Some(RestartPolicyNameEnum::EMPTY | RestartPolicyNameEnum::NO) => RestartPolicy::Never,
-        Some(RestartPolicyNameEnum::ALWAYS) => RestartPolicy::Always,
-        Some(RestartPolicyNameEnum::UNLESS_STOPPED) => RestartPolicy::UnlessStopped,
-        Some(RestartPolicyNameEnum::ON_FAILURE) => {
-            let most = policy.and_then(|p| p.maximum_retry_count).and_then(|n| u32::try_from(n).ok());
-            RestartPolicy::OnFailure { most: most.unwrap_or_default() }
-        }
-    }
-}
-
 fn traits(host: &HostConfig, labels: &BTreeMap<String, String>, own: bool) -> BTreeSet<Trait> {
     let mut traits = BTreeSet::new();
     if host.auto_remove == Some(true) {
@@ -190,21 +204,13 @@ fn traits(host: &HostConfig, labels: &BTreeMap<String, String>, own: bool) -> BT
     if restart_policy(host) != RestartPolicy::Never {
         traits.insert(Trait::Restarts);
     }
-    for (label, who) in [
-        ("com.docker.swarm.service.name", "Docker Swarm"),
-        ("io.kubernetes.pod.name", "Kubernetes"),
-        ("com.hashicorp.nomad.alloc_id", "Nomad"),
-        ("com.amazonaws.ecs.task-arn", "Amazon ECS"),
-    ] {
+    for (label, who) in ORCHESTRATORS {
         if let Some(what) = labels.get(label) {
             traits.insert(Trait::Orchestrated(format!("{who} ({what})")));
         }
     }
     if host.network_mode.as_deref() == Some("host") {
         traits.insert(Trait::HostNetwork);
-    }
-    if let Some(other) = host.network_mode.as_deref().and_then(|mode| mode.strip_prefix("container:")) {
-        traits.insert(Trait::SharesNetwork(other.to_owned()));
     }
     let ports = host.port_bindings.iter().flatten().filter_map(|(_, bindings)| bindings.as_ref()).flatten();
     let random = |port: Option<&str>| matches!(port, None | Some("" | "0"));
@@ -231,14 +237,26 @@ mod tests {
             "Id": "abc", "Name": "/shop-1", "RestartCount": 3,
             "State": { "Status": "paused", "Running": true, "Paused": true, "StartedAt": "t1",
                        "Health": { "Status": "healthy" } },
-            "Config": { "Image": "shop:1", "Labels": { "com.docker.compose.service": "shop", "rack": "r1", "squall.zone": "a" } },
+            "Config": { "Image": "shop:1", "Hostname": "till", "Labels": { "com.docker.compose.service": "shop", "rack": "r1", "squall.zone": "a" } },
             "HostConfig": { "NetworkMode": "default", "RestartPolicy": { "Name": "no" } },
         }));
         let i = instance(found, &Zones::default(), "", None).unwrap();
         assert_eq!((i.name.as_str(), i.service.as_str(), i.zone.as_deref()), ("shop-1", "shop", Some("a")));
+        assert_eq!(i.also_called(), ["till"]);
         assert_eq!((i.epoch.0.as_str(), i.health, i.restarts), ("t1", Some(Health::Healthy), 3));
         assert!(i.is_running() && !i.is_up());
         assert!(i.traits.is_empty(), "{:?}", i.traits);
+    }
+
+    #[test]
+    fn a_one_off_container_is_no_instance_of_its_service() {
+        for (one_off, service) in [("True", "app_web_run_1"), ("true", "app_web_run_1"), ("False", "web")] {
+            let found = container(serde_json::json!({
+                "Id": "abc", "Name": "/app_web_run_1", "State": {},
+                "Config": { "Labels": { "com.docker.compose.service": "web", "com.docker.compose.oneoff": one_off } },
+            }));
+            assert_eq!(instance(found, &Zones::default(), "", None).unwrap().service, service, "{one_off}");
+        }
     }
 
     #[test]
@@ -262,6 +280,7 @@ mod tests {
             },
         }));
         let i = instance(found, &Zones::Label("rack".to_owned()), "", Some("abc")).unwrap();
+        assert_eq!(i.service, "web", "the service of a Swarm is one, too");
         let who = Trait::Orchestrated("Docker Swarm (web)".to_owned());
         let want = [Trait::AutoRemove, who, Trait::Restarts, Trait::HostNetwork, Trait::RandomPorts, Trait::Ours];
         assert_eq!(i.traits, BTreeSet::from(want));

@@ -1,4 +1,4 @@
-//! Whether containers that somebody else has started are ready, by a label that they carry.
+//! Whether containers that others have started are ready, by a label that they carry.
 
 use std::collections::HashMap;
 use std::fmt;

@@ -19,7 +19,7 @@ use super::failure::{Failure, within};
 use super::{Docker, QUICK};
 use crate::engine::EngineError;
 
-/// How long an order that somebody gave before he died may take to have its effect.
+/// How long an order that a process gave before it died may take to have its effect.
 const ON_THE_WIRE: Duration = Duration::from_millis(500);
 
 /// A container to be started.
@@ -76,7 +76,7 @@ impl Docker {
     }
 
     /// Removes all containers and networks that carry a label, running or not, and says how many. Looks again after
-    /// a moment, for what somebody who has died ordered last, unless `at_once`.
+    /// a moment, for what a dead process ordered last, unless `at_once`.
     ///
     /// # Errors
     /// Where the engine refuses.
@@ -163,7 +163,7 @@ fn body(new: NewContainer) -> ContainerCreateBody {
             network_mode: Some(new.network.clone()),
             port_bindings: ports.map(|port| HashMap::from([port])),
             restart_policy: Some(RestartPolicy { name: Some(policy), maximum_retry_count: None }),
-            // Names that the network does not know are known nowhere: nobody outside is asked for them.
+            // Names that the network does not know are known nowhere: no server outside is asked for them.
             dns: Some(vec!["127.0.0.1".to_owned()]),
             ..HostConfig::default()
         }),

@@ -1,15 +1,18 @@
-//! Markers that say which run has a service of this stack: a file each, made whole or not at all.
+//! Locks that say which run has a service of this stack: a file each, made whole or not at all.
 
+use std::fs::DirBuilder;
 use std::io::{self, Write as _};
+use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::engine::{Claim, EngineError};
 
-/// Takes a marker. It is ours where it was ours before.
+/// Takes a lock. It is ours where it was ours before.
 pub(super) fn take(dir: &Path, claim: &Claim) -> Result<(), EngineError> {
     let path = path(dir, &claim.service);
     let make = || -> io::Result<()> {
-        match std::fs::create_dir(dir.join("claims")) {
+        let mut claims = DirBuilder::new();
+        match claims.mode(0o700).create(dir.join("claims")) {
             Err(e) if e.kind() != io::ErrorKind::AlreadyExists => return Err(e),
             _ => {}
         }
@@ -19,12 +22,12 @@ pub(super) fn take(dir: &Path, claim: &Claim) -> Result<(), EngineError> {
         file.persist_noclobber(&path)?;
         Ok(())
     };
-    let attempt = format!("take service `{}` for this run", claim.service);
+    let attempt = format!("lock service `{}` for this run", claim.service);
     match make() {
         Ok(()) => Ok(()),
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => match read(&path)? {
             Some(other) if other.run == claim.run => Ok(()),
-            Some(other) => Err(EngineError::Claimed(other)),
+            Some(other) => Err(EngineError::Claimed(Box::new(other))),
             None => take(dir, claim), // let go this instant
         },
         Err(e) if e.kind() == io::ErrorKind::NotFound => Err(refused(&attempt, &"the stack is not up")),
@@ -32,7 +35,7 @@ pub(super) fn take(dir: &Path, claim: &Claim) -> Result<(), EngineError> {
     }
 }
 
-/// Lets a marker of a run go. Somebody else's stays.
+/// Removes a lock of a run. Somebody else's stays.
 pub(super) fn release(dir: &Path, service: &str, run: &str) -> Result<(), EngineError> {
     let path = path(dir, service);
     if read(&path)?.is_none_or(|claim| claim.run != run) {
@@ -44,7 +47,7 @@ pub(super) fn release(dir: &Path, service: &str, run: &str) -> Result<(), Engine
     }
 }
 
-/// All markers of a stack.
+/// All locks of a stack.
 pub(super) fn list(dir: &Path) -> Result<Vec<Claim>, EngineError> {
     let claims = dir.join("claims");
     let entries = match std::fs::read_dir(&claims) {
@@ -68,9 +71,9 @@ fn read(path: &Path) -> Result<Option<Claim>, EngineError> {
     match std::fs::read(path) {
         Ok(bytes) => serde_json::from_slice(&bytes)
             .map(Some)
-            .map_err(|e| refused(&format!("read the marker {}", path.display()), &e)),
+            .map_err(|e| refused(&format!("read the lock {}", path.display()), &e)),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(e) => Err(refused(&format!("read the marker {}", path.display()), &e)),
+        Err(e) => Err(refused(&format!("read the lock {}", path.display()), &e)),
     }
 }
 
@@ -83,7 +86,13 @@ mod tests {
     use super::*;
 
     fn claim(run: &str) -> Claim {
-        Claim { service: "shop".into(), run: run.into(), owner: "me@here".into(), at: "2026-01-01T00:00:00Z".into() }
+        Claim {
+            service: "shop".into(),
+            run: run.into(),
+            owner: "me@here".into(),
+            at: "2026-01-01T00:00:00Z".into(),
+            holder: None,
+        }
     }
 
     #[test]
@@ -92,7 +101,7 @@ mod tests {
         take(dir.path(), &claim("one")).unwrap();
         take(dir.path(), &claim("one")).expect("it is ours already");
         let Err(EngineError::Claimed(owner)) = take(dir.path(), &claim("two")) else { panic!("taken twice") };
-        assert_eq!(owner, claim("one"));
+        assert_eq!(*owner, claim("one"));
 
         release(dir.path(), "shop", "two").unwrap();
         assert_eq!(list(dir.path()).unwrap(), [claim("one")], "somebody else's stays");

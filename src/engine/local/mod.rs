@@ -12,6 +12,7 @@ mod traffic;
 mod up;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -22,8 +23,8 @@ use super::net::manual::{end_connections, untouch};
 use super::shell::{quote, typed_here};
 use super::{Ability, Claim, Description, Engine, EngineError, Kind, Outcome, Ran, Tag, here};
 use crate::host::command;
-use crate::instance::{Aspect, Change, Epoch, Instance, InstanceId, Kill, Setting, Trait};
-use process::Place;
+use crate::model::instance::{Aspect, Change, Command, Epoch, Instance, InstanceId, Kill, Setting, Trait};
+use process::ProcessIdentity;
 use records::{Record, Records};
 
 const NO_DISK: &str = "the processes of a local stack have no disk of their own; run the experiment on containers";
@@ -82,6 +83,12 @@ impl Local {
         Self { squall, ..self }
     }
 
+    /// The directory of what is known of the stack; it goes with the stack.
+    #[must_use]
+    pub fn directory(&self) -> &Path {
+        &self.dir
+    }
+
     /// How every process of the stack is, in the order of the stack file; none where it is not up.
     ///
     /// # Errors
@@ -94,33 +101,33 @@ impl Local {
     /// Whether the stack has a network of its own: as it is up, else as its file says.
     fn is_private(&self) -> bool {
         match records::read(&self.dir) {
-            Ok(Some(records)) => records.processes.values().any(|record| record.recipe.seat.is_some()),
+            Ok(Some(records)) => records.processes.values().any(|record| record.spec.slot.is_some()),
             _ => self.wanted.as_ref().is_some_and(up::Wanted::is_private),
         }
     }
 
-    fn place<'a>(&'a self, records: &'a Records, name: &'a str) -> Place<'a> {
-        Place { address: &self.address, stack: &records.stack, name }
+    fn identity<'a>(&'a self, records: &'a Records, name: &'a str) -> ProcessIdentity<'a> {
+        ProcessIdentity { address: &self.address, stack: &records.stack, name }
     }
 
     fn observe_one(&self, records: &Records, name: &str, record: &Record) -> Status {
-        let main = self.place(records, name).main(record).map(|(_, life)| life);
+        let main = self.identity(records, name).main(record).map(|(_, life)| life);
         let stopped = main.and_then(|life| crate::host::process::stat(life.pid)).is_some_and(|stat| stat.state == 'T');
         let epoch = main.or(record.life).map(|life| format!("{}+{}", life.pid, life.started)).unwrap_or_default();
-        let recipe = &record.recipe;
+        let spec = &record.spec;
         let instance = Instance {
-            zone: recipe.zone.clone(),
-            labels: recipe.labels.clone(),
+            zone: spec.zone.clone(),
+            labels: spec.labels.clone(),
             epoch: Epoch(epoch),
-            addresses: recipe.address(&records.stack).into_iter().collect(),
-            traits: recipe.seat.is_none().then_some(Trait::HostNetwork).into_iter().collect(),
+            addresses: spec.address(&records.stack).into_iter().collect(),
+            traits: spec.slot.is_none().then_some(Trait::HostNetwork).into_iter().collect(),
             settings: BTreeMap::from([
                 (Aspect::Running, Setting::Running(main.is_some())),
                 (Aspect::Paused, Setting::Paused(stopped)),
             ]),
-            ..Instance::new(name, name, &recipe.service)
+            ..Instance::new(name, name, &spec.service)
         };
-        Status { instance, pid: main.map(|life| life.pid), port: recipe.port, log: recipe.log.clone() }
+        Status { instance, pid: main.map(|life| life.pid), port: spec.port, log: spec.log.clone() }
     }
 }
 
@@ -154,14 +161,10 @@ impl Engine for Local {
         self.make_so(tag, id, to).await
     }
 
-    async fn knock(&self, id: &InstanceId, to: &Setting) -> Result<(), EngineError> {
-        self.send_own(id, to).await
-    }
-
-    fn can(&self, _: &Instance, to: &Setting) -> Ability {
+    fn can(&self, instance: &Instance, to: &Setting) -> Ability {
         match to {
-            Setting::Network(_) | Setting::ConnectionsReset(_) => self.can_disturb(to),
-            Setting::Limit(_) | Setting::Burden(_) | Setting::Signalled(_) => Ability::No(NO_GROUP.to_owned()),
+            Setting::Network(_) | Setting::ConnectionsReset(_) => self.can_disturb(instance, to),
+            Setting::Limit(_) | Setting::Stressor(_) | Setting::Signalled(_) => Ability::No(NO_GROUP.to_owned()),
             Setting::RestartPolicy(_) => Ability::No(set::NO_POLICY.to_owned()),
             Setting::Filled(_) | Setting::ReadOnly(_) => Ability::No(NO_DISK.to_owned()),
             Setting::Ran(command) => here::placed(command),
@@ -179,8 +182,8 @@ impl Engine for Local {
         if !status.instance.is_up() {
             return Err(refused("it is not running, or paused".to_owned()));
         }
-        let port = record.recipe.port.map(|port| ("PORT", port.to_string()));
-        let own = record.recipe.environment.iter().map(|(name, value)| (name.as_str(), value.clone()));
+        let port = record.spec.port.map(|port| ("PORT", port.to_string()));
+        let own = record.spec.environment.iter().map(|(name, value)| (name.as_str(), value.clone()));
         let env: Vec<(&str, String)> = own.chain(port).chain([("SQUALL_INSTANCE", instance.to_owned())]).collect();
         let namespace = self.site(records, instance, record).map_err(|e| refused(e.to_string()))?.map(|s| s.namespace);
         match command::run_in(namespace.as_ref(), argv, &env, timeout).await {
@@ -197,12 +200,20 @@ impl Engine for Local {
         claims::take(&self.dir, claim)
     }
 
-    async fn release(&self, service: &str, run: &str) -> Result<(), EngineError> {
-        claims::release(&self.dir, service, run)
+    async fn release(&self, claim: &Claim) -> Result<(), EngineError> {
+        claims::release(&self.dir, &claim.service, &claim.run)
     }
 
     async fn claims(&self) -> Result<Vec<Claim>, EngineError> {
         claims::list(&self.dir)
+    }
+
+    async fn addresses_of(&self, host: &str) -> Result<Vec<IpAddr>, EngineError> {
+        super::net::addresses_of(host).await
+    }
+
+    async fn cannot_start(&self, _: &InstanceId, command: &Command) -> Option<String> {
+        here::cannot_start(command)
     }
 
     fn by_hand(&self, change: &Change, to: &Setting) -> String {
@@ -211,13 +222,13 @@ impl Engine for Local {
             return typed_here(command);
         }
         let Ok(Some(records)) = records::read(&self.dir) else {
-            return format!("nothing: {} is not there any more", self.address.display());
+            return format!("# nothing: {} is not there any more", self.address.display());
         };
         let Some(record) = records.processes.get(&change.instance.0) else {
-            return format!("nothing: {} does not exist any more", change.name);
+            return format!("# nothing: {} does not exist any more", change.name);
         };
-        let place = self.place(&records, &change.instance.0);
-        let mut pids: Vec<String> = place.members().iter().map(|held| held.pid().to_string()).collect();
+        let identity = self.identity(&records, &change.instance.0);
+        let mut pids: Vec<String> = identity.members().iter().map(|held| held.pid().to_string()).collect();
         if pids.is_empty() {
             pids.extend(record.life.map(|life| life.pid.to_string()));
         }
@@ -241,7 +252,7 @@ impl Engine for Local {
             Setting::Filled(_) | Setting::Freed(_) | Setting::ReadOnly(_) => format!("nothing: {NO_DISK}"),
             Setting::ConnectionsReset(_) => end_connections(pids.first().map_or("PID", String::as_str)),
             // Nobody would: what is set back is always that it is left alone.
-            Setting::Network(_) | Setting::Burden(_) | Setting::Signalled(_) => "squall run".to_owned(),
+            Setting::Network(_) | Setting::Stressor(_) | Setting::Signalled(_) => "squall run".to_owned(),
             Setting::Ran(command) => typed_here(command),
         }
     }

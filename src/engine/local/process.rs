@@ -9,7 +9,7 @@ use rustix::process::Signal;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::records::{Life, Recipe, Record};
+use super::records::{Life, ProcessSpec, Record};
 use crate::engine::EngineError;
 use crate::host::process::{self, Process};
 
@@ -18,7 +18,7 @@ const MARK: &str = "SQUALL_PROCESS";
 /// How long a killed process may take to end.
 const KILLED: Duration = Duration::from_secs(5);
 /// How long a process may take until its port answers.
-const READY: Duration = Duration::from_secs(10);
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a process without a port is watched before it counts as started.
 const SETTLED: Duration = Duration::from_millis(150);
 /// So much of its output is shown when it does not start (bytes).
@@ -26,7 +26,7 @@ const TAIL: usize = 600;
 
 /// Where a process belongs.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Place<'a> {
+pub(super) struct ProcessIdentity<'a> {
     /// The stack's state file.
     pub(super) address: &'a Path,
     /// The stack's name.
@@ -35,7 +35,7 @@ pub(super) struct Place<'a> {
     pub(super) name: &'a str,
 }
 
-impl Place<'_> {
+impl ProcessIdentity<'_> {
     fn mark(&self) -> String {
         format!("{}#{}", self.address.display(), self.name)
     }
@@ -75,29 +75,28 @@ impl Place<'_> {
             .map_err(|e| self.refused("end what is left of", &e))
     }
 
-    /// Starts it. `squall` is the program that does, by `squall stack spawn`: so it is nobody's child and outlives us.
-    pub(super) async fn spawn(&self, squall: &Path, recipe: &Recipe) -> Result<Life, EngineError> {
-        // In a namespace of its own nobody else can.
-        if let (Some(port), None) = (recipe.port, &recipe.seat)
-            && answers(recipe, port).await
+    /// Starts it. `squall` is the program that does, by `squall stack spawn`: so it is no child of this process and outlives it.
+    pub(super) async fn spawn(&self, squall: &Path, spec: &ProcessSpec) -> Result<Life, EngineError> {
+        // In a namespace of its own no other process can.
+        if let (Some(port), None) = (spec.port, &spec.slot)
+            && answers(spec, port).await
         {
             return Err(self.refused("start", &format!("something else listens on port {port} already")));
         }
-        let seat =
-            recipe.seat.as_ref().map(serde_json::to_string).transpose().map_err(|e| self.refused("start", &e))?;
+        let slot = spec.slot.as_ref().map(serde_json::to_string).transpose().map_err(|e| self.refused("start", &e))?;
         let output = tokio::process::Command::new(squall)
             .args(["stack", "spawn", "--log"])
-            .arg(&recipe.log)
-            .args(seat.iter().flat_map(|seat| ["--seat", seat.as_str()]))
+            .arg(&spec.log)
+            .args(slot.iter().flat_map(|slot| ["--slot", slot.as_str()]))
             .arg("--")
-            .args(&recipe.command)
-            .envs(&recipe.environment)
-            .envs(recipe.port.map(|port| ("PORT", port.to_string())))
+            .args(&spec.command)
+            .envs(&spec.environment)
+            .envs(spec.port.map(|port| ("PORT", port.to_string())))
             .env("SQUALL_STACK", self.stack)
             .env("SQUALL_INSTANCE", self.name)
             .env(MARK, self.mark())
             .env_remove(crate::engine::here::MARK)
-            .current_dir(&recipe.directory)
+            .current_dir(&spec.directory)
             .stdin(Stdio::null())
             .output()
             .await
@@ -109,29 +108,29 @@ impl Place<'_> {
         };
         match process::start_ticks(pid) {
             Some(started) => Ok(Life { pid, started }),
-            None => Err(self.refused("start", &ended_at_once(&recipe.log))),
+            None => Err(self.refused("start", &ended_at_once(&spec.log))),
         }
     }
 
     /// Waits until its port answers, or for a moment where it has none.
-    pub(super) async fn ready(&self, recipe: &Recipe, life: Life) -> Result<(), EngineError> {
-        let deadline = Instant::now() + if recipe.port.is_some() { READY } else { SETTLED };
+    pub(super) async fn ready(&self, spec: &ProcessSpec, life: Life) -> Result<(), EngineError> {
+        let deadline = Instant::now() + if spec.port.is_some() { READY_TIMEOUT } else { SETTLED };
         loop {
             if hold(life).is_none() {
-                return Err(self.refused("start", &ended_at_once(&recipe.log)));
+                return Err(self.refused("start", &ended_at_once(&spec.log)));
             }
-            match recipe.port {
-                Some(port) if answers(recipe, port).await => return Ok(()),
+            match spec.port {
+                Some(port) if answers(spec, port).await => return Ok(()),
                 None if Instant::now() > deadline => return Ok(()),
                 Some(port) if Instant::now() > deadline => {
-                    let patience = humantime::format_duration(READY);
-                    let at = recipe.seat.as_ref().map_or_else(String::new, |seat| {
+                    let limit = humantime::format_duration(READY_TIMEOUT);
+                    let at = spec.slot.as_ref().map_or_else(String::new, |slot| {
                         format!(
                             " of {} (does it listen there? `{{address}}` in its command stands for it)",
-                            seat.address
+                            slot.address
                         )
                     });
-                    let why = format!("port {port}{at} does not answer after {patience}; {}", tail(&recipe.log));
+                    let why = format!("port {port}{at} does not answer after {limit}; {}", tail(&spec.log));
                     return Err(self.refused("start", &why));
                 }
                 _ => sleep(Duration::from_millis(10)).await,
@@ -140,14 +139,14 @@ impl Place<'_> {
     }
 
     /// Signals the main process, waits for its end, and ends what is left of the instance then. Whether it has ended.
-    pub(super) async fn end(&self, main: &Process, signal: Signal, patience: Duration) -> Result<bool, EngineError> {
+    pub(super) async fn end(&self, main: &Process, signal: Signal, limit: Duration) -> Result<bool, EngineError> {
         main.signal(signal).map_err(|e| self.refused("signal", &e))?;
         if signal != Signal::KILL && process::stat(main.pid()).is_some_and(|stat| stat.state == 'T') {
             // What is frozen does not get it before it goes on.
             main.signal(Signal::CONT).map_err(|e| self.refused("continue", &e))?;
         }
-        let patience = if signal == Signal::KILL { KILLED } else { patience };
-        if !main.ended_within(patience).await.map_err(|e| self.refused("watch", &e))? {
+        let limit = if signal == Signal::KILL { KILLED } else { limit };
+        if !main.ended_within(limit).await.map_err(|e| self.refused("watch", &e))? {
             return Ok(false);
         }
         self.sweep().await?;
@@ -167,12 +166,12 @@ fn hold(life: Life) -> Option<Process> {
 }
 
 /// Whether something listens on a port where the instance shall be reached.
-async fn answers(recipe: &Recipe, port: u16) -> bool {
+async fn answers(spec: &ProcessSpec, port: u16) -> bool {
     let connects = |address: IpAddr| async move {
         matches!(timeout(Duration::from_millis(200), TcpStream::connect((address, port))).await, Ok(Ok(_)))
     };
-    match &recipe.seat {
-        Some(seat) => connects(seat.address.into()).await,
+    match &spec.slot {
+        Some(slot) => connects(slot.address.into()).await,
         None => connects(Ipv4Addr::LOCALHOST.into()).await || connects(Ipv6Addr::LOCALHOST.into()).await,
     }
 }

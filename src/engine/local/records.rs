@@ -13,15 +13,16 @@ use serde::{Deserialize, Serialize};
 use tokio::time::{Instant, sleep};
 
 use crate::engine::EngineError;
-use crate::host::net::switch::Seat;
-use crate::instance::Address;
+use crate::host::net::switch::NetworkSlot;
+use crate::host::store::{private_dir, private_file};
+use crate::model::instance::Address;
 
 /// The file's name in the stack's directory. Its path is the engine's address.
 pub(super) const FILE: &str = "state.json";
 /// The file whose lock is held while the state is changed.
 const LOCK: &str = "lock";
 /// How long to wait for another process that changes the state.
-const PATIENCE: Duration = Duration::from_secs(20);
+const LOCK_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// A stack that is up.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -38,7 +39,7 @@ pub(super) struct Records {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub(super) struct Record {
     #[serde(flatten)]
-    pub(super) recipe: Recipe,
+    pub(super) spec: ProcessSpec,
     /// Its newest life, over or not.
     #[serde(default)]
     pub(super) life: Option<Life>,
@@ -47,16 +48,16 @@ pub(super) struct Record {
     pub(super) starting: bool,
 }
 
-/// How a process is started. Variables are filled in: whoever starts it again must start the same.
+/// How a process is started. Variables are filled in: who starts it again must start the same.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub(super) struct Recipe {
+pub(super) struct ProcessSpec {
     pub(super) service: String,
     pub(super) zone: Option<String>,
     pub(super) labels: BTreeMap<String, String>,
     pub(super) port: Option<u16>,
     /// Its place in the stack's own network, where it has one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) seat: Option<Seat>,
+    pub(super) slot: Option<NetworkSlot>,
     pub(super) command: Vec<String>,
     pub(super) environment: BTreeMap<String, String>,
     /// Where it runs.
@@ -65,10 +66,10 @@ pub(super) struct Recipe {
     pub(super) log: PathBuf,
 }
 
-impl Recipe {
+impl ProcessSpec {
     /// Its address in the stack's own network, which is called as the stack is.
     pub(super) fn address(&self, stack: &str) -> Option<Address> {
-        self.seat.as_ref().map(|seat| Address { network: stack.to_owned(), ip: seat.address.into() })
+        self.slot.as_ref().map(|slot| Address { network: stack.to_owned(), ip: slot.address.into() })
     }
 }
 
@@ -103,10 +104,10 @@ impl Locked {
     pub(super) async fn take(dir: &Path) -> Result<Option<Self>, EngineError> {
         let attempt = || format!("lock the stack in {}", dir.display());
         let refused = |e: &io::Error| EngineError::Refused { attempt: attempt(), why: e.to_string() };
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + LOCK_TIMEOUT;
         let path = dir.join(LOCK);
         loop {
-            // Never made here: that would be in the way of whoever is taking the stack away.
+            // Never made here: that would be in the way of the process that takes the stack away.
             let file = match File::options().append(true).open(&path) {
                 Ok(file) => file,
                 Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(None),
@@ -117,7 +118,7 @@ impl Locked {
                 Ok(()) if is_at(&file, &path) => return Ok(Some(Self { dir: dir.to_owned(), _lock: file })),
                 Ok(()) => {}
                 Err(TryLockError::WouldBlock) if Instant::now() > deadline => {
-                    return Err(EngineError::TimedOut { attempt: attempt(), after: PATIENCE });
+                    return Err(EngineError::TimedOut { attempt: attempt(), after: LOCK_TIMEOUT });
                 }
                 Err(TryLockError::WouldBlock) => sleep(Duration::from_millis(5)).await,
                 Err(TryLockError::Error(e)) => return Err(refused(&e)),
@@ -129,12 +130,12 @@ impl Locked {
     pub(super) async fn make(dir: &Path) -> Result<Self, EngineError> {
         loop {
             let make = || {
-                std::fs::create_dir_all(dir)?;
-                File::options().create(true).append(true).open(dir.join(LOCK))
+                private_dir(dir)?;
+                private_file().append(true).open(dir.join(LOCK))
             };
             match make() {
                 Ok(_) => {}
-                Err(e) if e.kind() == io::ErrorKind::NotFound => continue, // somebody is taking it away this instant
+                Err(e) if e.kind() == io::ErrorKind::NotFound => continue, // it is being taken away this instant
                 Err(e) => {
                     let attempt = format!("make the directory {}", dir.display());
                     return Err(EngineError::Refused { attempt, why: e.to_string() });
@@ -146,7 +147,7 @@ impl Locked {
         }
     }
 
-    /// The state as it is; nobody else changes it meanwhile.
+    /// The state as it is; no other process changes it meanwhile.
     pub(super) fn read(&self) -> Result<Option<Records>, EngineError> {
         read(&self.dir)
     }

@@ -7,18 +7,18 @@ use tokio::time::{Instant, sleep};
 
 use super::Local;
 use super::private;
-use super::process::Place;
+use super::process::ProcessIdentity;
 use super::records::{self, Life, Locked, Record, Records};
 use crate::engine::{EngineError, Outcome, Tag, here};
 use crate::host::process::{Process, stat};
-use crate::instance::{InstanceId, Kill, Setting};
+use crate::model::instance::{InstanceId, Kill, Setting};
 
 /// How long the kernel may take to stop or continue all processes of an instance.
 const FROZEN: Duration = Duration::from_secs(3);
 /// How long a signal that may be trapped is given before it counts as trapped.
 const MAYBE_TRAPPED: Duration = Duration::from_millis(200);
 
-pub(super) const NO_POLICY: &str = "plain processes are restarted by nobody";
+pub(super) const NO_POLICY: &str = "plain processes are not restarted";
 
 impl Local {
     pub(super) async fn make_so(&self, tag: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
@@ -30,29 +30,29 @@ impl Local {
                 _ => Ok(Outcome::Gone),
             };
         };
-        let place = self.place(records, &id.0);
+        let identity = self.identity(records, &id.0);
         match to {
             Setting::Running(true) => self.start(&id.0).await,
-            Setting::Running(false) => end(place, record, Signal::KILL, MAYBE_TRAPPED).await,
-            Setting::Killed(Kill { signal, .. }) => end(place, record, here::native(*signal), MAYBE_TRAPPED).await,
-            Setting::Stopped { timeout } => stop(place, record, *timeout).await,
+            Setting::Running(false) => end(identity, record, Signal::KILL, MAYBE_TRAPPED).await,
+            Setting::Killed(Kill { signal, .. }) => end(identity, record, here::native(*signal), MAYBE_TRAPPED).await,
+            Setting::Stopped { timeout } => stop(identity, record, *timeout).await,
             Setting::Restarted { timeout } => {
-                stop(place, record, *timeout).await?;
+                stop(identity, record, *timeout).await?;
                 // Somebody else may have been quicker: it is another process than before all the same.
                 self.start(&id.0).await.map(|o| if o == Outcome::Gone { o } else { Outcome::Done })
             }
-            Setting::Paused(on) => freeze(place, record, *on).await,
+            Setting::Paused(on) => freeze(identity, record, *on).await,
             Setting::Network(_) | Setting::Mark(..) | Setting::ConnectionsReset(_) => {
                 self.set_traffic(tag, records, (&id.0, record), to).await
             }
-            Setting::Limit(_) | Setting::Burden(_) | Setting::Signalled(_) => {
-                Err(place.refused("limit", &super::NO_GROUP))
+            Setting::Limit(_) | Setting::Stressor(_) | Setting::Signalled(_) => {
+                Err(identity.refused("limit", &super::NO_GROUP))
             }
             Setting::RestartPolicy(_) => {
                 Err(EngineError::Refused { attempt: format!("have {} {to}", id.0), why: NO_POLICY.to_owned() })
             }
             Setting::Filled(_) | Setting::Freed(_) | Setting::ReadOnly(_) => {
-                Err(place.refused("change the disk of", &super::NO_DISK))
+                Err(identity.refused("change the disk of", &super::NO_DISK))
             }
             Setting::Ran(command) => here::run_here(tag, id, command).await,
         }
@@ -62,7 +62,7 @@ impl Local {
     pub(super) async fn start(&self, name: &str) -> Result<Outcome, EngineError> {
         let Some(started) = self.launch(name).await? else { return Ok(Outcome::Gone) };
         let (records, life, outcome) = started;
-        self.place(&records, name).ready(&records.processes[name].recipe, life).await?;
+        self.identity(&records, name).ready(&records.processes[name].spec, life).await?;
         Ok(outcome)
     }
 
@@ -72,22 +72,22 @@ impl Local {
         let Some(locked) = Locked::take(&self.dir).await? else { return Ok(None) };
         let Some(mut records) = locked.read()? else { return Ok(None) };
         let Some(record) = records.processes.get(name) else { return Ok(None) };
-        let recipe = record.recipe.clone();
-        let place = self.place(&records, name);
-        let (life, outcome) = if let Some((_, life)) = place.main(record) {
+        let spec = record.spec.clone();
+        let identity = self.identity(&records, name);
+        let (life, outcome) = if let Some((_, life)) = identity.main(record) {
             if record.life == Some(life) {
                 return Ok(Some((records, life, Outcome::Already)));
             }
             (life, Outcome::Already)
         } else {
-            place.sweep().await?;
-            if let Some(seat) = &recipe.seat {
-                private::make(seat)?;
+            identity.sweep().await?;
+            if let Some(slot) = &spec.slot {
+                private::make(slot)?;
             }
-            // Written down before it is done: whoever finds this looks for a process that nobody has recorded.
+            // Written down before it is done: a process that finds this looks for one that is not recorded.
             records.processes[name].starting = true;
             locked.write(&records)?;
-            let started = self.place(&records, name).spawn(&self.squall, &recipe).await;
+            let started = self.identity(&records, name).spawn(&self.squall, &spec).await;
             if started.is_err() {
                 records.processes[name].starting = false;
                 locked.write(&records)?;
@@ -101,34 +101,39 @@ impl Local {
     }
 }
 
-async fn end(place: Place<'_>, record: &Record, signal: Signal, patience: Duration) -> Result<Outcome, EngineError> {
-    let Some((main, _)) = place.main(record) else { return Ok(Outcome::Already) };
-    let ended = place.end(&main, signal, patience).await?;
+async fn end(
+    identity: ProcessIdentity<'_>,
+    record: &Record,
+    signal: Signal,
+    limit: Duration,
+) -> Result<Outcome, EngineError> {
+    let Some((main, _)) = identity.main(record) else { return Ok(Outcome::Already) };
+    let ended = identity.end(&main, signal, limit).await?;
     if !ended && signal == Signal::KILL {
-        return Err(place.refused("end", &format!("process {} was killed and does not end", main.pid())));
+        return Err(identity.refused("end", &format!("process {} was killed and does not end", main.pid())));
     }
     Ok(Outcome::Done)
 }
 
-async fn stop(place: Place<'_>, record: &Record, patience: Duration) -> Result<Outcome, EngineError> {
-    let Some((main, _)) = place.main(record) else { return Ok(Outcome::Already) };
-    if place.end(&main, Signal::TERM, patience).await? {
+async fn stop(identity: ProcessIdentity<'_>, record: &Record, limit: Duration) -> Result<Outcome, EngineError> {
+    let Some((main, _)) = identity.main(record) else { return Ok(Outcome::Already) };
+    if identity.end(&main, Signal::TERM, limit).await? {
         return Ok(Outcome::Done);
     }
-    end(place, record, Signal::KILL, patience).await
+    end(identity, record, Signal::KILL, limit).await
 }
 
 /// Stops or continues every process of an instance, and sees that it is so: children may be born meanwhile.
-async fn freeze(place: Place<'_>, record: &Record, on: bool) -> Result<Outcome, EngineError> {
+async fn freeze(identity: ProcessIdentity<'_>, record: &Record, on: bool) -> Result<Outcome, EngineError> {
     let verb = if on { "pause" } else { "continue" };
-    let Some((main, _)) = place.main(record) else {
-        return if on { Err(place.refused(verb, &"it is not running")) } else { Ok(Outcome::Already) };
+    let Some((main, _)) = identity.main(record) else {
+        return if on { Err(identity.refused(verb, &"it is not running")) } else { Ok(Outcome::Already) };
     };
     let signal = if on { Signal::STOP } else { Signal::CONT };
     let deadline = Instant::now() + FROZEN;
     let mut outcome = Outcome::Already;
     loop {
-        let mut members = place.members();
+        let mut members = identity.members();
         if members.iter().all(|held| held.pid() != main.pid()) {
             members.extend(Process::open(main.pid()).ok().flatten()); // it has cleared its environment
         }
@@ -141,10 +146,10 @@ async fn freeze(place: Place<'_>, record: &Record, on: bool) -> Result<Outcome, 
         if Instant::now() > deadline {
             let pids: Vec<String> = others.iter().map(|held| held.pid().to_string()).collect();
             let why = format!("the kernel does not do it to process {}", pids.join(", "));
-            return Err(place.refused(verb, &why));
+            return Err(identity.refused(verb, &why));
         }
         for held in others {
-            held.signal(signal).map_err(|e| place.refused(verb, &e))?;
+            held.signal(signal).map_err(|e| identity.refused(verb, &e))?;
         }
         sleep(Duration::from_millis(1)).await;
     }

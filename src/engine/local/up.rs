@@ -9,15 +9,16 @@ use indexmap::IndexMap;
 use rustix::process::Signal;
 use tokio::time::Instant;
 
-use super::records::{FILE, Locked, Recipe, Record, Records};
+use super::records::{FILE, Locked, ProcessSpec, Record, Records};
 use super::{Local, here, private};
 use crate::engine::{EngineError, Outcome, StillThere};
-use crate::experiment::{quantity, read};
-use crate::stack::{Replica, Stack, Subnet};
-use crate::store::StateDir;
+use crate::experiment::read;
+use crate::experiment::stack::{Replica, Stack, Subnet};
+use crate::host::store::StateDir;
+use crate::model::quantity;
 
 /// How long processes have to end by themselves before they are killed.
-const PATIENCE: Duration = Duration::from_secs(3);
+const EXIT_TIMEOUT: Duration = Duration::from_secs(3);
 
 /// What shall be up.
 #[derive(Debug, Clone)]
@@ -52,7 +53,7 @@ impl Local {
     pub fn of(state: &StateDir, file: &Path, stack: &Stack) -> anyhow::Result<Self> {
         let file = std::path::absolute(file).with_context(|| format!("cannot find {}", file.display()))?;
         let replicas = stack.replicas().map_err(|why| anyhow!("{} is wrong: {why}", file.display()))?;
-        let address = state.root().join("stacks").join(&stack.name).join(FILE);
+        let address = state.stacks_dir().join(&stack.name).join(FILE);
         let wanted = Wanted { name: stack.name.clone(), file, subnet: stack.network, replicas };
         Ok(Self { wanted: Some(wanted), ..Self::at(address)? })
     }
@@ -79,22 +80,22 @@ impl Local {
     async fn write_down(&self, wanted: &Wanted) -> anyhow::Result<()> {
         let mut processes: IndexMap<String, Record> = IndexMap::new();
         for replica in &wanted.replicas {
-            let recipe = self.recipe(wanted, replica).with_context(|| format!("cannot start {}", replica.name))?;
-            processes.insert(replica.name.clone(), Record { recipe, life: None, starting: false });
+            let spec = self.spec(wanted, replica).with_context(|| format!("cannot start {}", replica.name))?;
+            processes.insert(replica.name.clone(), Record { spec, life: None, starting: false });
         }
         // Before anything is touched.
-        let seat = processes.values().find_map(|record| record.recipe.seat.as_ref());
-        seat.map_or(Ok(()), private::check)?;
+        let slot = processes.values().find_map(|record| record.spec.slot.as_ref());
+        slot.map_or(Ok(()), private::check)?;
         let locked = Locked::make(&self.dir).await?;
         let before = locked.read()?.map(|records| records.processes).unwrap_or_default();
         let records = Records { stack: wanted.name.clone(), file: wanted.file.clone(), processes: IndexMap::new() };
         for (name, old) in before {
             match processes.get_mut(&name) {
-                Some(new) if new.recipe == old.recipe => *new = old,
-                _ => self.place(&records, &name).sweep().await?,
+                Some(new) if new.spec == old.spec => *new = old,
+                _ => self.identity(&records, &name).sweep().await?,
             }
         }
-        let seats = processes.values().any(|record| record.recipe.seat.is_some());
+        let seats = processes.values().any(|record| record.spec.slot.is_some());
         locked.write(&Records { processes, ..records })?;
         if !seats {
             private::remove(&self.address)?;
@@ -108,7 +109,7 @@ impl Local {
             let Some((records, life, outcome)) = self.launch(&replica.name).await? else {
                 return Err(EngineError::Refused {
                     attempt: format!("start {}", replica.name),
-                    why: "somebody took the stack away meanwhile".to_owned(),
+                    why: "another process took the stack away meanwhile".to_owned(),
                 });
             };
             if outcome == Outcome::Done {
@@ -117,7 +118,7 @@ impl Local {
             waiting.push((records, replica.name.as_str(), life));
         }
         try_join_all(waiting.iter().map(|(records, name, life)| async move {
-            self.place(records, name).ready(&records.processes[*name].recipe, *life).await
+            self.identity(records, name).ready(&records.processes[*name].spec, *life).await
         }))
         .await
         .map(drop)
@@ -131,16 +132,14 @@ impl Local {
         }
         let records = Records { stack: wanted.name.clone(), file: wanted.file.clone(), processes: IndexMap::new() };
         for name in started {
-            self.place(&records, name).sweep().await?;
+            self.identity(&records, name).sweep().await?;
         }
         Ok(())
     }
 
-    fn recipe(&self, wanted: &Wanted, replica: &Replica) -> anyhow::Result<Recipe> {
+    fn spec(&self, wanted: &Wanted, replica: &Replica) -> anyhow::Result<ProcessSpec> {
         let directory = wanted.file.parent().unwrap_or(Path::new("/")).to_owned();
-        let fill = |text: &String| {
-            quantity::fill(text, here::variable).map_err(|name| anyhow!("${{{name}}} is not set in this environment"))
-        };
+        let fill = |text: &String| quantity::fill(text, here::variable).map_err(|missing| anyhow!("{missing}"));
         let mut command = replica.command.iter().map(fill).collect::<Result<Vec<String>, _>>()?;
         if let Some(program) = command.first_mut() {
             if program == "squall" {
@@ -150,12 +149,12 @@ impl Local {
             }
         }
         let environment = replica.environment.iter().map(|(name, value)| Ok((name.clone(), fill(value)?)));
-        Ok(Recipe {
+        Ok(ProcessSpec {
             service: replica.service.clone(),
             zone: replica.zone.clone(),
             labels: replica.labels.clone().into_iter().collect(),
             port: replica.port,
-            seat: wanted.subnet.and_then(|subnet| private::seat(&self.address, subnet, replica)),
+            slot: wanted.subnet.and_then(|subnet| private::slot(&self.address, subnet, replica)),
             command,
             environment: environment.collect::<anyhow::Result<_>>()?,
             log: self.dir.join(format!("{}.log", replica.name)),
@@ -180,22 +179,22 @@ impl Local {
         };
         let mut mains = Vec::new();
         for (name, record) in &records.processes {
-            let place = self.place(&records, name);
-            if let Some((main, _)) = place.main(record) {
+            let identity = self.identity(&records, name);
+            if let Some((main, _)) = identity.main(record) {
                 let signalled = main.signal(Signal::TERM).and_then(|()| main.signal(Signal::CONT));
-                signalled.map_err(|e| place.refused("end", &e))?;
-                mains.push((place, main));
+                signalled.map_err(|e| identity.refused("end", &e))?;
+                mains.push((identity, main));
             }
         }
-        let deadline = Instant::now() + PATIENCE;
-        for (place, main) in &mains {
+        let deadline = Instant::now() + EXIT_TIMEOUT;
+        for (identity, main) in &mains {
             let left = deadline.saturating_duration_since(Instant::now());
-            if !main.ended_within(left).await.map_err(|e| place.refused("watch", &e))? {
-                place.end(main, Signal::KILL, left).await?;
+            if !main.ended_within(left).await.map_err(|e| identity.refused("watch", &e))? {
+                identity.end(main, Signal::KILL, left).await?;
             }
         }
         for name in records.processes.keys() {
-            self.place(&records, name).sweep().await?;
+            self.identity(&records, name).sweep().await?;
         }
         let ended = mains.len();
         private::remove(&self.address)?;

@@ -9,14 +9,16 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
 use super::blocking;
-use crate::disk::{Fill, Filled, Ground, Mount, MountKind, Place, holding, is_below};
 use crate::engine::{Ability, Outcome, Tag};
 use crate::host::disk::{self, Directory, Filling, Progress};
 use crate::host::mounts;
-use crate::instance::{Aspect, Instance, Setting};
+use crate::model::disk::sharing::Location;
+use crate::model::disk::{DiskLocation, Fill, Filled, Mount, MountKind, SpaceOwner, holding, is_below};
+use crate::model::instance::{Aspect, Instance, Setting};
+use crate::text::units::few;
 
 /// How long a filling is awaited whose rate is not given. What takes longer goes on while the fault is on.
-const SOON: Duration = Duration::from_secs(10);
+const FILL_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Paths of the host whose file systems it needs in any case.
 const NEEDED: [&str; 4] = ["/", "/var", "/tmp", "/home"];
@@ -54,7 +56,29 @@ impl Fillings {
 /// Where a disk is looked at: the main process, where the instance runs.
 pub type Pid = Option<u32>;
 
-/// Fills in what of ours fills the file systems of an instance, and how full they are to itself.
+/// Fills in where the files of mounts lie. No file system is asked, so that none that hangs is waited for.
+///
+/// # Errors
+/// Where the host's mounts cannot be looked at.
+pub fn locate(pid: Pid, mounts: &mut [Mount]) -> io::Result<()> {
+    let hosts = mounts::of(mounts::host().pid)?;
+    // Of an instance that ends at this moment, the host's mounts have to do: they do not tell of a symbolic link.
+    let own = pid.and_then(|pid| mounts::of(pid).ok()).unwrap_or_default();
+    for mount in mounts.iter_mut().filter(|m| m.kind != MountKind::Tmpfs) {
+        // Of several at one path, the last one hides the others.
+        let inside = own.iter().rfind(|on| mount.kind != MountKind::Root && on.path == mount.path);
+        mount.location = match (inside, &mount.source) {
+            (Some(on), _) => Some(Location { device: on.device.clone(), directory: Some(on.root.clone()) }),
+            (None, Some(source)) => {
+                holds(source, &hosts).map(|on| Location { device: on.device.clone(), directory: None })
+            }
+            (None, None) => None,
+        };
+    }
+    Ok(())
+}
+
+/// Fills in what of Squall's fills the file systems of an instance, and how full they are to itself.
 ///
 /// # Errors
 /// Where one of them cannot be looked at.
@@ -82,11 +106,15 @@ pub fn observe(pid: Pid, instance: &mut Instance) -> io::Result<()> {
 /// Whether a mount can be looked at without waiting for another machine, or for a program that does not answer.
 fn is_near(mount: &Mount, hosts: &[mounts::Mount]) -> bool {
     let Some(source) = &mount.source else { return mount.kind == MountKind::Tmpfs };
-    let holds = hosts.iter().filter(|m| is_below(source, &m.path)).max_by_key(|m| m.path.trim_end_matches('/').len());
-    holds.is_some_and(mounts::Mount::is_local)
+    holds(source, hosts).is_some_and(mounts::Mount::is_local)
 }
 
-/// The directory at whose top things of ours lie; `None` where there is none (any more).
+/// The host's mount that holds a path: of several at one path, the last one.
+fn holds<'a>(path: &str, hosts: &'a [mounts::Mount]) -> Option<&'a mounts::Mount> {
+    hosts.iter().filter(|m| is_below(path, &m.path)).max_by_key(|m| m.path.trim_end_matches('/').len())
+}
+
+/// The directory at whose top things of Squall's lie; `None` where there is none (any more).
 fn top(mount: &Mount, pid: Pid) -> io::Result<Option<Directory>> {
     let opened = match (mount.kind, &mount.source, pid) {
         (MountKind::Tmpfs, _, Some(pid)) => in_memory(mount, pid),
@@ -132,7 +160,7 @@ struct Examined {
 
 /// Looks whether the path is what the plan takes it for, and whether it may be filled at all.
 fn examine(pid: Pid, instance: &Instance, fill: &Fill, needs: &[String]) -> Result<Examined, String> {
-    let Place { path, mount, .. } = &fill.place;
+    let DiskLocation { path, mount, .. } = &fill.place;
     let told = |e: io::Error| format!("{path} cannot be looked at: {e}");
     let Some(pid) = pid else { return Err("it does not run, or its processes cannot be seen from here".to_owned()) };
     let directory = Directory::open(&root(pid), path).map_err(|e| match e.kind() {
@@ -157,7 +185,7 @@ fn examine(pid: Pid, instance: &Instance, fill: &Fill, needs: &[String]) -> Resu
     }
     if on.is_memory() && mount.kind != MountKind::Tmpfs {
         return Err(format!(
-            "{} is {} in memory, which nobody can find again when it is stopped",
+            "{} is {} in memory, which cannot be found again when it is stopped",
             mount.path, mount.kind
         ));
     }
@@ -186,14 +214,27 @@ fn examine(pid: Pid, instance: &Instance, fill: &Fill, needs: &[String]) -> Resu
     Ok(Examined { top, memory: on.is_memory(), needed })
 }
 
-impl Examined {
-    fn ground(&self) -> io::Result<Ground> {
-        disk::ground(&self.top, self.memory, &self.needed)
-    }
+/// Whose space is filled; `shared`: instances write there that are no targets.
+fn ground(top: &Directory, memory: bool, needed: &[String], shared: bool) -> io::Result<SpaceOwner> {
+    Ok(match disk::ground(top, memory, needed)? {
+        SpaceOwner::Apart if shared => SpaceOwner::Shared,
+        ground => ground,
+    })
+}
 
+impl Examined {
     /// Why the goal cannot be reached, or must not be.
     fn refusal(&self, fill: &Fill) -> Option<String> {
-        match (self.top.space(), self.ground()) {
+        let shared = !fill.shared_with.is_empty();
+        match (self.top.space(), ground(&self.top, self.memory, &self.needed, shared)) {
+            (Ok(space), Ok(SpaceOwner::Shared)) => {
+                let why = fill.goal.refusal(&space, SpaceOwner::Shared)?;
+                Some(format!(
+                    "it shares the file system of {} with {}; {why}",
+                    fill.place.path,
+                    few(&fill.shared_with, 4)
+                ))
+            }
             (Ok(space), Ok(ground)) => fill.goal.refusal(&space, ground),
             (Err(e), _) | (_, Err(e)) => Some(format!("{} cannot be looked at: {e}", fill.place.path)),
         }
@@ -210,7 +251,7 @@ pub fn can(pid: Pid, instance: &Instance, fill: &Fill, needs: &[String]) -> Abil
     });
     match able {
         Ok(filesystem) => {
-            let place = Place { filesystem: Some(filesystem), ..fill.place.clone() };
+            let place = DiskLocation { filesystem: Some(filesystem), ..fill.place.clone() };
             Ability::As(Box::new(Setting::Filled(Box::new(Fill { place, ..fill.clone() }))))
         }
         Err(why) => Ability::No(why),
@@ -240,21 +281,21 @@ pub async fn fill(
         if let Some(why) = found.refusal(&wanted) {
             return Err(io::Error::other(why));
         }
-        let (memory, needed) = (found.memory, found.needed);
-        let ground = Box::new(move |top: &Directory| disk::ground(top, memory, &needed));
+        let (memory, needed, shared) = (found.memory, found.needed, !wanted.shared_with.is_empty());
+        let ground = Box::new(move |top: &Directory| ground(top, memory, &needed, shared));
         disk::begin(found.top, &name, &mark, wanted.goal, wanted.rate, ground)
     })
     .await?;
     let Some(filling) = begun else { return Ok(Outcome::Already) };
     let mut progress = filling.progress.clone();
-    // Kept first: whoever stops waiting for it can still stop it.
+    // Kept first: a caller that stops waiting for it can still stop it.
     fillings.keep(tag, filling);
     let enough = |p: &Progress| match p {
         Progress::Begun => false,
         Progress::Filling => fill.rate.is_some(),
         Progress::Full | Progress::Failed(_) => true,
     };
-    let far = tokio::time::timeout(SOON, progress.wait_for(enough)).await.map(|p| p.map(|p| p.clone()));
+    let far = tokio::time::timeout(FILL_TIMEOUT, progress.wait_for(enough)).await.map(|p| p.map(|p| p.clone()));
     match far {
         Ok(Ok(Progress::Failed(why))) => {
             fillings.end(tag).await?;
@@ -270,7 +311,7 @@ pub async fn fill(
 ///
 /// # Errors
 /// Where it cannot be removed, or its file system is not mounted where it was.
-pub async fn free(fillings: &Fillings, pid: Pid, tag: &Tag, place: &Place) -> io::Result<Outcome> {
+pub async fn free(fillings: &Fillings, pid: Pid, tag: &Tag, place: &DiskLocation) -> io::Result<Outcome> {
     fillings.end(tag).await?;
     let (place, tag) = (place.clone(), tag.to_string());
     blocking(move || {

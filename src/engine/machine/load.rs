@@ -1,4 +1,4 @@
-//! Load, and processes held still: a process of ours that stands in the instance's control groups (`squall load`) and is known by
+//! Load, and processes held still: a process of Squall's that stands in the instance's control groups (`squall load`) and is known by
 //! what it carries in its environment; and signals to processes of the instance.
 
 use std::collections::BTreeMap;
@@ -11,26 +11,28 @@ use std::time::{Duration, Instant};
 use rustix::process::Signal as Native;
 use tokio::process::Command;
 
-use super::{Site, blocking};
-use crate::burden::{Burden, Goal, Oom, Work, in_mib, reserve};
+use super::limits::micros;
+use super::{MachineAccess, blocking};
 use crate::engine::here::{MARK, native};
 use crate::engine::{Ability, Outcome, Tag};
 use crate::host::cgroup;
-use crate::host::errand;
 use crate::host::facts::{Facts, SYS_RESOURCE};
+use crate::host::load::inside::{self, Inside};
+use crate::host::load::{ARGUMENT, Order, VARIABLE};
 use crate::host::memory;
 use crate::host::process::{self, Process, Stat};
-use crate::instance::{Aspect, Instance, Setting, Signal, Signalled};
-use crate::load::inside::{self, Inside};
-use crate::load::{ARGUMENT, Order, VARIABLE};
+use crate::host::worker;
+use crate::model::instance::{Aspect, Instance, Setting, Signal, Signalled};
+use crate::model::machine::counters::{Counters, CpuLoad};
+use crate::model::stressor::{Goal, Oom, StressSpec, Stressor, in_mib, reserve};
 
 /// How long such a process may take to begin, and to be gone.
-const BEGINS: Duration = Duration::from_secs(5);
+const READY_TIMEOUT: Duration = Duration::from_secs(5);
 const ENDS: Duration = Duration::from_secs(5);
 
 /// How long its first effect is waited for, and how often it is looked.
 const EFFECT: Duration = Duration::from_secs(1);
-const OFTEN: Duration = Duration::from_millis(5);
+const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The mark of what has not begun (yet), or is not all there.
 const UNFINISHED: &str = "unfinished";
@@ -59,15 +61,15 @@ impl Found {
     }
 }
 
-/// What is observed where no process of ours can be: nothing.
-pub(super) fn unburdened(instance: &mut Instance) {
+/// What is observed where no process of Squall's can be: nothing.
+pub(super) fn unstressed(instance: &mut Instance) {
     for aspect in [Aspect::CpuLoad, Aspect::MemoryLoad, Aspect::Processes] {
         instance.settings.insert(aspect, Setting::Mark(aspect, None));
     }
 }
 
-/// Looks for processes of ours, and at those of the instance.
-pub(super) fn observe(site: &Site, instance: &mut Instance) -> io::Result<()> {
+/// Looks for processes of Squall's, and at those of the instance.
+pub(super) fn observe(site: &MachineAccess, instance: &mut Instance) -> io::Result<()> {
     let ours = found(site)?;
     let theirs = inside::all(&site.process, &site.cgroup)?;
     let stopped: Vec<Inside> = theirs.iter().filter(|p| p.stat.state == 'T').cloned().collect();
@@ -87,15 +89,35 @@ pub(super) fn observe(site: &Site, instance: &mut Instance) -> io::Result<()> {
             None => cpu.keyed("cpu.stat", "usage_usec")?.map(Duration::from_micros),
         };
         if let Some(used) = used {
+            if let Some(counters) = &mut instance.counters {
+                counters.cpu_us = Some(micros(used));
+            }
             instance.sees.insert(Aspect::CpuLoad, cpu_in_words(used, &ours));
         }
     }
-    if let Some(used) = crate::load::used_memory(&site.cgroup)? {
+    if let Some(used) = crate::host::load::used_memory(&site.cgroup)? {
         instance.sees.insert(Aspect::MemoryLoad, memory_in_words(used, &ours));
+    }
+    if let Some(counters) = &mut instance.counters {
+        count(counters, &ours, site.process.pid(), &theirs);
     }
     instance.sees.insert(Aspect::Processes, processes_in_words(&theirs, &stopped));
     instance.processes = Some(inside::counted(&theirs));
     Ok(())
+}
+
+/// What loads have had, and how long the instance's own processes waited meanwhile.
+fn count(counters: &mut Counters, ours: &[Found], main: u32, theirs: &[Inside]) {
+    let of = |kind: &'static str| ours.iter().find(move |o| o.kind == kind);
+    counters.cpu_load = of("cpu")
+        .map(|load| CpuLoad { used_us: micros(load.stat.used), age_us: micros(process::age(load.stat.start_ticks)) });
+    counters.memory_load = of("memory").and_then(|load| memory::held_by(load.process.pid()));
+    if counters.cpu_load.is_some() {
+        // A session that waits is no effect on the service.
+        let theirs = theirs.iter().filter(|p| !p.called.session);
+        let all = std::iter::once(main).chain(theirs.map(|p| p.pid));
+        counters.waited_us = Some(all.filter_map(process::waited).map(micros).sum());
+    }
 }
 
 fn cpu_in_words(used: Duration, ours: &[Found]) -> String {
@@ -136,18 +158,18 @@ fn processes_in_words(all: &[Inside], stopped: &[Inside]) -> String {
 pub(super) fn can(instance: &Instance, to: &Setting) -> Ability {
     if !rustix::process::geteuid().is_root() {
         return Ability::No(
-            "it takes processes of ours in the container's control group, on its host: run as root".to_owned(),
+            "it takes a process of Squall's in the container's control group, on its host: run as root".to_owned(),
         );
     }
-    let Setting::Burden(burden) = to else { return Ability::Yes };
+    let Setting::Stressor(stressor) = to else { return Ability::Yes };
     if !cgroup::is_writable() {
         return Ability::No(
-            "a process of ours is put into the container's control group, and control groups can only be read from here: run \
+            "a process of Squall's is put into the container's control group, and control groups can only be read from here: run \
              Squall on the engine's own host, or in a container with `--pid=host --cgroupns=host -v /sys/fs/cgroup:/sys/fs/cgroup`"
                 .to_owned(),
         );
     }
-    let Work::Memory(load) = &burden.work else { return Ability::Yes };
+    let StressSpec::Memory(load) = &stressor.work else { return Ability::Yes };
     if load.oom == Oom::Allow && Facts::here().has(SYS_RESOURCE) != Some(true) {
         return Ability::No(
             "with `oom: allow` the kernel shall choose among the target's own processes and not end the load, which takes the \
@@ -155,7 +177,7 @@ pub(super) fn can(instance: &Instance, to: &Setting) -> Ability {
                 .to_owned(),
         );
     }
-    let used = instance.allowance.and_then(|a| a.memory_used).unwrap_or_default();
+    let used = instance.allowance.and_then(|a| a.memory_held).unwrap_or_default();
     let needed = match load.goal {
         Goal::Used(bytes) => bytes.saturating_sub(used),
         Goal::Added(bytes) => bytes,
@@ -173,9 +195,9 @@ pub(super) fn can(instance: &Instance, to: &Setting) -> Ability {
     }
 }
 
-/// Has a process of ours do it. `Already` where one does exactly this.
-pub(super) async fn begin(site: Site, tag: &Tag, burden: &Burden) -> io::Result<Outcome> {
-    let (kind, mark) = (burden.work.kind(), burden.mark());
+/// Has a process of Squall's do it. `Already` where one does exactly this.
+pub(super) async fn begin(site: MachineAccess, tag: &Tag, stressor: &Stressor) -> io::Result<Outcome> {
+    let (kind, mark) = (stressor.work.kind(), stressor.mark());
     let known = found(&site)?;
     let mut these = known.iter().filter(|f| f.kind == kind);
     if let (Some(one), None) = (these.next(), these.next())
@@ -185,12 +207,12 @@ pub(super) async fn begin(site: Site, tag: &Tag, burden: &Burden) -> io::Result<
     }
     drop(known);
     clear(&site, tag, kind).await?;
-    let started = start(&site, tag, burden).await;
+    let started = start(&site, tag, stressor).await;
     if started.is_ok() {
-        // What is observed next shall be what was set. Where it takes longer, the proof of the bite waits for it.
+        // What is observed next shall be what was set. Where it takes longer, the verification waits for it.
         let end = Instant::now() + EFFECT;
         while Instant::now() < end && !found(&site)?.iter().any(|f| f.mark == mark && f.has_begun()) {
-            tokio::time::sleep(OFTEN).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     } else {
         // The reason to tell is the first one.
@@ -199,18 +221,18 @@ pub(super) async fn begin(site: Site, tag: &Tag, burden: &Burden) -> io::Result<
     started.map(|()| Outcome::Done)
 }
 
-/// Ends whatever a process of ours does to an aspect, whoever started it.
-pub(super) async fn end(site: Site, tag: &Tag, aspect: Aspect) -> io::Result<Outcome> {
+/// Ends whatever a process of Squall's does to an aspect, no matter which process started it.
+pub(super) async fn end(site: MachineAccess, tag: &Tag, aspect: Aspect) -> io::Result<Outcome> {
     let kind = match aspect {
         Aspect::CpuLoad => "cpu",
         Aspect::MemoryLoad => "memory",
         Aspect::Processes => "stop",
-        other => return Err(io::Error::other(format!("no process of ours does anything to the {other}"))),
+        other => return Err(io::Error::other(format!("no load is about the {other}"))),
     };
     clear(&site, tag, kind).await
 }
 
-async fn clear(site: &Site, tag: &Tag, kind: &str) -> io::Result<Outcome> {
+async fn clear(site: &MachineAccess, tag: &Tag, kind: &str) -> io::Result<Outcome> {
     for load in found(site)?.into_iter().filter(|f| f.kind == kind) {
         // The end takes processor time, too, as memory is given back page by page: not what the instance has too little of.
         if let Err(why) = site.cgroup.release(load.process.pid()) {
@@ -232,7 +254,7 @@ async fn clear(site: &Site, tag: &Tag, kind: &str) -> io::Result<Outcome> {
 }
 
 /// Lets every process of the instance go on that is stopped: before, none was.
-fn go_on(site: &Site) -> io::Result<usize> {
+fn go_on(site: &MachineAccess) -> io::Result<usize> {
     let mut count = 0;
     for p in inside::all(&site.process, &site.cgroup)?.into_iter().filter(|p| p.stat.state == 'T') {
         if let Some(process) = inside::hold(&p)? {
@@ -252,32 +274,32 @@ pub(super) async fn forget(tag: &Tag) -> io::Result<usize> {
 }
 
 /// Starts one. When this returns, it has begun.
-async fn start(site: &Site, tag: &Tag, burden: &Burden) -> io::Result<()> {
+async fn start(site: &MachineAccess, tag: &Tag, stressor: &Stressor) -> io::Result<()> {
     let gone = || io::Error::other("its main process has ended");
     let main = site.process.pid();
     let order = Order {
         main,
         since: process::start_ticks(main).ok_or_else(gone)?,
         cgroup: site.cgroup.clone(),
-        burden: burden.clone(),
+        stressor: stressor.clone(),
     };
-    let kind = burden.work.kind();
+    let kind = stressor.work.kind();
     let mut program = Command::new(&site.program);
     program
         .arg0("squall")
         .args([ARGUMENT, kind])
         .args(["--change", &tag.to_string(), "--main", &main.to_string()])
         .env_clear()
-        .env(VARIABLE, format!("{kind}:{}", burden.mark()))
+        .env(VARIABLE, format!("{kind}:{}", stressor.mark()))
         .env(MARK, tag.to_string());
-    let input = errand::begin(&mut program, &order, BEGINS).await?;
+    let input = worker::begin(&mut program, &order, READY_TIMEOUT).await?;
     LEASH.lock().unwrap_or_else(PoisonError::into_inner).insert(tag.to_string(), input.into_owned_fd()?);
     Ok(())
 }
 
-/// The processes of ours that stand in an instance's control groups. A process inside cannot pass for one: it does not see the
+/// The processes of Squall's that stand in an instance's control groups. A process inside cannot pass for one: it does not see the
 /// host's processes.
-fn found(site: &Site) -> io::Result<Vec<Found>> {
+fn found(site: &MachineAccess) -> io::Result<Vec<Found>> {
     let mut pids = Vec::new();
     for controller in ["cpu", "memory"].iter().filter_map(|name| site.cgroup.controller(name)) {
         pids.extend(controller.processes()?);
@@ -299,16 +321,9 @@ fn found(site: &Site) -> io::Result<Vec<Found>> {
 }
 
 /// Sends a signal to every process that is meant, and after SIGKILL waits for their end.
-pub(super) async fn signal(site: Site, signalled: &Signalled) -> io::Result<Outcome> {
-    let (name, signal) = (signalled.name.clone(), signalled.signal);
-    let held = blocking({
-        let name = name.clone();
-        move || inside::named(&name, &site.process, &site.cgroup)
-    })
-    .await?;
-    if held.is_empty() {
-        return Err(io::Error::other(format!("it has no process `{name}` beside its main one")));
-    }
+pub(super) async fn signal(site: MachineAccess, signalled: &Signalled) -> io::Result<Outcome> {
+    let (which, signal) = (signalled.which.clone(), signalled.signal);
+    let held = blocking(move || inside::meant(&which, &site.process, &site.cgroup)).await?;
     for process in &held {
         process.signal(native(signal))?;
     }

@@ -1,12 +1,12 @@
-//! What a person would type to set a limit, or to take back what was done to a disk, by hand.
+//! What a person would type to set a limit, or to roll back what was done to a disk, by hand.
 
 use std::collections::BTreeSet;
 
-use crate::disk::{MountKind, Place};
 use crate::engine::shell::quote;
 use crate::host::disk::PLACE;
-use crate::instance::{Change, Setting};
-use crate::machine::Limit;
+use crate::model::disk::{DiskLocation, MountKind};
+use crate::model::instance::{Change, Setting};
+use crate::model::machine::Limit;
 
 /// The command for a limit of the container with this id, whose main process has the number that the text `pid` stands for.
 #[must_use]
@@ -50,10 +50,16 @@ pub fn limit(id: &str, pid: &str, to: &Limit) -> String {
     }
 }
 
-/// Ends every process of ours of a kind, such as `cpu`.
+/// Ends every process of Squall's of a kind, such as `cpu`.
 #[must_use]
 pub fn unload(kind: &str) -> String {
     format!("sudo pkill -KILL -f '^squall load {kind} '")
+}
+
+/// What takes away whatever Squall has filled a file system with: which one, is not known from outside.
+#[must_use]
+pub fn unfill() -> String {
+    format!("remove {PLACE} at the top of the file system that is filled")
 }
 
 /// Values written to files of its control group, wherever that is: those that its version has.
@@ -67,7 +73,7 @@ fn write(id: &str, files: &[(&str, String)]) -> String {
 
 /// The command that takes away what a change has filled a file system with. `pid` is the main process, in a shell's words.
 #[must_use]
-pub fn free(pid: &str, change: &Change, place: &Place) -> String {
+pub fn free(pid: &str, change: &Change, place: &DiskLocation) -> String {
     let mark = if let Setting::Filled(fill) = &change.to { fill.mark() } else { String::new() };
     let directory = match (place.mount.kind, &place.mount.source) {
         (MountKind::Root, Some(source)) => quote(source.rsplit_once('/').map_or("/", |(parent, _)| parent)),
@@ -91,7 +97,7 @@ pub fn read_only(pid: &str, change: &Change, paths: &BTreeSet<String>) -> String
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::machine::Quota;
+    use crate::model::machine::Quota;
 
     #[test]
     fn it_is_found_in_both_versions() {

@@ -3,7 +3,7 @@
 //! and no run.
 //!
 //! One file for each kind of setting. Each fills what it can see of the instance ([`observe`]) and makes its settings so
-//! ([`set`]); what cannot be seen is left out, so that nobody plans to change it.
+//! ([`set`]); what cannot be seen is left out, so that no plan changes it.
 
 pub mod disk;
 mod limits;
@@ -17,22 +17,22 @@ use std::path::PathBuf;
 use super::{Ability, Outcome, Tag};
 use crate::host::cgroup::{self, Cgroup};
 use crate::host::process::Process;
-use crate::instance::{Instance, Setting};
+use crate::model::instance::{Instance, Setting};
 
 /// Where a running instance's machine is found.
 #[derive(Debug)]
-pub struct Site {
+pub struct MachineAccess {
     /// The main process, held, and shown to be the instance's.
     pub process: Process,
     /// The control groups that are the instance's own.
     pub cgroup: Cgroup,
-    /// Squall's own file, for processes of ours.
+    /// Squall's own file, for processes of Squall's.
     pub program: PathBuf,
 }
 
 /// What settings of the disk need beside the instance.
 #[derive(Debug)]
-pub struct At<'a> {
+pub struct DiskAccess<'a> {
     /// The main process, where the instance runs.
     pub pid: disk::Pid,
     /// The fillings of this process.
@@ -44,13 +44,16 @@ pub struct At<'a> {
 /// Fills in what can be seen of an instance: settings, its allowance, and what it would see itself. It is done for every
 /// instance each time that it is looked at, so it reads a few small files and no more. An instance that does not run has
 /// no site; its disk can be looked at all the same.
-pub async fn observe(site: Option<Site>, instance: &mut Instance) {
-    if site.is_none() && instance.is_running() {
-        return;
-    }
+pub async fn observe(site: Option<MachineAccess>, instance: &mut Instance) {
     let (name, mut seen) = (instance.name.clone(), instance.clone());
     let looked = blocking(move || {
         let pid = site.as_ref().map(|s| s.process.pid());
+        if let Err(why) = disk::locate(pid, &mut seen.mounts) {
+            tracing::debug!(instance = seen.name, %why, "its mounts cannot be looked at");
+        }
+        if site.is_none() && seen.is_running() {
+            return Ok(seen);
+        }
         for looked in [disk::observe(pid, &mut seen), mounts::observe(pid, &mut seen)] {
             if let Err(why) = looked {
                 tracing::debug!(instance = seen.name, %why, "its disk cannot be looked at");
@@ -60,7 +63,7 @@ pub async fn observe(site: Option<Site>, instance: &mut Instance) {
             limits::observe(&site, &mut seen)?;
             load::observe(&site, &mut seen)?;
         } else {
-            load::unburdened(&mut seen);
+            load::unstressed(&mut seen);
         }
         Ok(seen)
     });
@@ -73,14 +76,14 @@ pub async fn observe(site: Option<Site>, instance: &mut Instance) {
 
 /// Whether this process can make such a setting of an instance so.
 #[must_use]
-pub fn can(at: &At<'_>, instance: &Instance, to: &Setting) -> Ability {
+pub fn can(at: &DiskAccess<'_>, instance: &Instance, to: &Setting) -> Ability {
     match to {
         Setting::Filled(_) | Setting::ReadOnly(_) if !rustix::process::geteuid().is_root() => {
             Ability::No("the disk of a container is reached from its host: run as root".to_owned())
         }
         Setting::Filled(fill) => disk::can(at.pid, instance, fill, at.needs),
         Setting::ReadOnly(paths) => mounts::can(instance, paths),
-        Setting::Burden(_) | Setting::Signalled(_) => load::can(instance, to),
+        Setting::Stressor(_) | Setting::Signalled(_) => load::can(instance, to),
         Setting::Limit(_) if !rustix::process::geteuid().is_root() => Ability::No(
             "limits are set in the control group of the container, on its host: run as root".to_owned(),
         ),
@@ -97,10 +100,16 @@ pub fn can(at: &At<'_>, instance: &Instance, to: &Setting) -> Ability {
 ///
 /// # Errors
 /// Where the kernel refuses, or the setting is none of the machine's.
-pub async fn set(site: Site, at: &At<'_>, tag: &Tag, instance: &Instance, to: &Setting) -> io::Result<Outcome> {
+pub async fn set(
+    site: MachineAccess,
+    at: &DiskAccess<'_>,
+    tag: &Tag,
+    instance: &Instance,
+    to: &Setting,
+) -> io::Result<Outcome> {
     match to {
         Setting::Filled(fill) => return disk::fill(at.fillings, at.pid, tag, instance, fill, at.needs).await,
-        Setting::Burden(burden) => return load::begin(site, tag, burden).await,
+        Setting::Stressor(stressor) => return load::begin(site, tag, stressor).await,
         Setting::Signalled(signalled) => return load::signal(site, signalled).await,
         Setting::Mark(aspect, None) => return load::end(site, tag, *aspect).await,
         _ => {}
@@ -114,7 +123,7 @@ pub async fn set(site: Site, at: &At<'_>, tag: &Tag, instance: &Instance, to: &S
     .await
 }
 
-/// Ends what of a change goes on outside of the instance: the process of ours, where it has one.
+/// Ends what of a change goes on outside of the instance: the process of Squall's, where it has one.
 ///
 /// # Errors
 /// Where it does not end.

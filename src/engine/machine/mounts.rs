@@ -6,7 +6,7 @@ use std::io;
 
 use crate::engine::{Ability, Outcome};
 use crate::host::mounts;
-use crate::instance::{Aspect, Instance, Setting};
+use crate::model::instance::{Aspect, Instance, Setting};
 
 /// Fills in through which of its mounts an instance can write nothing. Of one that does not run: those that its engine was told
 /// of, as it will be in the next life.
@@ -48,7 +48,7 @@ pub(super) fn can(instance: &Instance, read_only: &BTreeSet<String>) -> Ability 
 /// Lets nothing be written through these mounts, and again through all others.
 ///
 /// # Errors
-/// Where somebody has a file open for writing on one, or the kernel refuses. Then all are as they were.
+/// Where a process has a file open for writing on one, or the kernel refuses. Then all are as they were.
 pub(super) fn set(pid: u32, instance: &Instance, read_only: &BTreeSet<String>) -> io::Result<Outcome> {
     let before = now(pid, instance)?;
     let differing: Vec<&String> = before.symmetric_difference(read_only).collect();

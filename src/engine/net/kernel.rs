@@ -3,7 +3,7 @@
 //! On each link a `clsact` holds filters, and each filter gives what it picks to an ifb of its own, named
 //! `sq<flow><e or i><link>`, whose root qdisc does the rest. No root qdisc of a link is touched, so that packets that are
 //! not meant keep their way, and whatever else shapes the link stays. A `clsact` is ours if all its filters are; one without
-//! filters is, if an ifb of ours serves its link.
+//! filters is, if an ifb of Squall's serves its link.
 
 use std::io;
 use std::time::{Duration, Instant};
@@ -13,7 +13,7 @@ use crate::host::net::filter::{self, Hook, Then};
 use crate::host::net::link::{self, Link};
 use crate::host::net::netlink::{Family, Socket};
 use crate::host::net::qdisc::{self, Carries};
-use crate::network::{By, Flow, Network, Peers, Shape, Treatment};
+use crate::model::network::{By, Flow, Network, Peers, Shape, Treatment};
 
 /// How long packets may still leave a queue that gets no more, before it is taken away with what is left.
 const DRAIN: Duration = Duration::from_millis(300);
@@ -25,6 +25,8 @@ pub struct Counted {
     pub meant: u64,
     /// How many of them were dropped; one that is yet to be cut into segments is one.
     pub dropped: u64,
+    /// How often a rate made one of them wait; `None` where there is none, or it is not counted.
+    pub waited: Option<u64>,
 }
 
 /// A filter to lay on a link, ready but for the number of its ifb.
@@ -39,11 +41,11 @@ struct Step<'a> {
 /// Lays what of a network's flows is for queues on links, both ways; what an earlier call has laid on them goes first.
 /// A packet that belongs to several flows is treated as the first of them says, and is left alone here where that is for
 /// others to treat. `is_on` tells whether a link is on an engine's network. The loopback and our own ifbs are left alone, and so are
-/// links that no flow is about. Where something is refused, what this call has laid is taken back.
+/// links that no flow is about. Where something is refused, what this call has laid is rolled back.
 ///
 /// # Errors
 /// What the kernel refuses; [`io::ErrorKind::Unsupported`] where it lacks a part; [`io::ErrorKind::InvalidInput`] for flows
-/// that cannot be told in its terms; [`io::ErrorKind::AlreadyExists`] where somebody else holds a link's `clsact` or
+/// that cannot be told in its terms; [`io::ErrorKind::AlreadyExists`] where another program holds a link's `clsact` or
 /// `ingress`.
 pub fn lay(network: &Network, links: &[Link], is_on: impl Fn(&str, &Link) -> bool) -> io::Result<()> {
     let (mut all, mut on) = (Vec::new(), Vec::new());
@@ -71,14 +73,14 @@ pub fn lay(network: &Network, links: &[Link], is_on: impl Fn(&str, &Link) -> boo
             .map_err(|e| io::Error::new(e.kind(), format!("nothing can be laid on {}: {e}", link.name)))
     });
     if laid.is_err() {
-        // The refusal counts, not what comes after it: whoever takes back later finds what is left by name.
+        // The refusal counts, not what comes after it: the process that rolls back later finds what is left by name.
         let _ = take(&mut socket, |link| links.iter().any(|l| l.index == link));
     }
     laid
 }
 
-/// Takes back everything of ours in this namespace, whoever laid it; whether there was anything. New packets go their usual
-/// way at once; those that wait in a queue are given a moment (300 ms) to leave it.
+/// Rolls back everything of Squall's in this namespace, no matter which process laid it; whether there was anything. New packets
+/// go their usual way at once; those that wait in a queue are given a moment (300 ms) to leave it.
 ///
 /// # Errors
 /// What the kernel refuses.
@@ -103,6 +105,9 @@ pub fn counted() -> io::Result<Counted> {
             let queue = ifb.and_then(|ifb| qdiscs.iter().find(|q| q.link == ifb.index));
             counted.meant += filter.statistics.packets;
             counted.dropped += queue.map_or(0, |q| q.statistics.drops);
+            if let Some(queue) = queue.filter(|q| q.kind == "tbf") {
+                *counted.waited.get_or_insert(0) += queue.statistics.overlimits;
+            }
         }
     }
     Ok(counted)
@@ -162,14 +167,14 @@ fn lay_on(socket: &mut Socket, link: &Link, steps: &[Step<'_>]) -> io::Result<()
     // where the kernel has to load a module first; see `mechanism`.)
     let begun = socket.requests(vec![qdisc::clsact(link.index), first, link::set_queue_length(link)]);
     if begun.is_err() && filter::filters(socket, link.index)?.is_empty() {
-        // The filter was refused; without one nobody would know the `clsact` again.
+        // The filter was refused; without one the `clsact` could not be told for Squall's.
         qdisc::delete_clsact(socket, link.index)?;
     }
     begun?;
     messages.try_for_each(|message| socket.request(message))
 }
 
-/// Takes back what is ours on links with such an index: filters first, so that no new packet comes; then, when they are
+/// Rolls back what is ours on links with such an index: filters first, so that no new packet comes; then, when they are
 /// empty, the queues.
 fn take(socket: &mut Socket, of: impl Fn(u32) -> bool) -> io::Result<bool> {
     let ifbs: Vec<Link> = link::links(socket)?.into_iter().filter(|l| served_by(l).is_some_and(&of)).collect();
@@ -177,7 +182,7 @@ fn take(socket: &mut Socket, of: impl Fn(u32) -> bool) -> io::Result<bool> {
     for qdisc in qdisc::qdiscs(socket)?.iter().filter(|q| q.clsact && of(q.link)) {
         let filters = filter::filters(socket, qdisc.link)?;
         let ours: Vec<_> = filters.iter().filter_map(|f| Some((f.hook, f.ours?))).collect();
-        // One without any filter is ours where our ifbs stand already: whoever laid them died in between.
+        // One without any filter is ours where our ifbs stand already: the process that laid them died in between.
         let begun = ifbs.iter().any(|ifb| served_by(ifb) == Some(qdisc.link));
         if ours.len() == filters.len() && (begun || !ours.is_empty()) {
             qdisc::delete_clsact(socket, qdisc.link)?;
@@ -216,7 +221,7 @@ fn ifb_name(flow: u16, hook: Hook, link: u32) -> String {
     format!("sq{flow}{way}{link}")
 }
 
-/// The index of the link that an ifb of ours serves; `None`: it is none of ours.
+/// The index of the link that an ifb of Squall's serves; `None`: it is none of Squall's.
 fn served_by(ifb: &Link) -> Option<u32> {
     let (flow, link) = ifb.name.strip_prefix("sq")?.split_once(['e', 'i'])?;
     let ours = ifb.kind.as_deref() == Some("ifb") && flow.parse::<u16>().is_ok();
@@ -227,7 +232,7 @@ fn occupied(link: &str, kind: &str) -> io::Error {
     io::Error::new(
         io::ErrorKind::AlreadyExists,
         format!(
-            "{link} has a {kind} qdisc already, which somebody else made (`tc filter show dev {link} ingress` and \
+            "{link} has a {kind} qdisc already, which Squall did not make (`tc filter show dev {link} ingress` and \
              `egress` tell what for), and there is room for one: nothing is laid beside it. If nobody needs it: \
              `tc qdisc del dev {link} {kind}`"
         ),

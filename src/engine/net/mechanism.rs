@@ -4,12 +4,14 @@
 
 use std::io;
 use std::sync::OnceLock;
+use std::time::Duration;
 
 use super::kernel;
 use crate::host::net::namespace::Namespace;
 use crate::host::net::netlink::{Family, Socket};
 use crate::host::net::{link, nft, qdisc};
-use crate::network::{Bandwidth, By, Direction, Flow, Mechanism, Network, Shape, Traffic, Treatment};
+use crate::host::shaper::{Surroundings, copies, layout};
+use crate::model::network::{Bandwidth, By, Direction, Flow, Mechanism, Network, Shape, Traffic, Treatment};
 
 /// The mechanism for what is asked for; nothing where the kernel's own rules do it without either.
 ///
@@ -18,6 +20,14 @@ use crate::network::{Bandwidth, By, Direction, Flow, Mechanism, Network, Shape, 
 pub(super) fn choose(network: &Network) -> Result<Option<Mechanism>, String> {
     let mechanism = emulator(network)?;
     let chosen = Network { mechanism, ..network.clone() };
+    if chosen.flows.iter().any(|flow| copies(&chosen, flow))
+        && let Err(why) = has_copies()
+    {
+        return Err(format!(
+            "what leaves late is copied by rules of the kernel's (nft dup), so that the delay does not limit its sender, \
+             and this kernel cannot do that: {why}"
+        ));
+    }
     let has = |by, treatment: fn(&Treatment) -> bool| {
         chosen.flows.iter().any(|flow| chosen.by(flow) == by && treatment(&flow.treatment))
     };
@@ -95,7 +105,7 @@ fn has_netem() -> Result<(), String> {
 }
 
 /// Whether the kernel has what queues hang on. Trying loads its modules, too: who is killed while the kernel waits for one
-/// could leave a `clsact` without a filter, which nobody would know for ours.
+/// could leave a `clsact` without a filter, which could not be told for Squall's.
 fn has_hooks() -> Result<(), String> {
     static TRIED: OnceLock<Result<(), String>> = OnceLock::new();
     tried(&TRIED, || {
@@ -113,9 +123,21 @@ fn has_queue() -> Result<(), String> {
     tried(&TRIED, || {
         let verdict = nft::Verdict::Queue(1);
         let rule = nft::Rule { matches: Vec::new(), verdict, comment: String::new() };
-        let chain = nft::Chain { name: "try".to_owned(), hook: nft::Hook::Input, priority: 0, rules: vec![rule] };
+        let (name, hook) = ("try".to_owned(), nft::Hook::Input);
         nft::create("try")?;
-        nft::fill("try", &[chain])
+        nft::fill("try", &[nft::Chain { version: nft::Version::Both, name, hook, priority: 0, rules: vec![rule] }])
+    })
+}
+
+/// Whether a packet that leaves can be made late without its socket, as [`crate::host::shaper::layout`] has it.
+fn has_copies() -> Result<(), String> {
+    static TRIED: OnceLock<Result<(), String>> = OnceLock::new();
+    tried(&TRIED, || {
+        let late = Shape { delay: Duration::from_millis(1), ..Shape::default() };
+        let flow = Flow { traffic: Traffic::all(Direction::Egress), treatment: Treatment::Shape(Box::new(late)) };
+        let network = Network { flows: vec![flow], mechanism: Some(Mechanism::Userspace), seed: 0 };
+        nft::create("try")?;
+        nft::fill("try", &layout(&network, Surroundings { interface: &|_| None, tracked: true }).chains)
     })
 }
 

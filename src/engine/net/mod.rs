@@ -2,7 +2,7 @@
 //! have in common: they find the namespace, this does the rest. It knows no container and no run.
 //!
 //! What is in place has a name that says exactly what it is: a table of nf_tables, `squall_` and the mark of the setting. It
-//! is there from before the first to after the last of it, and dormant until all of it is in place, so that whoever looks
+//! is there from before the first to after the last of it, and dormant until all of it is in place, so that a program that looks
 //! sees all of it, some of it, or nothing.
 
 pub mod kernel;
@@ -10,27 +10,29 @@ pub mod manual;
 mod mechanism;
 pub mod userspace;
 
+use std::collections::BTreeSet;
 use std::io;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, Instant};
 
 pub use self::mechanism::Mechanisms;
-use self::userspace::Ground;
-use super::{Ability, Outcome, Tag};
+use self::userspace::ShaperSetup;
+use super::{Ability, EngineError, Outcome, Tag};
 use crate::host::facts::{CAPABILITIES, Facts};
 use crate::host::net::link::{self, Link};
 use crate::host::net::namespace::Namespace;
 use crate::host::net::netlink::{Family, Socket};
-use crate::host::net::{nft, sockets};
+use crate::host::net::{nft, routes, sockets, tracking};
 use crate::host::process;
-use crate::instance::{Address, Aspect, Counted, Instance, Setting};
-use crate::network::{Cidr, Network, Peer, Peers, Traffic};
-use crate::shaper::layout;
+use crate::host::shaper::{Surroundings, copies, layout};
+use crate::model::instance::{Address, Aspect, Counted, Instance, Setting, Trait};
+use crate::model::network::{Cidr, Network, Peer, Peers, Talk, Traffic};
 
 /// Where traffic is disturbed.
 #[derive(Debug)]
-pub struct Site {
+pub struct NetworkAccess {
     /// The network namespace.
     pub namespace: Namespace,
     /// A process in it, with which what is laid there ends.
@@ -41,7 +43,7 @@ pub struct Site {
     pub addresses: Vec<Address>,
 }
 
-impl Site {
+impl NetworkAccess {
     /// Whether a link is on one of the engine's networks.
     fn has(&self, network: &str, link: &Link) -> bool {
         let mut own = self.addresses.iter().filter(|a| a.network == network);
@@ -51,11 +53,15 @@ impl Site {
 
 /// What lies on the traffic of a namespace.
 #[derive(Default)]
-struct Seen {
+struct LaidTraffic {
     /// The mark of what was set, where something was.
     mark: Option<String>,
     /// What has met it.
     counted: Option<Counted>,
+    /// With whom it has connections, where nothing has met it.
+    talk: Option<Talk>,
+    /// Whether a route there depends on more than the destination.
+    by_policy: bool,
 }
 
 /// Whether this process may enter other network namespaces and change what is in them.
@@ -69,32 +75,50 @@ pub fn may_enter() -> bool {
     })
 }
 
-/// Whether this machine's kernel can do it, and by which mechanism.
+/// Whether this machine's kernel can do it to this instance, and by which mechanism.
 #[must_use]
-pub fn can(to: &Setting) -> Ability {
+pub fn can(instance: &Instance, to: &Setting) -> Ability {
     let Setting::Network(network) = to else { return Ability::Yes };
     if let Some(why) = network.flows.iter().find_map(|flow| nft::too_many(&flow.traffic)) {
         return Ability::No(why);
     }
     match mechanism::choose(network) {
         Ok(mechanism) => {
-            Ability::As(Box::new(Setting::Network(Box::new(Network { mechanism, ..network.as_ref().clone() }))))
+            let network = Network { mechanism, ..network.as_ref().clone() };
+            match loses_its_route(instance, &network) {
+                Some(why) => Ability::No(why),
+                None => Ability::As(Box::new(Setting::Network(Box::new(network)))),
+            }
         }
         Err(why) => Ability::No(why),
     }
 }
 
+/// Why packets would not leave on their route any more: copies of them take it by their destination alone.
+fn loses_its_route(instance: &Instance, network: &Network) -> Option<String> {
+    let copied = network.flows.iter().any(|flow| copies(network, flow));
+    (copied && instance.traits.contains(&Trait::RoutesByPolicy)).then(|| BY_POLICY.to_owned())
+}
+
+const BY_POLICY: &str = "packets that leave late take their route by their destination, and rules for routing in this namespace \
+                         look at something else (`ip rule`, `ip -6 rule`): delay what arrives (`direction: ingress`), or have \
+                         the kernel do it (`mechanism: netem`)";
+
 /// Looks at what lies on an instance's traffic. Nothing can lie on that of one that does not run: it has no site.
-pub async fn observe(site: io::Result<Option<Site>>, instance: &mut Instance) {
+pub async fn observe(site: io::Result<Option<NetworkAccess>>, instance: &mut Instance) {
     let seen = match site {
         Ok(Some(site)) => blocking(move || seen_here(&site.namespace)).await,
-        Ok(None) => Ok(Seen::default()),
+        Ok(None) => Ok(LaidTraffic::default()),
         Err(why) => Err(why),
     };
     match seen {
         Ok(seen) => {
             instance.settings.insert(Aspect::Network, Setting::Mark(Aspect::Network, seen.mark));
             instance.counted = seen.counted;
+            instance.talk = seen.talk;
+            if seen.by_policy {
+                instance.traits.insert(Trait::RoutesByPolicy);
+            }
         }
         Err(why) => tracing::warn!(instance = instance.name, %why, "its traffic cannot be looked at"),
     }
@@ -103,9 +127,9 @@ pub async fn observe(site: io::Result<Option<Site>>, instance: &mut Instance) {
 /// Disturbs the traffic of a namespace, leaves it alone again, or tears its connections down.
 ///
 /// # Errors
-/// Where it cannot be entered, a peer's name cannot be looked up, somebody else's arrangements are in the way, or the
+/// Where it cannot be entered, a peer's name cannot be looked up, another program's arrangements are in the way, or the
 /// kernel refuses. Then nothing of it is in place.
-pub async fn set(site: Site, tag: &Tag, to: &Setting) -> io::Result<Outcome> {
+pub async fn set(site: NetworkAccess, tag: &Tag, to: &Setting) -> io::Result<Outcome> {
     match to {
         Setting::Network(network) => {
             let mark = network.mark();
@@ -123,20 +147,6 @@ pub async fn set(site: Site, tag: &Tag, to: &Setting) -> io::Result<Outcome> {
     }
 }
 
-/// Sends a packet of our own the way of those that are meant; see [`host::net::knock`](crate::host::net::knock).
-///
-/// # Errors
-/// Where the namespace cannot be entered, or none can be sent.
-pub async fn knock(site: Site, to: &Setting) -> io::Result<()> {
-    let Setting::Network(network) = to else { return Ok(()) };
-    let network = look_up(network).await?;
-    blocking(move || {
-        site.namespace
-            .run(|| network.flows.iter().try_for_each(|f| crate::host::net::knock::knock(&f.traffic).map(drop)))
-    })
-    .await
-}
-
 /// Ends what of a change goes on outside of the namespace: the process that holds its packets, where it has one.
 ///
 /// # Errors
@@ -152,12 +162,12 @@ const ENDED: Duration = Duration::from_secs(5);
 /// time.
 #[expect(clippy::disallowed_methods, reason = "whoever asks the kernel blocks: this is no runtime's thread")]
 fn reset_soon(traffic: &Traffic) -> io::Result<usize> {
-    const AT_MOST: Duration = Duration::from_secs(2);
-    const OFTEN: Duration = Duration::from_millis(1);
+    const TIMEOUT: Duration = Duration::from_secs(2);
+    const POLL_INTERVAL: Duration = Duration::from_millis(1);
     let begin = Instant::now();
     loop {
         match sockets::reset(traffic)? {
-            0 if begin.elapsed() < AT_MOST => std::thread::sleep(OFTEN),
+            0 if begin.elapsed() < TIMEOUT => std::thread::sleep(POLL_INTERVAL),
             ended => return Ok(ended),
         }
     }
@@ -167,7 +177,7 @@ fn reset_soon(traffic: &Traffic) -> io::Result<usize> {
 const UNFINISHED: &str = "unfinished";
 
 /// Lays it on the traffic of a namespace: all of it, or nothing.
-async fn lay(site: Site, tag: &Tag, mark: &str, network: Network) -> io::Result<Outcome> {
+async fn lay(site: NetworkAccess, tag: &Tag, mark: &str, network: Network) -> io::Result<Outcome> {
     let (site, network) = (Arc::new(site), Arc::new(network));
     let begun = match begin(&site, mark, &network).await {
         Ok(Begun::InTheWay) => {
@@ -178,13 +188,13 @@ async fn lay(site: Site, tag: &Tag, mark: &str, network: Network) -> io::Result<
     };
     let laid = match begun {
         Ok(Begun::Already) => return Ok(Outcome::Already),
-        Ok(Begun::InTheWay) => Err(io::Error::other("somebody else disturbs the same traffic at the same time")),
+        Ok(Begun::InTheWay) => Err(io::Error::other("another process disturbs the same traffic at the same time")),
         Ok(Begun::Done) => Ok(()),
         Ok(Begun::Lacks(rules)) => {
             let (namespace, program) = (&site.namespace, site.program.as_path());
             let (shaper, change) = (name(namespace)?, tag.to_string());
-            let ground = Ground { program, namespace, tag: &shaper, change: &change, holder: site.pid, mark };
-            userspace::lay(&ground, &network, rules).await
+            let setup = ShaperSetup { program, namespace, tag: &shaper, change: &change, holder: site.pid, mark };
+            userspace::lay(&setup, &network, rules).await
         }
         Err(e) => Err(e),
     };
@@ -208,7 +218,7 @@ enum Begun {
 }
 
 /// Lays what the kernel does by itself, in one visit to the namespace.
-async fn begin(site: &Arc<Site>, mark: &str, network: &Arc<Network>) -> io::Result<Begun> {
+async fn begin(site: &Arc<NetworkAccess>, mark: &str, network: &Arc<Network>) -> io::Result<Begun> {
     let (on, network, mark) = (Arc::clone(site), Arc::clone(network), mark.to_owned());
     inside(&site.namespace, move || {
         match nft::tables()?.as_slice() {
@@ -241,7 +251,13 @@ pub fn lay_here(
         }
     }
     kernel::lay(network, &links, &has)?;
-    let layout = layout(network, &|name| links.iter().find(|link| has(name, link)).map(|link| link.index));
+    let copied = network.flows.iter().any(|flow| copies(network, flow));
+    if copied && routes::by_policy()? {
+        return Err(io::Error::other(BY_POLICY));
+    }
+    let interface = |name: &str| links.iter().find(|link| has(name, link)).map(|link| link.index);
+    let tracked = copied && tracking::is_active()?;
+    let layout = layout(network, Surroundings { interface: &interface, tracked });
     if !layout.lanes.is_empty() {
         return Ok(Some(layout.chains));
     }
@@ -249,8 +265,8 @@ pub fn lay_here(
     Ok(None)
 }
 
-/// Takes everything of ours off it, whoever laid it: whether there was anything.
-async fn clear(site: &Arc<Site>) -> io::Result<Outcome> {
+/// Takes everything of Squall's off it, no matter which process laid it: whether there was anything.
+async fn clear(site: &Arc<NetworkAccess>) -> io::Result<Outcome> {
     let (was, queued) = inside(&site.namespace, || {
         let tables = nft::tables()?;
         // What is not all in place may have a process without a rule yet. To look for one takes a look at every process.
@@ -270,28 +286,38 @@ async fn clear(site: &Arc<Site>) -> io::Result<Outcome> {
     Ok(if was { Outcome::Done } else { Outcome::Already })
 }
 
-fn seen_here(namespace: &Namespace) -> io::Result<Seen> {
-    let (tables, kernel) = namespace.run(|| {
+fn seen_here(namespace: &Namespace) -> io::Result<LaidTraffic> {
+    let (tables, kernel, by_policy) = namespace.run(|| {
         let tables = nft::tables()?;
         let kernel = if tables.is_empty() { kernel::Counted::default() } else { kernel::counted()? };
-        Ok((tables, kernel))
+        Ok((tables, kernel, routes::by_policy()?))
     })?;
     let mark = match tables.as_slice() {
-        [] => return Ok(Seen::default()),
+        [] => return Ok(LaidTraffic { by_policy, ..LaidTraffic::default() }),
         [table] if table.whole => &table.mark,
         // What is there is not all of a setting, or more than one.
-        _ => return Ok(Seen { mark: Some(UNFINISHED.to_owned()), counted: None }),
+        _ => return Ok(LaidTraffic { mark: Some(UNFINISHED.to_owned()), by_policy, ..LaidTraffic::default() }),
     };
     let told = userspace::counted(namespace, &name(namespace)?, mark)?;
     if told.lacks_shaper {
-        return Ok(Seen { mark: Some(UNFINISHED.to_owned()), counted: None });
+        return Ok(LaidTraffic { mark: Some(UNFINISHED.to_owned()), by_policy, ..LaidTraffic::default() });
     }
     let counted = Counted {
         packets: told.flows.values().sum::<u64>() + kernel.meant,
         dropped: told.lost + kernel.dropped + told.shaper.as_ref().map_or(0, |s| s.dropped + s.overflowed),
+        altered: told.shaper.as_ref().map(|s| s.corrupted + s.duplicated + s.overtaking),
+        waited: match (told.shaper.as_ref().map(|s| s.paced), kernel.waited) {
+            (None, None) => None,
+            (shaper, queues) => Some(shaper.unwrap_or_default() + queues.unwrap_or_default()),
+        },
+        names: told.shaper.as_ref().and_then(|s| s.names),
+        kept: told.kept,
+        overruns: told.shaper.as_ref().map_or(0, |s| s.overruns),
+        overflowed: told.shaper.as_ref().map_or(0, |s| s.overflowed),
         held_us: told.shaper.map(|s| s.median_us).filter(|us| *us > 0),
     };
-    Ok(Seen { mark: Some(mark.clone()), counted: Some(counted) })
+    let talk = if counted.packets == 0 { namespace.run(sockets::talk).ok() } else { None };
+    Ok(LaidTraffic { mark: Some(mark.clone()), counted: Some(counted), talk, by_policy })
 }
 
 /// What the shaper of a namespace is found by.
@@ -307,6 +333,25 @@ async fn inside<T: Send + 'static>(
 ) -> io::Result<T> {
     let namespace = namespace.try_clone()?;
     blocking(move || namespace.run(work)).await
+}
+
+/// How long a name may take to be looked up.
+const LOOK_UP: Duration = Duration::from_secs(10);
+
+/// The addresses of a host, as this machine knows it.
+///
+/// # Errors
+/// If it knows none.
+pub async fn addresses_of(host: &str) -> Result<Vec<IpAddr>, EngineError> {
+    let attempt = format!("look up `{host}`");
+    match tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((host, 0))).await {
+        Err(_) => Err(EngineError::TimedOut { attempt, after: LOOK_UP }),
+        Ok(Err(e)) => Err(EngineError::Refused { attempt, why: e.to_string() }),
+        Ok(Ok(found)) => {
+            let addresses: BTreeSet<IpAddr> = found.map(|a| a.ip()).collect();
+            Ok(addresses.into_iter().collect())
+        }
+    }
 }
 
 /// The same with the addresses of peers that are known by name.
@@ -332,10 +377,8 @@ async fn look_up_each(peers: &[Peer]) -> io::Result<Vec<Peer>> {
         match peer {
             Peer::Addresses(_) | Peer::Instance { .. } => addresses.push(peer.clone()),
             Peer::Host(name) => {
-                let found = tokio::net::lookup_host((name.as_str(), 0))
-                    .await
-                    .map_err(|e| io::Error::other(format!("the address of `{name}` cannot be looked up: {e}")))?;
-                addresses.extend(found.map(|a| Peer::Addresses(Cidr::from(a.ip()))));
+                let found = addresses_of(name).await.map_err(io::Error::other)?;
+                addresses.extend(found.into_iter().map(|ip| Peer::Addresses(Cidr::from(ip))));
             }
         }
     }
@@ -346,4 +389,26 @@ async fn look_up_each(peers: &[Peer]) -> io::Result<Vec<Peer>> {
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(io::Error::other)?
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::network::{Direction, Flow, Mechanism, Shape, Treatment};
+
+    #[test]
+    fn a_delay_by_copies_is_refused_where_routes_depend_on_more_than_the_destination() {
+        let late = Shape { delay: Duration::from_millis(10), ..Shape::default() };
+        let network = |direction, mechanism| {
+            let (traffic, treatment) = (Traffic::all(direction), Treatment::Shape(Box::new(late.clone())));
+            Network { flows: vec![Flow { traffic, treatment }], mechanism: Some(mechanism), seed: 0 }
+        };
+        let mut instance = Instance::new("x", "x", "x");
+        let leaving = network(Direction::Egress, Mechanism::Userspace);
+        assert_eq!(loses_its_route(&instance, &leaving), None);
+        instance.traits.insert(Trait::RoutesByPolicy);
+        assert!(loses_its_route(&instance, &leaving).is_some_and(|why| why.contains("ip rule")));
+        assert_eq!(loses_its_route(&instance, &network(Direction::Ingress, Mechanism::Userspace)), None);
+        assert_eq!(loses_its_route(&instance, &network(Direction::Egress, Mechanism::Netem)), None);
+    }
 }

@@ -4,8 +4,8 @@
 //! restarted instance has lost its pause, a killed one may start by itself, a target may vanish. It follows tokio's
 //! clock, and it is gone with its process: nothing real is ever touched.
 
+mod prober;
 mod rehearsal;
-mod senses;
 mod traffic;
 mod world;
 
@@ -16,31 +16,33 @@ use async_trait::async_trait;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-pub use senses::SimSenses;
+pub use prober::SimProber;
 use world::World;
 
-use super::{Ability, Claim, Description, Engine, EngineError, Kind, Outcome, Ran, Tag};
+use super::{Ability, Claim, Description, Engine, EngineError, FROM_EXPERIMENT, Kind, Outcome, Ran, Tag};
 use crate::experiment::Experiment;
-use crate::instance::{Change, Instance, InstanceId, Setting};
-use crate::stack::Stack;
+use crate::experiment::stack::Stack;
+use crate::model::instance::{Change, Instance, InstanceId, Setting};
 
 /// How long the sim takes for a change, and when within that time its effect comes.
 const CHANGE: Duration = Duration::from_millis(10);
 
 /// Decides what goes wrong at each call: from its number, and from what is asked.
-type Plague = Box<dyn FnMut(usize, &str) -> Trouble + Send>;
+type FailureInjector = Box<dyn FnMut(usize, &str) -> InjectedFailure + Send>;
 
 /// A simulated engine.
 pub struct Sim {
+    /// What the world was made from.
+    from: String,
     world: Mutex<World>,
-    trouble: Mutex<Plague>,
+    failure: Mutex<FailureInjector>,
     calls: Mutex<usize>,
     crashed: Notify,
 }
 
 /// What goes wrong at a call.
 #[derive(Debug, Clone)]
-pub enum Trouble {
+pub enum InjectedFailure {
     /// Nothing.
     None,
     /// The caller dies before the call has any effect.
@@ -49,15 +51,19 @@ pub enum Trouble {
     CrashAfter,
     /// The caller dies, and the effect comes so much later.
     CrashDelayed(Duration),
+    /// The engine takes so much longer, and the effect comes at the end of that.
+    Slow(Duration),
+    /// The engine does not answer in its time, and the effect comes so much later.
+    Unanswered(Duration),
     /// The engine answers with an error and does nothing.
     Fail,
     /// Something happens to an instance just before the call.
-    Meanwhile(InstanceId, Meddling),
+    Meanwhile(InstanceId, ExternalAction),
 }
 
 /// What others do to an instance.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Meddling {
+pub enum ExternalAction {
     /// It is removed.
     Remove,
     /// It is restarted.
@@ -66,18 +72,33 @@ pub enum Meddling {
     Kill,
     /// It is thawed.
     Unpause,
+    /// It is frozen.
+    Pause,
+    /// It gets another name.
+    Rename,
+    /// It leaves its networks.
+    Disconnect,
+    /// What disturbs its traffic is removed.
+    Flush,
+    /// Its limits are as they were configured.
+    ResetLimits,
 }
 
 impl Sim {
     /// The world of a stack file.
     #[must_use]
     pub fn of_stack(stack: &Stack) -> Arc<Self> {
-        Arc::new(Self {
+        Arc::new(Self::new(stack, format!("the stack `{}`", stack.name)))
+    }
+
+    fn new(stack: &Stack, from: String) -> Self {
+        Self {
+            from,
             world: Mutex::new(World::of_stack(stack)),
-            trouble: Mutex::new(Box::new(|_, _| Trouble::None)),
+            failure: Mutex::new(Box::new(|_, _| InjectedFailure::None)),
             calls: Mutex::new(0),
             crashed: Notify::new(),
-        })
+        }
     }
 
     /// A world with nothing in it.
@@ -94,16 +115,16 @@ impl Sim {
     /// A plausible world for an experiment without a stack: three instances of the target's service in three zones.
     #[must_use]
     pub fn of_experiment(x: &Experiment) -> Arc<Self> {
-        Self::of_stack(&rehearsal::stack_for(x))
+        Arc::new(Self::new(&rehearsal::stack_for(x), FROM_EXPERIMENT.to_owned()))
     }
 
-    /// From now on, `trouble` decides what goes wrong at each call; calls are numbered from 0.
-    pub fn plague(&self, trouble: impl FnMut(usize, &str) -> Trouble + Send + 'static) {
+    /// From now on, `failure` decides what goes wrong at each call; calls are numbered from 0.
+    pub fn fail_calls(&self, failure: impl FnMut(usize, &str) -> InjectedFailure + Send + 'static) {
         *hold(&self.calls) = 0;
-        *hold(&self.trouble) = Box::new(trouble);
+        *hold(&self.failure) = Box::new(failure);
     }
 
-    /// How many calls there were since the last [`Sim::plague`].
+    /// How many calls there were since the last [`Sim::fail_calls`].
     #[must_use]
     pub fn calls(&self) -> usize {
         *hold(&self.calls)
@@ -127,8 +148,8 @@ impl Sim {
     }
 
     /// Lets others do something to an instance.
-    pub fn meddle(&self, id: &InstanceId, what: Meddling) {
-        self.world().meddle(id, what);
+    pub fn act_on(&self, id: &InstanceId, what: ExternalAction) {
+        self.world().act_on(id, what);
     }
 
     fn world(&self) -> MutexGuard<'_, World> {
@@ -144,29 +165,39 @@ impl Sim {
         effect: impl FnOnce(&mut World),
         late: Option<(&InstanceId, &Setting)>,
     ) -> Result<(), EngineError> {
-        let trouble = {
+        let failure = {
             let mut calls = hold(&self.calls);
             *calls += 1;
-            (hold(&self.trouble))(*calls - 1, what)
+            (hold(&self.failure))(*calls - 1, what)
         };
-        match trouble {
-            Trouble::None => effect(&mut self.world()),
-            Trouble::Meanwhile(id, meddling) => {
-                self.meddle(&id, meddling);
+        match failure {
+            InjectedFailure::None => effect(&mut self.world()),
+            InjectedFailure::Slow(longer) => {
+                tokio::time::sleep(longer).await;
                 effect(&mut self.world());
             }
-            Trouble::Fail => {
+            InjectedFailure::Meanwhile(id, meddling) => {
+                self.act_on(&id, meddling);
+                effect(&mut self.world());
+            }
+            InjectedFailure::Unanswered(after) => {
+                if let Some((id, setting)) = late {
+                    self.world().later(Instant::now() + after, id.clone(), setting.clone());
+                }
+                return Err(EngineError::TimedOut { attempt: what.to_owned(), after: Duration::ZERO });
+            }
+            InjectedFailure::Fail => {
                 return Err(EngineError::Refused {
                     attempt: what.to_owned(),
                     why: "the sim was told to refuse".to_owned(),
                 });
             }
-            Trouble::CrashBefore => return self.die().await,
-            Trouble::CrashAfter => {
+            InjectedFailure::CrashBefore => return self.die().await,
+            InjectedFailure::CrashAfter => {
                 effect(&mut self.world());
                 return self.die().await;
             }
-            Trouble::CrashDelayed(after) => {
+            InjectedFailure::CrashDelayed(after) => {
                 if let Some((id, setting)) = late {
                     self.world().later(Instant::now() + after, id.clone(), setting.clone());
                 }
@@ -185,7 +216,8 @@ impl Sim {
 #[async_trait]
 impl Engine for Sim {
     fn describe(&self) -> Description {
-        Description { kind: Kind::Sim, address: "memory".to_owned(), version: env!("CARGO_PKG_VERSION").to_owned() }
+        let version = env!("CARGO_PKG_VERSION").to_owned();
+        Description { kind: Kind::Sim, address: self.from.clone(), version }
     }
 
     async fn observe(&self) -> Result<Vec<Instance>, EngineError> {
@@ -195,7 +227,7 @@ impl Engine for Sim {
 
     async fn look(&self, id: &InstanceId) -> Result<Option<Instance>, EngineError> {
         self.call("look", |_| {}, None).await?;
-        Ok(self.world().get(id).cloned())
+        Ok(self.world().get(id))
     }
 
     async fn set(&self, _: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
@@ -217,11 +249,11 @@ impl Engine for Sim {
     async fn claim(&self, claim: &Claim) -> Result<(), EngineError> {
         let mut taken = None;
         self.call("claim", |world| taken = world.claim(claim), None).await?;
-        taken.map_or(Ok(()), |other| Err(EngineError::Claimed(other)))
+        taken.map_or(Ok(()), |other| Err(EngineError::Claimed(Box::new(other))))
     }
 
-    async fn release(&self, service: &str, run: &str) -> Result<(), EngineError> {
-        self.call("release", |world| world.release(service, run), None).await
+    async fn release(&self, claim: &Claim) -> Result<(), EngineError> {
+        self.call("release", |world| world.release(claim), None).await
     }
 
     async fn claims(&self) -> Result<Vec<Claim>, EngineError> {

@@ -3,18 +3,18 @@
 use indexmap::IndexMap;
 
 use super::world;
+use crate::experiment::fault::{Fault, Heal, Peering};
+use crate::experiment::stack::{Service, Stack};
 use crate::experiment::{Experiment, Injection, Text};
-use crate::fault::{Fault, Heal, Peering};
-use crate::instance::Setting;
-use crate::network::{Flow, Traffic, Treatment};
-use crate::stack::{Service, Stack};
+use crate::model::instance::{Setting, project};
+use crate::model::network::{Flow, Traffic, Treatment};
 
 /// Every target's service; and where its traffic is disturbed, another one at the other end of it.
 pub(super) fn stack_for(x: &Experiment) -> Stack {
     let mut services: IndexMap<String, Service> = IndexMap::new();
     for injection in x.faults() {
         for (name, new) in stage(&injection) {
-            // Nobody waits for somebody who waits for it.
+            // No service waits for one that waits for it.
             let waits = |other: &String| services.get(other).is_some_and(|s| s.needs.contains(&name));
             let needs: Vec<String> = new.needs.iter().filter(|other| !waits(other)).cloned().collect();
             match services.get_mut(&name) {
@@ -45,6 +45,7 @@ fn stage(Injection { fault, target: chosen, .. }: &Injection) -> Vec<(String, Se
         .iter()
         .map(|l| l.split_once('=').map_or((l.clone(), String::new()), |(k, v)| (k.to_owned(), v.to_owned())))
         .collect();
+    target.labels.extend(project(&chosen.project));
     target.restart = fault.heal() == Heal::Itself;
     let zones_are_out = fault.disturb().hits_zones();
     if let Some(zone) = chosen.zone.as_ref().filter(|zone| !target.zones.contains(zone)) {
@@ -105,15 +106,23 @@ fn other_end(fault: &Fault) -> Option<(String, Service, Option<u16>, bool)> {
     // In no zone unless it is said: a target that is chosen by its zone is still the target's service alone.
     let mut peer = Service { zones: Vec::new(), ..service() };
     let called = match peering {
-        Some(Peering::To(who) | Peering::From(who)) => {
+        Some(Peering::To([who, ..]) | Peering::From([who, ..])) => {
+            peer.labels.extend(project(&who.project));
             peer.zones = who.zone.clone().into_iter().collect();
-            who.service.clone().or(who.host.clone()).or(who.instance.as_deref().map(plain))
+            who.service.clone().or(who.host.clone()).or(who.instance.first().map(|name| plain(name)))
         }
-        None => names.first().map(|name| plain(name)),
+        _ => names.first().map(|name| plain(name)),
     };
     let port = traffic.remote_ports.first().or(traffic.local_ports.first()).map(|ports| ports.first);
     let comes = matches!(peering, Some(Peering::From(_))) || !traffic.local_ports.is_empty();
     Some((called.filter(|name| !name.is_empty()).unwrap_or_else(|| "peer".to_owned()), peer, port, comes))
+}
+
+/// The label of the first project that is named, for instances that are invented as part of it.
+fn project(named: &[String]) -> Option<(String, String)> {
+    let name =
+        named.first().map(|name| name.replace('*', "")).filter(|name| !name.is_empty() && name != project::NONE)?;
+    Some((project::LABELS[0].to_owned(), name))
 }
 
 /// A pattern without its stars and numbers at either end: the service in `store-*` and in `*.store`.

@@ -6,12 +6,11 @@ use rand::rngs::ChaCha12Rng;
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::Instant;
 
-use super::world::Met;
-use crate::glob::glob;
-use crate::instance::{Counted, Instance};
-use crate::network::{Answer, Chance, Dns, Flow, Loss, Network, Packet, Peer, Peers, Shape, Traffic, Treatment};
+use crate::model::instance::{Counted, Instance, InstanceId};
+use crate::model::network::{Answer, Chance, Dns, Flow, Loss, Network, Packet, Peer, Peers, Shape, Traffic, Treatment};
+use crate::text::glob::glob;
 
-/// The port that whoever asks has.
+/// The port that the client has.
 const ASKERS_PORT: u16 = 50_000;
 /// How many bits a packet of the sim has.
 const PACKET_BITS: u64 = 1500 * 8;
@@ -42,8 +41,18 @@ pub(super) struct Crossing<'a> {
     pub(super) peer: &'a Instance,
 }
 
+/// What a request to a service meets.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Met {
+    /// An answer, so much later than in an undisturbed world, and who is said to have given it: the first on the way who is
+    /// in a zone.
+    Answer(Duration, Option<InstanceId>),
+    Refused,
+    Silence,
+}
+
 /// What becomes of a packet.
-pub(super) enum Fate {
+pub(super) enum PacketDecision {
     /// It passes, so much later.
     Passes(Duration),
     /// It does not get through, and has not since then.
@@ -57,40 +66,41 @@ impl Disturbed {
     }
 
     /// What becomes of a packet, counted where it is meant.
-    pub(super) fn meets(&mut self, packet: &Crossing<'_>, now: Instant, counted: &mut Counted) -> Fate {
+    pub(super) fn meets(&mut self, packet: &Crossing<'_>, now: Instant, counted: &mut Counted) -> PacketDecision {
         let flow = self.network.flows.iter().find(|f| !matches!(f.treatment, Treatment::Dns(_)) && meant(f, packet));
-        let Some(treatment) = flow.map(|f| f.treatment.clone()) else { return Fate::Passes(Duration::ZERO) };
+        let Some(treatment) = flow.map(|f| f.treatment.clone()) else { return PacketDecision::Passes(Duration::ZERO) };
         counted.packets += 1;
         let fate = match &treatment {
             Treatment::Shape(shape) => self.shaped(shape, now),
-            Treatment::Drop => Fate::Stopped(Met::Silence, self.since),
-            Treatment::Reject => Fate::Stopped(Met::Refused, self.since),
-            Treatment::Dns(_) => Fate::Passes(Duration::ZERO),
+            Treatment::Drop => PacketDecision::Stopped(Met::Silence, self.since),
+            Treatment::Reject => PacketDecision::Stopped(Met::Refused, self.since),
+            Treatment::Dns(_) => PacketDecision::Passes(Duration::ZERO),
         };
-        counted.dropped += u64::from(matches!(fate, Fate::Stopped(..)));
+        counted.dropped += u64::from(matches!(fate, PacketDecision::Stopped(..)));
         fate
     }
 
     /// What becomes of the question for a service's name.
-    pub(super) fn asks_for(&self, service: &str, counted: &mut Counted) -> Fate {
+    pub(super) fn asks_for(&self, service: &str, counted: &mut Counted) -> PacketDecision {
         let meant = |dns: &Dns| dns.names.is_empty() || dns.names.iter().any(|name| glob(name, service));
         let answer = self.network.flows.iter().find_map(|f| match &f.treatment {
             Treatment::Dns(dns) if meant(dns) => Some(dns.answer),
             _ => None,
         });
-        let Some(answer) = answer else { return Fate::Passes(Duration::ZERO) };
-        *counted = Counted { packets: counted.packets + 1, dropped: counted.dropped + 1, ..*counted };
+        let Some(answer) = answer else { return PacketDecision::Passes(Duration::ZERO) };
+        let names = Some(counted.names.unwrap_or_default() + 1);
+        *counted = Counted { packets: counted.packets + 1, dropped: counted.dropped + 1, names, ..*counted };
         match answer {
             // Nobody in this world lives at an address that was made up.
-            Answer::Timeout | Answer::Address(_) => Fate::Stopped(Met::Silence, self.since),
-            Answer::Nxdomain | Answer::Servfail => Fate::Stopped(Met::Refused, self.since),
+            Answer::Timeout | Answer::Address(_) => PacketDecision::Stopped(Met::Silence, self.since),
+            Answer::Nxdomain | Answer::Servfail => PacketDecision::Stopped(Met::Refused, self.since),
         }
     }
 
-    fn shaped(&mut self, shape: &Shape, now: Instant) -> Fate {
+    fn shaped(&mut self, shape: &Shape, now: Instant) -> PacketDecision {
         let corrupt = shape.corrupt.is_some_and(|c| self.happens(c));
         if self.is_lost(shape.loss) || corrupt {
-            return Fate::Stopped(Met::Silence, now);
+            return PacketDecision::Stopped(Met::Silence, now);
         }
         let mut late = shape.delay;
         if shape.reorder.is_some_and(|r| self.happens(r.chance)) {
@@ -104,11 +114,11 @@ impl Disturbed {
             let queued = (self.busy_until - now).saturating_sub(takes(limit.burst * 8));
             if queued > QUEUE {
                 self.busy_until -= takes(PACKET_BITS);
-                return Fate::Stopped(Met::Silence, now);
+                return PacketDecision::Stopped(Met::Silence, now);
             }
             late += queued;
         }
-        Fate::Passes(late)
+        PacketDecision::Passes(late)
     }
 
     fn is_lost(&mut self, loss: Option<Loss>) -> bool {

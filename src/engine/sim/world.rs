@@ -1,5 +1,6 @@
 //! The sim's world: instances, what is on its way to them, and what their callers would see. No I/O, no waiting.
 
+mod counters;
 mod request;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -9,15 +10,16 @@ use indexmap::IndexMap;
 use tokio::time::Instant;
 
 use super::traffic::Disturbed;
-use super::{Meddling, Outcome};
-use crate::disk::{Mount, MountKind};
+use super::{ExternalAction, Outcome};
 use crate::engine::Claim;
-use crate::instance::{
-    Address, Aspect, Counted, Epoch, Instance, InstanceId, Place, RestartPolicy, Setting, Trait, Via,
+use crate::experiment::stack::{Service, Stack};
+use crate::model::disk::{Mount, MountKind};
+use crate::model::instance::{
+    Address, Aspect, CommandLocation, Counted, Epoch, Instance, InstanceId, RestartPolicy, Setting, Trait, Via,
 };
-use crate::machine::{Allowance, Disk, Limit, Quota};
-use crate::network::Network;
-use crate::stack::{Service, Stack};
+use crate::model::machine::{Allowance, Disk, Limit, Quota};
+use crate::model::network::Network;
+use crate::model::stressor::StressSpec;
 
 /// How long a restart policy takes to start a crashed instance again.
 const RESTART_POLICY: Duration = Duration::from_millis(300);
@@ -36,18 +38,12 @@ pub(super) struct World {
     marks: BTreeSet<String>,
     claims: BTreeMap<String, Claim>,
     births: u64,
+    /// When this world began.
+    begin: Instant,
+    /// What loads an instance, and since when.
+    loads: BTreeMap<(InstanceId, Aspect), (StressSpec, Instant)>,
     /// Whose turn it is to be asked, of each service.
     turns: BTreeMap<String, usize>,
-}
-
-/// What a request to a service meets.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Met {
-    /// An answer, so much later than in an undisturbed world, and who is said to have given it: the first on the way who is
-    /// in a zone.
-    Answer(Duration, Option<InstanceId>),
-    Refused,
-    Silence,
 }
 
 impl World {
@@ -62,6 +58,8 @@ impl World {
             marks: BTreeSet::new(),
             claims: BTreeMap::new(),
             births: 0,
+            begin: Instant::now(),
+            loads: BTreeMap::new(),
             turns: BTreeMap::new(),
         };
         for (at, (service, s)) in stack.services.iter().enumerate() {
@@ -72,6 +70,9 @@ impl World {
                     epoch: world.birth(),
                     ..instance(service, at + 1, n)
                 };
+                if let Some(service) = instance.labels.get("com.docker.swarm.service.name") {
+                    instance.traits.insert(Trait::Orchestrated(format!("Docker Swarm ({service})")));
+                }
                 let policy = if s.restart { RestartPolicy::Always } else { RestartPolicy::Never };
                 restarted(&mut instance, policy);
                 world.instances.insert(instance.id.clone(), instance);
@@ -86,11 +87,17 @@ impl World {
     }
 
     pub(super) fn fleet(&self) -> Vec<Instance> {
-        self.instances.values().cloned().collect()
+        self.instances.values().map(|i| self.shown(i)).collect()
     }
 
-    pub(super) fn get(&self, id: &InstanceId) -> Option<&Instance> {
-        self.instances.get(id)
+    pub(super) fn get(&self, id: &InstanceId) -> Option<Instance> {
+        self.instances.get(id).map(|i| self.shown(i))
+    }
+
+    /// An instance with its counters: whatever limits or loads it here is met.
+    fn shown(&self, i: &Instance) -> Instance {
+        let load = |aspect| self.loads.get(&(i.id.clone(), aspect)).filter(|_| i.is_running());
+        Instance { counters: Some(counters::of(self.begin.elapsed(), load)), ..i.clone() }
     }
 
     pub(super) fn marks(&self) -> Vec<String> {
@@ -106,14 +113,18 @@ impl World {
         self.pending.sort_by_key(|(at, ..)| *at);
         while self.pending.first().is_some_and(|(at, ..)| *at <= now) {
             let (_, id, setting) = self.pending.remove(0);
-            let _ = self.set(&id, &setting);
+            if setting == Setting::Running(true) && self.instances.get(&id).is_some_and(|i| !i.is_running()) {
+                self.start(&id);
+            } else {
+                let _ = self.set(&id, &setting);
+            }
         }
     }
 
     pub(super) fn set(&mut self, id: &InstanceId, to: &Setting) -> Result<Outcome, String> {
         let Some(instance) = self.instances.get(id) else {
             return match to {
-                Setting::Ran(command) if command.place == Place::Here => self.ran(id, &command.run),
+                Setting::Ran(command) if command.place == CommandLocation::Here => self.ran(id, &command.run),
                 _ => Ok(Outcome::Gone),
             };
         };
@@ -121,6 +132,7 @@ impl World {
         let now = Instant::now();
         Ok(match to {
             Setting::Running(true) if running => Outcome::Already,
+            Setting::Running(true) if instance.is_over() => Outcome::Gone,
             Setting::Running(true) => {
                 self.start(id);
                 Outcome::Done
@@ -171,7 +183,7 @@ impl World {
             Setting::Network(_)
             | Setting::ConnectionsReset(_)
             | Setting::Filled(_)
-            | Setting::Burden(_)
+            | Setting::Stressor(_)
             | Setting::Signalled(_)
                 if !running =>
             {
@@ -181,12 +193,18 @@ impl World {
             Setting::Mark(Aspect::Network, None) => self.disturb(id, None, now),
             Setting::Filled(_)
             | Setting::Freed(_)
-            | Setting::Burden(_)
+            | Setting::Stressor(_)
             | Setting::Mark(Aspect::Disk | Aspect::CpuLoad | Aspect::MemoryLoad | Aspect::Processes, None) => {
                 let now = to.observed_as().filter(|now| instance.settings.get(&to.aspect()) != Some(now));
                 let Some(now) = now else { return Ok(Outcome::Already) };
                 if let Some(i) = self.instances.get_mut(id) {
                     i.settings.insert(to.aspect(), now);
+                }
+                let load = (id.clone(), to.aspect());
+                if let Setting::Stressor(stressor) = to {
+                    self.loads.insert(load, (stressor.work.clone(), Instant::now()));
+                } else {
+                    self.loads.remove(&load);
                 }
                 Outcome::Done
             }
@@ -209,7 +227,7 @@ impl World {
                 }
                 Outcome::Done
             }
-            Setting::Ran(command) if command.place == Place::Target && !running => {
+            Setting::Ran(command) if command.place == CommandLocation::Target && !running => {
                 return Err(format!("{id} is not running"));
             }
             Setting::Ran(command) => return self.ran(id, &command.run),
@@ -263,6 +281,15 @@ impl World {
         }
     }
 
+    /// Has an orchestrator start another one for one that has ended.
+    fn replace(&mut self, ended: &Instance, now: Instant) {
+        let (birth, mut other) = (self.birth(), ended.clone());
+        let name = format!("{}-{}", ended.id, birth.0.replace(' ', "-"));
+        (other.id, other.name, other.epoch) = (InstanceId(name.clone()), name, birth);
+        self.later(now + RESTART_POLICY, other.id.clone(), Setting::Running(true));
+        self.instances.insert(other.id.clone(), other);
+    }
+
     fn end(&mut self, id: &InstanceId, now: Instant) {
         self.silent.insert(id.clone(), now);
         self.disturbed.remove(id);
@@ -270,25 +297,45 @@ impl World {
             i.settings.insert(Aspect::Running, Setting::Running(false));
             i.settings.insert(Aspect::Paused, Setting::Paused(false));
             i.settings.insert(Aspect::Network, Setting::Mark(Aspect::Network, None));
-            i.settings.extend(unburdened().map(|s| (s.aspect(), s)));
+            i.settings.extend(unstressed().map(|s| (s.aspect(), s)));
             i.counted = None;
+        }
+        if let Some(ended) = self.instances.get(id).filter(|i| i.is_over()).cloned() {
+            self.replace(&ended, now);
         }
     }
 
-    pub(super) fn meddle(&mut self, id: &InstanceId, what: Meddling) {
+    pub(super) fn act_on(&mut self, id: &InstanceId, what: ExternalAction) {
         let now = Instant::now();
         match what {
-            Meddling::Remove => {
+            ExternalAction::Remove => {
                 self.instances.remove(id);
             }
-            Meddling::Restart => {
+            ExternalAction::Restart => {
                 self.end(id, now);
                 self.start(id);
             }
-            Meddling::Kill => self.end(id, now),
-            Meddling::Unpause => {
+            ExternalAction::Kill => self.end(id, now),
+            ExternalAction::Pause => {
+                let _ = self.set(id, &Setting::Paused(true));
+            }
+            ExternalAction::Flush => {
+                self.disturb(id, None, now);
+            }
+            ExternalAction::Rename => self.change(id, |i| i.name.push_str("-renamed")),
+            ExternalAction::Disconnect => self.change(id, |i| i.addresses.clear()),
+            ExternalAction::ResetLimits => {
+                self.change(id, |i| i.settings.extend(configured().into_iter().map(|s| (s.aspect(), s))));
+            }
+            ExternalAction::Unpause => {
                 let _ = self.set(id, &Setting::Paused(false));
             }
+        }
+    }
+
+    fn change(&mut self, id: &InstanceId, how: impl FnOnce(&mut Instance)) {
+        if let Some(instance) = self.instances.get_mut(id) {
+            how(instance);
         }
     }
 
@@ -297,9 +344,9 @@ impl World {
         (taken.run != claim.run).then(|| taken.clone())
     }
 
-    pub(super) fn release(&mut self, service: &str, run: &str) {
-        if self.claims.get(service).is_some_and(|c| c.run == run) {
-            self.claims.remove(service);
+    pub(super) fn release(&mut self, claim: &Claim) {
+        if self.claims.get(&claim.service).is_some_and(|c| c.run == claim.run) {
+            self.claims.remove(&claim.service);
         }
     }
 
@@ -329,7 +376,7 @@ fn restarted(i: &mut Instance, policy: RestartPolicy) {
     }
 }
 
-/// The n-th instance of a service, untouched, with an address that nobody else has.
+/// The n-th instance of a service, untouched, with an address of its own.
 pub(super) fn instance(service: &str, at: usize, n: usize) -> Instance {
     let name = format!("{service}-{}", n + 1);
     let byte = |number: usize| u8::try_from(number % 256).unwrap_or_default();
@@ -337,7 +384,7 @@ pub(super) fn instance(service: &str, at: usize, n: usize) -> Instance {
     Instance {
         addresses: vec![Address { network: "simulated".to_owned(), ip }],
         allowance: Some(allowance()),
-        mounts: vec![Mount { path: "/".to_owned(), kind: MountKind::Root, source: None, read_only: false }],
+        mounts: vec![Mount::new("/", MountKind::Root, None, false)],
         settings: [Setting::Running(true), Setting::Paused(false), Setting::Mark(Aspect::Network, None), NOT_FILLED]
             .into_iter()
             .chain(configured())
@@ -350,7 +397,7 @@ pub(super) fn instance(service: &str, at: usize, n: usize) -> Instance {
 /// What lies on a disk stays, whatever becomes of the life that it was laid in.
 const NOT_FILLED: Setting = Setting::Mark(Aspect::Disk, None);
 
-/// What an instance of this world begins its life with: limits, and nothing of ours.
+/// What an instance of this world begins its life with: limits, and nothing of Squall's.
 fn configured() -> Vec<Setting> {
     let disk = Disk {
         device: "8:0".to_owned(),
@@ -370,11 +417,11 @@ fn configured() -> Vec<Setting> {
         Limit::Ports { first: 32_768, last: 60_999 },
     ];
     let read_only = Setting::ReadOnly(BTreeSet::new());
-    limits.map(Setting::Limit).into_iter().chain([read_only]).chain(unburdened()).collect()
+    limits.map(Setting::Limit).into_iter().chain([read_only]).chain(unstressed()).collect()
 }
 
-/// What is observed where no process of ours does anything to an instance.
-fn unburdened() -> [Setting; 3] {
+/// What is observed where no process of Squall's does anything to an instance.
+fn unstressed() -> [Setting; 3] {
     [Aspect::CpuLoad, Aspect::MemoryLoad, Aspect::Processes].map(|aspect| Setting::Mark(aspect, None))
 }
 
@@ -385,6 +432,7 @@ fn allowance() -> Allowance {
         memory: Some(256 << 20),
         processes: None,
         memory_used: Some(64 << 20),
+        memory_held: Some(64 << 20),
         processes_used: Some(8),
         descriptors_used: Some(12),
     }

@@ -1,7 +1,7 @@
 //! Alerts that the fault raises: whether they have the time that they may take.
 
 use super::{Found, Mistake, Span, Timing, positive, probe};
-use crate::probe::Alert;
+use crate::experiment::probe::Alert;
 
 pub(super) fn check(found: &mut Found<'_>, timing: Option<Timing>) {
     let names = found.document.entry(&["alerts"]).map(|e| e.value.entries().to_vec()).unwrap_or_default();
@@ -32,7 +32,7 @@ pub(super) fn check(found: &mut Found<'_>, timing: Option<Timing>) {
     }
 }
 
-/// A fault that is taken back before its alert may fire proves nothing about the alert.
+/// A fault that is rolled back before its alert may fire proves nothing about the alert.
 fn in_time(found: &mut Found<'_>, name: &str, timing: Timing) {
     let path = ["alerts", name, "fires-within"];
     let Some(within) = found.document.part::<Span>(&path) else { return };

@@ -1,7 +1,7 @@
 //! Faults of the disk: whether the path is one, and the goal something that can be filled to.
 
 use super::{Found, Mistake};
-use crate::fault::DiskFill;
+use crate::experiment::fault::DiskFill;
 
 /// `fault` is the path of the fault, its name last.
 pub(super) fn fill(found: &mut Found<'_>, fault: &[&str], fill: &DiskFill) {
@@ -44,6 +44,7 @@ pub(super) fn path(found: &mut Found<'_>, fault: &[&str], path: &str) {
 #[cfg(test)]
 mod tests {
     use crate::experiment::read;
+    use crate::model::quantity;
 
     /// What is said of a file with this fault; nothing where it is fine.
     fn said(fault: &str) -> String {
@@ -51,7 +52,7 @@ mod tests {
             "version: 1\nname: a\nhypothesis: b\nsteady-state: {{ c: {{ http: 'http://x/', rate: 50/s }} }}\n\
              target: {{ service: shop }}\nblast-radius: {{ max-instances: 1 }}\nfault: {fault}\n"
         );
-        read::experiment("a.yaml", text.as_bytes(), &|_| None).err().map(|m| m.to_string()).unwrap_or_default()
+        read::experiment("a.yaml", text.as_bytes(), &quantity::unset).err().map(|m| m.to_string()).unwrap_or_default()
     }
 
     #[test]

@@ -1,62 +1,92 @@
-//! Expectations: bounds that can never break, that nothing can resolve, or that nothing proves beforehand.
+//! Expectations: bounds that nothing can resolve, or that nothing proves beforehand.
 
 use indexmap::IndexMap;
+use serde::de::DeserializeOwned;
 
-use super::probe::{pace, regex};
-use super::{Found, Mistake, Timing};
+use super::pattern::regex;
+use super::probe::pace;
+use super::{Found, Mistake, Timing, breakable, inherited, on_time};
 use crate::experiment::diagnostic::or;
-use crate::experiment::{Expect, Rate, Span, ValueBound};
-use crate::probe;
+use crate::experiment::probe;
+use crate::experiment::{Check, During, Expect, Rate, ValueBound, allowed, samples};
 
 /// Keys that `during` may have on its own. `max-outage` is about a failover that only the fault brings about.
 const DURING_ALONE: [&str; 1] = ["max-outage"];
 
 pub(super) fn check(found: &mut Found<'_>, path: [&str; 2], timing: Option<Timing>) {
     let [section, name] = path;
-    let expect = part(found, &[section, name, "expect"]);
-    let during = part(found, &[section, name, "during"]);
-    baseline_first(found, path);
-    for (key, part) in [("expect", &expect), ("during", &during)] {
+    let expect: Option<Expect> = part(found, &[section, name, "expect"]);
+    let during: Option<During> = part(found, &[section, name, "during"]);
+    let stated = during.as_ref().map(During::stated);
+    for (key, part) in [("expect", &expect), ("during", &stated)] {
         if let Some(part) = part {
             value(found, &[section, name, key], part);
         }
     }
-    let (Some(expect), Some(during)) = (expect, during) else { return };
+    let (Some(expect), Some(during), Some(stated)) = (expect, during, stated) else { return };
+    baseline_first(found, path, &expect);
     number_needs_value(found, path, &expect);
     // With a mistake in the check these are guesses.
     if found.document.entry(&path).is_none_or(|e| e.value.has_mistakes()) {
         return;
     }
     let Some((rate, timeout)) = pace(found, path) else { return };
-    beyond_timeout(found, path, [&expect, &during], timeout);
+    no_time(found, path, [&expect, &stated]);
+    breakable::body(found, path, [&expect, &stated]);
     if let Some(timing) = timing {
-        too_few_samples(found, path, [&expect, &during], rate, timing);
-        too_long_outage(found, path, [&expect, &during], timing);
+        let in_force = expect.clone().with_default();
+        let in_fault = during.over(&in_force);
+        breakable::check(found, path, [&expect, &in_fault], (rate, timeout), timing);
+        if section == "steady-state" {
+            on_time::check(found, path, &in_fault, rate, timing);
+        }
+        too_few_samples(found, path, [&expect, &in_fault], rate, timing);
+        inherited::check(found, path, (&in_force, &stated), rate, timing);
     }
 }
 
 /// `expect` or `during`: empty where it is not given, `None` where it could not be read.
-fn part(found: &Found<'_>, path: &[&str]) -> Option<Expect> {
+fn part<T: DeserializeOwned + Default>(found: &Found<'_>, path: &[&str]) -> Option<T> {
     match found.document.entry(path) {
         Some(_) => found.document.part(path),
-        None => Some(Expect::default()),
+        None => Some(T::default()),
+    }
+}
+
+/// Something is expected while the fault is on: a hypothesis that is all switched off cannot break.
+pub(super) fn something(found: &mut Found<'_>) {
+    let Some(steady) = found.document.entry(&["steady-state"]).filter(|e| !e.value.has_mistakes()) else { return };
+    let alerts = found.document.entry(&["alerts"]).is_some_and(|e| !e.value.entries().is_empty());
+    let checks: Vec<Check> =
+        steady.value.entries().iter().filter_map(|e| found.document.part(&["steady-state", &e.key])).collect();
+    if !alerts && !checks.is_empty() && checks.iter().all(|c| c.expect_during() == Expect::default()) {
+        let at = steady.key_at.clone();
+        found.add(
+            Mistake::error(&at, "nothing is expected while the fault is on: the hypothesis cannot break")
+                .help("leave a bound of at least one check in force in `during`"),
+        );
     }
 }
 
 /// Every key of `during` stands in `expect` too.
-fn baseline_first(found: &mut Found<'_>, [section, name]: [&str; 2]) {
+fn baseline_first(found: &mut Found<'_>, [section, name]: [&str; 2], expect: &Expect) {
     let document = found.document;
     let entries = |key: &str| document.entry(&[section, name, key]).map(|e| e.value.entries()).unwrap_or_default();
     let expected = entries("expect");
     for entry in entries("during") {
         let key = entry.key.as_str();
-        let implied = key == "success" && expected.is_empty();
+        let implied = key == "success" && expect.implies_success();
         if implied || DURING_ALONE.contains(&key) || expected.iter().any(|e| e.key == key) || entry.value.dropped {
             continue;
         }
         found.add(
-            Mistake::error(&entry.key_at, format!("`{key}` is expected during the fault, but not before it"))
-                .help("without a baseline a breach proves nothing: add it to `expect` as well"),
+            if found.document.part::<String>(&[section, name, "during", key]).is_some_and(|text| text == "off") {
+                Mistake::error(&entry.key_at, format!("`{key}: off` switches nothing off"))
+                    .help("`expect` has no such bound")
+            } else {
+                Mistake::error(&entry.key_at, format!("`{key}` is expected during the fault, but not before it"))
+                    .help("without a baseline a breach proves nothing: add it to `expect` as well")
+            },
         );
     }
 }
@@ -74,11 +104,11 @@ fn value(found: &mut Found<'_>, path: &[&str; 3], expect: &Expect) {
         found.add(Mistake::error(&at, "an `alert` probe has no value").help("say with `firing` which answer is good"));
     } else if let Some(http) = found.document.part::<probe::Http>(&[section, name, "http"]) {
         let groups = http.matches.as_deref().and_then(|m| regex::Regex::new(m).ok()).map(|r| r.captures_len() - 1);
-        if groups.is_none_or(|n| n == 0) && (http.matches.is_none() || groups.is_some()) {
+        if http.value.is_none() && groups.is_none_or(|n| n == 0) && (http.matches.is_none() || groups.is_some()) {
             let at = if http.matches.is_some() { found.document.value_at(&probe) } else { at.clone() };
             found.add(
                 Mistake::error(&at, "this `http` probe has no value")
-                    .help("the value is the first group of `http.matches`, such as `\"stock\": ([0-9]+)`"),
+                    .help("the value is at `http.value`, such as `{ json: /stock }`, or the first group of `http.matches`, such as `\"stock\": ([0-9]+)`"),
             );
         }
     }
@@ -96,6 +126,7 @@ fn value(found: &mut Found<'_>, path: &[&str; 3], expect: &Expect) {
     if let Some(pattern) = &bound.matches {
         regex(found, &[section, name, part, "value", "matches"], pattern);
     }
+    breakable::value(found, *path, bound);
 }
 
 /// Asking for a number judges nothing by itself.
@@ -120,29 +151,11 @@ fn written<T>(expects: [&Expect; 2], get: impl Fn(&Expect) -> Option<T>) -> Vec<
     ["expect", "during"].into_iter().zip(expects).filter_map(|(part, e)| get(e).map(|bound| (part, bound))).collect()
 }
 
-fn beyond_timeout(found: &mut Found<'_>, [section, name]: [&str; 2], expects: [&Expect; 2], timeout: Span) {
+fn no_time(found: &mut Found<'_>, [section, name]: [&str; 2], expects: [&Expect; 2]) {
     for (part, latencies) in written(expects, |e| Some(e.latencies())) {
-        for (_, key, bound) in latencies {
-            if bound.0.is_zero() {
-                let at = found.document.value_at(&[section, name, part, key]);
-                found.add(Mistake::error(&at, format!("no answer takes {bound}")));
-            } else if bound > timeout {
-                let at = found.document.value_at(&[section, name, part, key]);
-                found.add(
-                    Mistake::warning(&at, format!("`{key}: {bound}` is beyond the timeout of {timeout}"))
-                        .help("a slower answer counts as failed before it can count as slow"),
-                );
-            }
-        }
-    }
-}
-
-fn too_long_outage(found: &mut Found<'_>, [section, name]: [&str; 2], expects: [&Expect; 2], timing: Timing) {
-    let whole = timing.duration;
-    for (part, bound) in written(expects, |e| e.max_outage) {
-        if bound >= whole && !whole.0.is_zero() {
-            let at = found.document.value_at(&[section, name, part, "max-outage"]);
-            found.add(Mistake::warning(&at, format!("`max-outage: {bound}` can never break: the fault lasts {whole}")));
+        for (_, key, bound) in latencies.into_iter().filter(|(.., bound)| bound.0.is_zero()) {
+            let at = found.document.value_at(&[section, name, part, key]);
+            found.add(Mistake::error(&at, format!("no answer takes {bound}")));
         }
     }
 }
@@ -155,17 +168,15 @@ fn too_few_samples(
     rate: Rate,
     timing: Timing,
 ) {
-    let [expect, during] = expects;
-    let in_fault = during.clone().over(expect);
-    let phases = [("baseline", expect, timing.baseline), ("duration", &in_fault, timing.duration)];
+    let [expect, in_fault] = expects;
+    let phases = [("baseline", expect, timing.baseline), ("duration", in_fault, timing.duration)];
     let mut unresolved: IndexMap<&str, Vec<Unresolved>> = IndexMap::new();
     for (phase, judged, span) in phases {
-        let samples = (rate.0 * span.0.as_secs_f64()).floor();
+        let samples = samples(rate, span.0);
         let shares = judged.success.map(|p| (p.0, "success")).into_iter();
         let shares = shares.chain(judged.latencies().into_iter().map(|(q, key, _)| (q, key)));
         for (share, key) in shares.filter(|(share, _)| *share < 1.0) {
-            // A hair of tolerance: 200 × (1 − 0.995) is 1, whatever the float says.
-            if samples >= 1.0 && samples * (1.0 - share) + 1e-9 < 1.0 {
+            if samples > 0 && allowed(samples, share) == 0 {
                 unresolved.entry(key).or_default().push(Unresolved { phase, samples, share });
             }
         }
@@ -186,7 +197,7 @@ fn too_few_samples(
 /// A share of which the samples of a phase cannot resolve even one.
 struct Unresolved {
     phase: &'static str,
-    samples: f64,
+    samples: u64,
     share: f64,
 }
 

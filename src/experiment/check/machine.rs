@@ -1,8 +1,8 @@
 //! Faults of the machine: whether their keys go together, and whether what they ask for can be.
 
 use super::{Found, Mistake};
-use crate::burden::Oom;
-use crate::fault::{Act, Cpu, DiskSlow, Memory, Process, Sockets, Throttle};
+use crate::experiment::fault::{Act, Cpu, DiskSlow, Memory, Process, Sockets, Throttle};
+use crate::model::stressor::Oom;
 
 /// The least share of a core that the kernel can give: 1 ms in 100.
 const LEAST_CORES: f64 = 0.01;
@@ -20,7 +20,7 @@ pub(super) fn throttle(found: &mut Found<'_>, fault: &[&str], throttle: &Throttl
     if throttle.cores.is_some_and(|cores| cores.is_nan() || cores < LEAST_CORES) {
         let at = found.document.value_at(&[fault, &["cores"]].concat());
         found.add(
-            Mistake::error(&at, "nobody can live on so little of a core")
+            Mistake::error(&at, "no process can live on so little of a core")
                 .label("at least 0.01; to stop it there is `pause`"),
         );
     }
@@ -124,9 +124,14 @@ pub(super) fn memory(found: &mut Found<'_>, path: &[&str], fault: &Memory) {
 }
 
 pub(super) fn process(found: &mut Found<'_>, path: &[&str], fault: &Process) {
-    if fault.name.trim().is_empty() {
-        let at = found.document.value_at(&[path, &["name"]].concat());
-        found.add(Mistake::error(&at, "`name` names no process").label("such as `worker*`"));
+    for (key, value) in [("name", &fault.name), ("title", &fault.title)] {
+        if value.as_ref().is_some_and(|value| value.trim().is_empty()) {
+            let at = found.document.value_at(&[path, &[key]].concat());
+            found.add(Mistake::error(&at, format!("`{key}` names no process")).label("such as `worker*`"));
+        }
+    }
+    if (&fault.name, &fault.title) == (&None, &None) {
+        nothing(found, path, "give `name` or `title`");
     }
     if fault.act == Act::Stop && fault.signal.is_some() {
         let at = found.document.key_at(&[path, &["signal"]].concat());

@@ -4,21 +4,27 @@
 //! it is left alone: what it lacks may be a consequence.
 
 mod alerts;
+mod breakable;
 mod disk;
 mod expect;
 mod faults;
+mod inherited;
 mod machine;
+mod on_time;
+mod pattern;
 mod probe;
 mod radius;
+mod ramps;
+mod samples;
 mod traffic;
 mod zone_outage;
 
 use super::diagnostic::{Mistake, and};
 use super::document::Document;
-use super::structure::Lookup;
 use super::tree::Kind;
 use super::{Percent, Span, Text, Timing};
-use crate::fault::Fault;
+use crate::experiment::fault::Fault;
+use crate::model::quantity::{self, Lookup};
 
 /// The checks of one document, and what they found.
 struct Found<'a> {
@@ -51,7 +57,9 @@ pub(super) fn experiment(document: &mut Document, lookup: Lookup<'_>) {
             expect::check(&mut found, path, timing);
         }
     }
+    expect::something(&mut found);
     alerts::check(&mut found, timing);
+    projects(&mut found, &[]);
     zones(&mut found);
     names(&mut found);
     let numbers: Vec<String> = (0..injections(found.document)).map(|n| n.to_string()).collect();
@@ -66,13 +74,15 @@ pub(super) fn experiment(document: &mut Document, lookup: Lookup<'_>) {
         fault(&mut found, &path);
     }
     faults::check(&mut found, &places, timing);
+    samples::check(&mut found, &places, timing);
+    ramps::check(&mut found, &places, timing);
     let mistakes = found.mistakes;
     document.mistakes.extend(mistakes);
 }
 
 /// What is wrong with the version and the name of a file of any kind.
 pub(super) fn head(document: &Document) -> Vec<Mistake> {
-    let mut found = Found { document, lookup: &|_| None, mistakes: Vec::new() };
+    let mut found = Found { document, lookup: &quantity::unset, mistakes: Vec::new() };
     header(&mut found);
     found.mistakes
 }
@@ -97,9 +107,40 @@ fn dotted(path: &[&str]) -> String {
     path.iter().filter(|key| key.parse::<usize>().is_err()).copied().collect::<Vec<_>>().join(".")
 }
 
+/// Adds what is wrong with the meaning of a project file.
+pub(super) fn project_file(document: &mut Document) {
+    let mut found = Found { document, lookup: &quantity::unset, mistakes: Vec::new() };
+    header(&mut found);
+    projects(&mut found, &[]);
+    let mistakes = found.mistakes;
+    document.mistakes.extend(mistakes);
+}
+
+/// A list of texts, none of which is empty.
+fn texts(found: &mut Found<'_>, path: &[&str]) {
+    let texts: Option<Vec<String>> = found.document.part(path);
+    if texts.is_some_and(|all| all.is_empty() || all.iter().any(|text| text.trim().is_empty())) {
+        let at = found.document.value_at(path);
+        found.add(Mistake::error(&at, format!("`{}` is empty", dotted(path))));
+    }
+}
+
+/// The key `project` of what stands at this path.
+fn projects(found: &mut Found<'_>, path: &[&str]) {
+    let path = [path, &["project"]].concat();
+    let named: Option<Vec<String>> = found.document.part(&path);
+    if named.is_some_and(|all| all.is_empty() || all.iter().any(|name| name.trim().is_empty())) {
+        let at = found.document.value_at(&path);
+        found.add(
+            Mistake::error(&at, format!("`{}` is empty", dotted(&path)))
+                .help("`none` means what is in no project, and `\"*\"` all projects"),
+        );
+    }
+}
+
 /// Adds what is wrong with the meaning of a stack file.
 pub(super) fn stack(document: &mut Document) {
-    let mut found = Found { document, lookup: &|_| None, mistakes: Vec::new() };
+    let mut found = Found { document, lookup: &quantity::unset, mistakes: Vec::new() };
     header(&mut found);
     if let Some(services) = found.document.entry(&["services"]).map(|e| e.value.clone()) {
         if services.entries().is_empty() && !services.has_mistakes() {
@@ -116,7 +157,7 @@ pub(super) fn stack(document: &mut Document) {
 
 fn service(found: &mut Found<'_>, name: &str, all: &super::tree::Node) {
     let path = ["services", name];
-    let Some(service) = found.document.part::<crate::stack::Service>(&path) else { return };
+    let Some(service) = found.document.part::<crate::experiment::stack::Service>(&path) else { return };
     command(found, &["services", name, "command"], &service.command);
     if service.replicas == 0 {
         let at = found.document.value_at(&["services", name, "replicas"]);
@@ -171,8 +212,15 @@ fn header(found: &mut Found<'_>) {
     }
 }
 
-/// A confidence of one half is a coin, and nobody is ever entirely sure.
+/// A confidence of one half is a coin, and no measurement is ever entirely sure. No run can have more failures than all.
 fn comparison(found: &mut Found<'_>) {
+    let path = ["no-worse-than", "failures"];
+    if let Some(more) = found.document.part::<Percent>(&path)
+        && more.0 >= 1.0
+    {
+        let at = found.document.value_at(&path);
+        found.add(Mistake::error(&at, "`no-worse-than.failures` can never break").label("2% is usual"));
+    }
     let path = ["no-worse-than", "confidence"];
     if let Some(confidence) = found.document.part::<Percent>(&path)
         && !(0.5..1.0).contains(&confidence.0)

@@ -1,12 +1,12 @@
 //! Probes: whether they can be asked.
 
 use indexmap::IndexMap;
-use regex::Regex;
 
+use super::pattern::{regex, telling};
 use super::{Found, Mistake, command, positive};
-use crate::experiment::quantity::{Piece, fill, pieces};
+use crate::experiment::probe::{self, Probe};
 use crate::experiment::{Rate, Span, Text};
-use crate::probe::{self, Probe};
+use crate::model::quantity::{Piece, fill, pieces};
 
 /// More questions than these are never waiting for their answers.
 const MOST_IN_FLIGHT: f64 = 10_000.0;
@@ -21,17 +21,26 @@ pub(super) fn check(found: &mut Found<'_>, path: &[&str]) {
     if let Some(http) = found.document.part::<probe::Http>(&under(&["http"])) {
         self::http(found, &under(&["http"]), &http);
     }
-    if let Some(tcp) = found.document.part::<probe::Tcp>(&under(&["tcp"])) {
-        address(found, &under(&["tcp", "address"]), &tcp.address);
+    if let Some(tcp) = found.document.part::<probe::Tcp>(&under(&["tcp"]))
+        && let Some(text) = &tcp.address
+    {
+        address(found, &under(&["tcp", "address"]), text);
     }
     if let Some(exec) = found.document.part::<probe::Exec>(&under(&["exec"])) {
         command(found, &under(&["exec", "run"]), &exec.run);
+        if let Some(at) = &exec.value {
+            pointer(found, &under(&["exec", "value", "json"]), &at.json);
+        }
     }
     if let Some(promql) = found.document.part::<probe::Promql>(&under(&["promql"])) {
         self::promql(found, &under(&["promql"]), &promql);
     }
     if let Some(alert) = found.document.part::<probe::Alert>(&under(&["alert"])) {
         self::alert(found, &under(&["alert"]), &alert);
+        if let Some(caveat) = Probe::Alert(alert).caveat() {
+            let at = found.document.key_at(&under(&["alert", "alertmanager"]));
+            found.add(Mistake::warning(&at, caveat));
+        }
     }
     if let Some(timeout) = found.document.part::<Span>(&under(&["timeout"])) {
         positive(found, &under(&["timeout"]), timeout);
@@ -154,9 +163,15 @@ fn http(found: &mut Found<'_>, path: &[&str], http: &probe::Http) {
     if let Some(pattern) = &http.matches {
         regex(found, &key("matches"), pattern);
     }
+    if http.contains.as_ref().is_some_and(|text| text.0.is_empty()) {
+        let at = found.document.value_at(&key("contains"));
+        found
+            .add(Mistake::error(&at, "every body contains the empty text").label("a text that only a good answer has"));
+    }
     match &http.answered_by {
         Some(probe::AnsweredBy::Matches(pattern)) => {
-            regex(found, &answered_by("matches"), pattern);
+            let help = r"it tells no instances apart: name who answers in a group, such as `from (\S+)`";
+            telling(found, &answered_by("matches"), pattern, help);
         }
         Some(probe::AnsweredBy::Header(header))
             if reqwest::header::HeaderName::from_bytes(header.as_bytes()).is_err() =>
@@ -164,25 +179,31 @@ fn http(found: &mut Found<'_>, path: &[&str], http: &probe::Http) {
             let at = found.document.value_at(&answered_by("header"));
             found.add(Mistake::error(&at, "this cannot be the name of a header"));
         }
-        Some(probe::AnsweredBy::Json(place)) if !place.is_empty() && !place.starts_with('/') => {
-            let at = found.document.value_at(&answered_by("json"));
-            found.add(Mistake::error(&at, "this is no place of a JSON body").label("write for example `/shop/name`"));
-        }
+        Some(probe::AnsweredBy::Json(place)) => pointer(found, &answered_by("json"), place),
         _ => {}
+    }
+    if let Some(at) = &http.value {
+        pointer(found, &[path, &["value", "json"]].concat(), &at.json);
+    }
+    for (given, lacks, other) in [("cert", "key", (&http.cert, &http.key)), ("key", "cert", (&http.key, &http.cert))] {
+        if let (Some(_), None) = other {
+            let at = found.document.key_at(&key(given));
+            found.add(Mistake::error(&at, format!("`{given}` says nothing without `{lacks}`")));
+        }
+    }
+    if http.insecure {
+        let at = found.document.key_at(&key("insecure"));
+        let help = "give the server's certificate, or its CA's, as `ca`; if it is to stay so, every report says it";
+        let mistake = Mistake::warning(&at, "any certificate is accepted: an impostor's answers count as the system's");
+        found.add(mistake.help(help));
     }
 }
 
-/// A regular expression that compiles.
-pub(super) fn regex(found: &mut Found<'_>, path: &[&str], pattern: &str) -> Option<Regex> {
-    match Regex::new(pattern) {
-        Ok(regex) => Some(regex),
-        Err(e) => {
-            let at = found.document.value_at(path);
-            let text = e.to_string();
-            let why = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-            found.add(Mistake::error(&at, format!("`{}` is not a regular expression", path.join("."))).label(why));
-            None
-        }
+/// A place of a JSON text.
+fn pointer(found: &mut Found<'_>, path: &[&str], pointer: &str) {
+    if !probe::is_pointer(pointer) {
+        let at = found.document.value_at(path);
+        found.add(Mistake::error(&at, "this is no place of a JSON text").label("write for example `/shop/name`"));
     }
 }
 

@@ -1,8 +1,8 @@
 //! Target and blast radius: limits that contradict each other, and selections that mean everything.
 
 use super::{Found, Mistake, and, dotted};
+use crate::experiment::fault::Fault;
 use crate::experiment::{BlastRadius, Pick, Target};
-use crate::fault::Fault;
 
 /// `targets` are the paths of every fault's target.
 pub(super) fn check(found: &mut Found<'_>, targets: &[Vec<&str>]) {
@@ -33,9 +33,7 @@ fn selection(found: &mut Found<'_>, path: &[&str], target: &Target, fault: Optio
                 .help("say something: `service`, `zone`, `name`, `image` or `labels`"),
         );
     }
-    for (key, text) in
-        [("service", &target.service), ("zone", &target.zone), ("name", &target.name), ("image", &target.image)]
-    {
+    for (key, text) in [("service", &target.service), ("zone", &target.zone), ("image", &target.image)] {
         if text.as_ref().is_some_and(|t| t.trim().is_empty()) {
             let path = [path, &[key]].concat();
             let at = found.document.value_at(&path);
@@ -43,6 +41,8 @@ fn selection(found: &mut Found<'_>, path: &[&str], target: &Target, fault: Optio
         }
     }
     labels(found, &key("labels"), &target.labels);
+    super::projects(found, path);
+    super::texts(found, &key("name"));
     let at = found.document.value_at(&key("pick"));
     match target.pick {
         Some(pick @ (Pick::Count(_) | Pick::Share(_))) if of_zones => {
@@ -52,7 +52,7 @@ fn selection(found: &mut Found<'_>, path: &[&str], target: &Target, fault: Optio
             ));
         }
         Some(Pick::Share(share)) if share.0 == 0.0 => {
-            found.add(Mistake::error(&at, "`pick: 0%` hits nobody"));
+            found.add(Mistake::error(&at, "`pick: 0%` targets no instance"));
         }
         Some(Pick::Zones(zones)) if zones > 1 && target.zone.is_some() => {
             let zone = found.document.value_at(&key("zone"));
@@ -101,7 +101,18 @@ fn limits_alone(found: &mut Found<'_>, limits: &BlastRadius) {
             found.add(Mistake::error(&at, format!("`{key}` of zero allows nothing to be hit")));
         }
     }
-    labels(found, &["blast-radius", "protect"], &limits.protect);
+    let protect = ["blast-radius", "protect"];
+    labels(found, &protect, &limits.protect);
+    if let Some(label) = limits.protect.iter().find(|label| label.contains('*')) {
+        let at = found.document.key_at(&protect);
+        found.add(
+            Mistake::error(
+                &at,
+                format!("`protect: {label}` would protect no instance: `*` stands for itself in a label"),
+            )
+            .help("write `key` for every value of a label, or `key=value`"),
+        );
+    }
 }
 
 /// What is picked against what may be hit, as far as it is known before anybody looks at the fleet.

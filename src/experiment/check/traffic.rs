@@ -1,10 +1,11 @@
 //! Faults of the network: whether what they ask for can be, and does anything.
 
 use super::{Found, Mistake, dotted, positive};
-use crate::experiment::quantity::Size;
+use crate::experiment::fault::Who;
+use crate::experiment::tree::{Entry, Kind};
 use crate::experiment::{Percent, Span};
-use crate::fault::Who;
-use crate::network::Protocol;
+use crate::model::network::{LEAST_DELAY, Protocol};
+use crate::model::quantity::Size;
 
 /// A full packet on the usual networks, with room for its headers. A bucket that is smaller lets none pass.
 const PACKET: u64 = 2048;
@@ -66,14 +67,21 @@ fn selection(found: &mut Found<'_>, fault: &[&str]) {
         found.add(
             Mistake::error(&second.key_at, "`to` and `from` do not go together")
                 .also(&first.key_at, "the other one")
-                .help(
-                    "conversations go to somebody or come from somebody; `direction: both` is both ways of one of them",
-                ),
+                .help("conversations go to peers or come from peers; `direction: both` is both ways of one of them"),
         );
     }
     for side in ["to", "from"] {
-        if let Some(who) = found.document.part::<Who>(&key(side)) {
-            self::who(found, &key(side), &who);
+        let Some(all) = found.document.part::<Vec<Who>>(&key(side)) else { continue };
+        let items = match entry(found, side).map(|e| e.value.kind) {
+            Some(Kind::List(items)) => items,
+            _ => Vec::new(),
+        };
+        for (n, (who, item)) in all.iter().zip(&items).enumerate() {
+            let n = n.to_string();
+            self::who(found, &[key(side).as_slice(), &[&n]].concat(), who, item.entries());
+        }
+        if all.is_empty() {
+            nobody(found, &key(side));
         }
     }
     let icmp = found.document.part::<Protocol>(&key("protocol")) == Some(Protocol::Icmp);
@@ -87,11 +95,14 @@ fn selection(found: &mut Found<'_>, fault: &[&str]) {
     }
 }
 
-fn who(found: &mut Found<'_>, path: &[&str], who: &Who) {
+fn nobody(found: &mut Found<'_>, path: &[&str]) {
     let at = found.document.key_at(path);
-    let entries = found.document.entry(path).map(|e| e.value.entries().to_vec()).unwrap_or_default();
+    found.add(Mistake::error(&at, format!("`{}` names no peer", dotted(path))).help("leave it out for all"));
+}
+
+fn who(found: &mut Found<'_>, path: &[&str], who: &Who, entries: &[Entry]) {
     if *who == Who::default() {
-        found.add(Mistake::error(&at, format!("`{}` names nobody", dotted(path))).help("leave it out for everybody"));
+        nobody(found, path);
     }
     let alone = entries.iter().find(|e| ["cidr", "host"].contains(&e.key.as_str()));
     if let (Some(alone), true) = (alone, entries.len() > 1) {
@@ -102,7 +113,10 @@ fn who(found: &mut Found<'_>, path: &[&str], who: &Who) {
                 .help("instances have a service, a zone and a name; others have only addresses"),
         );
     }
-    for entry in entries.iter().filter(|e| e.key != "cidr") {
+    super::projects(found, path);
+    super::texts(found, &[path, &["instance"]].concat());
+    super::texts(found, &[path, &["labels"]].concat());
+    for entry in entries.iter().filter(|e| ["service", "zone", "host"].contains(&e.key.as_str())) {
         let path = [path, &[entry.key.as_str()]].concat();
         if found.document.part::<String>(&path).is_some_and(|text| text.trim().is_empty()) {
             let at = found.document.value_at(&path);
@@ -156,6 +170,13 @@ pub(super) fn delay(found: &mut Found<'_>, fault: &[&str]) {
     let jitter = span(found, "jitter").unwrap_or_default();
     if let Some(delay) = delay {
         positive(found, &key("delay"), delay);
+        if !delay.0.is_zero() && delay.0 < LEAST_DELAY {
+            let at = found.document.value_at(&key("delay"));
+            found.add(
+                Mistake::error(&at, format!("`{}` is too short to be told from none", dotted(&key("delay"))))
+                    .label(format!("at least `{}`: packets are late by as much by themselves", Span(LEAST_DELAY))),
+            );
+        }
     } else if found.document.entry(&key("jitter")).is_some() {
         let at = found.document.key_at(&key("jitter"));
         found.add(

@@ -2,7 +2,7 @@
 
 use super::{Found, Mistake, dotted, positive, traffic};
 use crate::experiment::Span;
-use crate::fault::{Heal, OutageMode, ZoneOutage};
+use crate::experiment::fault::{Heal, OutageMode, ZoneOutage};
 
 /// The parts of a bad line.
 const IMPAIRMENTS: [&str; 3] = ["delay", "loss", "bandwidth"];

@@ -14,7 +14,7 @@ use tokio::sync::watch;
 
 use super::laid::{place, remove, sweep};
 use super::{Directory, PLACE};
-use crate::disk::{Goal, Ground};
+use crate::model::disk::{Goal, SpaceOwner};
 
 /// The most that is allocated between two looks at the reserve.
 const CHUNK: u64 = 64 << 20;
@@ -61,7 +61,7 @@ impl Filling {
 }
 
 /// Whose space it is, asked before each write.
-pub type AskGround = Box<dyn Fn(&Directory) -> io::Result<Ground> + Send>;
+pub type AskGround = Box<dyn Fn(&Directory) -> io::Result<SpaceOwner> + Send>;
 
 /// Begins to fill the file system of `top`, under the name `TAG-MARK`; `None` where something of that name lies there already.
 ///
@@ -116,7 +116,7 @@ enum Target {
     Directory(OwnedFd),
 }
 
-/// The directory of our things, which somebody else may remove as empty at this very moment.
+/// The directory of our things, which another process may remove as empty at this very moment.
 fn make_place(top: &Directory) -> io::Result<OwnedFd> {
     for _ in 0..100 {
         match mkdirat(top, PLACE, Mode::RWXU) {
@@ -165,9 +165,9 @@ impl Job<'_> {
         let step = missing.min(most);
         let ground = (self.ground)(self.top)?;
         // A disk that is full to the last byte is as full as it can be; the host's reserve is another matter.
-        if ground != Ground::Apart && step > self.goal.spare(&space, ground) {
+        if ground != SpaceOwner::Apart && step > self.goal.spare(&space, ground) {
             return Err(io::Error::other(match ground {
-                Ground::Memory { .. } => {
+                SpaceOwner::Memory { .. } => {
                     "the host's memory has no more to spare (the larger of 5 % and 512 MiB must stay)"
                 }
                 _ => "the host's file system has no more to spare (5 % must stay, and 2 GiB)",

@@ -1,4 +1,4 @@
-//! What of ours lies at the top of a mount: found and removed by its name alone, so that it does not matter who laid it, or
+//! What of Squall's lies at the top of a mount: found and removed by its name alone, so that it does not matter who laid it, or
 //! whether that was ever finished.
 
 use std::io;
@@ -9,7 +9,7 @@ use rustix::io::Errno;
 
 use super::{Directory, PLACE};
 
-/// Something of ours.
+/// Something of Squall's.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Laid {
     /// The change that it belongs to.
@@ -50,7 +50,7 @@ fn names(directory: &OwnedFd) -> io::Result<Vec<String>> {
     Ok(names)
 }
 
-/// Everything of ours that lies there.
+/// Everything of Squall's that lies there.
 ///
 /// # Errors
 /// Where it cannot be looked at.
@@ -93,7 +93,7 @@ fn files_in(place: &OwnedFd, name: &str) -> io::Result<u64> {
     Ok(below)
 }
 
-/// Removes what belongs to such changes; where that was the last of ours, the directory too. Says whether there was anything.
+/// Removes what belongs to such changes; where that was the last of Squall's, the directory too. Says whether there was anything.
 /// What is gone already is no error.
 ///
 /// # Errors
@@ -109,7 +109,7 @@ pub fn clear(top: &Directory, belongs: impl Fn(&str) -> bool) -> io::Result<bool
     Ok(was)
 }
 
-/// Removes one thing of ours, a file or a directory of files.
+/// Removes one thing of Squall's, a file or a directory of files.
 pub(super) fn remove(place: &OwnedFd, name: &str) -> io::Result<()> {
     match unlinkat(place, name, AtFlags::empty()) {
         Ok(()) | Err(Errno::NOENT) => return Ok(()),

@@ -1,7 +1,7 @@
 //! File systems filled up, and emptied again. What is laid down lies in a directory of its own, [`PLACE`], at the top of a mount,
 //! under a name that is known before the first byte is written: `TAG-MARK`, a file, or a directory full of files.
 //!
-//! Knows no container: whoever calls this says in which directory of the host.
+//! Knows no container: the caller says in which directory of the host.
 
 mod fill;
 mod laid;
@@ -18,9 +18,9 @@ use rustix::io::Errno;
 pub use self::fill::{AskGround, Filling, Progress, begin};
 pub use self::laid::{Laid, clear, find};
 use super::mounts;
-use crate::disk::{Ground, Space};
+use crate::model::disk::{Space, SpaceOwner};
 
-/// Where things of ours lie, at the top of a mount.
+/// Where things of Squall's lie, at the top of a mount.
 pub const PLACE: &str = ".squall";
 
 /// A directory that stays the same one, whatever its path leads to later.
@@ -36,8 +36,8 @@ impl AsFd for Directory {
 }
 
 impl Directory {
-    /// Opens a directory as somebody sees it whose root is `root` (such as `/proc/PID/root`): neither `..` nor a symbolic link
-    /// leads out of there, however somebody changes them meanwhile.
+    /// Opens a directory as a process sees it whose root is `root` (such as `/proc/PID/root`): neither `..` nor a symbolic link
+    /// leads out of there, however they are changed meanwhile.
     ///
     /// # Errors
     /// `NotFound`, `NotADirectory`; where this user may not; where the kernel is older than Linux 5.6.
@@ -94,7 +94,7 @@ impl Directory {
 ///
 /// # Errors
 /// Where the kernel does not tell.
-pub fn ground(directory: &Directory, memory: bool, needed: &[String]) -> io::Result<Ground> {
+pub fn ground(directory: &Directory, memory: bool, needed: &[String]) -> io::Result<SpaceOwner> {
     if memory {
         return memory_of(&std::fs::read_to_string("/proc/meminfo")?);
     }
@@ -111,19 +111,19 @@ pub fn ground(directory: &Directory, memory: bool, needed: &[String]) -> io::Res
         let Ok(other) = Directory::open(host.root, path) else { continue };
         // Two file systems of the same size to the byte may be one behind an overlay: then rather too careful.
         if own.is_none() || device(&other) == own || size(other.space()?) == own_size {
-            return Ok(Ground::Hosts);
+            return Ok(SpaceOwner::Hosts);
         }
     }
-    Ok(Ground::Apart)
+    Ok(SpaceOwner::Apart)
 }
 
-fn memory_of(meminfo: &str) -> io::Result<Ground> {
+fn memory_of(meminfo: &str) -> io::Result<SpaceOwner> {
     let bytes = |name: &str| {
         let line = meminfo.lines().find_map(|l| l.strip_prefix(name))?;
         line.trim_start_matches(':').trim().strip_suffix(" kB")?.parse::<u64>().ok()?.checked_mul(1024)
     };
     match (bytes("MemTotal"), bytes("MemAvailable")) {
-        (Some(total), Some(available)) => Ok(Ground::Memory { total, available }),
+        (Some(total), Some(available)) => Ok(SpaceOwner::Memory { total, available }),
         _ => Err(io::Error::other("the kernel does not tell how much memory is available")),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use super::*;
-use crate::disk::Goal;
+use crate::model::disk::Goal;
 
 const MIB: u64 = 1 << 20;
 
@@ -13,7 +13,7 @@ fn open(path: &Path) -> Directory {
 }
 
 fn apart() -> AskGround {
-    Box::new(|_| Ok(Ground::Apart))
+    Box::new(|_| Ok(SpaceOwner::Apart))
 }
 
 /// Waits until it is so far.
@@ -101,7 +101,7 @@ fn at_the_hosts_reserve_it_ends_and_leaves_nothing() {
     let asked = short.clone();
     let ground = move |_: &Directory| {
         let available = if asked.swap(true, Ordering::Relaxed) { 512 * MIB } else { 1024 * MIB };
-        Ok(Ground::Memory { total: 1024 * MIB, available })
+        Ok(SpaceOwner::Memory { total: 1024 * MIB, available })
     };
     let filling =
         begin(open(dir.path()), "r.2", "abc", Goal::Size(200 * MIB), None, Box::new(ground)).unwrap().unwrap();
@@ -127,6 +127,6 @@ fn files_are_counted_without_looking_at_each() {
 #[test]
 fn the_kernel_tells_of_memory() {
     let ground = memory_of("MemTotal:       1000 kB\nMemFree: 1 kB\nMemAvailable:    400 kB\n").unwrap();
-    assert_eq!(ground, Ground::Memory { total: 1_024_000, available: 409_600 });
+    assert_eq!(ground, SpaceOwner::Memory { total: 1_024_000, available: 409_600 });
     assert!(memory_of("MemTotal: 1 kB").is_err());
 }

@@ -1,7 +1,7 @@
 //! Traffic as a program that the kernel runs on each packet (classic BPF, for cls_bpf). Computation alone.
 //!
 //! Headers are found from where IP begins, so the link's kind does not matter. What is neither IPv4 nor IPv6 (ARP among
-//! it) is never meant, nor is ICMPv6 that finds neighbours. Of IPv6 the fixed header's next header counts: a packet with
+//! it) is never meant, nor is what kernels send by themselves (to find neighbours, to tell of groups). Of IPv6 the fixed header's next header counts: a packet with
 //! extension headers is of no protocol we know and has no ports. Only a packet's linear part can be read this way; that
 //! is where headers are.
 
@@ -9,10 +9,11 @@ use std::net::IpAddr;
 
 use thiserror::Error;
 
-use crate::network::{Cidr, Peers, Ports, Protocol, Traffic};
+use super::protocols::{WITH_PORTS, kernels_own};
+use crate::model::network::{Cidr, Peers, Ports, Protocol, Traffic};
 
 /// How long a program may be. The kernel runs 4096 instructions, but it answers in at most 32 KiB, and a filter that
-/// cannot be listed cannot be told from somebody else's.
+/// cannot be listed cannot be told from another program's.
 pub const LONGEST: usize = 4000;
 
 /// An instruction (`struct sock_filter`).
@@ -66,11 +67,9 @@ const IP: u32 = 0xfff0_0000;
 const ETHERTYPE: u32 = 0xffff_f000;
 /// `TC_ACT_UNSPEC`: as if the filter were not there. As the verdict of a filter with an action: that it matches.
 const MINUS_ONE: u32 = u32::MAX;
-/// The protocols that begin with two ports: TCP, UDP, DCCP, SCTP, UDP-Lite.
-pub const WITH_PORTS: [u8; 5] = [6, 17, 33, 132, 136];
 const ICMPV6: u8 = 58;
-/// What finds neighbours and routers.
-const DISCOVERY: (u32, u32) = (133, 137);
+/// The options that a packet of IPv6 begins with where each host on the way is to read them, as those about groups do.
+const HOP_BY_HOP: u32 = 0;
 
 /// A program for packets that arrive (else: leave).
 ///
@@ -149,12 +148,18 @@ impl Program {
             self.unless(JEQ, wanted.number(v6).into(), other);
         }
         if v6 && traffic.protocol.is_none_or(|p| p == Protocol::Icmp) {
-            let fine = self.label();
+            self.kernels_own(protocol, IP + 40, other);
+        }
+        if traffic.protocol.is_none() {
             self.load(LD_BYTE, protocol);
-            self.unless(JEQ, ICMPV6.into(), fine);
-            self.load(LD_BYTE, IP + 40);
-            self.within(DISCOVERY.0, DISCOVERY.1, other);
-            self.place(fine);
+            if v6 {
+                let fine = self.label();
+                self.unless(JEQ, HOP_BY_HOP, fine);
+                self.kernels_own(IP + 40, IP + 48, other);
+                self.place(fine);
+            } else {
+                self.when(JEQ, kernels_own::IGMP.into(), other);
+            }
         }
         if !peers.is_empty() {
             let all_but = matches!(traffic.peers, Peers::AllBut(_));
@@ -202,6 +207,18 @@ impl Program {
         for (ports, at) in [(source, 0), (destination, 2)] {
             self.ports(ports, if v6 { (LD_HALF, IP + 40 + at) } else { (LD_HALF_X, IP + at) }, other);
         }
+    }
+
+    /// Jumps where the protocol at a place is ICMPv6, and of the type at another one what kernels send by themselves.
+    fn kernels_own(&mut self, protocol: u32, kind: u32, to: Label) {
+        let fine = self.label();
+        self.load(LD_BYTE, protocol);
+        self.unless(JEQ, ICMPV6.into(), fine);
+        self.load(LD_BYTE, kind);
+        for (first, last) in kernels_own::ICMPV6 {
+            self.within(first.into(), last.into(), to);
+        }
+        self.place(fine);
     }
 
     /// Jumps where the address in A (IPv4) or at `remote` (IPv6) is in a range.

@@ -1,6 +1,6 @@
 //! Filters on a link's `clsact`: programs ([`super::bpf`]) that pick packets, and what becomes of those.
 //!
-//! A filter of ours is known by its priority and handle, as a classic program can carry no name.
+//! A filter of Squall's is known by its priority and handle, as a classic program can carry no name.
 
 use std::io;
 
@@ -50,7 +50,7 @@ pub enum Then {
 pub struct Filter {
     /// Where it looks.
     pub hook: Hook,
-    /// Which of ours it is, in order; nothing: somebody else's.
+    /// Which of Squall's it is, in order; `None`: another program's.
     pub ours: Option<u16>,
     /// What its action has seen: the packets that it picked. Always zero for [`Then::AsItSays`].
     pub statistics: Statistics,
@@ -65,7 +65,7 @@ impl Hook {
     }
 }
 
-/// The request that adds the filter number `order` of ours to a link that has a `clsact`.
+/// The request that adds the filter number `order` of Squall's to a link that has a `clsact`.
 ///
 /// # Errors
 /// Where there are too many.

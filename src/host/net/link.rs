@@ -82,7 +82,7 @@ pub fn add_ifb(socket: &mut Socket, name: &str) -> io::Result<u32> {
     made.map(|l| l.index).ok_or_else(|| io::Error::other(format!("the link {name} was made and is not there")))
 }
 
-/// Sets a link up. It gets no IPv6 address of its own: whoever looks at their links would take it for a way out.
+/// Sets a link up. It gets no IPv6 address of its own: a program that looks at its links would take it for a way out.
 ///
 /// # Errors
 /// What the kernel refuses.

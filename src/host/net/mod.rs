@@ -5,14 +5,16 @@
 
 pub mod bpf;
 pub mod filter;
-pub mod knock;
 pub mod link;
 pub mod namespace;
 mod netem;
 pub mod netlink;
 pub mod nft;
+mod protocols;
 pub mod qdisc;
 pub mod queue;
 pub mod raw;
+pub mod routes;
 pub mod sockets;
 pub mod switch;
+pub mod tracking;

@@ -81,7 +81,7 @@ impl Namespace {
         Ok((about.dev(), about.ino()))
     }
 
-    /// Does something in the namespace, on a thread of its own: whoever calls this stays where it is.
+    /// Does something in the namespace, on a thread of its own: the caller stays where it is.
     ///
     /// # Errors
     /// Where the namespace cannot be entered (it takes `CAP_SYS_ADMIN`), or what `work` says.

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use super::netlink::Message;
-use crate::network::{Bandwidth, Chance, Distribution, Loss, Reorder, Shape};
+use crate::model::network::{Bandwidth, Chance, Distribution, Loss, Reorder, Shape};
 
 // linux/pkt_sched.h
 const CORR: u16 = 1;

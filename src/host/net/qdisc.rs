@@ -1,10 +1,10 @@
-//! Queues of the kernel (qdiscs): `clsact`, which filters hang on, and what an ifb of ours carries.
+//! Queues of the kernel (qdiscs): `clsact`, which filters hang on, and what an ifb of Squall's carries.
 
 use std::io;
 
 use super::netem::{self, words};
 use super::netlink::{Answer, Message, Socket, attribute, errno, flags, number, text};
-use crate::network::{Bandwidth, Shape};
+use crate::model::network::{Bandwidth, Shape};
 
 const RTM_NEWQDISC: u16 = 36;
 const RTM_DELQDISC: u16 = 37;
@@ -28,6 +28,8 @@ pub struct Statistics {
     pub bytes: u64,
     /// Packets that it has dropped.
     pub drops: u64,
+    /// How often it had a packet that it was not yet to let go.
+    pub overlimits: u64,
     /// Bytes that wait in it.
     pub backlog: u64,
 }
@@ -165,6 +167,7 @@ pub(super) fn statistics(attributes: &[u8]) -> Statistics {
         packets: attribute(attributes, PACKETS).map_or_else(|| small(basic, 8), large),
         bytes: large(basic),
         drops: small(queue, 8),
+        overlimits: small(queue, 16),
         backlog: small(queue, 4),
     }
 }

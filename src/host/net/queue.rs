@@ -1,5 +1,5 @@
 //! Packets that the kernel hands out and waits for a word about (NFQUEUE). It keeps them; what comes here is their first
-//! bytes, or all of them where somebody wants to alter or copy them.
+//! bytes, or all of them where they are altered or copied.
 //!
 //! When the socket closes, the kernel drops what it keeps, and lets pass what comes later (if the rule says bypass).
 
@@ -34,12 +34,14 @@ pub enum Copied {
 }
 
 /// A packet that waits for a word.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub struct Packet<'a> {
     /// The queue that it is in.
     pub queue: u16,
     /// Its number there.
     pub id: u32,
+    /// Its mark.
+    pub mark: u32,
     /// How many bytes it has from the IP header on.
     pub length: usize,
     /// Its first bytes, or all, from the IP header on.
@@ -73,7 +75,7 @@ impl Queues {
     /// Binds queues in the namespace of this thread. What comes from them is theirs from now on.
     ///
     /// # Errors
-    /// Where somebody else has one of them (EBUSY or EPERM), the kernel has no NFQUEUE, or this user may not.
+    /// Where another process has one of them (EBUSY or EPERM), the kernel has no NFQUEUE, or this user may not.
     pub fn bind(queues: &[(u16, Copied)]) -> io::Result<Self> {
         let mut socket = Socket::open(Family::Netfilter)?;
         // Without the right to this, the usual must do.
@@ -116,16 +118,17 @@ impl Queues {
         Ok(count == AT_ONCE)
     }
 
-    /// Says what becomes of a packet. It happens with the next [`Queues::flush`] at the latest.
+    /// Says what becomes of a packet. It happens with the next [`Queues::flush`] at the latest. With a mark to meet them
+    /// `again`, a packet that goes on goes through the rules once more that gave it to the queue.
     ///
     /// # Errors
     /// Where the kernel does not listen.
-    pub fn decide(&mut self, queue: u16, id: u32, word: Word<'_>) -> io::Result<()> {
+    pub fn decide(&mut self, queue: u16, id: u32, word: Word<'_>, again: Option<u32>) -> io::Result<()> {
         let altered = if let Word::Altered(data) = word { data } else { &[] };
         if !self.words.is_empty() && self.words.len() + altered.len() > TOGETHER {
             self.flush()?;
         }
-        write_word(&mut self.words, queue, id, word);
+        write_word(&mut self.words, queue, id, word, again);
         Ok(())
     }
 
@@ -169,11 +172,12 @@ fn packet(message: &[u8]) -> Option<Packet<'_>> {
     }
     let length = usize::try_from(number(message)).ok()?;
     let body = message.get(HEADER..length.min(message.len()))?;
-    let mut packet = Packet { queue: u16::from_be_bytes([*body.get(2)?, *body.get(3)?]), id: 0, length: 0, data: &[] };
+    let mut packet = Packet { queue: u16::from_be_bytes([*body.get(2)?, *body.get(3)?]), ..Packet::default() };
     for (kind, value) in attributes(body.get(4..)?) {
         match kind {
-            // NFQA_PACKET_HDR, _PAYLOAD, _CAP_LEN
+            // NFQA_PACKET_HDR, _MARK, _PAYLOAD, _CAP_LEN
             1 => packet.id = u32::from_be_bytes(*value.first_chunk()?),
+            3 => packet.mark = u32::from_be_bytes(*value.first_chunk()?),
             10 => (packet.data, packet.length) = (value, packet.length.max(value.len())),
             13 => packet.length = usize::try_from(u32::from_be_bytes(*value.first_chunk()?)).ok()?,
             _ => {}
@@ -182,11 +186,15 @@ fn packet(message: &[u8]) -> Option<Packet<'_>> {
     Some(packet)
 }
 
-fn write_word(to: &mut Vec<u8>, queue: u16, id: u32, word: Word<'_>) {
-    let (verdict, altered): (u32, _) = match word {
-        Word::Accept => (1, None),
-        Word::Drop => (0, None),
-        Word::Altered(data) => (1, Some(data)),
+fn write_word(to: &mut Vec<u8>, queue: u16, id: u32, word: Word<'_>, again: Option<u32>) {
+    const DROP: u32 = 0;
+    const ACCEPT: u32 = 1;
+    const REPEAT: u32 = 4;
+    let goes_on = if again.is_some() { REPEAT } else { ACCEPT };
+    let (verdict, altered) = match word {
+        Word::Accept => (goes_on, None),
+        Word::Drop => (DROP, None),
+        Word::Altered(data) => (goes_on, Some(data)),
     };
     let begin = to.len();
     to.extend([0; 4]);
@@ -195,11 +203,16 @@ fn write_word(to: &mut Vec<u8>, queue: u16, id: u32, word: Word<'_>) {
     to.extend([0; 8]);
     let [high, low] = queue.to_be_bytes();
     to.extend([0, 0, high, low]);
-    // NFQA_VERDICT_HDR, NFQA_PAYLOAD
+    // NFQA_VERDICT_HDR, _MARK, _PAYLOAD
     to.extend(12_u16.to_ne_bytes());
     to.extend(2_u16.to_ne_bytes());
     to.extend(verdict.to_be_bytes());
     to.extend(id.to_be_bytes());
+    if let Some(mark) = again {
+        to.extend(8_u16.to_ne_bytes());
+        to.extend(3_u16.to_ne_bytes());
+        to.extend(mark.to_be_bytes());
+    }
     if let Some(data) = altered {
         to.extend(u16::try_from(data.len() + 4).unwrap_or(u16::MAX).to_ne_bytes());
         to.extend(10_u16.to_ne_bytes());
@@ -230,7 +243,7 @@ fn receive_many(fd: &OwnedFd, room: &mut [u8], size: usize, lengths: &mut [usize
         .collect();
     let most = libc::c_uint::try_from(headers.len()).unwrap_or(0);
     // SAFETY: the descriptor is open; the headers point to vectors, and these to parts of `room` that do not overlap; all
-    // of them live longer than the call and nobody else has them meanwhile.
+    // of them live longer than the call and nothing else uses them meanwhile.
     let count = unsafe {
         libc::recvmmsg(fd.as_raw_fd(), headers.as_mut_ptr(), most, libc::MSG_DONTWAIT as _, std::ptr::null_mut())
     };
@@ -248,13 +261,17 @@ mod tests {
     #[test]
     fn words_are_messages_one_after_the_other() {
         let mut bytes = Vec::new();
-        write_word(&mut bytes, 7, 1, Word::Drop);
+        write_word(&mut bytes, 7, 1, Word::Drop, None);
         assert_eq!(bytes.len(), 32);
-        write_word(&mut bytes, 7, 0x0102_0304, Word::Altered(&[9; 5]));
+        write_word(&mut bytes, 7, 0x0102_0304, Word::Altered(&[9; 5]), None);
         assert_eq!(number(&bytes[32..]), 32 + 12);
         assert_eq!(bytes[32 + 16..32 + 20], [0, 0, 0, 7]);
         assert_eq!(bytes[32 + 24..32 + 32], [0, 0, 0, 1, 1, 2, 3, 4]);
         assert_eq!(attributes(&bytes[32 + 20..]).nth(1), Some((10, &[9; 5][..])));
+        let begin = bytes.len();
+        write_word(&mut bytes, 7, 1, Word::Accept, Some(0x7372_0000));
+        assert_eq!(bytes[begin + 24..begin + 28], [0, 0, 0, 4], "it meets its rules again");
+        assert_eq!(attributes(&bytes[begin + 20..]).nth(1), Some((3, &[0x73, 0x72, 0, 0][..])));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
 use super::netlink::{Answer, Family, Message, Socket, errno, flags};
-use crate::network::{Packet, Protocol, Traffic};
+use crate::model::network::{Packet, Protocol, Talk, Traffic};
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
 const SOCK_DESTROY: u16 = 21;
@@ -14,6 +14,9 @@ const ID: usize = 48;
 const ANSWER_ID: usize = 4;
 /// Those that data may flow over: established, and closed by the other end alone (bits of the kernel's TCP states).
 const OPEN: u32 = 1 << 1 | 1 << 8;
+/// Not answered yet, and over since less than a minute.
+const TRIED_OR_OVER: u32 = 1 << 2 | 1 << 6;
+const LISTENING: u32 = 1 << 10;
 
 /// A TCP connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,13 +34,28 @@ pub struct Connection {
 /// # Errors
 /// What the kernel refuses.
 pub fn connections(socket: &mut Socket) -> io::Result<Vec<Connection>> {
+    in_states(socket, OPEN)
+}
+
+fn in_states(socket: &mut Socket, states: u32) -> io::Result<Vec<Connection>> {
     let mut all = Vec::new();
     for family in [libc::AF_INET, libc::AF_INET6] {
         let family = u8::try_from(family).unwrap_or_default();
-        let answers = socket.dump(&Message::new(SOCK_DIAG_BY_FAMILY, 0, &request(family, OPEN, &[0; ID])))?;
+        let answers = socket.dump(&Message::new(SOCK_DIAG_BY_FAMILY, 0, &request(family, states, &[0; ID])))?;
         all.extend(answers.iter().filter_map(connection));
     }
     Ok(all)
+}
+
+/// With whom there are TCP connections, or were a moment ago.
+///
+/// # Errors
+/// What the kernel refuses.
+pub fn talk() -> io::Result<Talk> {
+    let mut socket = Socket::open(Family::SockDiag)?;
+    let listening = in_states(&mut socket, LISTENING)?.iter().map(|c| c.local.1).collect();
+    let ends = |c: Connection| (c.local.into(), c.remote.into());
+    Ok(Talk::of(in_states(&mut socket, OPEN | TRIED_OR_OVER)?.into_iter().map(ends), &listening))
 }
 
 /// Ends every open TCP connection that is meant: the peer gets a reset, and the own process an error. How many they were.
@@ -101,7 +119,7 @@ fn connection(answer: &Answer) -> Option<Connection> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::network::Direction;
+    use crate::model::network::Direction;
 
     #[test]
     fn a_connection_is_found_by_both_its_ends_and_never_ended_inside_the_namespace() {

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use super::link::{self, Link, links, set_up};
 use super::namespace::Namespace;
 use super::netlink::{Answer, Family, Message, Socket, attribute, errno, flags, number};
-use crate::network::Cidr;
+use crate::model::network::Cidr;
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_NEWADDR: u16 = 20;
@@ -43,12 +43,12 @@ const INET: u8 = 2;
 /// `struct rtmsg`: family, two prefixes, type of service, table, protocol, scope, type (8 bit each), flags.
 const ROUTE: usize = 12;
 
-/// How long the namespace of whoever had an address before may take to go: it does so on its own time.
+/// How long the namespace of the instance that had an address before may take to go: it does so on its own time.
 const GONE: Duration = Duration::from_secs(5);
 
 /// A private network, and one address in it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Seat {
+pub struct NetworkSlot {
     /// What tells the network from others on this machine, up to 12 letters and digits.
     pub network: String,
     /// The address.
@@ -59,7 +59,7 @@ pub struct Seat {
     pub gateway: Ipv4Addr,
 }
 
-impl Seat {
+impl NetworkSlot {
     /// All addresses of the network.
     #[must_use]
     pub fn range(&self) -> Cidr {
@@ -79,43 +79,43 @@ pub fn link_of(network: &str) -> String {
     ends(network)[0].clone()
 }
 
-/// Makes the network that a seat is in, where it is not there as it shall be.
+/// Makes the network that a slot is in, where it is not there as it shall be.
 ///
 /// # Errors
 /// Where something of this machine is in the way, or the kernel refuses. Then nothing of it is there.
-pub fn make(seat: &Seat) -> io::Result<()> {
-    let [near, far] = ends(&seat.network);
+pub fn make(slot: &NetworkSlot) -> io::Result<()> {
+    let [near, far] = ends(&slot.network);
     let mut socket = Socket::open(Family::Route)?;
     let links = links(&mut socket)?;
-    let shall = (IpAddr::V4(seat.gateway), seat.prefix);
+    let shall = (IpAddr::V4(slot.gateway), slot.prefix);
     let is_so = |l: &Link| l.up && l.addresses.iter().filter(|(ip, _)| ip.is_ipv4()).eq([&shall]);
     if named(&links, &near).is_some_and(is_so) && named(&links, &far).is_some_and(|l| l.up) {
         return Ok(());
     }
-    if let Some(why) = in_the_way(seat)? {
+    if let Some(why) = in_the_way(slot)? {
         return Err(io::Error::other(why));
     }
-    remove(&seat.network)?;
-    let made = make_links(&mut socket, seat, &near, &far);
+    remove(&slot.network)?;
+    let made = make_links(&mut socket, slot, &near, &far);
     if made.is_err() {
         // The reason to tell is the first one.
-        let _ = remove(&seat.network);
+        let _ = remove(&slot.network);
     }
     made
 }
 
-fn make_links(socket: &mut Socket, seat: &Seat, near: &str, far: &str) -> io::Result<()> {
+fn make_links(socket: &mut Socket, slot: &NetworkSlot, near: &str, far: &str) -> io::Result<()> {
     let peer = Message::new(0, 0, &ANY_LINK).with_text(IFLA_IFNAME, far).into_body();
     let pair = Message::new(RTM_NEWLINK, flags::CREATE | flags::EXCL, &ANY_LINK)
         .with_text(IFLA_IFNAME, near)
-        .with(IFLA_ADDRESS, &hardware(seat.gateway))
+        .with(IFLA_ADDRESS, &hardware(slot.gateway))
         .with_nest(IFLA_LINKINFO, |m| {
             m.with_text(IFLA_INFO_KIND, "veth").with_nest(IFLA_INFO_DATA, |m| m.with(VETH_INFO_PEER, &peer))
         });
     socket.request(pair).map_err(|e| unknown(e, "veth", "CONFIG_VETH"))?;
     let near = index(socket, near)?;
     let far = index(socket, far)?;
-    socket.request(address(near, seat.gateway, seat.prefix))?;
+    socket.request(address(near, slot.gateway, slot.prefix))?;
     set_up(socket, near)?;
     set_up(socket, far)
 }
@@ -145,14 +145,14 @@ pub fn remove(network: &str) -> io::Result<bool> {
 ///
 /// # Errors
 /// Where the kernel does not say.
-pub fn in_the_way(seat: &Seat) -> io::Result<Option<String>> {
-    let range = seat.range();
+pub fn in_the_way(slot: &NetworkSlot) -> io::Result<Option<String>> {
+    let range = slot.range();
     let mut socket = Socket::open(Family::Route)?;
     let links = links(&mut socket)?;
     let mut family = [0; ROUTE];
     family[0] = INET;
     let routes = socket.dump(&Message::new(RTM_GETROUTE, 0, &family))?;
-    let own = ends(&seat.network);
+    let own = ends(&slot.network);
     let other = routes.iter().filter_map(route).find_map(|(to, link)| {
         let name = links.iter().find(|l| Some(l.index) == link).map(|l| l.name.as_str());
         let meets = range.contains(to.address()) || to.contains(range.address());
@@ -162,7 +162,7 @@ pub fn in_the_way(seat: &Seat) -> io::Result<Option<String>> {
     Ok(other.map(|other| format!("it overlaps with {other}, which this machine has a way to already")))
 }
 
-/// Where a route leads to, and by which link. The default route leads everywhere and is nobody's in particular.
+/// Where a route leads to, and by which link. The default route leads everywhere and is no network's in particular.
 fn route(answer: &Answer) -> Option<(Cidr, Option<u32>)> {
     let prefix = *answer.body.get(1).filter(|prefix| **prefix > 0)?;
     let attributes = answer.body.get(ROUTE..)?;
@@ -170,20 +170,20 @@ fn route(answer: &Answer) -> Option<(Cidr, Option<u32>)> {
     Some((Cidr::new(to.into(), prefix).ok()?, attribute(attributes, RTA_OIF).map(number)))
 }
 
-/// Moves the calling thread, and what it starts from now on, into a new namespace that has this seat, and lives as long as
+/// Moves the calling thread, and what it starts from now on, into a new namespace that has this slot, and lives as long as
 /// the last process in it. Only for threads that do nothing else.
 ///
 /// # Errors
-/// Where the network is not there, somebody else has the seat, or the kernel refuses.
-pub fn join(seat: &Seat) -> io::Result<()> {
+/// Where the network is not there, another process has the slot, or the kernel refuses.
+pub fn join(slot: &NetworkSlot) -> io::Result<()> {
     let mut outside = Socket::open(Family::Route)?;
-    let on = index(&mut outside, &ends(&seat.network)[1])?;
+    let on = index(&mut outside, &ends(&slot.network)[1])?;
     let inside = Namespace::new()?;
     let file = File::open(inside.path())?;
     let number = u32::try_from(file.as_raw_fd()).map_err(io::Error::other)?;
     let seated = Message::new(RTM_NEWLINK, flags::CREATE | flags::EXCL, &ANY_LINK)
         .with_text(IFLA_IFNAME, "eth0")
-        .with(IFLA_ADDRESS, &hardware(seat.address))
+        .with(IFLA_ADDRESS, &hardware(slot.address))
         .with_u32(IFLA_LINK, on)
         .with_u32(IFLA_NET_NS_FD, number)
         .with_nest(IFLA_LINKINFO, |m| {
@@ -196,7 +196,7 @@ pub fn join(seat: &Seat) -> io::Result<()> {
     let mut socket = Socket::open(Family::Route)?;
     let (loopback, own) = (index(&mut socket, "lo")?, index(&mut socket, "eth0")?);
     set_up(&mut socket, loopback)?;
-    socket.request(address(own, seat.address, seat.prefix))?;
+    socket.request(address(own, slot.address, slot.prefix))?;
     let deadline = Instant::now() + GONE;
     #[expect(clippy::disallowed_methods, reason = "there is nothing else on this thread")]
     loop {
@@ -204,16 +204,16 @@ pub fn join(seat: &Seat) -> io::Result<()> {
             Ok(()) => break,
             Err(e) if errno(&e) != Some(libc::EADDRINUSE) => return Err(e),
             Err(_) if Instant::now() > deadline => {
-                let why = format!("something that was started before still has the address {}", seat.address);
+                let why = format!("something that was started before still has the address {}", slot.address);
                 return Err(io::Error::new(io::ErrorKind::AddrInUse, why));
             }
             Err(_) => std::thread::sleep(Duration::from_millis(2)),
         }
     }
-    socket.request(default_route(seat.gateway, own))
+    socket.request(default_route(slot.gateway, own))
 }
 
-/// An address of the Ethernet for one of the Internet, the same in every life, so that nobody has to forget an old one.
+/// An address of the Ethernet for one of the Internet, the same in every life, so that no neighbor has to forget an old one.
 fn hardware(address: Ipv4Addr) -> [u8; 6] {
     let [a, b, c, d] = address.octets();
     [0x02, 0x53, a, b, c, d]

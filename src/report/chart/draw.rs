@@ -6,7 +6,7 @@ use super::path::Path;
 use super::scale::{self, Scale};
 use super::series::{self, Point};
 use super::{Bound, Laid, Marker, Size};
-use crate::event::{Latency, Phase};
+use crate::record::event::{Latency, Phase};
 
 const RIGHT: f64 = 10.0;
 const TOP: f64 = 44.0;

@@ -9,8 +9,8 @@ use super::draw::Canvas;
 use super::scale::Scale;
 use super::series::{self, Point};
 use super::{Marker, NARROW, Size, WIDE, laid, spans};
-use crate::event::Phase;
-use crate::state::RunState;
+use crate::record::event::Phase;
+use crate::record::state::RunState;
 
 /// Everything that both sizes are drawn from.
 pub(in super::super) struct Lanes<'a> {
@@ -80,7 +80,7 @@ impl<'a> Lanes<'a> {
     /// From when to when zones were out.
     fn out(&self) -> Option<(f64, f64)> {
         let from = facts::injected(self.state)?;
-        let to = facts::taken_back(self.state).or(self.state.last)?;
+        let to = facts::rolled_back(self.state).or(self.state.last)?;
         Some((words::seconds_into(self.state, from), words::seconds_into(self.state, to)))
     }
 }
@@ -105,7 +105,7 @@ fn markers(state: &RunState, answers: &Answers<'_>) -> Vec<Marker> {
         // Where nothing failed there was no moment at which the others took over.
         add(after(begin(Phase::During), clock.served_ms.filter(|_| clock.failed > 0)), "good", "served by the others");
     }
-    add(begin(Phase::Revert), "step", "way back begins");
+    add(begin(Phase::Revert), "step", "rollback begins");
     add(after(begin(Phase::Revert), answers.clock.and_then(|c| c.returned_ms)), "good", "the zone serves again");
     out.sort_by(|a, b| a.at.total_cmp(&b.at));
     out

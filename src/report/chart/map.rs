@@ -3,9 +3,9 @@
 
 use maud::{Markup, html};
 
-use super::super::zones::{Fate, Member, Zone, Zones};
+use super::super::zones::{InstanceOutcome, Member, Zone, Zones};
 use super::{NARROW, Size, WIDE};
-use crate::fault::OutageMode;
+use crate::experiment::fault::OutageMode;
 
 const GAP: f64 = 16.0;
 /// From the line between the zones down to their boxes.
@@ -124,13 +124,13 @@ fn line(member: &Member<'_>, (x, right): (f64, f64), y: f64) -> Markup {
     }
 }
 
-fn class(fate: Fate) -> &'static str {
+fn class(fate: InstanceOutcome) -> &'static str {
     match fate {
-        Fate::Killed | Fate::CutOff | Fate::Hit => "hit",
-        Fate::Frozen => "frozen",
-        Fate::Degraded => "degraded",
-        Fate::Chosen | Fate::Spared => "spared",
-        Fate::Down => "down",
+        InstanceOutcome::Killed | InstanceOutcome::CutOff | InstanceOutcome::Hit => "hit",
+        InstanceOutcome::Frozen => "frozen",
+        InstanceOutcome::Degraded => "degraded",
+        InstanceOutcome::Chosen | InstanceOutcome::Spared => "spared",
+        InstanceOutcome::Down => "down",
     }
 }
 

@@ -16,9 +16,9 @@ pub(super) use self::draw::spread;
 pub(super) use self::scale::{Scale, s_label};
 use self::series::Point;
 use super::{facts, faults, words};
-use crate::event::Phase;
 use crate::experiment::Expect;
-use crate::state::{CheckState, RunState};
+use crate::record::event::Phase;
+use crate::record::state::{CheckState, PhaseBegin, RunState};
 
 /// A chart is drawn twice, for wide and for narrow pages; the style sheet shows one of them. Text that is scaled down
 /// to a telephone's width could not be read.
@@ -68,7 +68,7 @@ pub(super) fn laid(state: &RunState) -> Vec<Laid> {
     let several = all.len() > 1;
     let of = |fault: faults::On| {
         let from = fault.injected?;
-        let to = fault.taken_back.or(state.last).unwrap_or(from);
+        let to = fault.rolled_back.or(state.last).unwrap_or(from);
         let (from, to) = (words::seconds_into(state, from), words::seconds_into(state, to));
         Some(Laid { n: fault.n, from, to, label: fault.title() })
     };
@@ -77,11 +77,11 @@ pub(super) fn laid(state: &RunState) -> Vec<Laid> {
 
 /// The phases that are drawn, with their spans in seconds.
 fn spans(state: &RunState) -> Vec<(Phase, f64, f64)> {
-    let of = |(phase, _): &(Phase, Timestamp)| {
+    let of = |PhaseBegin { phase, .. }: &PhaseBegin| {
         let (from, to) = state.span_of(*phase)?;
         Some((*phase, words::seconds_into(state, from), words::seconds_into(state, to)))
     };
-    state.phases.iter().filter(|(phase, _)| *phase != Phase::Preflight).filter_map(of).collect()
+    state.phases.iter().filter(|p| p.phase != Phase::Preflight).filter_map(of).collect()
 }
 
 /// The decisive moments of a run for one of its checks.
@@ -99,23 +99,21 @@ pub(super) fn markers(state: &RunState, check: &str) -> Vec<Marker> {
     } else {
         for fault in 0..faults {
             add(facts::injected_of(state, fault), "fault", &format!("fault {} injected", fault + 1));
-            let over = facts::injected_of(state, fault).and(facts::taken_back_of(state, fault));
-            // The last one is marked as the way back of the whole.
-            let over = over.filter(|at| Some(*at) < facts::taken_back(state));
-            add(over, "good", &format!("fault {} taken back", fault + 1));
+            let over = facts::injected_of(state, fault).and(facts::rolled_back_of(state, fault));
+            // The last one is marked as the rollback of the whole.
+            let over = over.filter(|at| Some(*at) < facts::rolled_back(state));
+            add(over, "good", &format!("fault {} rolled back", fault + 1));
         }
     }
     for breach in state.breaches.iter().filter(|b| b.check == check) {
         add(Some(breach.at), "bad", &format!("breach of {}", breach.standing.expectation));
     }
     if state.breaches.iter().all(|b| b.check != check) {
-        add(state.stopping.as_ref().map(|s| s.0), "bad", "stopping");
+        add(state.stopping.as_ref().map(|s| s.at), "bad", "stopping");
     }
-    let back = if state.stopping.is_some() { "aborted: taken back" } else { "taken back" };
-    add(facts::taken_back(state), "good", back);
-    let rto = state.recovery.as_ref().and_then(|r| r.checks.get(check).copied().flatten());
-    let own = rto.and_then(|rto| Some(words::later(facts::recovery_from(state)?, rto)));
-    add(own, "good", "recovered");
+    let back = if state.stopping.is_some() { "aborted: rolled back" } else { "rolled back" };
+    add(facts::rolled_back(state), "good", back);
+    add(facts::recovered_check(state, check), "good", "recovered");
     out.sort_by(|a, b| a.at.total_cmp(&b.at));
     out
 }

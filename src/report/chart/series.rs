@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 
-use crate::event::{Latency, Phase, Window};
+use crate::record::event::{Latency, Phase, Window};
 
 /// One or several neighbouring windows.
 #[derive(Debug, Clone, PartialEq)]

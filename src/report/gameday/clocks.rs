@@ -1,12 +1,13 @@
 //! People's clocks and Squall's beside each other, as SVG: a line for each scenario, from the injection on, with the fault,
-//! the way back and recovery as bars, the breach as a stroke, and people's words as letters. Pure.
+//! the rollback and recovery as bars, the breach as a stroke, and people's words as letters. Pure.
 
 use maud::{Markup, html};
 
 use super::super::chart::{Scale, s_label, spread};
-use super::facts::{Facts, Scenario};
+use super::facts::Facts;
+use super::scenario::Scenario;
 use super::words::span;
-use crate::gameday::event::Mark;
+use crate::occasions::gameday::event::Mark;
 
 /// Drawn twice, as the charts of runs are: for wide and for narrow pages.
 const SIZES: [(&str, f64, f64); 2] = [("wide", 960.0, 9.0), ("narrow", 340.0, 4.0)];
@@ -77,7 +78,7 @@ fn row(s: &Scenario<'_>, top: f64, x: &impl Fn(f64) -> f64, width: f64) -> Marku
     let bar = top + 26.0;
     let back = seconds(s, Mark::Mitigated);
     let well = seconds(s, Mark::Recovered);
-    // Where the fault was never taken back, or the system never well again, the bar has no end to show.
+    // Where the fault was never rolled back, or the system never well again, the bar has no end to show.
     let (from, until) = (x(0.0), x(back.unwrap_or(f64::MAX)));
     let mut people: Vec<(f64, &str)> = LETTERS
         .iter()

@@ -1,11 +1,10 @@
 //! A game day beside the one before it: what is better, what is worse. Pure.
 
-use std::time::Duration;
-
 use super::Record;
-use super::facts::{self, Came, Scenario};
-use crate::exit::Verdict;
-use crate::gameday::event::Mark;
+use super::scenario::{self, Scenario, ScenarioOutcome};
+use crate::model::exit::Verdict;
+use crate::occasions::gameday::event::Mark;
+use crate::record::state::Comeback;
 
 /// Times that differ by less than this share are called the same: each was measured once.
 const SAME: f64 = 0.1;
@@ -30,7 +29,7 @@ pub(super) struct Compared<'a> {
 pub(super) struct Pair {
     /// Which of the later game day, from 0.
     pub(super) n: usize,
-    pub(super) came: (Option<Came>, Came),
+    pub(super) came: (Option<ScenarioOutcome>, ScenarioOutcome),
     pub(super) verdict: Trend,
     /// The system's recovery.
     pub(super) recovery: Then,
@@ -40,13 +39,14 @@ pub(super) struct Pair {
 
 /// A time then and now.
 pub(super) struct Then {
-    pub(super) before: Option<Duration>,
-    pub(super) now: Option<Duration>,
+    pub(super) before: Option<Comeback>,
+    pub(super) now: Option<Comeback>,
 }
 
 impl Then {
     pub(super) fn trend(&self) -> Trend {
-        let (Some(before), Some(now)) = (self.before, self.now) else { return Trend::Unknown };
+        let took = |came: Option<Comeback>| came.and_then(Comeback::took);
+        let (Some(before), Some(now)) = (took(self.before), took(self.now)) else { return Trend::Unknown };
         let (before, now) = (before.as_secs_f64(), now.as_secs_f64());
         if (now - before).abs() <= SAME * before.max(now) {
             Trend::Same
@@ -72,7 +72,7 @@ impl Trend {
 impl<'a> Compared<'a> {
     /// Scenarios belong together that have the same title, else the same experiment.
     pub(super) fn of(scenarios: &[Scenario<'_>], previous: &'a Record) -> Self {
-        let earlier = facts::scenarios(previous);
+        let earlier = scenario::scenarios(previous);
         let mut free: Vec<&Scenario<'_>> = earlier.iter().collect();
         let mut found: Vec<Option<&Scenario<'_>>> = vec![None; scenarios.len()];
         for by_title in [true, false] {
@@ -92,7 +92,7 @@ impl<'a> Compared<'a> {
 }
 
 fn pair(now: &Scenario<'_>, before: Option<&Scenario<'_>>) -> Pair {
-    let people = |s: &Scenario<'_>, mark: Mark| Some(s.clock(mark)?.people?.0);
+    let people = |s: &Scenario<'_>, mark: Mark| Some(Comeback::After(s.clock(mark)?.people?.0));
     Pair {
         n: now.n,
         came: (before.map(|before| before.came), now.came),
@@ -114,16 +114,25 @@ fn verdicts(before: Option<Verdict>, now: Option<Verdict>) -> Trend {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     #[test]
     fn a_small_difference_is_none() {
         let trend = |before, now| {
-            let of = |s: u64| (s > 0).then(|| Duration::from_secs(s));
+            let of = |s: u64| (s > 0).then(|| Comeback::After(Duration::from_secs(s)));
             Then { before: of(before), now: of(now) }.trend()
         };
         assert_eq!([trend(100, 95), trend(100, 80), trend(100, 120)], [Trend::Same, Trend::Better, Trend::Worse]);
         assert_eq!([trend(0, 5), trend(5, 0)], [Trend::Unknown; 2]);
+        let lost = Some(Comeback::After(Duration::from_millis(20)));
+        let never = Some(Comeback::NeverLost);
+        let trend = |before, now| Then { before, now }.trend();
+        assert_eq!(
+            [trend(never, never), trend(lost, never), trend(never, lost)],
+            [Trend::Same, Trend::Better, Trend::Worse]
+        );
     }
 
     #[test]

@@ -8,9 +8,9 @@ use serde_json::json;
 
 use super::super::fixture;
 use super::Record;
-use crate::gameday::event::Stamped;
-use crate::gameday::state::GamedayState;
-use crate::state::RunState;
+use crate::occasions::gameday::event::Stamped;
+use crate::occasions::gameday::state::GamedayState;
+use crate::record::state::{Finished, RunState};
 
 /// When the first of them begins.
 const BEGAN: &str = "2026-11-20T09:00:00Z";
@@ -87,7 +87,7 @@ impl Script {
         let run = later(run, self.began + SignedDuration::from_secs(s));
         let id = &run.started.as_ref().unwrap().run;
         self.at(s, json!({ "event": "scenario-began", "scenario": scenario, "run": id }));
-        if let Some((at, verdict, reason, text)) = run.finished.clone() {
+        if let Some(Finished { at, verdict, reason, text }) = run.finished.clone() {
             let took = at.duration_since(self.began).as_secs() + 1;
             self.at(
                 took,
@@ -119,17 +119,17 @@ fn later(mut run: RunState, began: Timestamp) -> RunState {
     let times =
         [&mut run.began, &mut run.last, &mut run.times.recovery, &mut run.times.restored, &mut run.times.planned];
     times.into_iter().flatten().for_each(shift);
-    run.phases.iter_mut().for_each(|p| shift(&mut p.1));
+    run.phases.iter_mut().for_each(|p| shift(&mut p.at));
     run.checks.values_mut().flat_map(|c| &mut c.windows).for_each(|w| shift(&mut w.from));
     run.breaches.iter_mut().for_each(|b| shift(&mut b.at));
-    run.noticed.iter_mut().for_each(|n| shift(&mut n.0));
-    run.stopping.iter_mut().for_each(|s| shift(&mut s.0));
-    run.finished.iter_mut().for_each(|f| shift(&mut f.0));
+    run.noticed.iter_mut().for_each(|n| shift(&mut n.at));
+    run.stopping.iter_mut().for_each(|s| shift(&mut s.at));
+    run.finished.iter_mut().for_each(|f| shift(&mut f.at));
     for change in &mut run.changes {
         [&mut change.injecting, &mut change.reverting].into_iter().flatten().for_each(shift);
-        change.injected.iter_mut().for_each(|i| shift(&mut i.0));
-        change.bite.iter_mut().for_each(|b| shift(&mut b.0));
-        change.reverted.iter_mut().for_each(|r| shift(&mut r.0));
+        change.injected.iter_mut().for_each(|i| shift(&mut i.at));
+        change.verification.iter_mut().for_each(|b| shift(&mut b.at));
+        change.reverted.iter_mut().for_each(|r| shift(&mut r.at));
     }
     run
 }
@@ -185,7 +185,7 @@ fn left_behind() -> Record {
     let mut s = Script::new(BEGAN, &gameday(), false);
     s.tick(20, "before", 0, None, true).tick(35, "before", 1, None, false);
     s.run(60, 1, fixture::left_behind());
-    s.at(120, json!({ "event": "stopped", "why": "something was left behind" }));
+    s.at(120, json!({ "event": "stopped", "why": "a rollback was incomplete" }));
     s.at(
         121,
         json!({ "event": "action", "text": "Find out why freeze-the-store broke", "scenario": 1, "suggested": true }),

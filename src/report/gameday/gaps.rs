@@ -1,11 +1,11 @@
 //! What a game day has shown to be missing, besides what broke: in the lists, in the messages, in people's eyes. Pure.
 
-use super::super::words;
+use super::super::words::{self, span};
 use super::Record;
-use super::facts::{Came, Clock, Scenario};
-use super::words::span;
-use crate::exit::Verdict;
-use crate::gameday::event::{List, Mark};
+use super::scenario::{Clock, Scenario, ScenarioOutcome};
+use crate::model::exit::Verdict;
+use crate::occasions::gameday::event::{List, Mark};
+use crate::occasions::gameday::state::Item;
 
 /// Something that is missing.
 pub(super) struct Gap {
@@ -22,11 +22,11 @@ pub(super) fn of(record: &Record, scenarios: &[Scenario<'_>]) -> Vec<Gap> {
     for s in scenarios {
         let (title, why) = (s.title, s.why);
         match s.came {
-            Came::LeftOut => add("not-run", format!("“{title}” was left out: {why}")),
-            Came::NotReached => add("not-run", format!("“{title}” was not run: {why}")),
-            Came::Unfinished => add("not-run", format!("“{title}” has no end: {why}")),
-            Came::To(Verdict::NoVerdict) => add("no-verdict", format!("“{title}” says nothing: {why}")),
-            Came::To(_) => {}
+            ScenarioOutcome::LeftOut => add("not-run", format!("“{title}” was left out: {why}")),
+            ScenarioOutcome::NotReached => add("not-run", format!("“{title}” was not run: {why}")),
+            ScenarioOutcome::Unfinished => add("not-run", format!("“{title}” has no end: {why}")),
+            ScenarioOutcome::To(Verdict::NoVerdict) => add("no-verdict", format!("“{title}” says nothing: {why}")),
+            ScenarioOutcome::To(_) => {}
         }
     }
     for s in scenarios.iter().filter(|s| s.injected().is_some()) {
@@ -38,7 +38,7 @@ pub(super) fn of(record: &Record, scenarios: &[Scenario<'_>]) -> Vec<Gap> {
         }
         let missing = missing_marks(record, s);
         if !missing.is_empty() {
-            add("no-mark", format!("nobody marked when “{}” was {}", s.title, missing.join(", ")));
+            add("no-mark", format!("not marked: when “{}” was {}", s.title, missing.join(", ")));
         }
         if s.unasked > 0 {
             let unasked = words::count(s.unasked, "question");
@@ -52,7 +52,7 @@ pub(super) fn of(record: &Record, scenarios: &[Scenario<'_>]) -> Vec<Gap> {
     let undone = undone(record);
     if record.state.unattended && !undone.is_empty() {
         let items = words::count(undone.len() as u64, "item");
-        add("checklist", format!("{items} of the checklists: nobody was there to go through them"));
+        add("checklist", format!("{items} of the checklists were not gone through"));
     }
     for (list, scenario, text) in undone.into_iter().filter(|_| !record.state.unattended) {
         let after = scenario.and_then(|n| scenarios.get(n)).map(|s| format!(" “{}”", s.title)).unwrap_or_default();
@@ -73,10 +73,13 @@ pub(super) fn of(record: &Record, scenarios: &[Scenario<'_>]) -> Vec<Gap> {
 /// What people should have marked and did not. What held needs nobody to mend it, and what says nothing was perhaps too short
 /// to be noticed.
 fn missing_marks(record: &Record, s: &Scenario<'_>) -> Vec<&'static str> {
-    let is_due = |clock: &&Clock<'_>| match (s.came, clock.mark) {
+    let came = if let ScenarioOutcome::To(verdict) = s.came { ScenarioOutcome::To(verdict.would_be()) } else { s.came };
+    let is_due = |clock: &&Clock<'_>| match (came, clock.mark) {
         _ if record.state.unattended || clock.people.is_some() => false,
-        (Came::To(Verdict::Held | Verdict::Broken | Verdict::LeftBehind), Mark::Detected) => true,
-        (Came::To(Verdict::Broken | Verdict::LeftBehind), Mark::Mitigated | Mark::Recovered) => clock.goal.is_some(),
+        (ScenarioOutcome::To(Verdict::Held | Verdict::Broken | Verdict::LeftBehind), Mark::Detected) => true,
+        (ScenarioOutcome::To(Verdict::Broken | Verdict::LeftBehind), Mark::Mitigated | Mark::Recovered) => {
+            clock.goal.is_some()
+        }
         _ => false,
     };
     s.clocks.iter().filter(is_due).map(|clock| clock.mark.word()).collect()
@@ -90,7 +93,7 @@ fn undone(record: &Record) -> Vec<(List, Option<usize>, &str)> {
     let mut due = vec![(List::Before, None, &lists.before)];
     due.extend(over.map(|n| (List::During, Some(n), &lists.during)));
     due.extend(state.ended.map(|_| (List::After, None, &lists.after)));
-    let done = |list, item, scenario| state.ticks.get(&(list, item, scenario)).is_some_and(|(_, done)| *done);
+    let done = |list, item, scenario| state.ticks.get(&Item { list, item, scenario }).is_some_and(|tick| tick.done);
     let of = |(list, scenario, items)| {
         let items: &Vec<String> = items;
         let missing = items.iter().enumerate().filter(move |(item, _)| !done(list, *item, scenario));

@@ -2,7 +2,6 @@
 //! names them all, and a test holds the two together. Fields may be added, never renamed or given another meaning.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -10,12 +9,14 @@ use serde::Serialize;
 use super::super::json::text;
 use super::super::timeline::Kind;
 use super::compared::{Then, Trend};
-use super::facts::{Came, Clock, Facts};
+use super::facts::Facts;
+use super::scenario::{Clock, ScenarioOutcome};
 use super::timeline::Who;
-use crate::event::millis;
-use crate::exit::Verdict;
-use crate::gameday::event::List;
-use crate::notify::Stage;
+use crate::model::exit::Verdict;
+use crate::occasions::gameday::event::List;
+use crate::occasions::notify::Stage;
+use crate::record::event::{Excerpt, Judgement, millis};
+use crate::record::state::Comeback;
 
 /// The format of the report.
 const FORMAT: u32 = 1;
@@ -84,6 +85,7 @@ struct ScenarioOut<'a> {
     unasked: u64,
     bad_ms: u64,
     recovery_ms: Option<u64>,
+    never_lost: bool,
     worst: Option<WorstOut<'a>>,
     clocks: BTreeMap<&'static str, ClockOut<'a>>,
 }
@@ -95,7 +97,9 @@ struct WorstOut<'a> {
     expectation: &'a str,
     bound: &'a str,
     measured: &'a str,
+    value: Option<&'a Excerpt>,
     held: bool,
+    result: Judgement,
 }
 
 #[derive(Serialize)]
@@ -186,12 +190,12 @@ struct ThenOut {
     trend: Option<&'static str>,
 }
 
-fn standing(came: Came) -> &'static str {
+fn standing(came: ScenarioOutcome) -> &'static str {
     match came {
-        Came::To(verdict) => verdict.word(),
-        Came::LeftOut => "left-out",
-        Came::NotReached => "not-reached",
-        Came::Unfinished => "unfinished",
+        ScenarioOutcome::To(verdict) => verdict.word(),
+        ScenarioOutcome::LeftOut => "left-out",
+        ScenarioOutcome::NotReached => "not-reached",
+        ScenarioOutcome::Unfinished => "unfinished",
     }
 }
 
@@ -210,7 +214,7 @@ fn clock<'a>(clock: &Clock<'a>) -> ClockOut<'a> {
 }
 
 fn then(then: &Then) -> ThenOut {
-    let ms = |took: Option<Duration>| took.map(millis);
+    let ms = |came: Option<Comeback>| came.and_then(Comeback::took).map(millis);
     ThenOut { before_ms: ms(then.before), now_ms: ms(then.now), trend: trend(then.trend()) }
 }
 
@@ -235,7 +239,7 @@ impl<'a> Report<'a> {
             unattended: state.unattended,
             began: state.began,
             ended: state.ended,
-            stopped: state.stopped.as_ref().map(|(_, why)| why.as_str()),
+            stopped: state.stopped.as_ref().map(|stopped| stopped.why.as_str()),
             verdict: facts.verdict(),
             exit_code: facts.verdict().map(Verdict::code),
             headline: facts.headline(),
@@ -286,7 +290,7 @@ impl<'a> Report<'a> {
 }
 
 fn scenarios<'a>(facts: &'a Facts<'_>) -> Vec<ScenarioOut<'a>> {
-    let of = |s: &'a super::facts::Scenario<'_>| ScenarioOut {
+    let of = |s: &'a super::scenario::Scenario<'_>| ScenarioOut {
         title: s.title,
         experiment: s.experiment,
         hypothesis: s.hypothesis,
@@ -300,13 +304,16 @@ fn scenarios<'a>(facts: &'a Facts<'_>) -> Vec<ScenarioOut<'a>> {
         requests_failed: s.failed,
         unasked: s.unasked,
         bad_ms: millis(s.bad),
-        recovery_ms: s.recovery().map(millis),
+        recovery_ms: s.recovery().and_then(Comeback::took).map(millis),
+        never_lost: s.recovery() == Some(Comeback::NeverLost),
         worst: s.worst.as_ref().map(|w| WorstOut {
             check: &w.check,
             expectation: &w.expectation,
             bound: &w.bound,
             measured: &w.measured,
-            held: w.held,
+            value: w.value.as_ref(),
+            held: w.came == Judgement::Held,
+            result: w.came,
         }),
         clocks: s.clocks.iter().map(|c| (c.mark.word(), clock(c))).collect(),
     };
@@ -322,12 +329,12 @@ fn checklist<'a>(facts: &'a Facts<'_>) -> Vec<TickOut<'a>> {
     };
     let ticks = facts.record.state.ticks.iter();
     ticks
-        .map(|((list, item, scenario), (at, done))| TickOut {
-            list: *list,
-            scenario: *scenario,
-            text: items(*list).get(*item).map_or("", String::as_str),
-            done: *done,
-            at: *at,
+        .map(|(of, tick)| TickOut {
+            list: of.list,
+            scenario: of.scenario,
+            text: items(of.list).get(of.item).map_or("", String::as_str),
+            done: tick.done,
+            at: tick.at,
         })
         .collect()
 }

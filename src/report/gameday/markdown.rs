@@ -5,10 +5,12 @@ use std::fmt::Write as _;
 use super::super::markdown::{code, symbol, text};
 use super::super::words as shared;
 use super::compared::Trend;
-use super::facts::{Came, Clock, Facts};
+use super::facts::Facts;
+use super::scenario::{Clock, ScenarioOutcome};
 use super::timeline::Who;
 use super::words;
-use crate::exit::Verdict;
+use crate::model::exit::Verdict;
+use crate::record::state::RunState;
 
 /// The text.
 pub(super) fn render(facts: &Facts<'_>) -> String {
@@ -68,11 +70,11 @@ fn head(out: &mut String, facts: &Facts<'_>) -> std::fmt::Result {
     writeln!(out)
 }
 
-fn sign(came: Came) -> &'static str {
+fn sign(came: ScenarioOutcome) -> &'static str {
     match came {
-        Came::To(verdict) => symbol(Some(verdict)),
-        Came::LeftOut | Came::NotReached => "⏭️",
-        Came::Unfinished => symbol(None),
+        ScenarioOutcome::To(verdict) => symbol(Some(verdict)),
+        ScenarioOutcome::LeftOut | ScenarioOutcome::NotReached => "⏭️",
+        ScenarioOutcome::Unfinished => symbol(None),
     }
 }
 
@@ -101,12 +103,12 @@ fn scenarios(out: &mut String, facts: &Facts<'_>) -> std::fmt::Result {
 }
 
 fn left_behind(out: &mut String, facts: &Facts<'_>) -> std::fmt::Result {
-    for s in facts.scenarios.iter().filter(|s| s.came == Came::To(Verdict::LeftBehind)) {
+    for s in facts.scenarios.iter().filter(|s| s.came == ScenarioOutcome::To(Verdict::LeftBehind)) {
         let title = text(s.title);
         writeln!(out, "**🛑 Still in place after {title}.** `squall recover` tries again; by hand:\n")?;
-        for (change, by_hand) in s.run.map(super::super::facts::left_behind).unwrap_or_default() {
-            let by_hand = by_hand.map(|c| format!(": {}", code(c))).unwrap_or_default();
-            writeln!(out, "- {}{by_hand}", text(&change.to_string()))?;
+        for left in s.run.map(RunState::left_in_place).unwrap_or_default() {
+            let by_hand = left.by_hand.map(|c| format!(": {}", code(c))).unwrap_or_default();
+            writeln!(out, "- {}{by_hand}", text(&left.to_string()))?;
         }
         writeln!(out)?;
     }
@@ -127,7 +129,7 @@ fn actions(out: &mut String, facts: &Facts<'_>) -> std::fmt::Result {
             &[
                 (i + 1).to_string(),
                 format!("{}{suggested}", action.text),
-                action.owner.clone().unwrap_or_else(|| "nobody yet".to_owned()),
+                action.owner.clone().unwrap_or_else(|| "no owner yet".to_owned()),
                 action.due.as_ref().map_or_else(|| "–".to_owned(), ToString::to_string),
                 words::because(facts, action).unwrap_or("–").to_owned(),
             ],
@@ -179,14 +181,14 @@ fn compared(out: &mut String, facts: &Facts<'_>) -> std::fmt::Result {
     writeln!(out, "## Since the last game day ({day})\n")?;
     header(out, &["Scenario", "Verdict", "Recovery", "Detected", "Mitigated", "Recovered"])?;
     for pair in &compared.scenarios {
-        let before = pair.came.0.map_or("new", Came::words);
+        let before = pair.came.0.map_or("new", ScenarioOutcome::words);
         let verdict = format!("{before} → {}{}", pair.came.1.words(), arrow(pair.verdict));
         let times = std::iter::once(&pair.recovery).chain(&pair.people);
         let times = times.map(|then| {
             if then.before.is_none() && then.now.is_none() {
                 return "–".to_owned();
             }
-            format!("{} → {}{}", words::time(then.before), words::time(then.now), arrow(then.trend()))
+            format!("{} → {}{}", words::came(then.before), words::came(then.now), arrow(then.trend()))
         });
         let title = facts.scenarios.get(pair.n).map_or("", |s| s.title).to_owned();
         row(out, &[title, verdict].into_iter().chain(times).collect::<Vec<_>>())?;
@@ -213,7 +215,7 @@ fn timeline(out: &mut String, facts: &Facts<'_>) -> std::fmt::Result {
         let who = match moment.who {
             Who::Day => String::new(),
             Who::Machine(n) => format!("Squall, {}", n + 1),
-            Who::People(by) => by.unwrap_or("somebody").to_owned(),
+            Who::People(by) => by.unwrap_or("a participant").to_owned(),
         };
         row(out, &[moment.at.strftime("%H:%M:%S").to_string(), who, moment.text.clone()])?;
     }

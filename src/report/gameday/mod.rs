@@ -11,6 +11,7 @@ mod gaps;
 mod html;
 mod json;
 mod markdown;
+mod scenario;
 mod timeline;
 mod words;
 
@@ -19,8 +20,8 @@ use std::path::{Path, PathBuf};
 
 use self::facts::Facts;
 use super::Format;
-use crate::gameday::state::GamedayState;
-use crate::state::RunState;
+use crate::occasions::gameday::state::GamedayState;
+use crate::record::state::RunState;
 
 /// A game day with its runs.
 #[derive(Debug, Clone, Default)]
@@ -40,8 +41,8 @@ pub const FORMATS: [Format; 3] = [Format::Html, Format::Markdown, Format::Json];
 pub fn render(record: &Record, previous: Option<&Record>, format: Format) -> Option<String> {
     let facts = Facts::of(record, previous);
     match format {
-        Format::Html => Some(html::render(&facts)),
-        Format::Markdown => Some(markdown::render(&facts)),
+        Format::Html => Some(super::page(&html::render(&facts))),
+        Format::Markdown => Some(super::page(&markdown::render(&facts))),
         Format::Json => Some(json::render(&facts)),
         Format::Junit => None,
     }

@@ -4,9 +4,10 @@ use jiff::Timestamp;
 
 use super::super::timeline::{self, Kind};
 use super::Record;
-use super::facts::Scenario;
-use crate::gameday::event::List;
-use crate::notify::Stage;
+use super::scenario::Scenario;
+use crate::occasions::gameday::event::List;
+use crate::occasions::gameday::state::ScenarioEnd;
+use crate::occasions::notify::Stage;
 
 /// A moment of the day.
 pub(super) struct Moment<'a> {
@@ -37,7 +38,7 @@ pub(super) fn of<'a>(record: &'a Record, scenarios: &[Scenario<'a>]) -> Vec<Mome
         }
     };
     add(state.began, Who::Day, Kind::Step, "the game day begins".to_owned());
-    for (list, scenario, at, done, all) in ticked(record) {
+    for Ticked { list, scenario, at, done, all } in ticked(record) {
         let words = match list {
             List::Before => "before",
             List::During => "during",
@@ -50,11 +51,11 @@ pub(super) fn of<'a>(record: &'a Record, scenarios: &[Scenario<'a>]) -> Vec<Mome
     for s in scenarios {
         let Some(known) = state.scenarios.get(&s.n) else { continue };
         add(known.began, Who::Day, Kind::Step, format!("scenario {} begins: {}", s.n + 1, s.title));
-        for (mark, (at, by)) in &known.marks {
+        for (mark, said) in &known.marks {
             let text = format!("{}: {}", mark.word(), s.title);
-            add(Some(*at), Who::People(by.as_deref()), Kind::Proof, text);
+            add(Some(said.at), Who::People(said.by.as_deref()), Kind::Proof, text);
         }
-        if let Some((at, verdict, reason, _)) = &known.ended {
+        if let Some(ScenarioEnd { at, verdict, reason, .. }) = &known.ended {
             let text = format!("scenario {} ends: {} ({reason})", s.n + 1, verdict.words());
             add(Some(*at), Who::Day, Kind::Step, text);
         }
@@ -63,8 +64,8 @@ pub(super) fn of<'a>(record: &'a Record, scenarios: &[Scenario<'a>]) -> Vec<Mome
             add(Some(moment.at), Who::Machine(s.n), moment.kind, moment.text);
         }
     }
-    for (at, text, by) in &state.notes {
-        add(Some(*at), Who::People(by.as_deref()), Kind::Step, text.clone());
+    for note in &state.notes {
+        add(Some(note.at), Who::People(note.by.as_deref()), Kind::Step, note.text.clone());
     }
     for action in state.actions.iter().filter(|action| !action.suggested) {
         let text = format!("to be done: {}", action.text);
@@ -83,28 +84,39 @@ pub(super) fn of<'a>(record: &'a Record, scenarios: &[Scenario<'a>]) -> Vec<Mome
             }
         }
     }
-    add(state.stopped.as_ref().map(|s| s.0), Who::Day, Kind::Alarm, stopped(record));
+    add(state.stopped.as_ref().map(|s| s.at), Who::Day, Kind::Alarm, stopped(record));
     add(state.ended, Who::Day, Kind::Step, "the game day ends".to_owned());
     out.sort_by_key(|m| m.at);
     out
 }
 
 fn stopped(record: &Record) -> String {
-    let why = record.state.stopped.as_ref().map_or("", |(_, why)| why);
+    let why = record.state.stopped.as_ref().map_or("", |stopped| &stopped.why);
     format!("no further scenario: {why}")
 }
 
-/// Each list that somebody went through: the last tick in it, how many items were done, and how many it has.
-fn ticked(record: &Record) -> Vec<(List, Option<usize>, Timestamp, usize, usize)> {
-    let mut out: Vec<(List, Option<usize>, Timestamp, usize, usize)> = Vec::new();
-    for ((list, _, scenario), (at, done)) in &record.state.ticks {
-        match out.iter_mut().find(|seen| (seen.0, seen.1) == (*list, *scenario)) {
+/// A list that people went through.
+struct Ticked {
+    list: List,
+    scenario: Option<usize>,
+    /// When the last of its items was answered.
+    at: Timestamp,
+    /// How many items were done, and how many there are.
+    done: usize,
+    all: usize,
+}
+
+fn ticked(record: &Record) -> Vec<Ticked> {
+    let mut out: Vec<Ticked> = Vec::new();
+    for (item, tick) in &record.state.ticks {
+        let (list, scenario, done) = (item.list, item.scenario, usize::from(tick.done));
+        match out.iter_mut().find(|seen| (seen.list, seen.scenario) == (list, scenario)) {
             Some(seen) => {
-                seen.2 = seen.2.max(*at);
-                seen.3 += usize::from(*done);
-                seen.4 += 1;
+                seen.at = seen.at.max(tick.at);
+                seen.done += done;
+                seen.all += 1;
             }
-            None => out.push((*list, *scenario, *at, usize::from(*done), 1)),
+            None => out.push(Ticked { list, scenario, at: tick.at, done, all: 1 }),
         }
     }
     out

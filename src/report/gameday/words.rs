@@ -3,37 +3,17 @@
 use std::time::Duration;
 
 use super::super::words;
-use super::facts::{Clock, Facts, Scenario, Worst};
-use crate::gameday::state::Action;
+pub(super) use super::super::words::{percent, span};
+use super::facts::Facts;
+use super::scenario::{Clock, Scenario, Worst};
+use crate::occasions::gameday::state::Action;
+use crate::record::event::Judgement;
+use crate::record::state::Comeback;
+use crate::text::units;
 
-/// A span of time; whole minutes have no seconds.
-pub(super) fn span(d: Duration) -> String {
-    let text = words::span(d);
-    text.strip_suffix(" 0 s").map_or(text.clone(), str::to_owned)
-}
-
-/// A long span of time in days, where it is some.
-pub(super) fn days(d: Duration) -> String {
-    const DAY: u64 = 24 * 60 * 60;
-    if d.as_secs() >= DAY && d.as_secs().is_multiple_of(DAY) { words::count(d.as_secs() / DAY, "day") } else { span(d) }
-}
-
-/// A share of requests: `0.4%`, `12%`.
-pub(super) fn percent(part: u64, whole: u64) -> String {
-    #[expect(clippy::cast_precision_loss, reason = "only shown")]
-    let percent = if whole == 0 { 0.0 } else { 100.0 * part as f64 / whole as f64 };
-    share(percent)
-}
-
-/// A percentage with the digits that matter.
-pub(super) fn share(percent: f64) -> String {
-    match percent {
-        p if !p.is_finite() => "more than all".to_owned(),
-        0.0 => "0%".to_owned(),
-        p if p < 0.095 => "< 0.1%".to_owned(),
-        p if p < 9.95 => format!("{p:.1}%"),
-        p => format!("{p:.0}%"),
-    }
+/// A share of a budget, which may be of nothing.
+pub(super) fn share(ratio: f64) -> String {
+    if ratio.is_finite() { units::share(ratio) } else { "more than all".to_owned() }
 }
 
 /// Some names, and how many more: `shop-1, shop-2 and 3 more`.
@@ -42,7 +22,7 @@ pub(super) fn names(all: &[&str]) -> String {
     if all.len() <= SHOWN + 1 {
         return if all.is_empty() { "–".to_owned() } else { all.join(", ") };
     }
-    format!("{} and {} more", all[..SHOWN].join(", "), all.len() - SHOWN)
+    units::few(all, SHOWN)
 }
 
 /// Requests that failed while the fault was on.
@@ -56,12 +36,19 @@ pub(super) fn failed(s: &Scenario<'_>) -> String {
 
 /// The worst expectation, with what was measured: `checkout success 70.2%, bound ≥ 90%`.
 pub(super) fn worst(worst: Option<&Worst>) -> String {
-    worst.map_or_else(|| "–".to_owned(), |w| format!("{} {} {} ({})", w.check, w.expectation, w.measured, w.bound))
+    let not = |w: &Worst| if w.came == Judgement::NotJudged { ", not judged" } else { "" };
+    let words = |w: &Worst| format!("{} {} {} ({}){}", w.check, w.expectation, w.measured, w.bound, not(w));
+    worst.map_or_else(|| "–".to_owned(), words)
 }
 
 /// A time, or a dash.
 pub(super) fn time(took: Option<Duration>) -> String {
     took.map_or_else(|| "–".to_owned(), span)
+}
+
+/// What became of steady state, or a dash.
+pub(super) fn came(came: Option<Comeback>) -> String {
+    came.map_or_else(|| "–".to_owned(), |came| came.to_string())
 }
 
 /// What people said: `40 s (ana)`.
@@ -81,12 +68,7 @@ pub(super) fn when(facts: &Facts<'_>) -> String {
     match state.ended {
         Some(ended) => {
             let minutes = words::between(began, ended).as_secs().div_ceil(60);
-            let long = if minutes < 60 {
-                format!("{minutes} min")
-            } else {
-                format!("{} h {} min", minutes / 60, minutes % 60)
-            };
-            format!("{from} to {} UTC ({long})", ended.strftime("%H:%M"))
+            format!("{from} to {} UTC ({})", ended.strftime("%H:%M"), span(Duration::from_secs(60 * minutes)))
         }
         None => format!("{from} UTC, and it has no end yet"),
     }
@@ -97,7 +79,7 @@ pub(super) fn circumstances(facts: &Facts<'_>) -> Option<&'static str> {
     let state = &facts.record.state;
     match (state.rehearsal, state.unattended) {
         (true, _) => Some("A rehearsal: the world was simulated."),
-        (false, true) => Some("Unattended: nobody was asked anything."),
+        (false, true) => Some("Unattended: nothing was asked."),
         (false, false) => None,
     }
 }
@@ -111,7 +93,7 @@ pub(super) fn participants<'a>(facts: &Facts<'a>) -> Vec<(&'a str, String)> {
 /// The budget: `1 min 4 s of 43 min 12 s (2.5%), for 99.9% over 30 days`.
 pub(super) fn budget(facts: &Facts<'_>) -> Option<String> {
     let b = facts.budget.as_ref()?;
-    let share = share(100.0 * b.share());
+    let share = share(b.share());
     let (spent, whole) = (span(b.spent), span(b.whole));
     Some(format!("{spent} of {whole} ({share}), for {} over {}", b.objective, b.window))
 }

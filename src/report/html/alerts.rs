@@ -3,7 +3,7 @@
 use maud::{Markup, html};
 
 use super::super::facts;
-use crate::state::RunState;
+use crate::record::state::RunState;
 
 pub(super) fn section(state: &RunState) -> Markup {
     let rows = facts::alerts(state);
@@ -29,8 +29,7 @@ pub(super) fn section(state: &RunState) -> Markup {
                                     td { (row.measured) }
                                     td {
                                         @match row.held {
-                                            Some(true) => span.ok { "✓ held" },
-                                            Some(false) => span.no { "✗ broken" },
+                                            Some(held) => (super::checks::came_out(state, held.into())),
                                             None => span.muted { "not judged" },
                                         }
                                     }

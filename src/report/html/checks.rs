@@ -6,10 +6,10 @@ use maud::{Markup, html};
 
 use super::super::chart::Chart;
 use super::super::{facts, words};
-use crate::event::Standing;
 use crate::experiment::Check;
-use crate::probe::Probe;
-use crate::state::{CheckState, RunState};
+use crate::experiment::probe::Probe;
+use crate::record::event::{Judgement, Standing};
+use crate::record::state::{CheckState, Comeback, RunState};
 
 pub(super) fn section(state: &RunState) -> Markup {
     html! {
@@ -30,6 +30,7 @@ fn one(state: &RunState, name: &str, check: &CheckState, id: usize) -> Markup {
             header {
                 h3 { (name) }
                 @if check.safety { span.tag { "safety" } }
+                @if is_never_lost(state, name) { span.tag { (Comeback::NeverLost) } }
                 @if let Some(check) = facts::check(state, name) { p.asks { (asks(check)) } }
             }
             @match Chart::of(state, name, id) {
@@ -42,11 +43,15 @@ fn one(state: &RunState, name: &str, check: &CheckState, id: usize) -> Markup {
     }
 }
 
+fn is_never_lost(state: &RunState, name: &str) -> bool {
+    state.recovery.as_ref().and_then(|r| r.of(name)) == Some(Comeback::NeverLost)
+}
+
 /// What the probe asks, in a line.
 fn asks(check: &Check) -> Markup {
     let what = match &check.probe {
         Probe::Http(p) => format!("{} {}", p.method.as_deref().unwrap_or("GET"), p.url),
-        Probe::Tcp(p) => format!("connect to {}", p.address),
+        Probe::Tcp(p) => format!("connect to {p}"),
         Probe::Exec(p) => p.run.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
         Probe::Engine(p) => format!("{:?} instances of {}", p.count, p.service).to_lowercase(),
         Probe::Promql(p) => p.query.to_string(),
@@ -113,7 +118,7 @@ fn standings(state: &RunState, name: &str) -> Markup {
                     @for (phase, standings) in phases {
                         tbody {
                             tr { th.phase scope="rowgroup" colspan="5" { (phase) } }
-                            @for standing in standings { (row(&standing)) }
+                            @for standing in standings { (row(state, &standing)) }
                         }
                     }
                 }
@@ -122,7 +127,7 @@ fn standings(state: &RunState, name: &str) -> Markup {
     }
 }
 
-fn row(standing: &Standing) -> Markup {
+fn row(state: &RunState, standing: &Standing) -> Markup {
     let budget = standing.spent.zip(standing.budget);
     html! {
         tr {
@@ -140,9 +145,20 @@ fn row(standing: &Standing) -> Markup {
                     None => span.muted { "–" },
                 }
             }
-            td { @if standing.held { span.ok { "✓ held" } } @else { span.no { "✗ broken" } } }
+            td { (came_out(state, standing.judgement())) }
         }
     }
+}
+
+/// How an expectation came out; a rehearsal is neither good nor bad, and what was not judged is neither.
+pub(in super::super) fn came_out(state: &RunState, came: Judgement) -> Markup {
+    let class = match came {
+        _ if facts::is_rehearsal(state) => "muted",
+        Judgement::Held => "ok",
+        Judgement::Broken => "no",
+        Judgement::NotJudged => "muted",
+    };
+    html! { span class=(class) { (facts::came_out(state, came)) } }
 }
 
 /// How far a budget is spent, as a small bar.

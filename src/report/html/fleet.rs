@@ -5,23 +5,23 @@ use maud::{Markup, html};
 use super::super::{facts, words};
 use super::still_in_place;
 use crate::engine::Outcome;
-use crate::event::Spared;
-use crate::instance::Back;
-use crate::state::{ChangeState, RunState};
+use crate::model::instance::Rollback;
+use crate::record::event::Spared;
+use crate::record::state::{ChangeState, Evidence, Injected, RolledBack, RunState, Verification};
 
 /// From how many rows on the rest is folded away.
 const SHOWN: usize = 12;
 
 /// What a person must do now, before anything else on the page.
 pub(super) fn by_hand(state: &RunState) -> Markup {
-    let left = facts::left_behind(state).into_iter().map(|(change, command)| (change.to_string(), command));
+    let left = state.left_in_place().into_iter().map(|left| (left.to_string(), left.by_hand));
     still_in_place(&left.collect::<Vec<_>>())
 }
 
 pub(super) fn radius(state: &RunState) -> Markup {
     let (first, rest) = state.spared.split_at(state.spared.len().min(SHOWN));
     let (hit, more) = state.hit.split_at(state.hit.len().min(SHOWN));
-    let hit_row = |i: &crate::instance::Instance| {
+    let hit_row = |i: &crate::model::instance::Instance| {
         html! {
             tr.hit {
                 th scope="row" { (i.name) }
@@ -103,7 +103,7 @@ pub(super) fn changes(state: &RunState) -> Markup {
     html! {
         @if !state.changes.is_empty() {
             section {
-                h2 { "Changes, and their way back" }
+                h2 { "Changes, and their rollback" }
                 div.changes { @for change in first { (one(state, change)) } }
                 @if !rest.is_empty() {
                     details.more {
@@ -132,9 +132,10 @@ fn one(state: &RunState, change: &ChangeState) -> Markup {
                 }
                 (mechanism(state, change))
                 (injection(state, change))
-                (bite(state, change))
+                (verification(state, change))
+                (effect(change))
                 (measured(change))
-                (way_back(state, change))
+                (rollback(state, change))
                 (undo(state, change))
             }
         }
@@ -146,11 +147,11 @@ fn injection(state: &RunState, change: &ChangeState) -> Markup {
         div {
             dt { "Injected" }
             @match (&change.injected, &change.inject_error) {
-                (Some((at, Outcome::Done, took)), _) => {
+                (Some(Injected { at, outcome: Outcome::Done, took }), _) => {
                     dd { (words::relative(state, *at)) ", took " (words::span(*took)) }
                 }
-                (Some((_, Outcome::Already, _)), _) => dd { span.no { "✗ it was so already" } },
-                (Some((_, Outcome::Gone, _)), _) => dd { span.no { "✗ the instance was gone" } },
+                (Some(Injected { outcome: Outcome::Already, .. }), _) => dd { span.no { "✗ it was so already" } },
+                (Some(Injected { outcome: Outcome::Gone, .. }), _) => dd { span.no { "✗ the instance was gone" } },
                 (None, Some(error)) => dd { span.no { "✗ " (error) } },
                 (None, None) if change.injecting.is_some() => dd { span.no { "begun, end not recorded" } },
                 (None, None) => dd { span.muted { "never begun" } },
@@ -159,14 +160,35 @@ fn injection(state: &RunState, change: &ChangeState) -> Markup {
     }
 }
 
-fn bite(state: &RunState, change: &ChangeState) -> Markup {
+fn verification(state: &RunState, change: &ChangeState) -> Markup {
     html! {
         div {
-            dt { "Bite" }
-            @match &change.bite {
-                Some((at, true, proof)) => dd { span.ok { "✓ proven" } " " (words::relative(state, *at)) ": " (proof) },
-                Some((at, false, proof)) => dd { span.no { "✗ none" } " " (words::relative(state, *at)) ": " (proof) },
-                None => dd { span.muted { "not proven" } },
+            dt { "Injection" }
+            @match &change.verification {
+                Some(Verification { at, verified: true, proof }) if change.evidence() == Some(Evidence::Claimed) => {
+                    dd { span.muted { "claimed" } " " (words::relative(state, *at)) ": " (proof) }
+                }
+                Some(Verification { at, verified: true, proof }) => {
+                    dd { span.ok { "✓ verified" } " " (words::relative(state, *at)) ": " (proof) }
+                }
+                Some(Verification { at, verified: false, proof }) => {
+                    dd { span.no { "✗ none" } " " (words::relative(state, *at)) ": " (proof) }
+                }
+                None => dd { span.muted { "not verified" } },
+            }
+        }
+    }
+}
+
+/// Whether it had an effect on what goes on at its target.
+fn effect(change: &ChangeState) -> Markup {
+    html! {
+        @if let Some(effect) = &change.effect {
+            div {
+                dt { "Effect" }
+                @if effect.is_affected() { dd { span.ok { "✓" } " " (effect) } }
+                @else if effect.is_unaffected() { dd { span.no { "✗ none" } ": " (effect) } }
+                @else { dd { span.muted { "cannot be known" } ": " (effect) } }
             }
         }
     }
@@ -195,12 +217,12 @@ fn measured(change: &ChangeState) -> Markup {
     }
 }
 
-fn way_back(state: &RunState, change: &ChangeState) -> Markup {
+fn rollback(state: &RunState, change: &ChangeState) -> Markup {
     html! {
         div {
-            dt { "Taken back" }
+            dt { "Rolled back" }
             @match &change.reverted {
-                Some((at, outcome, by, took)) => dd {
+                Some(RolledBack { at, outcome, by, took }) => dd {
                     (words::relative(state, *at)) " by the " b { (by) } ", took " (words::span(*took))
                     @match outcome {
                         Outcome::Done => {},
@@ -208,7 +230,7 @@ fn way_back(state: &RunState, change: &ChangeState) -> Markup {
                         Outcome::Gone => " (the instance is gone)",
                     }
                 },
-                None if change.change.back == Back::Nothing => dd { span.muted { "momentary: nothing to set back" } },
+                None if change.change.back == Rollback::Nothing => dd { span.muted { "momentary: nothing to restore" } },
                 None if change.stuck.is_some() => dd { span.no { "✗ no: still in place" } },
                 None => dd { span.muted { "not yet" } },
             }
@@ -218,15 +240,18 @@ fn way_back(state: &RunState, change: &ChangeState) -> Markup {
 }
 
 fn undo(state: &RunState, change: &ChangeState) -> Markup {
-    let restored = state.restored.iter().find(|(name, _)| *name == change.change.name);
+    let restored = state.restored.iter().find(|r| r.instance == change.change.name);
     html! {
         div {
             dt { "Undo" }
             @match restored {
-                Some((_, differences)) if differences.is_empty() => {
-                    dd { span.ok { "✓ proven" } ": observed again, no differences" }
+                Some(restored) if !restored.differs() && change.is_claimed_back() => {
+                    dd { span.muted { "claimed" } ": its undo command ended with exit status 0; what can be observed is as before" }
                 }
-                Some((_, differences)) => dd { span.no { "✗ differs" } ": " (differences.join("; ")) },
+                Some(restored) if !restored.differs() => {
+                    dd { span.ok { "✓ verified" } ": observed again, no differences" }
+                }
+                Some(restored) => dd { span.no { "✗ differs" } ": " (restored.what_differs()) },
                 None => dd { span.muted { "not compared" } },
             }
         }

@@ -9,7 +9,7 @@ mod page;
 mod record;
 mod zones;
 
-pub(super) use self::checks::figure;
+pub(super) use self::checks::{came_out, figure};
 #[cfg(test)]
 pub(super) use self::page::STYLE;
 pub(super) use self::page::{Page, class, key_figures, sign, still_in_place, ticked};
@@ -18,10 +18,9 @@ use maud::{Markup, html};
 
 use super::zones::{returned, served, slowest};
 use super::{facts, words};
-use crate::event::Phase;
 use crate::experiment::Experiment;
-use crate::fault::Heal;
-use crate::state::RunState;
+use crate::experiment::fault::Heal;
+use crate::record::state::{Comeback, RunState};
 
 /// The page.
 pub(super) fn render(state: &RunState) -> String {
@@ -73,7 +72,7 @@ fn hero(state: &RunState) -> Markup {
                     p.why {
                         span.label { "Why" }
                         (ticked(&words::sentence(why)))
-                        @if let Some((_, _, reason, _)) = &state.finished { " " code.reason { (reason.word()) } }
+                        @if let Some(end) = &state.finished { " " code.reason { (end.reason.word()) } }
                     }
                 }
             }
@@ -89,16 +88,18 @@ fn figures(state: &RunState) -> Markup {
         let limit = facts::experiment(state).map(|x| format!("of {} allowed", x.timing.recovery));
         let from = match facts::experiment(state).map(Experiment::heal) {
             Some(Heal::Itself) => "from the injection",
-            _ => "from the begin of the way back",
+            _ => "from the begin of the rollback",
         };
-        match recovery.rto {
-            Some(rto) => cells.push((
+        let came = recovery.comeback();
+        cells.push(match came {
+            Comeback::NeverLost => ("Steady state", came.to_string(), "from the first injection on".to_owned()),
+            Comeback::After(_) => (
                 "Recovery time",
-                words::span(rto),
+                came.to_string(),
                 [Some(from.to_owned()), limit].into_iter().flatten().collect::<Vec<_>>().join(", "),
-            )),
-            None => cells.push(("Recovery time", "not in time".to_owned(), limit.unwrap_or_default())),
-        }
+            ),
+            Comeback::TooLate => ("Recovery time", came.to_string(), limit.unwrap_or_default()),
+        });
     }
     if let Some((check, clock)) = slowest(state) {
         let again = returned(clock).0;
@@ -108,14 +109,16 @@ fn figures(state: &RunState) -> Markup {
         cells.push(("Time to detect", words::span(after), format!("from the injection to the alert {alert}")));
     }
     if let Some(latency) = state.stopped_in() {
-        cells.push(("Abort latency", words::span(latency), "from the breach to the last change taken back".to_owned()));
+        cells.push((
+            "Abort latency",
+            words::span(latency),
+            "from the breach to the last change rolled back".to_owned(),
+        ));
     }
-    if let Some((from, _)) = state.span_of(Phase::During) {
-        let to = facts::taken_back(state).or(state.last).unwrap_or(from);
+    if let Some(on) = state.on_shortest() {
         let planned = facts::experiment(state).map_or(String::new(), |x| format!("of {} planned", x.timing.duration));
-        let on = words::span(words::between(facts::injected(state).unwrap_or(from), to));
-        let still = state.finished.is_some() && !facts::left_behind(state).is_empty();
-        cells.push(("Fault on for", if still { "still on".to_owned() } else { on }, planned));
+        let still = state.finished.is_some() && !state.left_in_place().is_empty();
+        cells.push(("Fault on for", if still { "still on".to_owned() } else { words::span(on) }, planned));
     }
     if let Some(spent) = facts::tightest(state) {
         let what =

@@ -2,7 +2,7 @@
 
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
-use crate::exit::Verdict;
+use crate::model::exit::Verdict;
 
 pub(in crate::report) const STYLE: &str = include_str!("style.css");
 
@@ -71,6 +71,7 @@ pub(in crate::report) fn sign(verdict: Option<Verdict>) -> Markup {
         Some(Verdict::Broken) => "M7 7l10 10M17 7L7 17",
         Some(Verdict::NoVerdict) => "M9 9.2a3 3 0 1 1 4.4 2.7c-1 .6-1.4 1.1-1.4 2.3M12 17.6v.1",
         Some(Verdict::LeftBehind) => "M12 6v7.5M12 17.6v.1",
+        Some(Verdict::Rehearsed | Verdict::RehearsedBroken) => "M6 13.5c2-4.5 4-4.5 6-1.5s4 3 6-1.5",
         None => "M12 7v5l3.5 2",
     };
     html! {
@@ -110,13 +111,13 @@ pub(in crate::report) fn key_figures(cells: &[(&str, String, String)]) -> Markup
     }
 }
 
-/// What a person must do now, before anything else on the page: what is left, and the command that takes it back.
+/// What a person must do now, before anything else on the page: what is left, and the command that rolls it back.
 pub(in crate::report) fn still_in_place(left: &[(String, Option<&str>)]) -> Markup {
     html! {
         @if !left.is_empty() {
             section.alarm {
                 h2 { "Still in place" }
-                p { "Squall tried and could not take this back. " code { "squall recover" } " tries again; by hand:" }
+                p { "Squall tried and could not roll this back. " code { "squall recover" } " tries again; by hand:" }
                 ul {
                     @for (what, command) in left {
                         li {

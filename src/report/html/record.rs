@@ -4,16 +4,17 @@ use maud::{Markup, html};
 
 use super::super::timeline::{self, Kind};
 use super::super::{facts, words};
-use crate::event::GuardKind;
 use crate::experiment::Experiment;
-use crate::state::RunState;
+use crate::record::event::GuardKind;
+use crate::record::state::{GuardState, RunState};
 
 pub(super) fn warnings(state: &RunState) -> Markup {
     html! {
-        @if !state.warnings.is_empty() {
+        @let warned = state.warned();
+        @if !warned.is_empty() {
             section.warnings {
                 h2 { "Warnings" }
-                ul { @for warning in &state.warnings { li { (super::ticked(warning)) } } }
+                ul { @for warning in &warned { li { (super::ticked(warning)) } } }
             }
         }
     }
@@ -70,8 +71,8 @@ pub(super) fn repeat(state: &RunState) -> Markup {
 fn guard(state: &RunState) -> Markup {
     html! {
         @match state.guards.last() {
-            Some((GuardKind::None, _)) => "none: the world was simulated",
-            Some((kind, id)) => { (kind) " " code { (id) } },
+            Some(GuardState { kind: GuardKind::None, .. }) => "none: the world was simulated",
+            Some(GuardState { kind, id }) => { (kind) " " code { (id) } },
             None => "none: nothing was to be changed yet",
         }
         @if state.guards.len() > 1 { " (the last of " (state.guards.len()) ")" }

@@ -1,6 +1,6 @@
 //! The page holds together: well-formed, self-contained, and no name in it can become markup.
 
-use super::super::fixture;
+use super::super::{self as report, Format, fixture};
 use super::*;
 
 /// Names of the elements that have no end.
@@ -41,6 +41,16 @@ fn every_page_is_well_formed_and_asks_nobody() {
     }
     let style = STYLE.to_lowercase();
     assert!(!style.contains("url(") && !style.contains("@import"));
+}
+
+#[test]
+fn a_check_that_never_lost_its_steady_state_says_so_and_has_no_moment_of_recovery() {
+    let [held, many] = [fixture::held(), fixture::many()].map(|state| render(&state));
+    assert!(held.contains("Recovery time") && held.contains("<span class=\"tag\">never lost</span>"), "one of two");
+    let checks: Vec<bool> = held.split("<article").skip(1).map(|check| check.contains("recovered +")).collect();
+    assert_eq!(checks[..2], [true, false], "checkout has recovered, and there was always a shop that ran");
+    assert!(!many.contains("Recovery time") && !many.contains("recovered +"));
+    assert!(many.contains("steady state was never lost"));
 }
 
 #[test]
@@ -85,7 +95,7 @@ fn the_verdict_comes_first_and_in_words() {
         (fixture::held(), "Held"),
         (fixture::broken(), "Broken"),
         (fixture::no_verdict(), "No verdict"),
-        (fixture::left_behind(), "Left behind"),
+        (fixture::left_behind(), "Rollback incomplete"),
         (fixture::unfinished(), "Unfinished"),
     ] {
         let page = render(&state);
@@ -153,4 +163,18 @@ fn each_of_several_faults_has_a_bar_and_a_shade() {
         assert!(page.contains(&format!("fault {label} is on")), "{label}");
     }
     assert!(!render(&fixture::held()).contains("class=\"laid"), "a single fault is the phase");
+}
+
+#[test]
+fn a_rehearsed_expectation_does_not_hold_and_does_not_break() {
+    for (state, word) in [(fixture::held(), "~ would hold"), (fixture::broken(), "~ would break")] {
+        for format in [Format::Html, Format::Markdown] {
+            let (real, rehearsed) =
+                (report::render(&state, format), report::render(&fixture::rehearsal(state.clone()), format));
+            assert!(rehearsed.contains(word) && !real.contains("would "), "{}", format.file());
+            for told in ["✓ held", "✅ held", "✗ broken", "❌ broken"] {
+                assert!(!rehearsed.contains(told), "{told} in {}", format.file());
+            }
+        }
+    }
 }

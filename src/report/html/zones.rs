@@ -6,8 +6,8 @@ use super::super::chart::lanes::Lanes;
 use super::super::chart::map;
 use super::super::words;
 use super::super::zones::{self, Answers, PHASES, Zones};
-use crate::event::Failover;
-use crate::state::RunState;
+use crate::record::event::Failover;
+use crate::record::state::RunState;
 
 /// Whether the run is about zones.
 pub(super) fn any_out(state: &RunState) -> bool {

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use super::super::faults;
 use super::super::zones::{Zone, Zones};
-use crate::event::{Failover, millis};
-use crate::state::RunState;
+use crate::record::event::{Failover, millis};
+use crate::record::state::RunState;
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -17,8 +17,9 @@ pub(super) struct FaultOut {
     after_ms: u64,
     until_ms: u64,
     injected: Option<Timestamp>,
-    taken_back: Option<Timestamp>,
-    bitten: bool,
+    rolled_back: Option<Timestamp>,
+    on_ms: Option<u64>,
+    verified: bool,
 }
 
 #[derive(Serialize)]
@@ -72,8 +73,9 @@ impl FaultOut {
             after_ms: millis(fault.due.0),
             until_ms: millis(fault.due.1),
             injected: fault.injected,
-            taken_back: fault.taken_back,
-            bitten: fault.bitten,
+            rolled_back: fault.rolled_back,
+            on_ms: fault.effective.map(millis),
+            verified: fault.verified,
             hit: fault.hit,
         }
     }

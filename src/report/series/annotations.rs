@@ -1,10 +1,11 @@
 //! Remarks beside the lines of an experiment's file, in the words of GitHub Actions' workflow commands.
 
 use super::super::facts;
-use crate::event::Phase;
 use crate::experiment::read::line_of;
-use crate::gate::{Entry, Standing};
-use crate::state::RunState;
+use crate::occasions::gate::{Entry, Standing};
+use crate::record::event::Phase;
+use crate::record::state::RunState;
+use crate::text::visible;
 
 /// A line for each experiment that is not plain good. `source` is the text of a file, where it can be had; `path` is how
 /// the repository calls it.
@@ -17,8 +18,8 @@ pub fn annotations(
     let of = |entry: &Entry| {
         let level = match entry.standing() {
             Standing::Held => return None,
-            Standing::Flaky | Standing::KnownWeakness => "warning",
-            Standing::UnexpectedlyHeld => "notice",
+            Standing::Flaky | Standing::KnownWeakness | Standing::RehearsedBroken => "warning",
+            Standing::UnexpectedlyHeld | Standing::Rehearsed => "notice",
             Standing::NotRun
             | Standing::NoVerdict
             | Standing::Undecided
@@ -73,6 +74,11 @@ fn missed(run: &RunState) -> Option<(&'static str, String, Phase, String)> {
     if let Some(b) = run.breaches.first() {
         return Some((section(b.safety), b.check.clone(), b.phase, b.standing.expectation.clone()));
     }
+    let too_late = run.recovery.as_ref().and_then(|recovery| recovery.missed.iter().next());
+    if let Some((check, standing)) = too_late {
+        let safety = run.checks.get(check).is_some_and(|c| c.safety);
+        return Some((section(safety), check.clone(), Phase::Recovery, standing.expectation.clone()));
+    }
     run.checks.iter().find_map(|(name, check)| {
         [Phase::Baseline, Phase::During].into_iter().find_map(|phase| {
             let missed = facts::standings(run, name, phase).into_iter().find(|s| !s.held)?;
@@ -83,7 +89,7 @@ fn missed(run: &RunState) -> Option<(&'static str, String, Phase, String)> {
 
 /// Text of a workflow command: in its message.
 fn data(text: &str) -> String {
-    text.replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
+    visible::text(text).replace('%', "%25").replace('\r', "%0D").replace('\n', "%0A")
 }
 
 /// In one of its properties.
@@ -95,6 +101,7 @@ fn property(text: &str) -> String {
 mod tests {
     use super::super::fixture;
     use super::*;
+    use crate::record::state::Finished;
 
     const SOURCE: &str = "\
 version: 1
@@ -126,6 +133,20 @@ steady-state:
         begins("::error file=chaos/engine-down.yaml,line=2,");
         begins("::error file=chaos/never.yaml,line=2,title=never%3A not run::stopped by a signal");
         assert_eq!(all.len(), 6, "what held has nothing to remark");
+    }
+
+    #[test]
+    fn a_recovery_that_took_too_long_is_at_its_expectation_with_its_cause() {
+        let mut entry = fixture::every().remove(1);
+        let run = super::super::super::fixture::too_slow();
+        let Finished { verdict, text: why, .. } = run.finished.clone().unwrap();
+        entry.attempts = vec![crate::occasions::gate::Attempt { verdict, why, run: Some(Box::new(run)) }];
+        entry.known_weakness = None;
+        let line = of(&[entry]).remove(0);
+        assert!(
+            line.contains(",line=9,") && line.contains("9 of 250 samples failed") && line.contains("timeout 8"),
+            "{line}"
+        );
     }
 
     #[test]

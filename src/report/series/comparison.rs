@@ -5,8 +5,10 @@ use std::fmt::Write as _;
 use tabled::builder::Builder;
 use tabled::settings::{Style, Width, peaker::Priority};
 
+use super::super::page;
 use super::super::words::{span_ms, thousands};
-use crate::compare::{Comparison, Figure, Finding, Of};
+use crate::occasions::compare::{Comparison, Figure, Finding, Of};
+use crate::text::visible;
 
 /// The figures in a table at most `width` columns wide, what they mean, and what else should be known.
 #[must_use]
@@ -25,7 +27,7 @@ pub fn comparison(c: &Comparison, width: usize) -> String {
             };
             rows.push_record([
                 finding.to_owned(),
-                format!("{} {}", f.check, f.of),
+                visible::line(&format!("{} {}", f.check, f.of)).into_owned(),
                 shown(f, f.base),
                 shown(f, f.new),
                 f.change_told(),
@@ -55,7 +57,7 @@ pub fn comparison(c: &Comparison, width: usize) -> String {
         let _ = writeln!(out, "{note}");
     }
     let _ = writeln!(out, "{}", c.why());
-    out
+    page(&out)
 }
 
 /// A figure's value on one side.

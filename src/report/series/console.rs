@@ -5,8 +5,11 @@ use std::fmt::Write as _;
 use tabled::builder::Builder;
 use tabled::settings::{Style, Width, peaker::Priority};
 
+use super::super::page;
 use super::{comparison, headline, mark, recovery, run_id, shout};
-use crate::gate::{self, Entry, Standing};
+use crate::model::exit::REHEARSAL;
+use crate::occasions::gate::{self, Entry, Standing};
+use crate::text::visible;
 
 /// The table with what belongs to it; the table is at most `width` columns wide.
 #[must_use]
@@ -19,10 +22,10 @@ pub fn table(entries: &[Entry], width: usize) -> String {
         // The end of an id is what every command takes.
         let run = run_id(telling).and_then(|id| id.rsplit('-').next()).unwrap_or_default();
         rows.push_record([
-            entry.name.clone(),
+            visible::line(&entry.name).into_owned(),
             format!("{} {}", mark(standing), standing.words()),
             recovery(telling).unwrap_or_default(),
-            run.to_owned(),
+            visible::line(run).into_owned(),
         ]);
     }
     let mut table = rows.build();
@@ -30,14 +33,18 @@ pub fn table(entries: &[Entry], width: usize) -> String {
     let mut out = format!("{table}\n");
     for entry in entries.iter().filter(|e| e.standing() != Standing::Held) {
         // Writing to a String cannot fail.
-        let _ = writeln!(out, "{} {}: {}", mark(entry.standing()), entry.name, entry.why());
+        let (name, why) = (visible::line(&entry.name), entry.why());
+        let _ = writeln!(out, "{} {name}: {}", mark(entry.standing()), visible::line(&why));
     }
     for c in entries.iter().filter_map(|e| e.comparison.as_ref()) {
         let _ = write!(out, "\n{}", comparison(c, width));
     }
+    if entries.iter().any(Entry::is_rehearsal) {
+        let _ = writeln!(out, "{REHEARSAL}");
+    }
     let verdict = gate::verdict(entries);
     let _ = write!(out, "{} (exit {}), {}", shout(verdict), verdict.code(), headline(entries));
-    out
+    page(&out)
 }
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! Series that never were, for the tests of their reports.
 
 use super::super::{facts, fixture};
-use crate::exit::Verdict;
-use crate::gate::{Attempt, Entry, Repeat};
-use crate::state::RunState;
+use crate::model::exit::Verdict;
+use crate::occasions::gate::{Attempt, Entry, Repeat};
+use crate::record::state::RunState;
 
 fn attempt(state: RunState) -> Attempt {
     Attempt {
@@ -73,6 +73,9 @@ pub(super) fn all() -> Vec<(&'static str, Vec<Entry>)> {
     };
     vec![
         ("every", every()),
+        ("rehearsed", vec![renamed(once("r", fixture::rehearsal(fixture::held())))]),
+        ("rehearsed, would break", vec![renamed(once("rb", fixture::rehearsal(fixture::broken())))]),
+        ("rehearsed thrice", vec![renamed(thrice("rt", vec![fixture::rehearsal(fixture::held()); 3]))]),
         ("fine", named(&["kill-one-replica", "flaky"])),
         ("excused", named(&["kill-one-replica", "known", "unexpected"])),
         (

@@ -4,27 +4,29 @@
 //! case failed, and where it is not, at least one did. So what a known weakness excuses is a case that was skipped, and
 //! of several runs the telling one is shown, with a case for the vote.
 
-use quick_junit::{NonSuccessKind, Property, TestCaseStatus, TestSuite};
+use quick_junit::{NonSuccessKind, TestCaseStatus, TestSuite};
 
-use super::super::junit;
-use crate::compare::{Comparison, Figure, Finding};
-use crate::exit::Verdict;
-use crate::gate::{Attempt, Entry, Repeat, Standing};
+use super::super::junit::{self, not, skipped};
+use super::super::page;
+use crate::model::exit::Verdict;
+use crate::occasions::compare::{Comparison, Figure, Finding};
+use crate::occasions::gate::{Attempt, Entry, Repeat, Standing};
+use crate::text::{units, visible};
 
 /// The text.
 #[must_use]
 pub fn junit(entries: &[Entry]) -> String {
-    junit::text(entries.iter().map(suite).collect())
+    page(&junit::text(entries.iter().map(suite).collect()))
 }
 
 fn suite(entry: &Entry) -> TestSuite {
     let telling = entry.telling();
     let run = telling.and_then(|a| a.run.as_deref());
-    let mut suite = run.map_or_else(|| TestSuite::new(&*entry.name), junit::suite);
-    suite.extra.insert("file".into(), (&*entry.file).into());
-    suite.add_property(Property::new("standing", entry.standing().words()));
+    let mut suite = run.map_or_else(|| junit::named(&entry.name), junit::suite);
+    suite.extra.insert("file".into(), (&*visible::text(&entry.file)).into());
+    junit::add_property(&mut suite, "standing", entry.standing().words());
     if let Some(weakness) = &entry.known_weakness {
-        suite.add_property(Property::new("known-weakness", weakness));
+        junit::add_property(&mut suite, "known-weakness", weakness);
     }
     let mut cases = match (telling, run) {
         (Some(_), Some(run)) => junit::cases(run),
@@ -42,7 +44,7 @@ fn suite(entry: &Entry) -> TestSuite {
     }
     cases.extend(vote(entry));
     cases.extend(entry.comparison.as_ref().filter(|_| entry.held() > 0).into_iter().flat_map(compared));
-    if entry.verdict() != Verdict::Held
+    if entry.verdict().code() != 0
         && !cases.iter().any(|(_, status)| matches!(status, TestCaseStatus::NonSuccess { .. }))
     {
         // The runs themselves are fine, or there are none: it is the series that was cut short.
@@ -62,10 +64,14 @@ fn vote(entry: &Entry) -> Option<(String, TestCaseStatus)> {
     }
     let name = format!("held at least {require} of {times} times");
     let text = entry.attempts.iter().enumerate().map(|(i, a)| format!("{}: {}, {}", i + 1, a.verdict.words(), a.why));
-    let why = format!("held {} times\n{}", entry.held(), text.collect::<Vec<_>>().join("\n"));
+    let would = entry.attempts.iter().filter(|a| a.verdict.would_be() == Verdict::Held).count();
+    let word = if entry.is_rehearsal() { "would hold" } else { "held" };
+    let why = format!("{word} {}\n{}", units::times(would), text.collect::<Vec<_>>().join("\n"));
     let status = match entry.verdict() {
         Verdict::Held if entry.standing() == Standing::KnownWeakness => skipped(&why),
         Verdict::Held => TestCaseStatus::success(),
+        Verdict::Rehearsed => skipped(&why),
+        Verdict::RehearsedBroken => not(NonSuccessKind::Failure, "rehearsed-broken", &why),
         Verdict::Broken => not(NonSuccessKind::Failure, "hypothesis-broken", &why),
         Verdict::NoVerdict => not(NonSuccessKind::Error, "no-verdict", &why),
         Verdict::LeftBehind => not(NonSuccessKind::Error, "left-behind", &why),
@@ -89,18 +95,6 @@ fn compared(c: &Comparison) -> Vec<(String, TestCaseStatus)> {
     c.figures.iter().map(case).collect()
 }
 
-fn not(kind: NonSuccessKind, of: &str, why: &str) -> TestCaseStatus {
-    let mut status = TestCaseStatus::non_success(kind);
-    status.set_type(of).set_message(why);
-    status
-}
-
-fn skipped(why: &str) -> TestCaseStatus {
-    let mut status = TestCaseStatus::skipped();
-    status.set_message(why);
-    status
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::fixture;
@@ -111,12 +105,12 @@ mod tests {
         for (name, entries) in fixture::all() {
             let text = junit(&entries);
             let wrong = text.matches("<failure ").count() + text.matches("<error ").count();
-            assert_eq!(wrong == 0, crate::gate::verdict(&entries) == Verdict::Held, "{name}:\n{text}");
+            assert_eq!(wrong == 0, crate::occasions::gate::verdict(&entries).code() == 0, "{name}:\n{text}");
             for entry in &entries {
                 let suite = text.split("<testsuite ").find(|s| s.starts_with(&format!("name=\"{}\"", entry.name)));
                 let suite = suite.unwrap_or_else(|| panic!("{name} has no suite for {}", entry.name));
                 let wrong = suite.contains("<failure ") || suite.contains("<error ");
-                assert_eq!(wrong, entry.verdict() != Verdict::Held, "{name}, {}:\n{suite}", entry.name);
+                assert_eq!(wrong, entry.verdict().code() != 0, "{name}, {}:\n{suite}", entry.name);
             }
         }
     }

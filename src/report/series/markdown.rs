@@ -3,11 +3,12 @@
 
 use std::fmt::Write as _;
 
-use super::super::{Format, markdown as one, render};
+use super::super::{Format, markdown as one, page, render};
 use super::comparison::shown;
 use super::{headline, recovery, run_id};
-use crate::compare::{Comparison, Finding};
-use crate::gate::{self, Entry, Standing};
+use crate::model::exit::REHEARSAL;
+use crate::occasions::compare::{Comparison, Finding};
+use crate::occasions::gate::{self, Entry, Standing};
 
 /// Pages that show it take a MiB; what goes beyond half of that is left to the reports beside the journals.
 const LONGEST: usize = 512 * 1024;
@@ -21,6 +22,9 @@ pub fn markdown(entries: &[Entry]) -> String {
         one::symbol(Some(verdict)),
         one::text(&super::super::words::sentence(&headline(entries)))
     );
+    if entries.iter().any(Entry::is_rehearsal) {
+        let _ = write!(out, "{REHEARSAL}\n\n");
+    }
     out.push_str("| Experiment | | Why | Recovery | Run |\n|---|---|---|---|---|\n");
     for entry in entries {
         let telling = entry.telling();
@@ -43,7 +47,7 @@ pub fn markdown(entries: &[Entry]) -> String {
         }
         let _ = write!(out, "\n<details><summary>{}</summary>\n\n{report}\n</details>\n", one::text(&entry.name));
     }
-    out
+    page(&out)
 }
 
 /// How an experiment stands to an earlier run, in a table.
@@ -71,6 +75,7 @@ fn compared(out: &mut String, name: &str, c: &Comparison) {
 fn symbol(standing: Standing) -> &'static str {
     match standing {
         Standing::Held => "✅",
+        Standing::Rehearsed | Standing::RehearsedBroken => "🎭",
         Standing::Flaky | Standing::KnownWeakness | Standing::UnexpectedlyHeld => "⚠️",
         Standing::NotRun | Standing::NoVerdict | Standing::Undecided => "⚪",
         Standing::Broken | Standing::Regressed => "❌",

@@ -1,5 +1,5 @@
 //! The reports of several experiments that were run in one call: for a terminal, a pull request, a pipeline that reads
-//! `JUnit` XML, and one that shows remarks beside the lines of a file. All of them are read from [`crate::gate`]. Pure.
+//! `JUnit` XML, and one that shows remarks beside the lines of a file. All of them are read from [`crate::occasions::gate`]. Pure.
 
 mod annotations;
 mod comparison;
@@ -13,13 +13,14 @@ pub use console::table;
 pub use junit::junit;
 pub use markdown::markdown;
 
-use crate::exit::Verdict;
-use crate::gate::{Attempt, Entry, Standing};
+use crate::model::exit::Verdict;
+use crate::occasions::gate::{Attempt, Entry, Standing};
 
 /// A mark for a standing that needs no colour.
 fn mark(standing: Standing) -> &'static str {
     match standing {
         Standing::Held => "✓",
+        Standing::Rehearsed | Standing::RehearsedBroken => "~",
         Standing::Flaky | Standing::KnownWeakness | Standing::UnexpectedlyHeld => "!",
         Standing::NotRun | Standing::NoVerdict | Standing::Undecided => "–",
         Standing::Broken | Standing::Regressed | Standing::LeftBehind => "✗",
@@ -37,14 +38,12 @@ fn headline(entries: &[Entry]) -> String {
     }
     counts.sort_by_key(|(standing, _)| std::cmp::Reverse(*standing));
     let parts: Vec<String> = counts.iter().map(|(s, n)| format!("{n} {}", s.words())).collect();
-    let of = if entries.len() == 1 { "1 experiment".to_owned() } else { format!("{} experiments", entries.len()) };
-    format!("{of}: {}", parts.join(", "))
+    format!("{}: {}", super::words::count(entries.len(), "experiment"), parts.join(", "))
 }
 
 /// How long the system took to recover in a run.
 fn recovery(attempt: Option<&Attempt>) -> Option<String> {
-    let recovery = attempt?.run.as_ref()?.recovery.as_ref()?;
-    Some(recovery.rto.map_or_else(|| "not in time".to_owned(), super::words::span))
+    Some(attempt?.run.as_ref()?.recovery.as_ref()?.comeback().to_string())
 }
 
 /// The id of a run.

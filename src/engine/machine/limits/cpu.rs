@@ -3,18 +3,20 @@
 use std::io::{Error, Result};
 use std::time::Duration;
 
-use super::{Read, controller, or, times};
+use super::{Read, controller, micros, or};
 use crate::engine::Outcome;
-use crate::engine::machine::Site;
+use crate::engine::machine::MachineAccess;
 use crate::host::cgroup::{Cgroup, Controller, Version};
-use crate::machine::{Allowance, Limit, Quota};
+use crate::model::machine::counters::Counters;
+use crate::model::machine::{Allowance, Limit, Quota};
+use crate::text::units::times;
 
 const QUOTA: &str = "cpu.cfs_quota_us";
 const PERIOD: &str = "cpu.cfs_period_us";
 const MAX: &str = "cpu.max";
 const NO_LIMIT: &str = "-1";
 
-pub(super) fn read(site: &Site, allowance: &mut Allowance) -> Result<Option<Read>> {
+pub(super) fn read(site: &MachineAccess, allowance: &mut Allowance, counters: &mut Counters) -> Result<Option<Read>> {
     let Some(cpu) = site.cgroup.controller("cpu") else { return Ok(None) };
     let Some(quota) = quota(&cpu)? else { return Ok(None) };
     let online = || std::thread::available_parallelism().ok().map(std::num::NonZero::get);
@@ -24,17 +26,19 @@ pub(super) fn read(site: &Site, allowance: &mut Allowance) -> Result<Option<Read
         (quota, cores) => quota.or(cores),
     };
     let keyed = |key| cpu.keyed("cpu.stat", key);
-    let throttled = times(keyed("nr_throttled")?.unwrap_or_default());
+    counters.throttled = keyed("nr_throttled")?;
+    let throttled = times(counters.throttled.unwrap_or_default());
     let held = match keyed("throttled_usec")? {
         Some(us) => Duration::from_micros(us),
         None => Duration::from_nanos(keyed("throttled_time")?.unwrap_or_default()),
     };
+    counters.throttled_us = Some(micros(held));
     let limit = Limit::Cpu(quota);
     let sees = format!("{limit}; held back {throttled}, for {:.1}s in all", held.as_secs_f64());
     Ok(Some(Read { limit, sees }))
 }
 
-pub(super) fn set(site: &Site, to: Quota) -> Result<Outcome> {
+pub(super) fn set(site: &MachineAccess, to: Quota) -> Result<Outcome> {
     let cpu = controller(site, "cpu")?;
     let now = quota(&cpu)?.ok_or_else(|| Error::other("this kernel has no quota of processor time"))?;
     if now == to {

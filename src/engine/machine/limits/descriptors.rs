@@ -5,15 +5,15 @@ use std::io::{Error, Result};
 
 use super::Read;
 use crate::engine::Outcome;
-use crate::engine::machine::Site;
+use crate::engine::machine::MachineAccess;
 use crate::host::descriptors::{limit, open, set_soft};
 use crate::host::process::Process;
-use crate::machine::{Allowance, Limit};
+use crate::model::machine::{Allowance, Limit};
 
 /// How often children are looked for that were born meanwhile, with the limit of before.
 const ROUNDS: usize = 20;
 
-pub(super) fn read(site: &Site, allowance: &mut Allowance) -> Result<Option<Read>> {
+pub(super) fn read(site: &MachineAccess, allowance: &mut Allowance) -> Result<Option<Read>> {
     let pid = site.process.pid();
     let soft = limit(pid)?.soft;
     let used = open(pid)?;
@@ -21,9 +21,9 @@ pub(super) fn read(site: &Site, allowance: &mut Allowance) -> Result<Option<Read
     Ok(Some(Read { limit: Limit::Descriptors(soft), sees: format!("{used} descriptors open, numbers below {soft}") }))
 }
 
-/// The main process is lowered first and raised last: as long as any other one is lowered by us, it is, too, so that who takes
-/// back what a dead process began finds by it that there is something to take back.
-pub(super) fn set(site: &Site, to: u64) -> Result<Outcome> {
+/// The main process is lowered first and raised last: as long as any other one is lowered by us, it is, too, so that who rolls
+/// back what a dead process began finds by it that there is something to roll back.
+pub(super) fn set(site: &MachineAccess, to: u64) -> Result<Outcome> {
     let main = site.process.pid();
     let from = limit(main)?.soft;
     if from == to {
@@ -32,7 +32,7 @@ pub(super) fn set(site: &Site, to: u64) -> Result<Outcome> {
     let lowers = to < from;
     if lowers && let Some(pid) = others(site)?.iter().find(|p| soft(p) == Some(to)).map(Process::pid) {
         return Err(Error::other(format!(
-            "its process {pid} has a limit of {to} already, and would have another one after the way back: choose another number"
+            "its process {pid} has a limit of {to} already, and would have another one after the rollback: choose another number"
         )));
     }
     if lowers {
@@ -58,7 +58,7 @@ fn soft(process: &Process) -> Option<u64> {
 }
 
 /// Every process of the instance beside the main one, held. Who ends meanwhile is none of them.
-fn others(site: &Site) -> Result<Vec<Process>> {
+fn others(site: &MachineAccess) -> Result<Vec<Process>> {
     let pids = site.cgroup.processes()?;
     Ok(pids.into_iter().filter(|pid| *pid != site.process.pid()).filter_map(|pid| Process::open(pid).ok()?).collect())
 }

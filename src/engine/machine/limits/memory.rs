@@ -3,11 +3,14 @@
 
 use std::io::{Error, ErrorKind, Result};
 
-use super::{Read, controller, or, times};
+use super::{Read, controller, or};
 use crate::engine::Outcome;
-use crate::engine::machine::Site;
+use crate::engine::machine::MachineAccess;
 use crate::host::cgroup::{Controller, Version};
-use crate::machine::{Allowance, Limit, bytes};
+use crate::host::memory::machine;
+use crate::model::machine::counters::{Counters, Room};
+use crate::model::machine::{Allowance, Limit, bytes};
+use crate::text::units::times;
 
 /// What version 1 shows where there is no limit is no number of bytes that any machine has.
 const BEYOND: u64 = 1 << 62;
@@ -24,7 +27,7 @@ fn limit(memory: &Controller) -> Result<Option<u64>> {
     Ok(memory.number(files(memory)[0])?.filter(|limit| *limit < BEYOND))
 }
 
-pub(super) fn read(site: &Site, allowance: &mut Allowance) -> Result<Option<Read>> {
+pub(super) fn read(site: &MachineAccess, allowance: &mut Allowance, counters: &mut Counters) -> Result<Option<Read>> {
     let Some(memory) = site.cgroup.controller("memory") else { return Ok(None) };
     let Some(used) = memory.number(files(&memory)[1])? else { return Ok(None) };
     let limit = limit(&memory)?;
@@ -32,6 +35,17 @@ pub(super) fn read(site: &Site, allowance: &mut Allowance) -> Result<Option<Read
     let (met, killed) = match memory.version {
         Version::V1 => (memory.number("memory.failcnt")?, memory.keyed("memory.oom_control", "oom_kill")?),
         Version::V2 => (memory.keyed("memory.events", "max")?, memory.keyed("memory.events", "oom_kill")?),
+    };
+    allowance.memory_held = crate::host::load::used_memory(&site.cgroup)?;
+    (counters.memory_met, counters.memory_killed, counters.memory_used) = (met, killed, allowance.memory_held);
+    counters.memory_room = match (limit, allowance.memory_held) {
+        (Some(whole), Some(used)) => Some(Room { used, whole, is_host: false }),
+        (Some(_), None) => None,
+        (None, _) => machine().ok().map(|host| Room {
+            used: host.total.saturating_sub(host.available),
+            whole: host.total,
+            is_host: true,
+        }),
     };
     let most = limit.map_or_else(|| "no limit".to_owned(), |n| format!("at most {}", bytes(n)));
     let sees = format!(
@@ -43,7 +57,7 @@ pub(super) fn read(site: &Site, allowance: &mut Allowance) -> Result<Option<Read
     Ok(Some(Read { limit: Limit::Memory(limit), sees }))
 }
 
-pub(super) fn set(site: &Site, to: Option<u64>) -> Result<Outcome> {
+pub(super) fn set(site: &MachineAccess, to: Option<u64>) -> Result<Outcome> {
     let memory = controller(site, "memory")?;
     if limit(&memory)? == to {
         return Ok(Outcome::Already);

@@ -8,12 +8,15 @@ mod ports;
 mod processes;
 
 use std::io::{Error, Result};
+use std::time::Duration;
 
-use super::Site;
+use super::MachineAccess;
 use crate::engine::Outcome;
 use crate::host::cgroup::Controller;
-use crate::instance::{Aspect, Instance, Setting};
-use crate::machine::{Allowance, Limit};
+use crate::host::clock;
+use crate::model::instance::{Aspect, Instance, Setting};
+use crate::model::machine::counters::Counters;
+use crate::model::machine::{Allowance, Limit};
 
 /// What is read of one limit.
 struct Read {
@@ -23,13 +26,14 @@ struct Read {
 }
 
 /// Reads the limits that there are. One that cannot be read is left out.
-pub(super) fn observe(site: &Site, instance: &mut Instance) -> Result<()> {
+pub(super) fn observe(site: &MachineAccess, instance: &mut Instance) -> Result<()> {
     let mut allowance = Allowance::default();
+    let mut counters = Counters { at_us: micros(clock::since_boot()), ..Counters::default() };
     let all = [
-        (Aspect::ProcessLimit, processes::read(site, &mut allowance)),
-        (Aspect::CpuLimit, cpu::read(site, &mut allowance)),
-        (Aspect::MemoryLimit, memory::read(site, &mut allowance)),
-        (Aspect::IoLimit, io::read(site)),
+        (Aspect::ProcessLimit, processes::read(site, &mut allowance, &mut counters)),
+        (Aspect::CpuLimit, cpu::read(site, &mut allowance, &mut counters)),
+        (Aspect::MemoryLimit, memory::read(site, &mut allowance, &mut counters)),
+        (Aspect::IoLimit, io::read(site, &mut counters)),
         (Aspect::DescriptorLimit, descriptors::read(site, &mut allowance)),
         (Aspect::PortRange, ports::read(site)),
     ];
@@ -44,11 +48,12 @@ pub(super) fn observe(site: &Site, instance: &mut Instance) -> Result<()> {
         }
     }
     instance.allowance = Some(allowance);
+    instance.counters = Some(counters);
     if site.process.is_alive() { Ok(()) } else { Err(Error::other("it has ended")) }
 }
 
 /// Sets one, where it is another one.
-pub(super) fn set(site: &Site, to: &Limit) -> Result<Outcome> {
+pub(super) fn set(site: &MachineAccess, to: &Limit) -> Result<Outcome> {
     match to {
         Limit::Processes(limit) => processes::set(site, *limit),
         Limit::Cpu(quota) => cpu::set(site, *quota),
@@ -59,7 +64,7 @@ pub(super) fn set(site: &Site, to: &Limit) -> Result<Outcome> {
     }
 }
 
-fn controller(site: &Site, name: &str) -> Result<Controller> {
+fn controller(site: &MachineAccess, name: &str) -> Result<Controller> {
     site.cgroup.controller(name).ok_or_else(|| Error::other(format!("it has no control group of its own for `{name}`")))
 }
 
@@ -68,7 +73,7 @@ fn or(limit: Option<u64>, none: &str) -> String {
     limit.map_or_else(|| none.to_owned(), |n| n.to_string())
 }
 
-/// How often something happened.
-fn times(n: u64) -> String {
-    if n == 1 { "once".to_owned() } else { format!("{n} times") }
+/// Whole microseconds.
+pub(super) fn micros(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX)
 }

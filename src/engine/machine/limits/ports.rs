@@ -4,14 +4,14 @@ use std::io::{Error, Result};
 
 use super::Read;
 use crate::engine::Outcome;
-use crate::engine::machine::Site;
+use crate::engine::machine::MachineAccess;
 use crate::host::net::namespace::Namespace;
-use crate::machine::Limit;
+use crate::model::machine::Limit;
 
-/// The file stands for the namespace of whoever opens it.
+/// The file stands for the namespace of the process that opens it.
 const FILE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
-pub(super) fn read(site: &Site) -> Result<Option<Read>> {
+pub(super) fn read(site: &MachineAccess) -> Result<Option<Read>> {
     if !crate::engine::net::may_enter() {
         return Ok(None);
     }
@@ -21,7 +21,7 @@ pub(super) fn read(site: &Site) -> Result<Option<Read>> {
     Ok(Some(Read { limit, sees: format!("{n} ports for its own connections, from {first}") }))
 }
 
-pub(super) fn set(site: &Site, to: (u16, u16)) -> Result<Outcome> {
+pub(super) fn set(site: &MachineAccess, to: (u16, u16)) -> Result<Outcome> {
     namespace(site)?.run(|| {
         if range()? == to {
             return Ok(Outcome::Already);
@@ -32,7 +32,7 @@ pub(super) fn set(site: &Site, to: (u16, u16)) -> Result<Outcome> {
 }
 
 /// Its network namespace. Never this machine's own.
-fn namespace(site: &Site) -> Result<Namespace> {
+fn namespace(site: &MachineAccess) -> Result<Namespace> {
     let namespace = Namespace::of(site.process.pid())?;
     if namespace.identity()? == Namespace::own()?.identity()? {
         return Err(Error::other("it shares the network of its host, where every program would be hit"));

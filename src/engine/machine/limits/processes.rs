@@ -2,18 +2,21 @@
 
 use std::io::Result;
 
-use super::{Read, controller, or, times};
+use super::{Read, controller, or};
 use crate::engine::Outcome;
-use crate::engine::machine::Site;
-use crate::machine::{Allowance, Limit};
+use crate::engine::machine::MachineAccess;
+use crate::model::machine::counters::Counters;
+use crate::model::machine::{Allowance, Limit};
+use crate::text::units::times;
 
 const MAX: &str = "pids.max";
 
-pub(super) fn read(site: &Site, allowance: &mut Allowance) -> Result<Option<Read>> {
+pub(super) fn read(site: &MachineAccess, allowance: &mut Allowance, counters: &mut Counters) -> Result<Option<Read>> {
     let Some(pids) = site.cgroup.controller("pids") else { return Ok(None) };
     let Some(now) = pids.number("pids.current")? else { return Ok(None) };
     let limit = pids.number(MAX)?;
-    let refused = times(pids.keyed("pids.events", "max")?.unwrap_or_default());
+    counters.processes_refused = pids.keyed("pids.events", "max")?;
+    let refused = times(counters.processes_refused.unwrap_or_default());
     (allowance.processes, allowance.processes_used) = (limit, Some(now));
     let most = limit.map_or_else(|| "no limit".to_owned(), |n| format!("at most {n}"));
     Ok(Some(Read {
@@ -22,7 +25,7 @@ pub(super) fn read(site: &Site, allowance: &mut Allowance) -> Result<Option<Read
     }))
 }
 
-pub(super) fn set(site: &Site, to: Option<u64>) -> Result<Outcome> {
+pub(super) fn set(site: &MachineAccess, to: Option<u64>) -> Result<Outcome> {
     let pids = controller(site, "pids")?;
     if pids.number(MAX)? == to {
         return Ok(Outcome::Already);

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::{Met, World};
-use crate::engine::sim::traffic::{Crossing, Fate};
-use crate::instance::{Instance, InstanceId};
+use super::World;
+use crate::engine::sim::traffic::{Crossing, Met, PacketDecision};
+use crate::model::instance::{Instance, InstanceId};
 
 impl World {
     /// What a request to a service meets: its instances take turns, callers notice one that does not answer after
@@ -18,7 +18,7 @@ impl World {
         if members.is_empty() {
             return Met::Refused;
         }
-        if let Fate::Stopped(met, _) = self.name_found(caller, service) {
+        if let PacketDecision::Stopped(met, _) = self.name_found(caller, service) {
             return met;
         }
         let failover = s.failover.map_or(Duration::ZERO, |f| f.0);
@@ -29,13 +29,13 @@ impl World {
             let id = &members[(turn + k) % members.len()];
             let port = s.port.unwrap_or_default();
             let fate = match self.silent.get(id) {
-                Some(since) => Fate::Stopped(self.met(id), *since),
+                Some(since) => PacketDecision::Stopped(self.met(id), *since),
                 None => self.travels(caller, id, port, now),
             };
             let met = match fate {
-                Fate::Stopped(met, since) if now.saturating_duration_since(since) < failover => return met,
-                Fate::Stopped(met, _) => met,
-                Fate::Passes(late) => match self.needs(id, &s.needs, now) {
+                PacketDecision::Stopped(met, since) if now.saturating_duration_since(since) < failover => return met,
+                PacketDecision::Stopped(met, _) => met,
+                PacketDecision::Passes(late) => match self.needs(id, &s.needs, now) {
                     Met::Answer(later, behind) => {
                         let zoned = self.instances.get(id).is_some_and(|i| i.zone.is_some());
                         return Met::Answer(late + later, if zoned { Some(id.clone()) } else { behind });
@@ -64,15 +64,15 @@ impl World {
     }
 
     /// Whether the caller finds the address of a service.
-    fn name_found(&mut self, caller: Option<&InstanceId>, service: &str) -> Fate {
+    fn name_found(&mut self, caller: Option<&InstanceId>, service: &str) -> PacketDecision {
         match caller.and_then(|id| Some((self.disturbed.get(id)?, self.instances.get_mut(id)?))) {
             Some((disturbed, i)) => disturbed.asks_for(service, i.counted.get_or_insert_default()),
-            None => Fate::Passes(Duration::ZERO),
+            None => PacketDecision::Passes(Duration::ZERO),
         }
     }
 
     /// A question and its answer on their way between two instances, through whatever disturbs the traffic of either.
-    fn travels(&mut self, caller: Option<&InstanceId>, to: &InstanceId, port: u16, now: Instant) -> Fate {
+    fn travels(&mut self, caller: Option<&InstanceId>, to: &InstanceId, port: u16, now: Instant) -> PacketDecision {
         let other =
             |id: Option<&InstanceId>| id.and_then(|id| self.instances.get(id)).unwrap_or(&self.customer).clone();
         let (asking, asked) = (other(caller), other(Some(to)));
@@ -83,11 +83,11 @@ impl World {
             let Some(i) = self.instances.get_mut(&here.id) else { continue };
             let packet = Crossing { arrives, asks, port, peer };
             match disturbed.meets(&packet, now, i.counted.get_or_insert_default()) {
-                Fate::Passes(more) => late += more,
-                stopped @ Fate::Stopped(..) => return stopped,
+                PacketDecision::Passes(more) => late += more,
+                stopped @ PacketDecision::Stopped(..) => return stopped,
             }
         }
-        Fate::Passes(late)
+        PacketDecision::Passes(late)
     }
 
     fn met(&self, id: &InstanceId) -> Met {

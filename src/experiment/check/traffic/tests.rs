@@ -2,8 +2,9 @@
 
 use crate::experiment::diagnostic::Mistakes;
 use crate::experiment::{Experiment, read};
-use crate::instance::{Instance, Setting};
-use crate::network::Network;
+use crate::model::instance::{Instance, Setting};
+use crate::model::network::Network;
+use crate::model::quantity;
 
 fn text(fault: &str) -> String {
     format!(
@@ -13,7 +14,7 @@ fn text(fault: &str) -> String {
 }
 
 fn read_fault(fault: &str) -> Result<(Experiment, Mistakes), Mistakes> {
-    read::experiment("a.yaml", text(fault).as_bytes(), &|_| None).map(|r| (r.value, r.warnings))
+    read::experiment("a.yaml", text(fault).as_bytes(), &quantity::unset).map(|r| (r.value, r.warnings))
 }
 
 /// What the fault sets on shop-1, in words, beside store-1 and shop-2.
@@ -32,6 +33,20 @@ fn set(fault: &str) -> String {
     let set = x.faults()[0].fault.disturb().settings(&instance("shop-1", "a", "10.0.0.1"), &others);
     assert_eq!(serde_json::from_str::<Experiment>(&serde_json::to_string(&x).unwrap()).unwrap(), x);
     set.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+}
+
+#[test]
+fn a_delay_that_could_not_be_told_from_none_is_refused() {
+    for (fault, refused) in [
+        ("{ latency: { delay: 1us } }", true),
+        ("{ latency: { delay: 99us, jitter: 1us } }", true),
+        ("{ latency: { delay: 100us } }", false),
+        ("{ shape: { delay: 50us, loss: { percent: 1% } } }", true),
+        ("{ reorder: { percent: 25%, delay: 10us } }", true),
+    ] {
+        let told = read_fault(fault).err().map(|mistakes| mistakes.to_string()).unwrap_or_default();
+        assert_eq!(told.contains("too short to be told from none"), refused, "{fault}\n{told}");
+    }
 }
 
 #[test]
@@ -102,7 +117,7 @@ fn what_cannot_be_or_does_nothing_is_a_mistake_in_its_place() {
         ("{ latency: { delay: 1s, to: { zone: a }, from: { zone: b } } }", "from", "do not go together"),
         ("{ latency: { delay: 1s, to: { srvice: a } } }", "srvice", "did you mean `service`?"),
         ("{ latency: { delay: 1s, too: { zone: a } } }", "too", "did you mean `to`?"),
-        ("{ latency: { delay: 1s, to: {} } }", "to", "names nobody"),
+        ("{ latency: { delay: 1s, to: {} } }", "to", "names no peer"),
         ("{ latency: { delay: 1s, to: { cidr: 10.0.0.0/8, zone: a } } }", "cidr", "`cidr` stands alone"),
         ("{ latency: { delay: 1s, to: { cidr: 10.0.0/8 } } }", "10.0.0/8", "no range of addresses"),
         ("{ latency: { delay: 1s, to: { host: '' } } }", "''", "is empty"),

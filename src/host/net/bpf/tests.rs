@@ -6,7 +6,7 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 
 use super::*;
-use crate::network::{Direction, Packet, Peer};
+use crate::model::network::{Direction, Packet, Peer};
 
 const ALWAYS: Verdict = Verdict::Match;
 
@@ -65,7 +65,7 @@ fn run(program: &[Instruction], wire: &Wire) -> u32 {
 
 /// A packet, and what it is on the wire.
 fn packet() -> impl Strategy<Value = (Packet, Wire)> {
-    let protocol = prop_oneof![Just(6_u8), Just(17), Just(1), Just(58), Just(132), Just(47), any::<u8>()];
+    let protocol = prop_oneof![Just(6_u8), Just(17), Just(1), Just(58), Just(132), Just(47), Just(2), any::<u8>()];
     // Few values, so that they meet.
     let numbers = (0..4_u8, 0..4_u8, 0..6_u16, 0..6_u16);
     (any::<(bool, bool)>(), numbers, protocol, 5..=15_u8, prop_oneof![4 => Just(0_u16), 1 => 0..8192_u16]).prop_map(
@@ -131,8 +131,11 @@ proptest! {
 
     #[test]
     fn a_program_means_what_its_traffic_means(traffic in traffic(), (packet, wire) in packet()) {
-        let discovery = wire.ethertype == 0x86dd && packet.protocol == 58 && (133..=137).contains(&wire.bytes[40]);
-        let meant = traffic.matches(&packet) && !discovery;
+        let kernels_own = match wire.ethertype {
+            0x86dd => packet.protocol == 58 && matches!(wire.bytes[40], 130..=137 | 143),
+            _ => packet.protocol == 2,
+        };
+        let meant = traffic.matches(&packet) && !kernels_own;
         let all = compile(&traffic, packet.arrives, ALWAYS).unwrap();
         prop_assert_eq!(run(&all, &wire), if meant { MINUS_ONE } else { 0 });
         let spare = compile(&traffic, packet.arrives, Verdict::Spare).unwrap();
@@ -141,13 +144,32 @@ proptest! {
 }
 
 #[test]
-fn neighbours_and_routers_are_always_found() {
+fn what_kernels_send_by_themselves_always_passes() {
     let program = compile(&Traffic::all(Direction::Both), true, ALWAYS).unwrap();
     let mut bytes = vec![0; 48];
     bytes[6] = ICMPV6;
-    for (kind, verdict) in [(128, MINUS_ONE), (132, MINUS_ONE), (133, 0), (135, 0), (137, 0), (138, MINUS_ONE)] {
-        bytes[40] = kind;
-        assert_eq!(run(&program, &Wire { ethertype: 0x86dd, bytes: bytes.clone() }), verdict, "{kind}");
+    // About groups, a packet begins with options for each host on the way.
+    let mut optional = [&[0; 40][..], &[ICMPV6, 0, 5, 2, 0, 0, 1, 0], &[0; 8]].concat();
+    for (kind, verdict) in [
+        (128, MINUS_ONE),
+        (130, 0),
+        (132, 0),
+        (133, 0),
+        (135, 0),
+        (137, 0),
+        (138, MINUS_ONE),
+        (142, MINUS_ONE),
+        (143, 0),
+    ] {
+        (bytes[40], optional[48]) = (kind, kind);
+        for bytes in [&bytes, &optional] {
+            assert_eq!(run(&program, &Wire { ethertype: 0x86dd, bytes: bytes.clone() }), verdict, "{kind}");
+        }
+    }
+    for (protocol, verdict) in [(1, MINUS_ONE), (2, 0)] {
+        let mut bytes = vec![0; 28];
+        (bytes[0], bytes[9]) = (0x46, protocol);
+        assert_eq!(run(&program, &Wire { ethertype: 0x0800, bytes }), verdict, "{protocol}");
     }
     let arp = Wire { ethertype: 0x0806, bytes };
     assert_eq!(run(&program, &arp), 0);

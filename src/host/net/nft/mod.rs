@@ -9,7 +9,7 @@ mod write;
 
 use std::io;
 
-pub use rule::{Chain, Hook, Match, Rule, Verdict};
+pub use rule::{Chain, Hook, Match, Rule, Verdict, Version};
 pub use select::{refuse, select, too_many};
 
 use self::write::Queueing;
@@ -30,8 +30,11 @@ const GETRULE: u16 = NEWTABLE + 7;
 const TABLE_FLAGS: u16 = 2;
 const DORMANT: u32 = 1;
 
-/// `struct nfgenmsg`: IPv4 and IPv6 in one (`NFPROTO_INET`).
-const INET: [u8; 4] = [1, 0, 0, 0];
+/// `struct nfgenmsg`, for tables of one kind; and for all.
+fn generic(version: Version) -> [u8; 4] {
+    [version.number(), 0, 0, 0]
+}
+const ANY: [u8; 4] = [0; 4];
 
 /// How often a rule applied.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -44,11 +47,11 @@ pub struct Counter {
     pub packets: u64,
     /// How many bytes they have.
     pub bytes: u64,
-    /// Whether it hands them to a queue that somebody is to bind.
+    /// Whether it hands them to a queue that a process is to bind.
     pub queued: bool,
 }
 
-/// A table of ours.
+/// A table of Squall's, with those for one version of IP that belong to it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Table {
     /// What it stands for.
@@ -63,7 +66,8 @@ pub struct Table {
 /// # Errors
 /// Where the kernel has no nf_tables, or this user may not (it takes `CAP_NET_ADMIN`).
 pub fn create(mark: &str) -> io::Result<()> {
-    let dormant = table(NEWTABLE, flags::CREATE | flags::EXCL, &name(mark)).with_be32(TABLE_FLAGS, DORMANT);
+    let dormant = table(NEWTABLE, flags::CREATE | flags::EXCL, Version::Both, &name(mark));
+    let dormant = dormant.with_be32(TABLE_FLAGS, DORMANT);
     match Socket::open(Family::Netfilter)?.transaction(vec![dormant]) {
         Err(e) if netlink::errno(&e) == Some(libc::EEXIST) => Ok(()),
         result => result,
@@ -84,7 +88,17 @@ pub fn fill(mark: &str, chains: &[Chain]) -> io::Result<()> {
         result => result,
     }?;
     // In a transaction of its own: kernels refuse chains for a table that is being woken.
-    if fresh { socket.transaction(vec![table(NEWTABLE, 0, &name(mark)).with_be32(TABLE_FLAGS, 0)]) } else { Ok(()) }
+    if !fresh {
+        return Ok(());
+    }
+    let wake = |version| table(NEWTABLE, 0, version, &name(mark)).with_be32(TABLE_FLAGS, 0);
+    socket.transaction(versions(chains).map(wake).collect())
+}
+
+/// Which tables chains take. That for both versions stands for the mark, and is always there.
+fn versions(chains: &[Chain]) -> impl Iterator<Item = Version> {
+    let has = |version: &Version| *version == Version::Both || chains.iter().any(|c| c.version == *version);
+    Version::ALL.into_iter().filter(has)
 }
 
 /// The marks that our tables in this thread's namespace stand for.
@@ -100,31 +114,64 @@ pub fn marks() -> io::Result<Vec<String>> {
 /// # Errors
 /// As for [`marks`].
 pub fn tables() -> io::Result<Vec<Table>> {
-    let tables = match Socket::open(Family::Netfilter)?.dump(&Message::new(GETTABLE, 0, &INET)) {
+    let mut tables: Vec<Table> = Vec::new();
+    for Part { version, mark, awake } in parts()? {
+        // Those for one version mean nothing without the one that stands for the mark.
+        let whole = awake && version == Version::Both;
+        match tables.iter_mut().find(|table| table.mark == mark) {
+            Some(table) => table.whole |= whole,
+            None => tables.push(Table { mark, whole }),
+        }
+    }
+    Ok(tables)
+}
+
+/// A table as the kernel has it.
+struct Part {
+    version: Version,
+    mark: String,
+    awake: bool,
+}
+
+fn parts() -> io::Result<Vec<Part>> {
+    let tables = match Socket::open(Family::Netfilter)?.dump(&Message::new(GETTABLE, 0, &ANY)) {
         Err(e) if netlink::errno(&e) == Some(libc::EINVAL) || missing(&e) => return Ok(Vec::new()),
         tables => tables?,
     };
-    let table = |attributes: &[u8]| {
+    let part = |body: &[u8]| {
+        let (kind, attributes) = (body.first()?, body.get(4..)?);
+        let version = Version::ALL.into_iter().find(|version| version.number() == *kind)?;
         let mark = attribute(attributes, 1).map(netlink::text)?.strip_prefix(PREFIX)?.to_owned();
         let flags =
             attribute(attributes, TABLE_FLAGS).and_then(|f| f.first_chunk().copied()).map_or(0, u32::from_be_bytes);
-        Some(Table { mark, whole: flags & DORMANT == 0 })
+        Some(Part { version, mark, awake: flags & DORMANT == 0 })
     };
-    Ok(tables.iter().filter_map(|t| table(t.body.get(4..)?)).collect())
+    Ok(tables.iter().filter_map(|table| part(&table.body)).collect())
 }
 
-/// Removes the table that stands for a mark. One that is gone is no error.
+/// Removes the table that stands for a mark, with those that belong to it. One that is gone is no error.
 ///
 /// # Errors
 /// As for [`create`].
 pub fn delete(mark: &str) -> io::Result<()> {
-    match Socket::open(Family::Netfilter)?.transaction(vec![table(DELTABLE, 0, &name(mark))]) {
-        Err(e) if netlink::errno(&e) == Some(libc::ENOENT) => Ok(()),
-        result => result,
+    /// Another process may delete some of it at the same time.
+    const ATTEMPTS: usize = 5;
+    let mut deleted = Ok(());
+    for _ in 0..ATTEMPTS {
+        let there = parts()?.into_iter().filter(|part| part.mark == mark);
+        let messages: Vec<_> = there.map(|part| table(DELTABLE, 0, part.version, &name(mark))).collect();
+        if messages.is_empty() {
+            return Ok(());
+        }
+        deleted = Socket::open(Family::Netfilter)?.transaction(messages);
+        if !deleted.as_ref().is_err_and(|e| netlink::errno(e) == Some(libc::ENOENT)) {
+            break;
+        }
     }
+    deleted
 }
 
-/// Removes every table of ours, whoever made it.
+/// Removes every table of Squall's, no matter which process made it.
 ///
 /// # Errors
 /// As for [`create`].
@@ -132,12 +179,12 @@ pub fn delete_all() -> io::Result<()> {
     marks()?.iter().try_for_each(|mark| delete(mark))
 }
 
-/// How often each rule of the table applied, in the rules' order. A table that is gone has none.
+/// How often each rule for both versions of IP applied, in the rules' order. A table that is gone has none.
 ///
 /// # Errors
 /// As for [`marks`].
 pub fn counters(mark: &str) -> io::Result<Vec<Counter>> {
-    let rules = match Socket::open(Family::Netfilter)?.dump(&table(GETRULE, 0, &name(mark))) {
+    let rules = match Socket::open(Family::Netfilter)?.dump(&table(GETRULE, 0, Version::Both, &name(mark))) {
         Err(e) if netlink::errno(&e) == Some(libc::ENOENT) => return Ok(Vec::new()),
         rules => rules?,
     };
@@ -153,30 +200,40 @@ fn missing(error: &io::Error) -> bool {
 }
 
 fn queues(chains: &[Chain]) -> bool {
-    chains.iter().flat_map(|c| &c.rules).any(|rule| matches!(rule.verdict, Verdict::Queue(_) | Verdict::Vanish))
+    let queues = |verdict| matches!(verdict, Verdict::Queue(_) | Verdict::Vanish | Verdict::Copy { .. });
+    chains.iter().flat_map(|c| &c.rules).any(|rule| queues(rule.verdict))
 }
 
 /// A message about a table. Rules name theirs in the same attribute.
-fn table(kind: u16, flags: u16, name: &str) -> Message {
-    Message::new(kind, flags, &INET).with_text(1, name)
+fn table(kind: u16, flags: u16, version: Version, name: &str) -> Message {
+    Message::new(kind, flags, &generic(version)).with_text(1, name)
 }
 
 fn filled(mark: &str, fresh: bool, chains: &[Chain], queueing: Queueing) -> Vec<Message> {
     let name = name(mark);
-    let make = || table(NEWTABLE, flags::CREATE, &name);
-    // Deleting wants something to be there, and making wants nothing.
-    let mut messages = if fresh { Vec::new() } else { vec![make(), table(DELTABLE, 0, &name), make()] };
+    let make = |version| table(NEWTABLE, flags::CREATE, version, &name);
+    let mut messages = Vec::new();
+    if fresh {
+        // As the one that is there: all of them wake at once.
+        let dormant = |version| make(version).with_be32(TABLE_FLAGS, DORMANT);
+        messages.extend(versions(chains).filter(|version| *version != Version::Both).map(dormant));
+    } else {
+        // Deleting wants something to be there, and making wants nothing.
+        messages.extend(Version::ALL.into_iter().flat_map(|v| [make(v), table(DELTABLE, 0, v, &name)]));
+        messages.extend(versions(chains).map(make));
+    }
     for chain in chains {
+        let table = |kind, flags| table(kind, flags, chain.version, &name);
         // NFTA_CHAIN_NAME, _HOOK { _HOOKNUM, _PRIORITY }, _POLICY: accept, _TYPE
         messages.push(
-            table(NEWCHAIN, flags::CREATE, &name)
+            table(NEWCHAIN, flags::CREATE)
                 .with_text(3, &chain.name)
                 .with_nest(4, |m| m.with_be32(1, chain.hook.number()).with(2, &chain.priority.to_be_bytes()))
                 .with_be32(5, 1)
                 .with_text(7, "filter"),
         );
         for rule in &chain.rules {
-            let message = table(NEWRULE, flags::CREATE | flags::APPEND, &name).with_text(2, &chain.name);
+            let message = table(NEWRULE, flags::CREATE | flags::APPEND).with_text(2, &chain.name);
             // NFTA_RULE_USERDATA: a comment (0), its length, its text and a zero.
             let length = u8::try_from(rule.comment.len() + 1).unwrap_or(u8::MAX);
             let text = rule.comment.bytes().take(usize::from(length) - 1);

@@ -2,9 +2,10 @@
 //!
 //! A small part of what nf_tables can say: what [`super::select`] and the shaper need. Nothing here talks to the kernel.
 
+use crate::host::net::protocols::kernels_own;
 use std::net::IpAddr;
 
-use crate::network::{Cidr, Ports};
+use crate::model::network::{Cidr, Ports};
 
 /// Where in a packet's way through a namespace a chain stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -37,9 +38,37 @@ impl Hook {
     }
 }
 
+/// Which packets a chain sees. Some verdicts exist for one version of IP at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Version {
+    /// IPv4 and IPv6.
+    #[default]
+    Both,
+    /// IPv4.
+    V4,
+    /// IPv6.
+    V6,
+}
+
+impl Version {
+    /// Each of them.
+    pub(super) const ALL: [Self; 3] = [Self::Both, Self::V4, Self::V6];
+
+    /// The kernel's number for it (`NFPROTO_*`).
+    pub(super) fn number(self) -> u8 {
+        match self {
+            Self::Both => 1,
+            Self::V4 => 2,
+            Self::V6 => 10,
+        }
+    }
+}
+
 /// Rules that packets meet one after the other, at one place. A packet that none ends passes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Chain {
+    /// Which packets see it.
+    pub version: Version,
     /// Its name, once in a table.
     pub name: String,
     /// Where it stands.
@@ -71,6 +100,19 @@ pub enum Match {
     Out(u32),
     /// The mark that a socket of this machine has set on it.
     Mark(u32),
+    /// Some bits of its mark: which of them count, and their value.
+    MarkBits {
+        /// Which bits count.
+        mask: u32,
+        /// Their value.
+        value: u32,
+        /// Whether it must be this value (else: any other).
+        equal: bool,
+    },
+    /// Its route leads through a transformation of `IPsec`.
+    Encrypted,
+    /// It is IPv4, and routers may cut it to pieces ("don't fragment" is not set).
+    MayFragment,
     /// IPv6 (else IPv4).
     V6(bool),
     /// The number of the protocol above IP.
@@ -107,7 +149,21 @@ pub enum Match {
 pub enum Verdict {
     /// It passes this chain.
     Accept,
-    /// It vanishes, with an error for whoever sends it from here (EPERM).
+    /// A copy that belongs to no socket takes its place, and meets this hook from its beginning; the packet itself vanishes.
+    /// The copy is routed again, by its destination and the same interface, and cannot be cut to pieces on the way.
+    Copy {
+        /// Whether it is IPv6.
+        v6: bool,
+        /// Which bits of the copy's mark are turned over.
+        mark: u32,
+    },
+    /// Its mark keeps these bits only, and it passes this chain.
+    KeepMark(u32),
+    /// IPv4: routers may cut it to pieces; it meets the next rule.
+    AllowFragments,
+    /// Connection tracking looks at it though it is a copy; it meets the next rule.
+    Track,
+    /// It vanishes, with an error for the process that sends it from here (EPERM).
     Drop,
     /// It vanishes, and a sender here is not told, as on a real way.
     Vanish,
@@ -115,23 +171,31 @@ pub enum Verdict {
     Reset,
     /// It is answered with "port unreachable".
     Unreachable,
-    /// It is given to whoever has bound this queue; where nobody has, it passes.
+    /// It is given to the process that has bound this queue; where none has, it passes.
     Queue(u16),
 }
 
-/// A queue that nobody binds. What is to vanish is given to it: the kernel drops what has no listener, and tells nobody.
+/// A queue that is never bound. What is to vanish is given to it: the kernel drops what has no listener, and sends no error.
 pub(super) const NOWHERE: u16 = 0x7370;
 
 /// The number of the loopback interface, in every namespace.
 const LOOPBACK: u32 = 1;
 
-/// What begins every chain at a hook: what is never meant passes. That is what a namespace sends to itself, and the
-/// finding of neighbours (RFC 4861), without which nothing else would arrive either.
+/// What begins every chain at a hook: what is never meant passes. That is what a namespace sends to itself, and what kernels
+/// send by themselves: to find neighbours and routers (RFC 4861), without which nothing else would arrive either, and to tell
+/// which groups they listen to (MLD, IGMP), by which neighbours are found behind a switch. It flows where nothing else
+/// does, so that a fault that has met nothing else has met nothing.
 #[must_use]
 pub fn never_meant(hook: Hook) -> Vec<Rule> {
     let pass = |matches, comment: &str| Rule { matches, verdict: Verdict::Accept, comment: comment.to_owned() };
     let loopback = if hook.arriving() { Match::In(LOOPBACK) } else { Match::Out(LOOPBACK) };
-    let neighbours =
-        vec![Match::V6(true), Match::Protocol(58), Match::Byte { at: 0, mask: 0xff, first: 133, last: 137 }];
-    vec![pass(vec![loopback], "loopback"), pass(neighbours, "neighbours")]
+    let mut rules = vec![
+        pass(vec![loopback], "loopback"),
+        pass(vec![Match::V6(false), Match::Protocol(kernels_own::IGMP)], "groups"),
+    ];
+    for (first, last) in kernels_own::ICMPV6 {
+        let kind = Match::Byte { at: 0, mask: 0xff, first, last };
+        rules.push(pass(vec![Match::V6(true), Match::Protocol(58), kind], "neighbours and groups"));
+    }
+    rules
 }

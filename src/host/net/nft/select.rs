@@ -3,8 +3,8 @@
 use std::net::IpAddr;
 
 use super::rule::{Match, Rule, Verdict};
-use crate::host::net::bpf::WITH_PORTS;
-use crate::network::{Cidr, Peer, Peers, Ports, Protocol, Traffic};
+use crate::host::net::protocols::WITH_PORTS;
+use crate::model::network::{Cidr, Peer, Peers, Ports, Protocol, Traffic};
 
 /// What a packet that arrives (else: that leaves) must fit to be meant: any of these, all of it. Nothing of it: none
 /// is meant. Peers must be addresses; `interface` is the number of the only one that is meant.
@@ -128,7 +128,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::network::{Cidr, Direction, Packet};
+    use crate::model::network::{Cidr, Direction, Packet};
 
     /// A tiny nf_tables: whether a packet fits, with the own address of no interest.
     fn fits(all: &[Match], packet: &Packet) -> bool {

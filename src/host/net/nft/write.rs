@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::rule::{Match, NOWHERE, Rule, Verdict};
 use crate::host::net::netlink::Message;
-use crate::network::{Cidr, Ports};
+use crate::model::network::{Cidr, Ports};
 
 /// How a packet is given to a queue.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -18,9 +18,15 @@ pub(super) enum Queueing {
 /// The register that everything is loaded into, and the one that verdicts go to.
 const REGISTER: u32 = 1;
 const VERDICT: u32 = 0;
+const OTHER_REGISTER: u32 = 2;
 const EQUAL: u32 = 0;
+const NOT_EQUAL: u32 = 1;
 const LESS: u32 = 2;
-/// `NFT_QUEUE_FLAG_BYPASS`: a packet passes where nobody listens.
+/// Where in an IPv4 header flags stand; one of them; and where its checksum is.
+const FRAGMENT: u32 = 6;
+const DONT_FRAGMENT: u8 = 0x40;
+const CHECKSUM: u32 = 10;
+/// `NFT_QUEUE_FLAG_BYPASS`: a packet passes where no process listens.
 const BYPASS: u16 = 1;
 
 /// `NFTA_RULE_EXPRESSIONS`: what a rule looks at, its counter, its verdict.
@@ -46,6 +52,13 @@ fn look(list: Message, what: &Match, before: Option<&Match>) -> Message {
         Match::In(index) => equal(meta(list, 4), &index.to_ne_bytes()),
         Match::Out(index) => equal(meta(list, 5), &index.to_ne_bytes()),
         Match::Mark(mark) => equal(meta(list, 3), &mark.to_ne_bytes()),
+        Match::MarkBits { mask, value: bits, equal } => {
+            let list = masked(meta(list, 3), &mask.to_ne_bytes());
+            compare(list, if *equal { EQUAL } else { NOT_EQUAL }, &bits.to_ne_bytes())
+        }
+        // NFTA_RT_DREG, NFTA_RT_KEY: NFT_RT_XFRM
+        Match::Encrypted => equal(expression(list, "rt", |m| m.with_be32(1, REGISTER).with_be32(2, 4)), &[1]),
+        Match::MayFragment => equal(masked(payload(list, 1, FRAGMENT, 1), &[DONT_FRAGMENT]), &[0]),
         Match::V6(v6) => equal(meta(list, 15), &[if *v6 { 10 } else { 2 }]),
         Match::Protocol(number) => equal(meta(list, 16), &[*number]),
         Match::Source(range) => address(list, range, 12, 8),
@@ -63,10 +76,8 @@ fn look(list: Message, what: &Match, before: Option<&Match>) -> Message {
             let list = masked(payload(list, 2, u32::from(*at), 1), &[*mask]);
             within(list, &[*first], &[*last])
         }
-        Match::Random(below) => expression(meta(list, 24), "cmp", |m| {
-            // Compared byte by byte: the order of a random number's bytes means nothing.
-            value(m.with_be32(1, REGISTER).with_be32(2, LESS), 3, &below.to_be_bytes())
-        }),
+        // Compared byte by byte: the order of a random number's bytes means nothing.
+        Match::Random(below) => compare(meta(list, 24), LESS, &below.to_be_bytes()),
     }
 }
 
@@ -87,15 +98,31 @@ fn masked(list: Message, mask: &[u8]) -> Message {
     if mask.iter().all(|byte| *byte == 0xff) {
         return list;
     }
+    bitwise(list, mask, &vec![0; mask.len()])
+}
+
+/// Keeps the bits of a mask, and turns others over.
+fn bitwise(list: Message, mask: &[u8], turn: &[u8]) -> Message {
     let length = u32::try_from(mask.len()).unwrap_or(0);
     expression(list, "bitwise", |m| {
         let m = m.with_be32(1, REGISTER).with_be32(2, REGISTER).with_be32(3, length);
-        value(value(m, 4, mask), 5, &vec![0; mask.len()])
+        value(value(m, 4, mask), 5, turn)
     })
 }
 
+/// Sets the packet's mark to what it was, but for the bits that are not kept, and those that are turned over.
+fn set_mark(list: Message, keep: u32, turn: u32) -> Message {
+    let list = bitwise(meta(list, 3), &keep.to_ne_bytes(), &turn.to_ne_bytes());
+    // NFTA_META_KEY, NFTA_META_SREG
+    expression(list, "meta", |m| m.with_be32(2, 3).with_be32(3, REGISTER))
+}
+
 fn equal(list: Message, to: &[u8]) -> Message {
-    expression(list, "cmp", |m| value(m.with_be32(1, REGISTER).with_be32(2, EQUAL), 3, to))
+    compare(list, EQUAL, to)
+}
+
+fn compare(list: Message, how: u32, with: &[u8]) -> Message {
+    expression(list, "cmp", |m| value(m.with_be32(1, REGISTER).with_be32(2, how), 3, with))
 }
 
 fn within(list: Message, from: &[u8], to: &[u8]) -> Message {
@@ -162,12 +189,37 @@ fn decide(list: Message, verdict: Verdict, queueing: Queueing) -> Message {
         // NFT_REJECT_TCP_RST; NFT_REJECT_ICMPX_UNREACH with NFT_REJECT_ICMPX_PORT_UNREACH
         Verdict::Reset => expression(list, "reject", |m| m.with_be32(1, 1)),
         Verdict::Unreachable => expression(list, "reject", |m| m.with_be32(1, 2).with(2, &[1])),
+        Verdict::KeepMark(bits) => immediate(set_mark(list, bits, 0), 1),
+        Verdict::AllowFragments => {
+            let list = bitwise(payload(list, 1, FRAGMENT, 1), &[!DONT_FRAGMENT], &[0]);
+            // NFTA_PAYLOAD_BASE, _OFFSET, _LEN, _SREG, _CSUM_TYPE: that of IP, _CSUM_OFFSET
+            expression(list, "payload", |m| {
+                let m = m.with_be32(2, 1).with_be32(3, FRAGMENT).with_be32(4, 1).with_be32(5, REGISTER);
+                m.with_be32(6, 1).with_be32(7, CHECKSUM)
+            })
+        }
+        Verdict::Track => {
+            let zero = |m: Message| value(m.with_be32(1, REGISTER), 2, &0_u16.to_ne_bytes());
+            // NFTA_CT_KEY: the zone; NFTA_CT_SREG. Naming the usual zone has an untracked packet looked at.
+            expression(expression(list, "immediate", zero), "ct", |m| m.with_be32(2, 17).with_be32(4, REGISTER))
+        }
+        Verdict::Copy { v6, mark } => {
+            let list = set_mark(list, u32::MAX, mark);
+            let (offset, length) = if v6 { (24, 16) } else { (16, 4) };
+            // NFTA_META_DREG, NFTA_META_KEY: the interface it leaves by
+            let list = expression(payload(list, 1, offset, length), "meta", |m| {
+                m.with_be32(1, OTHER_REGISTER).with_be32(2, 5)
+            });
+            // NFTA_DUP_SREG_ADDR, NFTA_DUP_SREG_DEV
+            let list = expression(list, "dup", |m| m.with_be32(1, REGISTER).with_be32(2, OTHER_REGISTER));
+            queue(list, NOWHERE, 0, queueing)
+        }
         Verdict::Queue(number) => queue(list, number, BYPASS, queueing),
         Verdict::Vanish => queue(list, NOWHERE, 0, queueing),
     }
 }
 
-/// Gives a packet to a queue. Without [`BYPASS`] it vanishes where nobody listens.
+/// Gives a packet to a queue. Without [`BYPASS`] it vanishes where no process listens.
 fn queue(list: Message, number: u16, bypass: u16, queueing: Queueing) -> Message {
     match queueing {
         // NFTA_QUEUE_NUM, _TOTAL, _FLAGS

@@ -12,7 +12,8 @@ use super::super::html::{Page, class, key_figures, sign, ticked};
 use super::super::words as shared;
 use super::facts::Facts;
 use super::words;
-use crate::gameday::event::Mark;
+use crate::occasions::gameday::event::Mark;
+use crate::occasions::gameday::state::Stopped;
 
 const STYLE: &str = include_str!("style.css");
 
@@ -53,7 +54,7 @@ fn hero(facts: &Facts<'_>) -> Markup {
                 @if let Some(gameday) = facts.gameday {
                     p.hypothesis { span.label { "Objective" } (gameday.objective) }
                 }
-                @if let Some((_, why)) = &facts.record.state.stopped {
+                @if let Some(Stopped { why, .. }) = &facts.record.state.stopped {
                     p.why { span.label { "Stopped" } (ticked(&shared::sentence(why))) }
                 }
                 dl.about {
@@ -73,7 +74,11 @@ fn hero(facts: &Facts<'_>) -> Markup {
 /// The key numbers.
 fn figures(facts: &Facts<'_>) -> Markup {
     let mut cells: Vec<(&str, String, String)> = Vec::new();
-    let held = facts.scenarios.iter().filter(|s| s.came == super::facts::Came::To(crate::exit::Verdict::Held)).count();
+    let held = facts
+        .scenarios
+        .iter()
+        .filter(|s| s.came == super::scenario::ScenarioOutcome::To(crate::model::exit::Verdict::Held))
+        .count();
     let total = facts.scenarios.len();
     cells.push(("Hypotheses held", format!("{held} of {total}"), String::new()));
     let (asked, failed) = facts.requests();
@@ -96,7 +101,7 @@ fn figures(facts: &Facts<'_>) -> Markup {
     if let Some(budget) = &facts.budget {
         let (spent, whole) = (words::span(budget.spent), words::span(budget.whole));
         let note = format!("{spent} of {whole}: {} over {}", budget.objective, budget.window);
-        cells.push(("Error budget spent", words::share(100.0 * budget.share()), note));
+        cells.push(("Error budget spent", words::share(budget.share()), note));
     }
     key_figures(&cells)
 }

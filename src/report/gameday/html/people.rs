@@ -3,7 +3,8 @@
 use maud::{Markup, html};
 
 use super::super::clocks;
-use super::super::facts::{Clock, Facts, Scenario};
+use super::super::facts::Facts;
+use super::super::scenario::{Clock, Scenario};
 use super::super::words;
 
 pub(super) fn section(facts: &Facts<'_>) -> Markup {

@@ -29,7 +29,7 @@ pub(super) fn actions(facts: &Facts<'_>) -> Markup {
                                 @for action in actions {
                                     tr {
                                         th scope="row" { (ticked(&action.text)) @if action.suggested { " " span.tag { "suggested" } } }
-                                        td { @match &action.owner { Some(owner) => (owner), None => span.no { "nobody yet" } } }
+                                        td { @match &action.owner { Some(owner) => (owner), None => span.no { "no owner yet" } } }
                                         td.num { @match &action.due { Some(due) => (due.to_string()), None => span.muted { "–" } } }
                                         td { (words::because(facts, action).unwrap_or("–")) }
                                     }
@@ -98,7 +98,7 @@ fn times(then: &Then) -> Markup {
     html! {
         td {
             @if then.before.is_none() && then.now.is_none() { span.muted { "–" } } @else {
-                span.then { (words::time(then.before)) " → " } (words::time(then.now))
+                span.then { (words::came(then.before)) " → " } (words::came(then.now))
                 (trend(then.trend()))
             }
         }
@@ -159,7 +159,7 @@ fn who(who: Who<'_>) -> Markup {
         @match who {
             Who::Day => {},
             Who::Machine(_) => "Squall",
-            Who::People(by) => span.person { (by.unwrap_or("somebody")) },
+            Who::People(by) => span.person { (by.unwrap_or("a participant")) },
         }
     }
 }

@@ -3,29 +3,31 @@
 use maud::{Markup, html};
 
 use super::super::super::chart::Chart;
-use super::super::super::facts as of_run;
-use super::super::super::html::{figure, still_in_place, ticked};
-use super::super::facts::{Came, Facts, Scenario};
+use super::super::super::html::{came_out, figure, still_in_place, ticked};
+use super::super::facts::Facts;
+use super::super::scenario::{Scenario, ScenarioOutcome};
 use super::super::words;
-use crate::exit::Verdict;
+use crate::model::exit::Verdict;
+use crate::record::state::RunState;
 
 /// A verdict as a coloured word.
-pub(super) fn standing(came: Came) -> Markup {
+pub(super) fn standing(came: ScenarioOutcome) -> Markup {
     let (class, sign) = match came {
-        Came::To(Verdict::Held) => ("ok", "✓ "),
-        Came::To(Verdict::Broken | Verdict::LeftBehind) => ("no", "✗ "),
-        Came::To(Verdict::NoVerdict) | Came::Unfinished => ("unsure", "? "),
-        Came::LeftOut | Came::NotReached => ("muted", "– "),
+        ScenarioOutcome::To(Verdict::Held) => ("ok", "✓ "),
+        ScenarioOutcome::To(Verdict::Broken | Verdict::LeftBehind) => ("no", "✗ "),
+        ScenarioOutcome::To(Verdict::NoVerdict) | ScenarioOutcome::Unfinished => ("unsure", "? "),
+        ScenarioOutcome::To(Verdict::Rehearsed | Verdict::RehearsedBroken) => ("muted", "~ "),
+        ScenarioOutcome::LeftOut | ScenarioOutcome::NotReached => ("muted", "– "),
     };
     html! { span.standing.(class) { (sign) (came.words()) } }
 }
 
 /// What was left in place, by scenario.
 pub(super) fn by_hand(facts: &Facts<'_>) -> Markup {
-    let unclean = facts.scenarios.iter().filter(|s| s.came == Came::To(Verdict::LeftBehind));
+    let unclean = facts.scenarios.iter().filter(|s| s.came == ScenarioOutcome::To(Verdict::LeftBehind));
     let left = unclean.flat_map(|s| {
-        let left = s.run.map(of_run::left_behind).unwrap_or_default();
-        left.into_iter().map(|(change, command)| (format!("{}: {change}", s.title), command))
+        let left = s.run.map(RunState::left_in_place).unwrap_or_default();
+        left.into_iter().map(|left| (format!("{}: {left}", s.title), left.by_hand))
     });
     still_in_place(&left.collect::<Vec<_>>())
 }
@@ -64,7 +66,7 @@ fn row(s: &Scenario<'_>) -> Markup {
             td { (ticked(&s.sentence())) }
             td.hit { (words::names(&s.hit)) }
             td.num { @if s.asked == 0 { "–" } @else { (words::percent(s.failed, s.asked)) } }
-            td.num { (words::time(s.recovery())) }
+            td.num { (words::came(s.recovery())) }
         }
     }
 }
@@ -107,7 +109,7 @@ fn one(s: &Scenario<'_>) -> Markup {
                         dt { "Worst check" }
                         dd {
                             (worst.check) " " (worst.expectation) ": " b { (worst.measured) } ", bound " (worst.bound) " "
-                            @if worst.held { span.ok { "✓ held" } } @else { span.no { "✗ broken" } }
+                            @if let Some(run) = s.run { (came_out(run, worst.came)) }
                         }
                     }
                 }

@@ -57,7 +57,7 @@ fn it_answers_the_questions_of_a_head_of_engineering() {
         "The store freezes",
         "What is to be done",
         "Page on checkout",
-        "nobody yet",
+        "no owner yet",
         "Gaps found",
         "How fast people and Squall were",
         "✗ over 1 min",

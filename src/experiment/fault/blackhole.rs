@@ -1,0 +1,64 @@
+//! What the instance sends to some peers or ports leads nowhere: a dependency that is not there.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::partition::Undelivered;
+use super::traffic::{Peering, Selection, Who, disturbed};
+use super::{Disturb, Heal};
+use crate::model::effect::Idle;
+use crate::model::instance::{Instance, Setting};
+use crate::model::network::Protocol;
+use crate::model::quantity::{Many, PortChoice};
+
+/// Let what the instance sends to some peers or ports lead nowhere.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub struct Blackhole {
+    /// To whom. Needed unless there is a `port`, which then means everybody's.
+    #[serde(default, skip_serializing_if = "Many::is_empty")]
+    pub to: Many<Who>,
+    /// The peers' ports, each `5432` or `8000-8099` (default: all). A single one needs no list; `{ except: 22 }` are all but these.
+    #[serde(default, skip_serializing_if = "PortChoice::is_every_one")]
+    pub port: PortChoice,
+    /// By which protocol (default: any).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub protocol: Option<Protocol>,
+    /// What becomes of the packets.
+    #[serde(default)]
+    pub how: Undelivered,
+    /// On this network of the engine alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network: Option<String>,
+    /// `self`: the system must recover without intervention.
+    #[serde(default)]
+    pub heal: Heal,
+    /// Which targets may be idle, with nothing that meets the fault: `none` (default), `some` or `allowed`.
+    #[serde(default)]
+    pub idle: Idle,
+}
+
+impl Disturb for Blackhole {
+    fn settings(&self, _: &Instance, peers: &[Instance]) -> Vec<Setting> {
+        let selection = Selection {
+            to: &self.to,
+            port: Some(&self.port),
+            protocol: self.protocol,
+            network: self.network.as_ref(),
+            ..Selection::default()
+        };
+        disturbed(selection.traffic(peers), self.how.into(), None)
+    }
+
+    fn heal(&self) -> Heal {
+        self.heal
+    }
+
+    fn idle(&self) -> Idle {
+        self.idle
+    }
+
+    fn peers(&self) -> Option<Peering<'_>> {
+        Peering::of(&self.to, &[])
+    }
+}

@@ -1,0 +1,80 @@
+//! Questions about names are answered wrongly, or not at all.
+
+use std::net::IpAddr;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::traffic::disturbed;
+use super::{Disturb, Heal};
+use crate::model::effect::Idle;
+use crate::model::instance::{Instance, Setting};
+use crate::model::network::{self, Direction, Ports, Traffic, Treatment};
+
+/// Answer the instance's questions about names wrongly, or not at all.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("x-exactly-one" = ["answer", "address"]))]
+pub struct Dns {
+    /// Questions about which names, `*` standing for any text (default: about every name). A single one needs no list.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(extend("x-one" = true))]
+    pub names: Vec<String>,
+    /// What is answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Answer>,
+    /// The address that is answered. Questions for addresses of the other family are answered with none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub address: Option<IpAddr>,
+    /// `self`: the system must recover without intervention.
+    #[serde(default)]
+    pub heal: Heal,
+    /// Which targets may be idle, with nothing that meets the fault: `none` (default), `some` or `allowed`.
+    #[serde(default)]
+    pub idle: Idle,
+}
+
+/// What a question about a name is answered with.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+#[schemars(rename = "DnsAnswer")]
+pub enum Answer {
+    /// Nothing: the client waits until its own timeout.
+    Timeout,
+    /// There is no such name.
+    Nxdomain,
+    /// The server has failed.
+    Servfail,
+}
+
+impl Dns {
+    fn answer(&self) -> network::Answer {
+        match (self.address, self.answer) {
+            (Some(address), _) => network::Answer::Address(address),
+            (None, Some(Answer::Nxdomain)) => network::Answer::Nxdomain,
+            (None, Some(Answer::Servfail)) => network::Answer::Servfail,
+            (None, Some(Answer::Timeout) | None) => network::Answer::Timeout,
+        }
+    }
+}
+
+impl Disturb for Dns {
+    fn settings(&self, _: &Instance, _: &[Instance]) -> Vec<Setting> {
+        let questions =
+            Traffic { remote_ports: vec![Ports { first: 53, last: 53 }], ..Traffic::all(Direction::Egress) };
+        let dns = network::Dns { names: self.names.clone(), answer: self.answer() };
+        disturbed(questions, Treatment::Dns(dns), None)
+    }
+
+    fn heal(&self) -> Heal {
+        self.heal
+    }
+
+    fn idle(&self) -> Idle {
+        self.idle
+    }
+
+    fn unseen(&self) -> Option<&'static str> {
+        Some("a `tcp` probe of the target itself makes it ask for no name: only an answer that needs one does")
+    }
+}

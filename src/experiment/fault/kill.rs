@@ -1,0 +1,33 @@
+//! The main process is killed by a signal: by the engine (an operator's kill), or by the host (a crash).
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Disturb, Heal};
+use crate::model::instance::{self, Instance, Rollback, Setting, Signal, Via};
+
+/// Kill the main process.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
+pub struct Kill {
+    /// Which signal (default SIGKILL). Any other may be trapped; then the injection is not verified.
+    pub signal: Signal,
+    /// `engine` (default): an operator's kill, restart policies do not act. `host`: a crash, they do.
+    pub via: Via,
+    /// `self`: the system must recover without intervention.
+    pub heal: Heal,
+}
+
+impl Disturb for Kill {
+    fn settings(&self, _: &Instance, _: &[Instance]) -> Vec<Setting> {
+        vec![Setting::Killed(instance::Kill { signal: self.signal, via: self.via })]
+    }
+
+    fn back(&self, _: &Setting, _: Option<&Setting>) -> Rollback {
+        Rollback::To(Setting::Running(true))
+    }
+
+    fn heal(&self) -> Heal {
+        self.heal
+    }
+}

@@ -1,0 +1,253 @@
+//! An HTTP request: a new connection for each, no redirects, no retries, no proxy, unless told otherwise.
+
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use async_trait::async_trait;
+use indexmap::IndexMap;
+use regex::Regex;
+use reqwest::header::{HeaderMap, HeaderName};
+use reqwest::{Client, Method, Request, Response, StatusCode, redirect};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio::time::timeout;
+
+use super::ask::{Ask, ProbeSetup};
+use super::value::{ValueAt, plain};
+use super::{Answer, failure, request, socket};
+use crate::host::tls::{self, Trust};
+use crate::model::quantity::Text;
+
+/// How much of an answer's body is read (bytes).
+const MOST_BODY: usize = 1024 * 1024;
+
+/// Ask over HTTP. The short form is the URL alone.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[schemars(extend("x-short" = "url"))]
+pub struct Http {
+    /// `http://` or `https://`.
+    pub url: Text,
+    /// The method (default GET).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<String>,
+    /// Request headers.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub headers: IndexMap<String, Text>,
+    /// Request body.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub body: Option<Text>,
+    /// The status that is expected (default: any 2xx).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// A text that the answer's body contains.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contains: Option<Text>,
+    /// A regular expression that the answer's body matches. Its first group, if any, is the probe's value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub matches: Option<String>,
+    /// Where the probe's value is in the answer's body, instead of in a group of `matches`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<ValueAt>,
+    /// Who has answered, as the answer itself tells: an instance by name or id, or a zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answered_by: Option<AnsweredBy>,
+    /// A file of certificates (PEM) to trust beside the system's: of CAs, or the server's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
+    /// A file of our own certificate and those that lead to its CA (PEM), for servers that ask for one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cert: Option<String>,
+    /// A file of the private key to `cert` (PEM).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
+    /// Whether any certificate of the server's will do (default no). Every report says so.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub insecure: bool,
+    /// A unix socket of this machine to connect to, whatever host and port the URL names.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub socket: Option<Text>,
+    /// Whether redirects are followed (default no).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub follow: bool,
+    /// Whether connections are used again (default no: a kept connection hides what a new customer meets).
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub keep_alive: bool,
+}
+
+/// Where an answer tells who gave it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum AnsweredBy {
+    /// In this header.
+    Header(String),
+    /// At this place of a JSON body, written as a JSON pointer (RFC 6901) such as `/shop/name`.
+    Json(String),
+    /// In the body: the first group of this regular expression, or all that matches it.
+    Matches(String),
+}
+
+impl Http {
+    pub(super) fn prepare(&self, setup: &ProbeSetup) -> anyhow::Result<Box<dyn Ask>> {
+        let url = request::url(&self.url, setup)?;
+        let needs_tls = url.scheme() == "https" || self.follow;
+        let mut request = Request::new(self.method()?, url);
+        *request.headers_mut() = request::headers(&self.headers, setup)?;
+        if let Some(body) = &self.body {
+            *request.body_mut() = Some(setup.text(body)?.into());
+        }
+        let matches = self.matches.as_deref().map(Regex::new).transpose().context("`matches` is no pattern")?;
+        let contains = self.contains.as_ref().map(|text| setup.text(text)).transpose()?;
+        let identity = match (&self.cert, &self.key) {
+            (Some(certificate), Some(key)) => Some((certificate.as_str(), key.as_str())),
+            (None, None) => None,
+            _ => bail!("`cert` and `key` go together"),
+        };
+        let trust = Trust { ca: self.ca.as_deref(), identity, insecure: self.insecure };
+        let socket = self.socket.as_ref().map(|socket| socket::path(socket, setup)).transpose()?;
+        let tls = if needs_tls { tls::config(&trust)? } else { tls::unused()? };
+        let client = request::client(tls, setup.timeout, |client| {
+            let client = match socket {
+                Some(path) => client.unix_socket(path),
+                None => client,
+            };
+            client
+                .redirect(if self.follow { redirect::Policy::limited(10) } else { redirect::Policy::none() })
+                .pool_max_idle_per_host(if self.keep_alive { usize::MAX } else { 0 })
+        })?;
+        let by = self.answered_by.as_ref().map(By::new).transpose()?;
+        let expected =
+            Expected { status: self.status, contains, matches, value: self.value.clone(), by, lacks: self.lacks() };
+        Ok(Box::new(Ready { client, request, expected, timeout: setup.timeout }))
+    }
+
+    fn method(&self) -> anyhow::Result<Method> {
+        let name = self.method.as_deref().unwrap_or("GET").to_ascii_uppercase();
+        Method::from_bytes(name.as_bytes()).map_err(|_| anyhow!("`{name}` is not an HTTP method"))
+    }
+
+    /// How it is called when `contains` is not met: in the words of the file, for its variables may be secret.
+    fn lacks(&self) -> String {
+        let text = self.contains.as_ref().map(|text| failure::short(&text.0)).unwrap_or_default();
+        format!("body lacks \"{text}\"")
+    }
+}
+
+struct Ready {
+    client: Client,
+    request: Request,
+    expected: Expected,
+    timeout: Duration,
+}
+
+struct Expected {
+    status: Option<u16>,
+    contains: Option<String>,
+    matches: Option<Regex>,
+    value: Option<ValueAt>,
+    by: Option<By>,
+    lacks: String,
+}
+
+/// Where it is told who has answered, ready to be read.
+enum By {
+    Header(HeaderName),
+    Json(String),
+    Matches(Regex),
+}
+
+/// How much of who has answered is kept (characters): a name, not a page.
+const MOST_NAME: usize = 100;
+
+impl By {
+    fn new(told: &AnsweredBy) -> anyhow::Result<Self> {
+        Ok(match told {
+            AnsweredBy::Header(name) => Self::Header(
+                HeaderName::from_bytes(name.as_bytes()).map_err(|_| anyhow!("`{name}` is not the name of a header"))?,
+            ),
+            AnsweredBy::Json(place) => Self::Json(place.clone()),
+            AnsweredBy::Matches(pattern) => {
+                Self::Matches(Regex::new(pattern).context("`answered-by: { matches }` is no pattern")?)
+            }
+        })
+    }
+
+    /// Nothing where the answer does not tell.
+    fn read(&self, headers: &HeaderMap, body: &str) -> Option<String> {
+        let told = match self {
+            Self::Header(name) => headers.get(name)?.to_str().ok()?.to_owned(),
+            Self::Json(place) => plain(serde_json::from_str::<serde_json::Value>(body).ok()?.pointer(place)?),
+            Self::Matches(pattern) => {
+                let found = pattern.captures(body)?;
+                found.get(1).or_else(|| found.get(0))?.as_str().to_owned()
+            }
+        };
+        let told: String = told.trim().chars().take(MOST_NAME).collect();
+        (!told.is_empty()).then_some(told)
+    }
+}
+
+#[async_trait]
+impl Ask for Ready {
+    async fn ask(&self) -> Answer {
+        timeout(self.timeout, self.exchange()).await.unwrap_or_else(|_| failure::timeout())
+    }
+}
+
+impl Ready {
+    async fn exchange(&self) -> Answer {
+        let Some(request) = self.request.try_clone() else {
+            return Answer::CouldNotAsk("the request cannot be repeated".to_owned());
+        };
+        let answer = match self.client.execute(request).await {
+            Ok(response) => self.expected.judge(response).await,
+            Err(error) => Err(error),
+        };
+        answer.unwrap_or_else(|error| request::explain(&error))
+    }
+}
+
+impl Expected {
+    /// Reads the whole answer (up to a bound), so that latency is that of the whole.
+    async fn judge(&self, mut response: Response) -> reqwest::Result<Answer> {
+        let status = response.status();
+        if !self.status.map_or(status.is_success(), |wanted| status == wanted) {
+            return Ok(failure::failed(words_for(status)));
+        }
+        let told_inside = matches!(self.by, Some(By::Json(_) | By::Matches(_)));
+        let keep = self.contains.is_some() || self.matches.is_some() || self.value.is_some() || told_inside;
+        let headers = response.headers().clone();
+        let (mut body, mut length) = (Vec::new(), 0);
+        while length < MOST_BODY
+            && let Some(chunk) = response.chunk().await?
+        {
+            length += chunk.len();
+            if keep {
+                body.extend_from_slice(&chunk);
+            }
+        }
+        Ok(self.judge_body(&headers, &String::from_utf8_lossy(&body)))
+    }
+
+    fn judge_body(&self, headers: &HeaderMap, body: &str) -> Answer {
+        if self.contains.as_deref().is_some_and(|text| !body.contains(text)) {
+            return failure::failed(self.lacks.clone());
+        }
+        let by = self.by.as_ref().and_then(|by| by.read(headers, body));
+        let mut value = None;
+        if let Some(pattern) = &self.matches {
+            let Some(found) = pattern.captures(body) else { return failure::failed("body does not match") };
+            // The first group, or the whole match where there is none.
+            value = found.get(1).or_else(|| found.get(0)).map(|m| m.as_str().to_owned());
+        }
+        match self.value.as_ref().map(|at| at.read("body", body)) {
+            Some(Ok(read)) => Answer::Good { value: Some(read), by },
+            Some(Err(why)) => failure::failed(failure::short(&why)),
+            None => Answer::Good { value, by },
+        }
+    }
+}
+
+fn words_for(status: StatusCode) -> String {
+    format!("status {}", status.as_u16())
+}

@@ -1,0 +1,303 @@
+//! Who is hit: chosen inside the blast radius, by a seed, purely. Limits are refusals, never adjustments.
+
+pub(crate) mod projects;
+pub(crate) mod unanswered;
+pub(crate) mod unsteady;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use rand::SeedableRng;
+use rand::rngs::ChaCha12Rng;
+use rand::seq::SliceRandom;
+use thiserror::Error;
+
+use crate::experiment::{BlastRadius, Experiment, Injection, Pick};
+use crate::model::instance::{Instance, InstanceId, Trait, aliases};
+use crate::record::event::{Reason, Spared};
+use crate::text::units::few;
+
+/// Who is hit and who is not, and why.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Targets {
+    /// Who is hit by any fault, ordered by name.
+    pub hit: Vec<Instance>,
+    /// Whom each fault of the list hits.
+    pub by_fault: Vec<Vec<InstanceId>>,
+    /// Everybody else.
+    pub spared: Vec<Spared>,
+}
+
+impl Targets {
+    /// Whom one fault of the list hits, ordered by name.
+    pub fn of(&self, fault: usize) -> impl Iterator<Item = &Instance> {
+        let ids = self.by_fault.get(fault).map(Vec::as_slice).unwrap_or_default();
+        self.hit.iter().filter(|i| ids.contains(&i.id))
+    }
+}
+
+/// Why no instance is targeted.
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[error("{text}")]
+pub struct Refusal {
+    /// The reason that the run ends with.
+    pub reason: Reason,
+    /// In a sentence: what, why, and what to do.
+    pub text: String,
+}
+
+impl Refusal {
+    pub(crate) fn limits(text: impl Into<String>) -> Self {
+        Self { reason: Reason::Refused, text: text.into() }
+    }
+
+    fn nobody(text: impl Into<String>) -> Self {
+        Self { reason: Reason::NoTarget, text: text.into() }
+    }
+}
+
+/// Chooses the victims from everything that the engine has.
+///
+/// The same fleet and seed give the same choice.
+///
+/// # Errors
+/// Where nothing matches, or the choice would exceed a limit.
+pub fn choose(x: &Experiment, fleet: &[Instance], seed: u64) -> Result<Targets, Refusal> {
+    let faults = x.faults();
+    projects::are_said(x, fleet)?;
+    let mut by_fault: Vec<Vec<InstanceId>> = Vec::new();
+    for injection in &faults {
+        by_fault.push(picked(&x.blast_radius, injection, fleet, seed)?.into_iter().map(|i| i.id.clone()).collect());
+    }
+    // The limits are about everybody who is hit, whatever hits them, and whenever; but `min-healthy`.
+    let mut hit: Vec<&Instance> = fleet.iter().filter(|i| by_fault.iter().flatten().any(|id| *id == i.id)).collect();
+    hit.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+    for at_once in at_once(x, &faults) {
+        let down: Vec<&Instance> =
+            hit.iter().copied().filter(|i| at_once.iter().any(|n| by_fault[*n].contains(&i.id))).collect();
+        within(&x.blast_radius, fleet, &hit, &down)?;
+    }
+    // Another project's instances could not have been meant.
+    let meant = |i: &Instance| {
+        let of = |ids: &Vec<InstanceId>| hit.iter().copied().filter(|h| ids.contains(&h.id)).collect::<Vec<_>>();
+        faults.iter().zip(&by_fault).any(|(fault, ids)| projects::could_mean(fault, &of(ids), i))
+    };
+    let spared = fleet.iter().filter(|i| !hit.contains(i) && meant(i)).map(|i| spare(x, &faults, i)).collect();
+    Ok(Targets { hit: hit.into_iter().cloned().collect(), by_fault, spared })
+}
+
+/// Which faults are on together, by their file: those at the beginning of each, since there are no more at any other time. Faults that
+/// do not overlap by their file never do (see `run/during.rs`).
+fn at_once(x: &Experiment, faults: &[Injection]) -> Vec<Vec<usize>> {
+    let spans: Vec<_> = faults.iter().map(|fault| fault.span(x.timing.duration)).collect();
+    spans.iter().map(|one| (0..spans.len()).filter(|n| spans[*n].contains(&one.start)).collect()).collect()
+}
+
+/// Whom one fault hits. Faults with the same target hit the same.
+fn picked<'a>(
+    radius: &BlastRadius,
+    injection: &Injection,
+    fleet: &'a [Instance],
+    seed: u64,
+) -> Result<Vec<&'a Instance>, Refusal> {
+    unanswered::could_be_a_target(radius, &injection.target.selector(), fleet)?;
+    let (target, candidates) = (&injection.target, candidates(radius, injection, fleet));
+    if candidates.is_empty() {
+        let selector = target.selector();
+        let matching = fleet.iter().filter(|i| selector.matches(i)).count();
+        return Err(Refusal::nobody(if matching == 0 {
+            let elsewhere = projects::elsewhere(injection, fleet);
+            format!("nothing matches the target ({selector}) among {} instances{elsewhere}", fleet.len())
+        } else {
+            let (zone, hint) = if injection.fault.disturb().hits_zones() {
+                ("in no zone, ", "; `zones` says where a zone is read from")
+            } else {
+                ("", "")
+            };
+            format!(
+                "{matching} instances match the target ({selector}), but each is {zone}protected, paused, not running, or \
+                 restarted in the baseline{hint}"
+            )
+        }));
+    }
+    pick(injection.pick(), candidates, seed)
+}
+
+/// What those are called in answers who are in a zone that is hit as a whole: by name, id or zone. Nothing: no zone is.
+#[must_use]
+pub fn zones_hit(faults: &[Injection], targets: &Targets) -> Option<BTreeSet<String>> {
+    let of_zones = |n: &usize| faults[*n].fault.disturb().hits_zones();
+    let hit: Vec<&Instance> = (0..faults.len()).filter(of_zones).flat_map(|n| targets.of(n)).collect();
+    (!hit.is_empty()).then(|| hit.into_iter().flat_map(called).collect())
+}
+
+/// What an instance may be called in answers.
+fn called(i: &Instance) -> Vec<String> {
+    aliases(&i.name, &i.id.0).into_iter().chain(i.zone.clone()).chain(i.also_called()).collect()
+}
+
+/// The services that a choice could hit, whatever the seed: those to be claimed.
+#[must_use]
+pub fn services(x: &Experiment, fleet: &[Instance]) -> Vec<String> {
+    let faults = x.faults();
+    let meant = faults.iter().flat_map(|f| candidates(&x.blast_radius, f, fleet));
+    let names: BTreeSet<&String> = meant.map(|i| &i.service).collect();
+    names.into_iter().cloned().collect()
+}
+
+/// Whether hitting these stays inside the blast radius, given everything that the engine has now. `down` are those of them that are
+/// hit at the same time: who is hit earlier or later, and is healthy, is one of the healthy.
+///
+/// # Errors
+/// The first limit that it exceeds.
+pub fn within(radius: &BlastRadius, fleet: &[Instance], hit: &[&Instance], down: &[&Instance]) -> Result<(), Refusal> {
+    if let Some(i) = hit.iter().find(|i| protected_by(radius, i).is_some() || i.traits.contains(&Trait::Ours)) {
+        return Err(Refusal::limits(format!("{} is protected", i.name)));
+    }
+    if let Some(max) = radius.max_instances
+        && hit.len() > max
+    {
+        return Err(Refusal::limits(format!("{} instances would be hit, and `max-instances` is {max}", hit.len())));
+    }
+    unanswered::counts(radius, fleet, hit)?;
+    let zones: BTreeSet<&String> = hit.iter().filter_map(|i| i.zone.as_ref()).collect();
+    // What it shares its fate with is not known, so it counts for itself.
+    let alone = hit.iter().filter(|i| i.zone.is_none()).count();
+    if let Some(max) = radius.max_zones
+        && zones.len() + alone > max
+    {
+        let of_none = if alone == 0 { String::new() } else { format!(" ({alone} of them instances in no zone)") };
+        let all = zones.len() + alone;
+        return Err(Refusal::limits(format!("{all} zones would be hit{of_none}, and `max-zones` is {max}")));
+    }
+    let mut per_service: BTreeMap<(&str, Option<&str>), usize> = BTreeMap::new();
+    for i in hit {
+        *per_service.entry(replica_group(i)).or_default() += 1;
+    }
+    for (name, targeted) in per_service {
+        let service = name.0;
+        let members = || fleet.iter().filter(|i| replica_group(i) == name);
+        if let Some(max) = radius.max_percent {
+            // What does not run serves no requests, and is no part of what may be lost.
+            let serving = |i: &&Instance| i.is_up() || hit.iter().any(|h| h.id == i.id);
+            let (targeted, all) = (targeted as f64, members().filter(serving).count() as f64);
+            // The epsilon forgives the representation of a third, not an instance.
+            if targeted > max.0 * all + 1e-9 {
+                return Err(Refusal::limits(format!(
+                    "{targeted} of {all} running instances of `{service}` would be hit, and `max-percent` is {max}"
+                )));
+            }
+        }
+        if let Some(min) = radius.min_healthy {
+            let spared = || members().filter(|i| i.is_healthy() && !down.iter().any(|h| h.id == i.id));
+            let left = spared().filter(|i| i.unsteady().is_none()).count();
+            if left < min {
+                let unsteady = spared().filter_map(|i| Some(format!("; {} does not count: {}", i.name, i.unsteady()?)));
+                return Err(Refusal::limits(format!(
+                    "only {left} healthy instances of `{service}` would be left untouched, and `min-healthy` is {min}{}",
+                    unsteady.collect::<String>()
+                )));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Which instances stand in for each other: those of a service, in one project where the engine knows projects.
+fn replica_group(i: &Instance) -> (&str, Option<&str>) {
+    (&i.service, i.project())
+}
+
+fn candidates<'a>(radius: &BlastRadius, injection: &Injection, fleet: &'a [Instance]) -> Vec<&'a Instance> {
+    let selector = injection.target.selector();
+    // What is in no zone goes on when zones are out.
+    let placed = |i: &Instance| i.zone.is_some() || !injection.fault.disturb().hits_zones();
+    fleet.iter().filter(|i| selector.matches(i) && placed(i) && obstacle(radius, i).is_none()).collect()
+}
+
+/// Why an instance cannot be chosen although it is selected.
+fn obstacle(radius: &BlastRadius, i: &Instance) -> Option<String> {
+    if i.traits.contains(&Trait::Ours) {
+        return Some("it is part of Squall, or of a stack that a run of it has brought up".to_owned());
+    }
+    if let Some(label) = protected_by(radius, i) {
+        return Some(format!("protected by {label}"));
+    }
+    if !i.is_running() {
+        return Some("not running".to_owned());
+    }
+    if !i.is_up() {
+        return Some("paused".to_owned());
+    }
+    i.unsteady().map(str::to_owned)
+}
+
+fn protected_by<'a>(radius: &'a BlastRadius, i: &Instance) -> Option<&'a str> {
+    radius.protect.iter().find(|l| i.carries(l)).map(String::as_str)
+}
+
+fn spare(x: &Experiment, faults: &[Injection], i: &Instance) -> Spared {
+    let why = if faults.iter().any(|f| f.target.selector().matches(i)) {
+        obstacle(&x.blast_radius, i).unwrap_or_else(|| "not picked".to_owned())
+    } else {
+        "not selected".to_owned()
+    };
+    Spared {
+        name: i.name.clone(),
+        id: i.id.0.clone(),
+        service: i.service.clone(),
+        zone: i.zone.clone(),
+        called: i.also_called(),
+        why,
+    }
+}
+
+fn pick(pick: Pick, mut candidates: Vec<&Instance>, seed: u64) -> Result<Vec<&Instance>, Refusal> {
+    // Sorted, so that the engine's order does not matter, and shuffled by a generator that is stable over releases.
+    candidates.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+    let mut rng = ChaCha12Rng::seed_from_u64(seed);
+    let all = candidates.len();
+    match pick {
+        Pick::All => Ok(candidates),
+        Pick::Count(n) if n > all => {
+            Err(Refusal::nobody(format!("{n} instances are to be picked, but only {all} match")))
+        }
+        Pick::Count(n) => {
+            candidates.shuffle(&mut rng);
+            candidates.truncate(n);
+            Ok(candidates)
+        }
+        Pick::Share(share) => {
+            // Rounded down; the epsilon keeps 30% of 10 at 3 whatever the floating point says.
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a share of a length")]
+            let n = (share.0 * all as f64 + 1e-9).floor() as usize;
+            if n == 0 {
+                return Err(Refusal::nobody(format!("{share} of {all} matching instances is less than one")));
+            }
+            candidates.shuffle(&mut rng);
+            candidates.truncate(n);
+            Ok(candidates)
+        }
+        Pick::Zones(n) => {
+            let mut zones: Vec<&String> =
+                candidates.iter().filter_map(|i| i.zone.as_ref()).collect::<BTreeSet<_>>().into_iter().collect();
+            if n > zones.len() {
+                return Err(Refusal::nobody(format!(
+                    "{n} zones are to be picked, but the matching instances are in {}; `zones` says where a zone is read from",
+                    zones.len()
+                )));
+            }
+            zones.shuffle(&mut rng);
+            zones.truncate(n);
+            candidates.retain(|i| i.zone.as_ref().is_some_and(|z| zones.contains(&z)));
+            Ok(candidates)
+        }
+    }
+}
+
+/// A few names, and how many more there are.
+pub(crate) fn list(names: &BTreeSet<&str>) -> String {
+    few(&names.iter().collect::<Vec<_>>(), 4)
+}
+
+#[cfg(test)]
+mod tests;

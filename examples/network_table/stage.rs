@@ -4,6 +4,7 @@
 use std::io;
 use std::net::IpAddr;
 use std::process::Command;
+use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use squall::engine::net::userspace::{self, ShaperSetup};

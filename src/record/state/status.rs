@@ -1,0 +1,190 @@
+//! How far a change is, and which step may come next: above all, nothing is made once its rollback has begun. Pure.
+
+use crate::record::event::Event;
+
+/// How far a change is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+pub enum ChangeStatus {
+    /// It is on disk, and not begun.
+    #[default]
+    Planned,
+    /// It is being made.
+    Injecting,
+    /// It is made.
+    Injected,
+    /// It could not be made, as far as is known: an engine that has not answered may still make it.
+    NotInjected,
+    /// It is being rolled back.
+    RollingBack,
+    /// It is rolled back.
+    RolledBack,
+    /// It could not be rolled back: a person has to, or a later attempt.
+    Stuck,
+}
+
+/// A step of a change, as events record it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum ChangeStep {
+    /// Its target has another life, after an earlier fault of the run.
+    NewLife,
+    /// It is about to be made.
+    Inject,
+    /// It is made.
+    Injected,
+    /// It could not be made.
+    InjectFailed,
+    /// Something of it is recorded that an earlier look has found: its verification, its effect, that it is off.
+    Observed,
+    /// What its target sees is recorded. Also of what was never begun, where all that a fault plans is compared at its end.
+    Seen,
+    /// It is about to be rolled back.
+    RollBack,
+    /// An attempt to roll it back failed.
+    RollbackFailed,
+    /// It is rolled back.
+    RolledBack,
+    /// All attempts failed.
+    GivenUp,
+}
+
+impl ChangeStatus {
+    /// What it is after a step, if that may come next. A rollback may begin anywhere and any number of times: who begins it may
+    /// have lost what came before, or died at it, and what an engine makes late is rolled back again.
+    #[must_use]
+    pub fn after(self, step: ChangeStep) -> Option<Self> {
+        use ChangeStatus::{Injected, Injecting, NotInjected, Planned, RolledBack, RollingBack, Stuck};
+        Some(match (self, step) {
+            (Planned, ChangeStep::NewLife) => Planned,
+            (Planned, ChangeStep::Inject) => Injecting,
+            (Injecting, ChangeStep::Injected) => Injected,
+            (Injecting, ChangeStep::InjectFailed) => NotInjected,
+            (_, ChangeStep::RollBack) | (RollingBack, ChangeStep::RollbackFailed) => RollingBack,
+            (RollingBack, ChangeStep::RolledBack) => RolledBack,
+            (RollingBack, ChangeStep::GivenUp) => Stuck,
+            // A look takes its time: what it finds may be recorded when more has happened.
+            (Injected | RollingBack | RolledBack | Stuck, ChangeStep::Observed) | (_, ChangeStep::Seen) => self,
+            _ => return None,
+        })
+    }
+}
+
+impl ChangeStep {
+    /// The step that an event records, and of which change; none where it is about no change.
+    #[must_use]
+    pub fn of(event: &Event) -> Option<(usize, Self)> {
+        Some(match event {
+            Event::NewLife { n, .. } => (*n, Self::NewLife),
+            Event::Injecting { n } => (*n, Self::Inject),
+            Event::Injected { n, .. } => (*n, Self::Injected),
+            Event::InjectFailed { n, .. } => (*n, Self::InjectFailed),
+            Event::Verified { n, .. }
+            | Event::Measured { n, .. }
+            | Event::Effect { n, .. }
+            | Event::Off { n, .. }
+            | Event::Again { n } => (*n, Self::Observed),
+            Event::Seen { n, .. } => (*n, Self::Seen),
+            Event::Reverting { n } => (*n, Self::RollBack),
+            Event::RevertFailed { n, .. } => (*n, Self::RollbackFailed),
+            Event::Reverted { n, .. } => (*n, Self::RolledBack),
+            Event::Stuck { n, .. } => (*n, Self::GivenUp),
+            Event::Started(_)
+            | Event::Claiming { .. }
+            | Event::UnlockFailed { .. }
+            | Event::Unlocked { .. }
+            | Event::Warned { .. }
+            | Event::PhaseBegan { .. }
+            | Event::Sampled(_)
+            | Event::Judged(_)
+            | Event::Breached { .. }
+            | Event::Targeted { .. }
+            | Event::Guarded { .. }
+            | Event::Planned { .. }
+            | Event::Amended { .. }
+            | Event::Noticed { .. }
+            | Event::TakenOver(_)
+            | Event::Stopping { .. }
+            | Event::Restored(_)
+            | Event::Readdressed(_)
+            | Event::Settled { .. }
+            | Event::Recovery { .. }
+            | Event::AlertFired { .. }
+            | Event::AlertResolved { .. }
+            | Event::Failover { .. }
+            | Event::Finished { .. } => return None,
+        })
+    }
+
+    /// Where it leads from anywhere: for a journal with damage, in which what came before may be missing.
+    #[must_use]
+    pub(super) fn leads_to(self, from: ChangeStatus) -> ChangeStatus {
+        match self {
+            Self::NewLife | Self::Observed | Self::Seen => from,
+            Self::Inject => ChangeStatus::Injecting,
+            Self::Injected => ChangeStatus::Injected,
+            Self::InjectFailed => ChangeStatus::NotInjected,
+            Self::RollBack | Self::RollbackFailed => ChangeStatus::RollingBack,
+            Self::RolledBack => ChangeStatus::RolledBack,
+            Self::GivenUp => ChangeStatus::Stuck,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::ChangeStatus::{Injected, Injecting, NotInjected, Planned, RolledBack, RollingBack, Stuck};
+    use super::*;
+
+    const STATUSES: [ChangeStatus; 7] = [Planned, Injecting, Injected, NotInjected, RollingBack, RolledBack, Stuck];
+
+    /// Every pair: a row for each step, a column for each status in the order above; a dot is refused.
+    #[test]
+    fn every_step_after_every_status() {
+        let table: [(ChangeStep, [Option<ChangeStatus>; 7]); 10] = {
+            let (p, i, m, n, r, b, s) = (
+                Some(Planned),
+                Some(Injecting),
+                Some(Injected),
+                Some(NotInjected),
+                Some(RollingBack),
+                Some(RolledBack),
+                Some(Stuck),
+            );
+            let o = None;
+            [
+                (ChangeStep::NewLife, [p, o, o, o, o, o, o]),
+                (ChangeStep::Inject, [i, o, o, o, o, o, o]),
+                (ChangeStep::Injected, [o, m, o, o, o, o, o]),
+                (ChangeStep::InjectFailed, [o, n, o, o, o, o, o]),
+                (ChangeStep::Observed, [o, o, m, o, r, b, s]),
+                (ChangeStep::Seen, [p, i, m, n, r, b, s]),
+                (ChangeStep::RollBack, [r, r, r, r, r, r, r]),
+                (ChangeStep::RollbackFailed, [o, o, o, o, r, o, o]),
+                (ChangeStep::RolledBack, [o, o, o, o, b, o, o]),
+                (ChangeStep::GivenUp, [o, o, o, o, s, o, o]),
+            ]
+        };
+        for (step, row) in table {
+            let got = STATUSES.map(|status| status.after(step));
+            assert_eq!(got, row, "{step:?}");
+        }
+    }
+
+    #[test]
+    fn where_a_step_may_come_it_leads_where_it_always_leads() {
+        let steps = [
+            ChangeStep::NewLife,
+            ChangeStep::Inject,
+            ChangeStep::Injected,
+            ChangeStep::InjectFailed,
+            ChangeStep::Observed,
+            ChangeStep::Seen,
+            ChangeStep::RollBack,
+            ChangeStep::RollbackFailed,
+            ChangeStep::RolledBack,
+            ChangeStep::GivenUp,
+        ];
+        for (status, step) in STATUSES.into_iter().flat_map(|status| steps.map(|step| (status, step))) {
+            assert!(status.after(step).is_none_or(|next| next == step.leads_to(status)), "{status:?}, {step:?}");
+        }
+    }
+}

@@ -9,6 +9,7 @@ mod figures;
 mod left;
 mod on;
 mod recovery;
+mod status;
 mod steps;
 
 use std::collections::BTreeMap;
@@ -23,6 +24,7 @@ pub use effect::TargetEffect;
 pub use left::InPlace;
 pub use on::Evidence;
 pub use recovery::{Comeback, RecoveryState};
+pub use status::{ChangeStatus, ChangeStep};
 pub use steps::{
     Finished, GuardState, Injected, Observation, OffSpan, PhaseBegin, RolledBack, SettledState, Stopping, Verification,
 };
@@ -165,6 +167,9 @@ impl RunState {
         if self.started.is_none() && self.damaged.is_empty() && !matches!(stamped.event, Event::Started(_)) {
             return Err(illegal("it comes before the start"));
         }
+        if let Some((n, step)) = ChangeStep::of(&stamped.event) {
+            self.step(n, step).map_err(|why| illegal(&why))?;
+        }
         match &stamped.event {
             Event::Started(started) => {
                 if self.started.is_some() {
@@ -209,6 +214,9 @@ impl RunState {
                 });
             }
             Event::Targeted { hit, spared } => {
+                if !self.changes.is_empty() {
+                    return Err(illegal("other targets than those of the plan"));
+                }
                 self.hit.clone_from(hit);
                 self.spared.clone_from(spared);
                 self.times.targeted = Some(at);
@@ -233,11 +241,7 @@ impl RunState {
                 self.extend(changes).map_err(|why| illegal(&why))?;
             }
             Event::NewLife { n, epoch } => {
-                let change = self.change(*n).map_err(|w| illegal(&w))?;
-                if change.injecting.is_some() {
-                    return Err(illegal("a new life of a target that is hit already"));
-                }
-                change.change.epoch.clone_from(epoch);
+                self.change(*n).map_err(|w| illegal(&w))?.change.epoch.clone_from(epoch);
             }
             Event::Injecting { n } => self.change(*n).map_err(|w| illegal(&w))?.injecting = Some(at),
             Event::Injected { n, outcome, took_us } => {
@@ -347,6 +351,7 @@ impl RunState {
             let before = before.and_then(|i| i.sees.get(&change.to.aspect())).cloned();
             self.changes.push(ChangeState {
                 change: change.clone(),
+                status: ChangeStatus::default(),
                 injecting: None,
                 injected: None,
                 inject_error: None,
@@ -370,6 +375,18 @@ impl RunState {
 
     fn alert(&mut self, name: &str) -> &mut AlertState {
         self.alerts.entry(name.to_owned()).or_default()
+    }
+
+    /// A step of a change; refused where it cannot come next, unless something before it could not be read.
+    fn step(&mut self, n: usize, step: ChangeStep) -> Result<(), String> {
+        let is_whole = self.damaged.is_empty();
+        let change = self.change(n)?;
+        change.status = match change.status.after(step) {
+            Some(next) => next,
+            None if is_whole => return Err(format!("{step:?} of change {n}, which is {:?}", change.status)),
+            None => step.leads_to(change.status),
+        };
+        Ok(())
     }
 
     fn change(&mut self, n: usize) -> Result<&mut ChangeState, String> {

@@ -245,6 +245,7 @@ fn left_behind(scene: &Scene, service: &str) {
     rec.commit(Event::Planned { changes: vec![change], deadline: jiff::Timestamp::now() }).unwrap();
     rec.note(Event::Injecting { n: 0 });
     rec.note(Event::Injected { n: 0, outcome: Outcome::Done, took_us: 1 });
+    rec.note(Event::Reverting { n: 0 });
     rec.note(Event::Stuck { n: 0, by_hand: "false".to_owned() });
     let (verdict, reason) = (Verdict::LeftBehind, Reason::LeftBehind);
     rec.note(Event::Finished { verdict, reason, text: "1 change could not be rolled back".to_owned() });

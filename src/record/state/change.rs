@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 
-use super::{Injected, OffSpan, RolledBack, Verification};
+use super::{ChangeStatus, Injected, OffSpan, RolledBack, Verification};
 use crate::model::effect::Effect;
 use crate::model::instance::{Change, Counted};
 use crate::model::machine::counters::Counters;
@@ -23,6 +23,8 @@ pub struct Sees {
 pub struct ChangeState {
     /// The change.
     pub change: Change,
+    /// How far it is.
+    pub status: ChangeStatus,
     /// When it was about to be made.
     pub injecting: Option<Timestamp>,
     /// That it was made.

@@ -21,6 +21,7 @@ pub mod plan;
 pub(crate) mod programs;
 pub mod recover;
 mod recovery;
+mod restore;
 mod revert;
 pub mod sample;
 pub mod steady;

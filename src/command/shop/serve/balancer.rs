@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::http::{self, Answer};
+use crate::host::http::{self, Answer};
 
 /// For how long a shop that did not answer is left alone.
 const MEMORY: Duration = Duration::from_secs(1);

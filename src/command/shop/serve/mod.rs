@@ -4,7 +4,6 @@
 //! where one does not answer. They know nothing of experiments.
 
 mod balancer;
-mod http;
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -13,22 +12,20 @@ use std::time::Duration;
 
 use anyhow::Context as _;
 use serde_json::{Value, json};
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
 
+use crate::host::http::{self, Answer, Limits, Request};
 use balancer::Balancer;
-use http::Answer;
 
 /// How long the gateway waits for one shop before it asks the next.
 const SHOP_TIMEOUT: Duration = Duration::from_millis(250);
 /// How long a shop waits for the store: less than the gateway waits for the shop, so that the right one is blamed.
 const STORE_TIMEOUT: Duration = Duration::from_millis(200);
-/// How long a client may take to say what it wants.
-const CLIENT_TIMEOUT: Duration = Duration::from_secs(5);
-/// How long requests that are being answered may go on once the service is asked to end.
-const LAST_ANSWERS: Duration = Duration::from_millis(500);
+/// As many as there may be, and longer than the gateway takes where no shop answers.
+const LIMITS: Limits = Limits { at_once: 10_000, client: Duration::from_secs(10), last: Duration::from_millis(500) };
+/// What all answers are but figures.
+const JSON: &str = "application/json";
 
 /// A service of the stack.
 #[derive(Debug)]
@@ -78,33 +75,28 @@ impl Service {
         let mut int = signal(SignalKind::interrupt())?;
         let listener = TcpListener::bind(listen).await.with_context(|| format!("cannot listen on {listen}"))?;
         let service = Arc::new(self);
-        let mut answering = JoinSet::new();
-        loop {
+        let end = async {
             tokio::select! {
-                accepted = listener.accept() => match accepted {
-                    Ok((stream, _)) => { answering.spawn(Arc::clone(&service).serve(stream)); }
-                    Err(_) => sleep(Duration::from_millis(10)).await, // out of descriptors, most likely
-                },
-                Some(_) = answering.join_next() => {}
-                _ = term.recv() => break,
-                _ = int.recv() => break,
+                _ = term.recv() => {}
+                _ = int.recv() => {}
             }
-        }
-        drop(listener);
-        let _ = timeout(LAST_ANSWERS, async { while answering.join_next().await.is_some() {} }).await;
+        };
+        http::serve(listener, LIMITS, move |request| Arc::clone(&service).respond(request), end).await;
         Ok(())
     }
 
-    async fn serve(self: Arc<Self>, mut stream: TcpStream) {
-        let Ok(Ok(request)) = timeout(CLIENT_TIMEOUT, http::read_request(&mut stream)).await else { return };
+    async fn respond(self: Arc<Self>, request: Request) -> Answer {
         let answer = match request {
-            http::Request::Get(path) if path == "/metrics" => self.metrics(),
-            http::Request::Get(path) => self.answer(&path).await,
-            http::Request::Other => Answer::new(&self.name, 405, &json!({ "error": "GET only" })),
-            http::Request::Malformed => Answer::new(&self.name, 400, &json!({ "error": "not HTTP/1.1" })),
+            Request::Get(path) if path == "/metrics" => self.metrics(),
+            Request::Get(path) => self.answer(&path).await,
+            Request::Other => self.says(405, &json!({ "error": "GET only" })),
         };
         *self.given().entry(answer.status).or_default() += 1;
-        let _ = timeout(CLIENT_TIMEOUT, http::write_answer(&mut stream, &answer)).await;
+        answer
+    }
+
+    fn says(&self, status: u16, body: &Value) -> Answer {
+        Answer { status, kind: JSON, body: format!("{body}\n"), by: Some(self.name.clone()) }
     }
 
     fn given(&self) -> MutexGuard<'_, BTreeMap<u16, u64>> {
@@ -117,27 +109,25 @@ impl Service {
         for (status, n) in self.given().iter() {
             let _ = writeln!(body, "http_requests_total{{code=\"{status}\"}} {n}");
         }
-        Answer { status: 200, body, kind: "text/plain; version=0.0.4", by: self.name.clone() }
+        Answer { status: 200, body, kind: "text/plain; version=0.0.4", by: Some(self.name.clone()) }
     }
 
     async fn answer(&self, path: &str) -> Answer {
         match (&self.part, path) {
-            (_, "/health") => Answer::new(&self.name, 200, &json!({ "name": self.name, "status": "ok" })),
+            (_, "/health") => self.says(200, &json!({ "name": self.name, "status": "ok" })),
             (Part::Gateway(shops), "/checkout") => match shops.get("/checkout", SHOP_TIMEOUT).await {
-                Some(answer) => answer,
-                None => Answer::new(&self.name, 503, &json!({ "error": "no shop answers" })),
+                Some(answer) => Answer { kind: JSON, ..answer },
+                None => self.says(503, &json!({ "error": "no shop answers" })),
             },
             (Part::Shop { store }, "/checkout") => match http::get(store, "/stock", STORE_TIMEOUT).await {
                 Ok(Answer { status: 200, body, .. }) => {
                     let stock: Value = serde_json::from_str(&body).unwrap_or_default();
-                    Answer::new(&self.name, 200, &json!({ "order": "accepted", "shop": self.name, "store": stock }))
+                    self.says(200, &json!({ "order": "accepted", "shop": self.name, "store": stock }))
                 }
-                Ok(_) | Err(_) => {
-                    Answer::new(&self.name, 503, &json!({ "error": "the store does not answer", "shop": self.name }))
-                }
+                Ok(_) | Err(_) => self.says(503, &json!({ "error": "the store does not answer", "shop": self.name })),
             },
-            (Part::Store, "/stock") => Answer::new(&self.name, 200, &json!({ "store": self.name, "stock": 42 })),
-            _ => Answer::new(&self.name, 404, &json!({ "error": "there is nothing here", "path": path })),
+            (Part::Store, "/stock") => self.says(200, &json!({ "store": self.name, "stock": 42 })),
+            _ => self.says(404, &json!({ "error": "there is nothing here", "path": path })),
         }
     }
 }

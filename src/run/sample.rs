@@ -2,10 +2,12 @@
 //!
 //! Knows nothing of expectations. Works in paused time.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
@@ -24,6 +26,9 @@ pub const TIMER_GRANULARITY: Duration = Duration::from_millis(2);
 
 /// No check has more samples in flight than this: each may hold a descriptor and a port.
 const MOST_IN_FLIGHT: usize = 20_000;
+
+/// What is said of a question whose probe has panicked.
+const PANICKED: &str = "a bug in Squall: its probe panicked";
 
 /// What is asked, and how often.
 #[derive(Debug, Clone, PartialEq)]
@@ -163,21 +168,16 @@ async fn drive(origin: Instant, series: Vec<Series>, prober: Arc<dyn Prober>, ou
                     in_flight.fetch_add(1, Ordering::Relaxed);
                     let (prober, name, out) = (Arc::clone(&prober), Arc::clone(&table.check), out.clone());
                     questions.spawn(async move {
-                        let answer = prober.ask(&name).await;
+                        // A bug of ours says nothing of the system.
+                        let answer = AssertUnwindSafe(prober.ask(&name)).catch_unwind().await;
+                        let answer = answer.unwrap_or_else(|_| Answer::CouldNotAsk(PANICKED.to_owned()));
                         in_flight.fetch_sub(1, Ordering::Relaxed);
                         question.settle(answer, &out);
                     });
                 }
             }
         }
-        while let Some(ended) = questions.try_join_next() {
-            if let Err(bug) = ended
-                && bug.is_panic()
-            {
-                // A sample that panicked has no answer. The channel ends early: loud, instead of waiting for ever.
-                std::panic::resume_unwind(bug.into_panic());
-            }
-        }
+        while questions.try_join_next().is_some() {}
         let Some(next) = tables.iter().map(Timetable::due).min() else { return };
         sleep_until(origin + next).await;
     }

@@ -1,9 +1,13 @@
 //! A journal that another hand has damaged, at any moment of a run: what was changed is rolled back, or it is said that it may not be.
 
+use std::path::Path;
+
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 use squall::engine::sim::InjectedFailure;
 use squall::model::exit::Verdict;
+use squall::record::event::FORMAT;
+use squall::record::journal::{self, JournalError};
 
 use crate::harness::{Scenario, experiment};
 
@@ -63,4 +67,23 @@ async fn a_damaged_journal_is_rolled_back_or_said_to_be_unknown() {
         }
     }
     assert!(restored > 200 && said < restored / 20, "{restored} restored, {said} said to be unknown");
+}
+
+/// What it says may have another meaning there: nothing is rolled back by half.
+#[tokio::test(start_paused = true)]
+async fn a_journal_of_a_newer_program_is_refused_as_a_whole() {
+    let s = Scenario::new(experiment(FAULTS[0], TARGET));
+    s.run().await;
+    let bytes = s.disk.bytes.lock().unwrap().clone();
+    let newer = |line: &str| {
+        let mut event: serde_json::Value = serde_json::from_str(line).unwrap();
+        if event["event"] == "started" {
+            event["format"] = (FORMAT + 1).into();
+            event.as_object_mut().unwrap().remove("sum");
+        }
+        event.to_string() + "\n"
+    };
+    let journal: String = String::from_utf8(bytes).unwrap().lines().map(newer).collect();
+    let refused = journal::fold(journal.as_bytes(), Path::new("journal")).unwrap_err();
+    assert!(matches!(refused, JournalError::TooNew { found, .. } if found == FORMAT + 1), "{refused}");
 }

@@ -9,7 +9,7 @@ use squall::experiment::probe::{Answer, Prober};
 use squall::model::exit::Verdict;
 use squall::model::instance::InstanceId;
 use squall::record::event::Reason;
-use squall::record::state::RunState;
+use squall::record::state::{ChangeState, RunState};
 use squall::run::abort::Level;
 
 use crate::harness::{RESTARTING, Scenario, experiment};
@@ -171,7 +171,6 @@ async fn a_command_is_undone_in_a_target_that_died_of_it() {
 
 #[tokio::test(start_paused = true)]
 async fn a_fault_that_vanishes_by_itself_is_no_verdict() {
-    let target = InstanceId("store-1".into());
     for (meddling, fault) in [
         (ExternalAction::Unpause, "{ pause: {} }"),
         (ExternalAction::Restart, "{ pause: {} }"),
@@ -184,13 +183,7 @@ async fn a_fault_that_vanishes_by_itself_is_no_verdict() {
         x.steady_state[0].expect.p95 = None;
         x.steady_state[0].during.p95 = None;
         let s = Scenario::new(x);
-        let (mut set, target) = (false, target.clone());
-        let mut looks = 0;
-        s.sim.fail_calls(move |_, what| {
-            set |= what.starts_with("set");
-            looks += usize::from(set && what == "look");
-            if looks == 3 { InjectedFailure::Meanwhile(target.clone(), meddling) } else { InjectedFailure::None }
-        });
+        s.act_when("look", |state| state.changes.iter().any(ChangeState::is_verified), ("store-1", meddling));
         let ran = s.run().await.unwrap();
         assert_eq!((ran.reason().as_str(), ran.code()), ("fault-vanished", 3), "{fault} {meddling:?}: {}", ran.text());
         s.assert_restored("vanished").await;

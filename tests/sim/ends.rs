@@ -1,0 +1,85 @@
+//! Ends that nobody plans: a bug in a phase, a journal that takes no more.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use squall::engine::sim::{InjectedFailure, SimProber};
+use squall::experiment::probe::{Answer, Prober};
+use squall::host::clock::Clock;
+use squall::record::journal::Recorder;
+use squall::record::state::RunState;
+
+use crate::harness::{Disk, Scenario, experiment};
+
+/// A prober with a bug: it panics once a change is made.
+struct Bug {
+    prober: SimProber,
+    disk: Disk,
+}
+
+#[async_trait]
+impl Prober for Bug {
+    async fn ask(&self, check: &str) -> Answer {
+        let is_made = self.disk.state().changes.iter().any(|c| c.injected.is_some());
+        assert!(!is_made, "a bug of this prober");
+        self.prober.ask(check).await
+    }
+}
+
+/// A bug of ours breaks no hypothesis.
+#[tokio::test(start_paused = true)]
+async fn a_probe_that_panics_could_not_ask() {
+    let s = Scenario::new(experiment("{ pause: {} }", "{ service: store }"));
+    let prober = SimProber::new(s.sim.clone(), s.experiment.questions().iter());
+    let state = RunState::default();
+    let rec = Recorder::over(Box::new(s.disk.clone()), 0, state, Clock::start(None), Path::new("journal"));
+    let ran = s.run_with(&rec, Arc::new(Bug { prober, disk: s.disk.clone() })).await.unwrap();
+    assert_eq!((ran.reason().as_str(), ran.code()), ("could-not-ask", 3), "{}", ran.text());
+    assert!(ran.text().contains("a bug in Squall"), "{}", ran.text());
+    s.assert_restored("the probe panicked").await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_panic_while_the_fault_is_on_is_rolled_back_and_told() {
+    for fault in ["{ pause: {} }", "{ kill: {} }", "{ latency: { delay: 50ms } }"] {
+        let s = Scenario::new(experiment(fault, "{ service: store }"));
+        let disk = s.disk.clone();
+        let mut is_done = false;
+        s.sim.fail_calls(move |_, what| {
+            let is_on = what == "look" && disk.state().changes.iter().any(|c| c.injected.is_some());
+            assert!(is_done || !is_on, "{}", {
+                is_done = true;
+                "a bug of this engine"
+            });
+            InjectedFailure::None
+        });
+        let ran = s.run().await.unwrap();
+        assert_eq!((ran.reason().as_str(), ran.code()), ("panicked", 3), "{fault}: {}", ran.text());
+        assert!(ran.text().contains("a bug of this engine"), "{fault}: {}", ran.text());
+        assert!(ran.state.changes.iter().all(|c| c.reverted.is_some()), "{fault}");
+        s.assert_restored(fault).await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_plan_that_cannot_be_recorded_is_not_carried_out() {
+    let mut failed = 0;
+    for writes in 1..60 {
+        let s = Scenario::new(experiment("{ pause: {} }", "{ service: store }"));
+        *s.disk.room.lock().unwrap() = Some(writes);
+        let ran = s.run().await.unwrap();
+        if ran.reason() == "journal-failed" && ran.state.changes.is_empty() {
+            failed += 1;
+            assert_eq!(ran.code(), 3, "{}", ran.text());
+            assert!(ran.text().contains("nothing was touched"), "{}", ran.text());
+        }
+        let is_begun = ran.state.changes.iter().any(|c| c.injecting.is_some());
+        assert!(
+            !is_begun || !s.written().changes.is_empty(),
+            "{writes}: a change is made, and its plan is not on disk"
+        );
+        s.assert_restored("full").await;
+    }
+    assert!(failed > 0, "the plan is the write that fails, for one number of writes at least");
+}

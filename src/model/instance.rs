@@ -17,14 +17,13 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 pub use change::{Change, Rollback};
-pub use setting::{Aspect, Setting};
+pub use setting::{Aspect, Setting, Stage};
 pub use values::{Command, CommandLocation, Kill, RestartPolicy, Signal, Signalled, Via};
 
 use crate::model::disk::Mount;
+use crate::model::machine::Allowance;
 use crate::model::machine::counters::Counters;
-use crate::model::machine::{Allowance, Limit};
 use crate::model::network::Talk;
-use crate::model::stressor::StressSpec;
 use crate::model::stressor::called::Called;
 use sharing::Share;
 

@@ -10,7 +10,7 @@ use super::effect::no_more_is_known;
 use super::{plan, target};
 use crate::engine::{Engine, EngineError, Outcome, Tag};
 use crate::experiment::BlastRadius;
-use crate::model::instance::{Aspect, Change, CommandLocation, Instance, RestartPolicy, Setting, Trait, Via};
+use crate::model::instance::{Aspect, Change, CommandLocation, Instance, RestartPolicy, Setting, Stage, Trait, Via};
 use crate::model::machine::Limit;
 use crate::record::event::{Event, Reason, micros};
 use crate::record::journal::Recorder;
@@ -61,7 +61,7 @@ pub(super) async fn inject(
         .map_err(|r| NotOn { why: r.reason, text: format!("just before the injection: {r}") })?;
     plan::bystanders::none_is_hit(changes, &all, &fleet)
         .map_err(|r| NotOn { why: r.reason, text: format!("just before the injection: {r}") })?;
-    let stages: BTreeSet<u8> = changes.iter().map(|c| c.to.stage()).collect();
+    let stages: BTreeSet<Stage> = changes.iter().map(|c| c.to.stage()).collect();
     for stage in stages {
         let now: Vec<&Change> = changes.iter().filter(|c| c.to.stage() == stage).collect();
         engine.prepare(&now.iter().map(|c| (c.instance.clone(), c.to.clone())).collect::<Vec<_>>()).await;

@@ -8,7 +8,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Instance, InstanceId, Limit, Setting, StressSpec};
+use super::{Instance, InstanceId};
 
 /// What instances can use together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -170,46 +170,6 @@ impl Reach {
         share.runs && share.what == self.what() && side
     }
 }
-
-impl Setting {
-    /// What of an instance's shared resources this is on, beside the instance itself.
-    #[must_use]
-    pub fn reaches(&self) -> Vec<Reach> {
-        use Reach::{Borrowers, Ends, Everyone};
-        use Resource::{Cgroup, Ipc, Network, Processes};
-        match self {
-            Self::Running(false) | Self::Killed(_) | Self::Stopped { .. } | Self::Restarted { .. } => {
-                vec![Ends(Network), Ends(Processes), Ends(Ipc), Ends(Cgroup)]
-            }
-            Self::Network(_) | Self::ConnectionsReset(_) | Self::Limit(Limit::Ports { .. }) => vec![Everyone(Network)],
-            // Too little memory ends a main process.
-            Self::Limit(Limit::Memory(_)) => {
-                vec![Borrowers(Cgroup), Ends(Network), Ends(Processes), Ends(Ipc)]
-            }
-            Self::Stressor(stressor) if matches!(stressor.work, StressSpec::Stop(_)) => vec![Borrowers(Cgroup)],
-            Self::Paused(true) | Self::Signalled(_) | Self::Limit(_) => vec![Borrowers(Cgroup)],
-            // What is used up below counts above as well.
-            Self::Stressor(_) if self.may_end_life() => {
-                vec![Everyone(Cgroup), Ends(Network), Ends(Processes), Ends(Ipc)]
-            }
-            Self::Stressor(_) => vec![Everyone(Cgroup)],
-            Self::Filled(fill) if fill.place.path == SHM || fill.place.path.starts_with(&format!("{SHM}/")) => {
-                vec![Everyone(Ipc)]
-            }
-            Self::Running(true)
-            | Self::Paused(false)
-            | Self::Filled(_)
-            | Self::Freed(_)
-            | Self::ReadOnly(_)
-            | Self::RestartPolicy(_)
-            | Self::Mark(..)
-            | Self::Ran(_) => Vec::new(),
-        }
-    }
-}
-
-/// Where an IPC namespace has its shared memory.
-const SHM: &str = "/dev/shm";
 
 impl Instance {
     /// Of how many of these it borrows something: those have to be there before it.

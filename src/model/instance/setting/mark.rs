@@ -1,0 +1,27 @@
+//! What of Squall's lies on an aspect, told by its mark, or that nothing does.
+
+use std::fmt;
+
+use super::Aspect;
+use super::facts::{Facts, Observed, Proof, SHORT, Stage, Starves};
+
+pub(super) fn facts(aspect: Aspect) -> Facts<'static> {
+    Facts {
+        aspect,
+        observed: Observed::Itself,
+        proof: Proof::Seen,
+        stage: Stage::Then,
+        longest: SHORT,
+        ends_with_life: false,
+        can_be_idle: false,
+        starves: Starves::Never,
+        reaches: &[],
+    }
+}
+
+pub(super) fn words(aspect: Aspect, mark: Option<&str>, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+    match mark {
+        None => write!(f, "{aspect} untouched"),
+        Some(mark) => write!(f, "{aspect} disturbed ({mark})"),
+    }
+}

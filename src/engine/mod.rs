@@ -173,6 +173,12 @@ pub enum Ability {
     No(String),
 }
 
+/// Why no engine sets a mark: what it is the mark of, only the setting itself says.
+pub(crate) const ONLY_A_MARK: &str = "its mark alone does not say what to do";
+
+/// Why there is nothing to take off an aspect.
+pub(crate) const NOTHING_LIES_THERE: &str = "nothing of Squall's can lie there";
+
 /// What a command did.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ran {

@@ -17,7 +17,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 pub use change::{Change, Rollback};
-pub use setting::{Aspect, Setting, Stage};
+pub use setting::{Aspect, Laid, Setting, Stage};
 pub use values::{Command, CommandLocation, Kill, RestartPolicy, Signal, Signalled, Via};
 
 use crate::model::disk::Mount;

@@ -1,10 +1,10 @@
 //! The command that a person would type to set something by hand.
 
 use super::DEFAULT_HOST;
-use crate::engine::machine;
 use crate::engine::net::manual::{end_connections, untouch};
 use crate::engine::shell::{quote, typed, typed_here};
-use crate::model::instance::{Aspect, Change, CommandLocation, RestartPolicy, Setting, Via};
+use crate::engine::{NOTHING_LIES_THERE, machine};
+use crate::model::instance::{Change, CommandLocation, Laid, RestartPolicy, Setting, Via};
 
 /// The command for `to`, on the engine at `address`.
 pub(super) fn command(address: &str, change: &Change, to: &Setting) -> String {
@@ -35,13 +35,17 @@ pub(super) fn command(address: &str, change: &Change, to: &Setting) -> String {
             };
             format!("{docker} update --restart {policy} {name}")
         }
-        Setting::Mark(Aspect::CpuLoad, _) => machine::manual::unload("cpu"),
-        Setting::Mark(Aspect::MemoryLoad, _) => machine::manual::unload("memory"),
-        Setting::Mark(Aspect::Processes, _) => {
-            format!("{}; sudo kill -CONT $({docker} top {name} -eo pid | tail -n +2)", machine::manual::unload("stop"))
-        }
-        Setting::Mark(Aspect::Disk, _) => machine::manual::unfill(),
-        Setting::Mark(..) => untouch(&pid),
+        Setting::Mark(aspect, _) => match aspect.laid() {
+            Some(Laid::Traffic) => untouch(&pid),
+            Some(Laid::Filling) => machine::manual::unfill(),
+            Some(Laid::Cpu) => machine::manual::unload("cpu"),
+            Some(Laid::Memory) => machine::manual::unload("memory"),
+            Some(Laid::Still) => format!(
+                "{}; sudo kill -CONT $({docker} top {name} -eo pid | tail -n +2)",
+                machine::manual::unload("stop")
+            ),
+            None => format!("# nothing: {NOTHING_LIES_THERE}"),
+        },
         Setting::Limit(limit) => machine::manual::limit(&change.instance.0, &pid, limit),
         Setting::Freed(place) => machine::manual::free(&pid, change, place),
         Setting::ReadOnly(paths) => machine::manual::read_only(&pid, change, paths),
@@ -63,7 +67,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model::instance::{Command, Epoch, InstanceId, Kill, Rollback, Signal};
+    use crate::model::instance::{Aspect, Command, Epoch, InstanceId, Kill, Rollback, Signal};
 
     fn by_hand(name: &str, to: &Setting) -> String {
         let change = Change {

@@ -49,9 +49,11 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::{Ability, Claim, Description, Engine, EngineError, Kind, Outcome, Ran, Tag, here};
+use super::{
+    Ability, Claim, Description, Engine, EngineError, Kind, NOTHING_LIES_THERE, ONLY_A_MARK, Outcome, Ran, Tag, here,
+};
 use crate::engine::machine::disk::Fillings;
-use crate::model::instance::{Aspect, Change, Command, CommandLocation, Instance, InstanceId, Kill, Setting, Via};
+use crate::model::instance::{Change, Command, CommandLocation, Instance, InstanceId, Kill, Laid, Setting, Via};
 use crate::model::zones::Zones;
 
 /// Where the engine is unless somebody says otherwise.
@@ -189,6 +191,11 @@ impl Docker {
     }
 }
 
+/// Why nothing is asked of the engine.
+fn refused(id: &InstanceId, to: &Setting, why: &str) -> EngineError {
+    EngineError::Refused { attempt: container::attempting(&id.0, to), why: why.to_owned() }
+}
+
 /// The client for an address. Nothing is sent yet.
 fn client(address: &str) -> Result<bollard::Docker, String> {
     let (bound, version) = (NO_BOUND.as_secs(), bollard::API_DEFAULT_VERSION);
@@ -237,19 +244,20 @@ impl Engine for Docker {
             Setting::Running(false) => self.kill(id, to, crate::model::instance::Signal::SigKill).await,
             Setting::Paused(true) => self.pause(id, to).await,
             Setting::Paused(false) => self.unpause(id, to).await,
-            Setting::Mark(Aspect::Disk, _) => self.free(tag, id, to, None).await,
+            Setting::Mark(_, Some(_)) => Err(refused(id, to, ONLY_A_MARK)),
+            Setting::Mark(aspect, None) => match aspect.laid() {
+                Some(Laid::Traffic) => self.set_traffic(tag, id, to).await,
+                Some(Laid::Filling) => self.free(tag, id, to, None).await,
+                Some(Laid::Cpu | Laid::Memory | Laid::Still) => self.set_machine(tag, id, to).await,
+                None => Err(refused(id, to, NOTHING_LIES_THERE)),
+            },
             Setting::Freed(place) => self.free(tag, id, to, Some(place)).await,
             Setting::Limit(_)
             | Setting::Filled(_)
             | Setting::ReadOnly(_)
             | Setting::Stressor(_)
-            | Setting::Signalled(_)
-            | Setting::Mark(Aspect::CpuLoad | Aspect::MemoryLoad | Aspect::Processes, _) => {
-                self.set_machine(tag, id, to).await
-            }
-            Setting::Network(_) | Setting::Mark(..) | Setting::ConnectionsReset(_) => {
-                self.set_traffic(tag, id, to).await
-            }
+            | Setting::Signalled(_) => self.set_machine(tag, id, to).await,
+            Setting::Network(_) | Setting::ConnectionsReset(_) => self.set_traffic(tag, id, to).await,
             Setting::RestartPolicy(policy) => self.set_restart_policy(id, to, *policy).await,
             Setting::Ran(command) => self.run_command(tag, id, command).await,
         }
@@ -272,8 +280,20 @@ impl Engine for Docker {
             | Setting::ReadOnly(_)
             | Setting::Stressor(_)
             | Setting::Signalled(_) => self.can_have(instance, to),
-            Setting::Ran(command) if command.place == CommandLocation::Here => here::placed(command),
-            _ => Ability::Yes,
+            Setting::Ran(command) => match command.place {
+                CommandLocation::Here => here::placed(command),
+                CommandLocation::Target => Ability::Yes,
+            },
+            Setting::Mark(_, Some(_)) => Ability::No(ONLY_A_MARK.to_owned()),
+            Setting::Mark(aspect, None) if aspect.laid().is_none() => Ability::No(NOTHING_LIES_THERE.to_owned()),
+            Setting::Running(_)
+            | Setting::Killed(Kill { via: Via::Engine, .. })
+            | Setting::Stopped { .. }
+            | Setting::Restarted { .. }
+            | Setting::Paused(_)
+            | Setting::Mark(_, None)
+            | Setting::Freed(_)
+            | Setting::RestartPolicy(_) => Ability::Yes,
         }
     }
 

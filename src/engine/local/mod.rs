@@ -21,9 +21,11 @@ use futures_util::future::join_all;
 
 use super::net::manual::{end_connections, untouch};
 use super::shell::{quote, typed_here};
-use super::{Ability, Claim, Description, Engine, EngineError, Kind, Outcome, Ran, Tag, here};
+use super::{
+    Ability, Claim, Description, Engine, EngineError, Kind, NOTHING_LIES_THERE, ONLY_A_MARK, Outcome, Ran, Tag, here,
+};
 use crate::host::command;
-use crate::model::instance::{Aspect, Change, Command, Epoch, Instance, InstanceId, Kill, Setting, Trait};
+use crate::model::instance::{Aspect, Change, Command, Epoch, Instance, InstanceId, Kill, Laid, Setting, Trait};
 use process::ProcessIdentity;
 use records::{Record, Records};
 
@@ -131,6 +133,18 @@ impl Local {
     }
 }
 
+/// Why a mark cannot be set, where it cannot: of all that Squall lays, only a disturbance of traffic lies on plain processes.
+fn not_marked(aspect: Aspect, mark: Option<&str>) -> Option<String> {
+    let why = match (mark, aspect.laid()) {
+        (Some(_), _) => ONLY_A_MARK,
+        (None, Some(Laid::Traffic)) => return None,
+        (None, Some(Laid::Filling)) => NO_DISK,
+        (None, Some(Laid::Cpu | Laid::Memory | Laid::Still)) => NO_GROUP,
+        (None, None) => NOTHING_LIES_THERE,
+    };
+    Some(why.to_owned())
+}
+
 #[async_trait]
 impl Engine for Local {
     fn describe(&self) -> Description {
@@ -166,9 +180,14 @@ impl Engine for Local {
             Setting::Network(_) | Setting::ConnectionsReset(_) => self.can_disturb(instance, to),
             Setting::Limit(_) | Setting::Stressor(_) | Setting::Signalled(_) => Ability::No(NO_GROUP.to_owned()),
             Setting::RestartPolicy(_) => Ability::No(set::NO_POLICY.to_owned()),
-            Setting::Filled(_) | Setting::ReadOnly(_) => Ability::No(NO_DISK.to_owned()),
+            Setting::Filled(_) | Setting::Freed(_) | Setting::ReadOnly(_) => Ability::No(NO_DISK.to_owned()),
             Setting::Ran(command) => here::placed(command),
-            _ => Ability::Yes,
+            Setting::Mark(aspect, mark) => not_marked(*aspect, mark.as_deref()).map_or(Ability::Yes, Ability::No),
+            Setting::Running(_)
+            | Setting::Killed(_)
+            | Setting::Stopped { .. }
+            | Setting::Restarted { .. }
+            | Setting::Paused(_) => Ability::Yes,
         }
     }
 
@@ -247,7 +266,10 @@ impl Engine for Local {
             Setting::Paused(true) => kill("STOP"),
             Setting::Paused(false) => kill("CONT"),
             Setting::RestartPolicy(_) => format!("nothing: {}", set::NO_POLICY),
-            Setting::Mark(..) => untouch(pids.first().map_or("PID", String::as_str)),
+            Setting::Mark(aspect, _) => match not_marked(*aspect, None) {
+                None => untouch(pids.first().map_or("PID", String::as_str)),
+                Some(why) => format!("nothing: {why}"),
+            },
             Setting::Limit(_) => format!("nothing: {NO_GROUP}"),
             Setting::Filled(_) | Setting::Freed(_) | Setting::ReadOnly(_) => format!("nothing: {NO_DISK}"),
             Setting::ConnectionsReset(_) => end_connections(pids.first().map_or("PID", String::as_str)),

@@ -42,6 +42,9 @@ impl Local {
                 self.start(&id.0).await.map(|o| if o == Outcome::Gone { o } else { Outcome::Done })
             }
             Setting::Paused(on) => freeze(identity, record, *on).await,
+            Setting::Mark(aspect, mark) if let Some(why) = super::not_marked(*aspect, mark.as_deref()) => {
+                Err(EngineError::Refused { attempt: format!("have {} {to}", id.0), why })
+            }
             Setting::Network(_) | Setting::Mark(..) | Setting::ConnectionsReset(_) => {
                 self.set_traffic(tag, records, (&id.0, record), to).await
             }

@@ -17,7 +17,7 @@ use std::path::PathBuf;
 use super::{Ability, Outcome, Tag};
 use crate::host::cgroup::{self, Cgroup};
 use crate::host::process::Process;
-use crate::model::instance::{Instance, Setting};
+use crate::model::instance::{Aspect, Instance, Laid, Setting};
 
 /// Where a running instance's machine is found.
 #[derive(Debug)]
@@ -92,7 +92,19 @@ pub fn can(at: &DiskAccess<'_>, instance: &Instance, to: &Setting) -> Ability {
              the engine's own host, or in a container with `--pid=host --cgroupns=host -v /sys/fs/cgroup:/sys/fs/cgroup`"
                 .to_owned(),
         ),
-        _ => Ability::Yes,
+        Setting::Limit(_) => Ability::Yes,
+        Setting::Mark(aspect, None) if is_load(*aspect) => Ability::Yes,
+        Setting::Running(_)
+        | Setting::Killed(_)
+        | Setting::Stopped { .. }
+        | Setting::Restarted { .. }
+        | Setting::Paused(_)
+        | Setting::Network(_)
+        | Setting::Mark(..)
+        | Setting::Freed(_)
+        | Setting::ConnectionsReset(_)
+        | Setting::RestartPolicy(_)
+        | Setting::Ran(_) => Ability::No(NOT_OF_THE_MACHINE.to_owned()),
     }
 }
 
@@ -108,19 +120,40 @@ pub async fn set(
     to: &Setting,
 ) -> io::Result<Outcome> {
     match to {
-        Setting::Filled(fill) => return disk::fill(at.fillings, at.pid, tag, instance, fill, at.needs).await,
-        Setting::Stressor(stressor) => return load::begin(site, tag, stressor).await,
-        Setting::Signalled(signalled) => return load::signal(site, signalled).await,
-        Setting::Mark(aspect, None) => return load::end(site, tag, *aspect).await,
-        _ => {}
+        Setting::Filled(fill) => disk::fill(at.fillings, at.pid, tag, instance, fill, at.needs).await,
+        Setting::Stressor(stressor) => load::begin(site, tag, stressor).await,
+        Setting::Signalled(signalled) => load::signal(site, signalled).await,
+        Setting::Mark(aspect, None) if is_load(*aspect) => load::end(site, tag, *aspect).await,
+        Setting::Limit(limit) => {
+            let limit = limit.clone();
+            blocking(move || limits::set(&site, &limit)).await
+        }
+        Setting::ReadOnly(paths) => {
+            let (paths, instance) = (paths.clone(), instance.clone());
+            blocking(move || mounts::set(site.process.pid(), &instance, &paths)).await
+        }
+        Setting::Running(_)
+        | Setting::Killed(_)
+        | Setting::Stopped { .. }
+        | Setting::Restarted { .. }
+        | Setting::Paused(_)
+        | Setting::Network(_)
+        | Setting::Mark(..)
+        | Setting::Freed(_)
+        | Setting::ConnectionsReset(_)
+        | Setting::RestartPolicy(_)
+        | Setting::Ran(_) => Err(io::Error::other(NOT_OF_THE_MACHINE)),
     }
-    let (to, instance) = (to.clone(), instance.clone());
-    blocking(move || match &to {
-        Setting::Limit(limit) => limits::set(&site, limit),
-        Setting::ReadOnly(paths) => mounts::set(site.process.pid(), &instance, paths),
-        _ => Err(io::Error::other("it is no setting of the machine")),
-    })
-    .await
+}
+
+const NOT_OF_THE_MACHINE: &str = "it is no setting of the machine";
+
+/// Whether a process of Squall's makes it so.
+fn is_load(aspect: Aspect) -> bool {
+    match aspect.laid() {
+        Some(Laid::Cpu | Laid::Memory | Laid::Still) => true,
+        Some(Laid::Traffic | Laid::Filling) | None => false,
+    }
 }
 
 /// Ends what of a change goes on outside of the instance: the process of Squall's, where it has one.

@@ -78,7 +78,24 @@ pub fn may_enter() -> bool {
 /// Whether this machine's kernel can do it to this instance, and by which mechanism.
 #[must_use]
 pub fn can(instance: &Instance, to: &Setting) -> Ability {
-    let Setting::Network(network) = to else { return Ability::Yes };
+    let network = match to {
+        Setting::Network(network) => network,
+        Setting::ConnectionsReset(_) | Setting::Mark(Aspect::Network, None) => return Ability::Yes,
+        Setting::Running(_)
+        | Setting::Killed(_)
+        | Setting::Stopped { .. }
+        | Setting::Restarted { .. }
+        | Setting::Paused(_)
+        | Setting::Mark(..)
+        | Setting::Limit(_)
+        | Setting::Filled(_)
+        | Setting::Freed(_)
+        | Setting::ReadOnly(_)
+        | Setting::Stressor(_)
+        | Setting::Signalled(_)
+        | Setting::RestartPolicy(_)
+        | Setting::Ran(_) => return Ability::No(NOT_OF_TRAFFIC.to_owned()),
+    };
     if let Some(why) = network.flows.iter().find_map(|flow| nft::too_many(&flow.traffic)) {
         return Ability::No(why);
     }
@@ -99,6 +116,8 @@ fn loses_its_route(instance: &Instance, network: &Network) -> Option<String> {
     let copied = network.flows.iter().any(|flow| copies(network, flow));
     (copied && instance.traits.contains(&Trait::RoutesByPolicy)).then(|| BY_POLICY.to_owned())
 }
+
+const NOT_OF_TRAFFIC: &str = "it is no setting of traffic";
 
 const BY_POLICY: &str = "packets that leave late take their route by their destination, and rules for routing in this namespace \
                          look at something else (`ip rule`, `ip -6 rule`): delay what arrives (`direction: ingress`), or have \
@@ -127,8 +146,8 @@ pub async fn observe(site: io::Result<Option<NetworkAccess>>, instance: &mut Ins
 /// Disturbs the traffic of a namespace, leaves it alone again, or tears its connections down.
 ///
 /// # Errors
-/// Where it cannot be entered, a peer's name cannot be looked up, another program's arrangements are in the way, or the
-/// kernel refuses. Then nothing of it is in place.
+/// Where it cannot be entered, a peer's name cannot be looked up, another program's arrangements are in the way, the kernel
+/// refuses, or the setting is none of traffic. Then nothing of it is in place.
 pub async fn set(site: NetworkAccess, tag: &Tag, to: &Setting) -> io::Result<Outcome> {
     match to {
         Setting::Network(network) => {
@@ -143,7 +162,21 @@ pub async fn set(site: NetworkAccess, tag: &Tag, to: &Setting) -> io::Result<Out
                 _ => Ok(Outcome::Done),
             }
         }
-        _ => clear(&Arc::new(site)).await,
+        Setting::Mark(Aspect::Network, None) => clear(&Arc::new(site)).await,
+        Setting::Running(_)
+        | Setting::Killed(_)
+        | Setting::Stopped { .. }
+        | Setting::Restarted { .. }
+        | Setting::Paused(_)
+        | Setting::Mark(..)
+        | Setting::Limit(_)
+        | Setting::Filled(_)
+        | Setting::Freed(_)
+        | Setting::ReadOnly(_)
+        | Setting::Stressor(_)
+        | Setting::Signalled(_)
+        | Setting::RestartPolicy(_)
+        | Setting::Ran(_) => Err(io::Error::other(NOT_OF_TRAFFIC)),
     }
 }
 

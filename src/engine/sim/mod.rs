@@ -19,7 +19,10 @@ use tokio::time::Instant;
 pub use prober::SimProber;
 use world::World;
 
-use super::{Ability, Claim, Description, Engine, EngineError, FROM_EXPERIMENT, Kind, Outcome, Ran, Tag};
+use super::{
+    Ability, Claim, Description, Engine, EngineError, FROM_EXPERIMENT, Kind, NOTHING_LIES_THERE, ONLY_A_MARK, Outcome,
+    Ran, Tag,
+};
 use crate::experiment::Experiment;
 use crate::experiment::stack::Stack;
 use crate::model::instance::{Change, Instance, InstanceId, Setting};
@@ -238,8 +241,29 @@ impl Engine for Sim {
         outcome.map_err(|why| EngineError::Refused { attempt: format!("set {id} {to}"), why })
     }
 
-    fn can(&self, _: &Instance, _: &Setting) -> Ability {
-        Ability::Yes
+    /// What shows here when it is set. Of what is momentary there is nothing to show: no connection lasts longer than a question,
+    /// a signal finds no process beside the main one, and a command does nothing but end.
+    fn can(&self, _: &Instance, to: &Setting) -> Ability {
+        match to {
+            Setting::Mark(_, Some(_)) => Ability::No(ONLY_A_MARK.to_owned()),
+            Setting::Mark(aspect, None) if aspect.laid().is_none() => Ability::No(NOTHING_LIES_THERE.to_owned()),
+            Setting::Running(_)
+            | Setting::Killed(_)
+            | Setting::Stopped { .. }
+            | Setting::Restarted { .. }
+            | Setting::Paused(_)
+            | Setting::Network(_)
+            | Setting::Mark(_, None)
+            | Setting::Limit(_)
+            | Setting::Filled(_)
+            | Setting::Freed(_)
+            | Setting::ReadOnly(_)
+            | Setting::Stressor(_)
+            | Setting::Signalled(_)
+            | Setting::ConnectionsReset(_)
+            | Setting::RestartPolicy(_)
+            | Setting::Ran(_) => Ability::Yes,
+        }
     }
 
     async fn exec(&self, _: &str, _: &[String], _: Duration) -> Result<Ran, EngineError> {

@@ -98,17 +98,21 @@ impl Disturbed {
     }
 
     fn shaped(&mut self, shape: &Shape, now: Instant) -> PacketDecision {
-        let corrupt = shape.corrupt.is_some_and(|c| self.happens(c));
-        if self.is_lost(shape.loss) || corrupt {
+        // Whatever else there is to a shape, this world has to do. What comes twice is an answer all the same, and what varies does so
+        // evenly.
+        let Shape { delay, jitter, correlation: _, distribution: _, loss, corrupt, duplicate: _, reorder, bandwidth } =
+            shape;
+        let corrupt = corrupt.is_some_and(|c| self.happens(c));
+        if self.is_lost(*loss) || corrupt {
             return PacketDecision::Stopped(Met::Silence, now);
         }
-        let mut late = shape.delay;
-        if shape.reorder.is_some_and(|r| self.happens(r.chance)) {
+        let mut late = *delay;
+        if reorder.is_some_and(|r| self.happens(r.chance)) {
             late = Duration::ZERO;
-        } else if !shape.jitter.is_zero() {
-            late = (late + shape.jitter.mul_f64(2.0 * self.draw())).saturating_sub(shape.jitter);
+        } else if !jitter.is_zero() {
+            late = (late + jitter.mul_f64(2.0 * self.draw())).saturating_sub(*jitter);
         }
-        if let Some(limit) = shape.bandwidth {
+        if let Some(limit) = bandwidth {
             let takes = |bits: u64| Duration::from_secs_f64(bits as f64 / limit.rate as f64);
             self.busy_until = self.busy_until.max(now) + takes(PACKET_BITS);
             let queued = (self.busy_until - now).saturating_sub(takes(limit.burst * 8));

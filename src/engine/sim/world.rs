@@ -11,11 +11,11 @@ use tokio::time::Instant;
 
 use super::traffic::Disturbed;
 use super::{ExternalAction, Outcome};
-use crate::engine::Claim;
+use crate::engine::{Claim, NOTHING_LIES_THERE, ONLY_A_MARK};
 use crate::experiment::stack::{Service, Stack};
 use crate::model::disk::{Mount, MountKind};
 use crate::model::instance::{
-    Address, Aspect, CommandLocation, Counted, Epoch, Instance, InstanceId, RestartPolicy, Setting, Trait, Via,
+    Address, Aspect, CommandLocation, Counted, Epoch, Instance, InstanceId, Laid, RestartPolicy, Setting, Trait, Via,
 };
 use crate::model::machine::{Allowance, Disk, Limit, Quota};
 use crate::model::network::Network;
@@ -190,26 +190,13 @@ impl World {
                 return Err(format!("{id} is not running"));
             }
             Setting::Network(network) => self.disturb(id, Some(network), now),
-            Setting::Mark(Aspect::Network, None) => self.disturb(id, None, now),
-            Setting::Filled(_)
-            | Setting::Freed(_)
-            | Setting::Stressor(_)
-            | Setting::Mark(Aspect::Disk | Aspect::CpuLoad | Aspect::MemoryLoad | Aspect::Processes, None) => {
-                let now = to.observed_as().filter(|now| instance.settings.get(&to.aspect()) != Some(now));
-                let Some(now) = now else { return Ok(Outcome::Already) };
-                if let Some(i) = self.instances.get_mut(id) {
-                    i.settings.insert(to.aspect(), now);
-                }
-                let load = (id.clone(), to.aspect());
-                if let Setting::Stressor(stressor) = to {
-                    self.loads.insert(load, (stressor.work.clone(), Instant::now()));
-                } else {
-                    self.loads.remove(&load);
-                }
-                Outcome::Done
-            }
-            Setting::Mark(_, None) => Outcome::Already,
-            Setting::Mark(_, Some(mark)) => return Err(format!("{mark} alone does not say what to do to {id}")),
+            Setting::Filled(_) | Setting::Freed(_) | Setting::Stressor(_) => self.lay(id, to),
+            Setting::Mark(_, Some(_)) => return Err(ONLY_A_MARK.to_owned()),
+            Setting::Mark(aspect, None) => match aspect.laid() {
+                Some(Laid::Traffic) => self.disturb(id, None, now),
+                Some(Laid::Filling | Laid::Cpu | Laid::Memory | Laid::Still) => self.lay(id, to),
+                None => return Err(NOTHING_LIES_THERE.to_owned()),
+            },
             Setting::Limit(_) | Setting::ReadOnly(_) if instance.settings.get(&to.aspect()) == Some(to) => {
                 Outcome::Already
             }
@@ -250,6 +237,21 @@ impl World {
             [verb, ..] if verb == "false" => return Err("exit status 1".to_owned()),
             _ => Outcome::Done,
         })
+    }
+
+    /// Lays something on a disk, or has a process load an instance, or takes that away again.
+    fn lay(&mut self, id: &InstanceId, to: &Setting) -> Outcome {
+        let Some(i) = self.instances.get_mut(id) else { return Outcome::Gone };
+        let now = to.observed_as().filter(|now| i.settings.get(&to.aspect()) != Some(now));
+        let Some(now) = now else { return Outcome::Already };
+        i.settings.insert(to.aspect(), now);
+        let load = (id.clone(), to.aspect());
+        if let Setting::Stressor(stressor) = to {
+            self.loads.insert(load, (stressor.work.clone(), Instant::now()));
+        } else {
+            self.loads.remove(&load);
+        }
+        Outcome::Done
     }
 
     fn disturb(&mut self, id: &InstanceId, to: Option<&Network>, now: Instant) -> Outcome {

@@ -48,38 +48,77 @@ pub enum Aspect {
 struct Facts {
     /// Its words for people.
     name: &'static str,
-    seen: bool,
+    seen: Seen,
     follows: bool,
     traffic: bool,
 }
 
+/// As what an aspect can be observed wherever it can be set.
+enum Seen {
+    /// As its value.
+    Value,
+    /// As the mark of what of Squall's lies there, or that nothing does.
+    Mark(Laid),
+    /// Not at all.
+    Not,
+}
+
+/// What of Squall's can lie on an instance, where it is found by its mark.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Laid {
+    /// A disturbance of its traffic.
+    Traffic,
+    /// What fills one of its file systems.
+    Filling,
+    /// A process that uses its processor.
+    Cpu,
+    /// A process that uses its memory.
+    Memory,
+    /// A process that holds others of it still.
+    Still,
+}
+
 impl Aspect {
     const fn facts(self) -> Facts {
+        use Seen::{Mark, Not, Value};
         match self {
-            Self::Running => Facts { name: "main process", seen: true, follows: true, traffic: false },
-            Self::Paused => Facts { name: "freezer", seen: true, follows: true, traffic: false },
-            Self::Network => Facts { name: "traffic", seen: true, follows: true, traffic: true },
-            Self::Connections => Facts { name: "connections", seen: false, follows: true, traffic: true },
-            Self::ProcessLimit => Facts { name: "limit of processes", seen: true, follows: false, traffic: false },
-            Self::RestartPolicy => Facts { name: "restart policy", seen: true, follows: true, traffic: false },
-            Self::Disk => Facts { name: "disk", seen: true, follows: false, traffic: false },
-            Self::Mounts => Facts { name: "mounts", seen: true, follows: false, traffic: false },
-            Self::CpuLimit => Facts { name: "limit of processor time", seen: true, follows: false, traffic: false },
-            Self::MemoryLimit => Facts { name: "limit of memory", seen: true, follows: false, traffic: false },
-            Self::IoLimit => Facts { name: "limit of reading and writing", seen: true, follows: false, traffic: false },
-            Self::DescriptorLimit => Facts { name: "limit of descriptors", seen: true, follows: false, traffic: false },
-            Self::PortRange => Facts { name: "range of ports", seen: true, follows: false, traffic: false },
-            Self::CpuLoad => Facts { name: "processor load", seen: true, follows: true, traffic: false },
-            Self::MemoryLoad => Facts { name: "memory load", seen: true, follows: true, traffic: false },
-            Self::Processes => Facts { name: "processes", seen: true, follows: false, traffic: false },
-            Self::Custom => Facts { name: "own ways", seen: false, follows: true, traffic: false },
+            Self::Running => Facts { name: "main process", seen: Value, follows: true, traffic: false },
+            Self::Paused => Facts { name: "freezer", seen: Value, follows: true, traffic: false },
+            Self::Network => Facts { name: "traffic", seen: Mark(Laid::Traffic), follows: true, traffic: true },
+            Self::Connections => Facts { name: "connections", seen: Not, follows: true, traffic: true },
+            Self::ProcessLimit => Facts { name: "limit of processes", seen: Value, follows: false, traffic: false },
+            Self::RestartPolicy => Facts { name: "restart policy", seen: Value, follows: true, traffic: false },
+            Self::Disk => Facts { name: "disk", seen: Mark(Laid::Filling), follows: false, traffic: false },
+            Self::Mounts => Facts { name: "mounts", seen: Value, follows: false, traffic: false },
+            Self::CpuLimit => Facts { name: "limit of processor time", seen: Value, follows: false, traffic: false },
+            Self::MemoryLimit => Facts { name: "limit of memory", seen: Value, follows: false, traffic: false },
+            Self::IoLimit => {
+                Facts { name: "limit of reading and writing", seen: Value, follows: false, traffic: false }
+            }
+            Self::DescriptorLimit => {
+                Facts { name: "limit of descriptors", seen: Value, follows: false, traffic: false }
+            }
+            Self::PortRange => Facts { name: "range of ports", seen: Value, follows: false, traffic: false },
+            Self::CpuLoad => Facts { name: "processor load", seen: Mark(Laid::Cpu), follows: true, traffic: false },
+            Self::MemoryLoad => Facts { name: "memory load", seen: Mark(Laid::Memory), follows: true, traffic: false },
+            Self::Processes => Facts { name: "processes", seen: Mark(Laid::Still), follows: false, traffic: false },
+            Self::Custom => Facts { name: "own ways", seen: Not, follows: true, traffic: false },
         }
     }
 
     /// Whether its value can be observed wherever it can be set.
     #[must_use]
     pub fn is_observed(self) -> bool {
-        self.facts().seen
+        !matches!(self.facts().seen, Seen::Not)
+    }
+
+    /// What of Squall's can lie there, if anything.
+    #[must_use]
+    pub fn laid(self) -> Option<Laid> {
+        match self.facts().seen {
+            Seen::Mark(laid) => Some(laid),
+            Seen::Value | Seen::Not => None,
+        }
     }
 
     /// Whether another aspect's change may change it as a consequence, so that it is put right after any run. What is none of

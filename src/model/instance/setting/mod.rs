@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-pub use aspect::Aspect;
+pub use aspect::{Aspect, Laid};
 pub use facts::Stage;
 use facts::{Facts, Observed, Proof, Starves};
 

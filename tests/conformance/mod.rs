@@ -3,6 +3,8 @@
 //! A test binary takes it in with `#[path = "../conformance/mod.rs"] mod conformance;`, implements [`World`] for its
 //! engine and calls [`conforms`].
 
+mod shown;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -64,21 +66,8 @@ pub(crate) async fn conforms(world: &mut dyn World) {
     if feasible(world.engine(), &victim, &late(Duration::from_millis(1))).is_some() {
         traffic_is_disturbed_and_left_alone(world.engine(), &id).await;
     }
-    let limits = [
-        Limit::Processes(Some(1)),
-        Limit::Cpu(Quota { us: Some(20_000), period_us: 50_000 }),
-        Limit::Memory(Some(200 << 20)),
-        Limit::Descriptors(500),
-        Limit::Ports { first: 40_000, last: 40_001 },
-    ];
-    let stressor = |work| Setting::Stressor(Box::new(Stressor { work, at_most: Duration::from_mins(5) }));
-    let memory = MemoryLoad { goal: Use::Added(1 << 20), ramp: Duration::ZERO, oom: Oom::Avoid };
-    let others = [
-        Setting::ReadOnly(["/".to_owned()].into()),
-        stressor(StressSpec::Cpu { cores: 0.05 }),
-        stressor(StressSpec::Memory(memory)),
-    ];
-    for to in limits.map(Setting::Limit).into_iter().chain(others) {
+    let read_only = Setting::ReadOnly(["/".to_owned()].into());
+    for to in limits().into_iter().chain([read_only]).chain(loads()) {
         if feasible(world.engine(), &victim, &to).is_some() {
             is_limited_and_set_back(world.engine(), &id, &to).await;
         }
@@ -89,6 +78,7 @@ pub(crate) async fn conforms(world: &mut dyn World) {
     if let Some(to) = feasible(world.engine(), &victim, &filled(&victim)) {
         a_disk_is_filled_and_freed(world.engine(), &id, &to).await;
     }
+    shown::what_is_done_shows(world.engine(), &id).await;
     restarts_give_another_life(world.engine(), &id).await;
     a_freeze_ends_with_the_life(world.engine(), &id).await;
     what_cannot_be_is_refused(world.engine(), &id).await;
@@ -100,6 +90,28 @@ pub(crate) async fn conforms(world: &mut dyn World) {
     if world.remove(&id).await {
         what_is_gone_is_gone(world.engine(), &victim).await;
     }
+}
+
+/// Limits that are lower than what an instance has.
+fn limits() -> Vec<Setting> {
+    let limits = [
+        Limit::Processes(Some(1)),
+        Limit::Cpu(Quota { us: Some(20_000), period_us: 50_000 }),
+        Limit::Memory(Some(200 << 20)),
+        Limit::Descriptors(500),
+        Limit::Ports { first: 40_000, last: 40_001 },
+    ];
+    limits.map(Setting::Limit).to_vec()
+}
+
+/// A little load.
+fn loads() -> [Setting; 2] {
+    let memory = MemoryLoad { goal: Use::Added(1 << 20), ramp: Duration::ZERO, oom: Oom::Avoid };
+    [stressor(StressSpec::Cpu { cores: 0.05 }), stressor(StressSpec::Memory(memory))]
+}
+
+fn stressor(work: StressSpec) -> Setting {
+    Setting::Stressor(Box::new(Stressor { work, at_most: Duration::from_mins(5) }))
 }
 
 fn tag() -> Tag {

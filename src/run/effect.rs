@@ -30,11 +30,7 @@ fn effect(change: &Change, since: Option<&Counters>, now: Option<&Instance>) -> 
 
 /// Records of what is made once and not looked at again that its effect cannot be known.
 pub(super) fn no_more_is_known(rec: &Recorder, change: &Change) {
-    let why = match &change.to {
-        Setting::Ran(_) => "a command tells its exit status, which was 0, and not what it did",
-        to @ Setting::Signalled(_) if to.can_be_idle() => "what processes make of that signal is not observed",
-        _ => return,
-    };
+    let Some(why) = change.to.effect_is_unknown() else { return };
     let effect = Effect::Unknown { selected: change.to.to_string(), why: why.to_owned() };
     rec.note(Event::Effect { n: change.n, effect });
 }

@@ -10,7 +10,7 @@ use super::effect::no_more_is_known;
 use super::{plan, target};
 use crate::engine::{Engine, EngineError, Outcome, Tag};
 use crate::experiment::BlastRadius;
-use crate::model::instance::{Aspect, Change, CommandLocation, Instance, RestartPolicy, Setting, Stage, Trait, Via};
+use crate::model::instance::{Aspect, Change, CommandLocation, Instance, RestartPolicy, Setting, Stage, Trait};
 use crate::model::machine::Limit;
 use crate::record::event::{Event, Reason, micros};
 use crate::record::journal::Recorder;
@@ -256,21 +256,7 @@ pub(super) fn traits_during<'a>(before: &Instance, changes: impl Iterator<Item =
 /// Whether a change stays in effect until it is rolled back; momentary ones do not, nor does a crash that a restart policy
 /// makes good. Pure.
 pub(super) fn stays_applied(change: &Change, traits: &BTreeSet<Trait>) -> bool {
-    match &change.to {
-        Setting::Paused(_)
-        | Setting::Running(_)
-        | Setting::Stopped { .. }
-        | Setting::Network(_)
-        | Setting::Limit(_)
-        | Setting::RestartPolicy(_)
-        | Setting::Filled(_)
-        | Setting::Freed(_)
-        | Setting::ReadOnly(_)
-        | Setting::Stressor(_)
-        | Setting::Mark(..) => true,
-        Setting::Killed(kill) => !(kill.via == Via::Host && traits.contains(&Trait::Restarts)),
-        Setting::Restarted { .. } | Setting::ConnectionsReset(_) | Setting::Signalled(_) | Setting::Ran(_) => false,
-    }
+    change.to.stays_applied(traits.contains(&Trait::Restarts))
 }
 
 /// How long a target that is down may take to be up again: one that another process restarts, and one with a restart policy.
@@ -337,9 +323,8 @@ pub(super) fn off(change: &Change, acting: &[Change], before: &Instance, now: Op
         _ if !now.is_running() => {
             let text = format!("went down while it was {to}");
             // A pause and processes held still are over with the life that they were made in.
-            let outlives = to.ends_with_life() || matches!(to, Setting::Filled(_));
             let wait = if traits.contains(&Trait::Restarts) { POLICY_TIMEOUT } else { RESTART_TIMEOUT };
-            return Some(if outlives { Off::Down(text, wait) } else { Off::Gone(text) });
+            return Some(if to.is_met() { Off::Down(text, wait) } else { Off::Gone(text) });
         }
         _ if now.settings.get(&Aspect::Paused) == Some(&Setting::Paused(true)) && !made(Aspect::Paused) => {
             return gone(format!("was paused by another process while it was {to}"));

@@ -3,6 +3,8 @@
 //! [`revert`] takes no `Abort`, so that nothing can cancel it, and no experiment: all it needs is in the journal. The runner, its
 //! guard and `squall recover` all call it, perhaps one after the other; it is safe to repeat.
 
+mod told;
+
 use std::collections::BTreeMap;
 use std::time::Duration;
 
@@ -160,7 +162,7 @@ async fn roll_back(engine: &dyn Engine, rec: &Recorder, run: &str, by: Actor, o:
     rec.note(Event::Reverting { n });
     let begin = Instant::now();
     // What has met it is told by what is about to be removed.
-    if (o.change.to.ends_with_life() || matches!(o.change.to, Setting::Filled(_)))
+    if o.change.to.is_met()
         && let Ok(Ok(now)) = timeout(LAST_LOOK, engine.look(&o.change.instance)).await
     {
         if let Some(counted) = now.as_ref().and_then(|i| i.counted) {
@@ -183,8 +185,7 @@ async fn roll_back(engine: &dyn Engine, rec: &Recorder, run: &str, by: Actor, o:
             None => return,
         }
     }
-    let tells = !matches!(o.to, Setting::Ran(_) | Setting::Mark(..) | Setting::Freed(_));
-    if o.unproven && outcome == Outcome::Done && tells {
+    if o.unproven && outcome == Outcome::Done && told::by_rollback(&o.to) {
         // That there was something to roll back is a verification, and the only one where a breach came first.
         rec.note(Event::Verified {
             n,
@@ -267,7 +268,7 @@ pub(super) async fn look_once(engine: &dyn Engine, rec: &Recorder) {
             .collect()
     });
     for change in unproven {
-        if matches!(change.to, Setting::Ran(_) | Setting::Restarted { .. } | Setting::Killed(_))
+        if told::by_a_look(&change.to)
             && let Ok(Ok(now)) = timeout(Duration::from_secs(1), engine.look(&change.instance)).await
         {
             note_verification(rec, &change, now.as_ref());

@@ -111,13 +111,27 @@ impl Docker {
                 Ok(set) => set.map_err(|why| EngineError::Refused { attempt, why: why.to_string() }),
                 Err(_) => Err(EngineError::TimedOut { attempt, after: QUICK }),
             },
-            // It ended with the life that it was made for; the next one begins with what is configured.
-            None if to.ends_with_life() && !matches!(to, Setting::Stressor(_)) && !running => Ok(Outcome::Already),
-            None if matches!(to, Setting::Mark(_, None)) && !running => {
-                self.forget(tag, to, attempt).await.map(|()| Outcome::Already)
-            }
-            None if !running => Err(EngineError::Refused { attempt, why: "it is not running".to_owned() }),
-            None => Err(EngineError::Refused { attempt, why: NOT_SEEN.to_owned() }),
+            None if running => Err(EngineError::Refused { attempt, why: NOT_SEEN.to_owned() }),
+            None => match to {
+                Setting::Mark(_, None) => self.forget(tag, to, attempt).await.map(|()| Outcome::Already),
+                // It ended with the life that it was made for; the next one begins with what is configured.
+                Setting::Limit(_) | Setting::ReadOnly(_) => Ok(Outcome::Already),
+                Setting::Filled(_) if to.ends_with_life() => Ok(Outcome::Already),
+                Setting::Filled(_)
+                | Setting::Stressor(_)
+                | Setting::Signalled(_)
+                | Setting::Running(_)
+                | Setting::Killed(_)
+                | Setting::Stopped { .. }
+                | Setting::Restarted { .. }
+                | Setting::Paused(_)
+                | Setting::Network(_)
+                | Setting::Mark(_, Some(_))
+                | Setting::Freed(_)
+                | Setting::ConnectionsReset(_)
+                | Setting::RestartPolicy(_)
+                | Setting::Ran(_) => Err(EngineError::Refused { attempt, why: "it is not running".to_owned() }),
+            },
         }
     }
 }

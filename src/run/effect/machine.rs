@@ -47,7 +47,19 @@ pub(super) fn effect(to: &Setting, since: &Counters, now: &Counters) -> Option<E
             of.unknown("the kernel does not count what it refuses to write")
         }
         Setting::Stressor(stressor) => return of.stressor(stressor),
-        _ => return None,
+        Setting::Running(_)
+        | Setting::Killed(_)
+        | Setting::Stopped { .. }
+        | Setting::Restarted { .. }
+        | Setting::Paused(_)
+        | Setting::Network(_)
+        | Setting::Mark(..)
+        | Setting::Freed(_)
+        | Setting::ReadOnly(_)
+        | Setting::Signalled(_)
+        | Setting::ConnectionsReset(_)
+        | Setting::RestartPolicy(_)
+        | Setting::Ran(_) => return None,
     })
 }
 

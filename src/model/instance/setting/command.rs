@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Aspect;
-use super::facts::{Facts, Observed, Proof, SHORT, Stage, Starves};
+use super::facts::{Facts, Lasts, Observed, Proof, SHORT, Shows, Stage, Starves};
 use crate::model::instance::Command;
 
 pub(super) fn facts(command: &Command) -> Facts<'static> {
@@ -14,8 +14,8 @@ pub(super) fn facts(command: &Command) -> Facts<'static> {
         stage: Stage::Then,
         longest: command.timeout + SHORT,
         ends_with_life: false,
-        // It may do nothing.
-        can_be_idle: true,
+        lasts: Lasts::Momentary,
+        effect: Shows::InNothing("a command tells its exit status, which was 0, and not what it did"),
         starves: Starves::Never,
         reaches: &[],
     }

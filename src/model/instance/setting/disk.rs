@@ -4,7 +4,7 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Aspect;
-use super::facts::{Facts, Marked, Observed, Proof, SHORT, Stage, Starves};
+use super::facts::{Facts, Lasts, Marked, Observed, Proof, SHORT, Shows, Stage, Starves};
 use crate::model::disk::{DiskLocation, Fill, MountKind};
 use crate::model::instance::sharing::{Reach, Resource};
 
@@ -21,7 +21,8 @@ pub(super) fn filled(fill: &Fill) -> Facts<'_> {
         longest: SHORT,
         // Memory does; what is written to a file system stays.
         ends_with_life: fill.place.mount.kind == MountKind::Tmpfs,
-        can_be_idle: true,
+        lasts: Lasts::UntilRollback,
+        effect: Shows::WhenMet,
         starves: Starves::Never,
         reaches: if is_shared { &[Reach::Everyone(Resource::Ipc)] } else { &[] },
     }
@@ -42,7 +43,8 @@ pub(super) fn freed() -> Facts<'static> {
         // A directory with a million files goes file by file.
         longest: Duration::from_secs(20),
         ends_with_life: false,
-        can_be_idle: false,
+        lasts: Lasts::UntilRollback,
+        effect: Shows::ByItself,
         starves: Starves::Never,
         reaches: &[],
     }

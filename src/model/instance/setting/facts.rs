@@ -20,8 +20,10 @@ pub(super) struct Facts<'a> {
     pub(super) longest: Duration,
     /// Whether it ends with the life of the instance that it was made for, without being over by that.
     pub(super) ends_with_life: bool,
-    /// Whether it can be in place without anything that meets it.
-    pub(super) can_be_idle: bool,
+    /// Whether it stays in effect until it is rolled back.
+    pub(super) lasts: Lasts,
+    /// How it shows that it has an effect on what goes on at its target.
+    pub(super) effect: Shows,
     /// Whether the main process may end for want of memory.
     pub(super) starves: Starves,
     /// What of an instance's shared resources it is on, beside the instance itself.
@@ -61,6 +63,26 @@ pub enum Stage {
     First,
     /// When all of that is in place.
     Then,
+}
+
+/// Whether a setting stays in effect until it is rolled back.
+pub(super) enum Lasts {
+    /// It does.
+    UntilRollback,
+    /// It does, unless its instance is started again by its restart policy.
+    UntilRestart,
+    /// It is momentary.
+    Momentary,
+}
+
+/// How it shows that a setting has an effect on what goes on at its target.
+pub(super) enum Shows {
+    /// It is itself what was to be brought about.
+    ByItself,
+    /// By what meets it, for as long as it is in place, in whichever life: it can be in place and meet nothing.
+    WhenMet,
+    /// By nothing that is observed, and why.
+    InNothing(&'static str),
 }
 
 /// Whether the instance's main process may end for want of memory.

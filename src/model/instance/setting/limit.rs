@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Aspect;
-use super::facts::{Facts, Observed, Proof, SHORT, Stage, Starves};
+use super::facts::{Facts, Lasts, Observed, Proof, SHORT, Shows, Stage, Starves};
 use crate::model::instance::sharing::{Reach, Resource};
 use crate::model::machine::Limit;
 
@@ -35,7 +35,8 @@ pub(super) fn facts(limit: &Limit) -> Facts<'static> {
         stage: Stage::Then,
         longest: SHORT,
         ends_with_life: true,
-        can_be_idle: true,
+        lasts: Lasts::UntilRollback,
+        effect: Shows::WhenMet,
         starves,
         reaches,
     }

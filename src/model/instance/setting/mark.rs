@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Aspect;
-use super::facts::{Facts, Observed, Proof, SHORT, Stage, Starves};
+use super::facts::{Facts, Lasts, Observed, Proof, SHORT, Shows, Stage, Starves};
 
 pub(super) fn facts(aspect: Aspect) -> Facts<'static> {
     Facts {
@@ -13,7 +13,8 @@ pub(super) fn facts(aspect: Aspect) -> Facts<'static> {
         stage: Stage::Then,
         longest: SHORT,
         ends_with_life: false,
-        can_be_idle: false,
+        lasts: Lasts::UntilRollback,
+        effect: Shows::ByItself,
         starves: Starves::Never,
         reaches: &[],
     }

@@ -1,5 +1,5 @@
 //! What about an instance can be set, and the values that it may have. What there is to say about each of them stands in a file
-//! of its own ([`facts`]); this one knows which there are.
+//! of its own; this one knows which there are.
 
 mod aspect;
 mod command;
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 
 pub use aspect::{Aspect, Laid};
 pub use facts::Stage;
-use facts::{Facts, Observed, Proof, Starves};
+use facts::{Facts, Lasts, Observed, Proof, Shows, Starves};
 
 use super::sharing::Reach;
 use super::values::{Command, Kill, RestartPolicy, Signalled};
@@ -84,7 +84,7 @@ impl Setting {
     fn facts(&self) -> Facts<'_> {
         match self {
             Self::Running(runs) => running::running(*runs),
-            Self::Killed(_) => running::killed(),
+            Self::Killed(kill) => running::killed(kill),
             Self::Stopped { timeout } => running::stopped(*timeout),
             Self::Restarted { timeout } => running::restarted(*timeout),
             Self::Paused(frozen) => paused::facts(*frozen),
@@ -152,7 +152,32 @@ impl Setting {
     /// notice of a signal.
     #[must_use]
     pub fn can_be_idle(&self) -> bool {
-        self.facts().can_be_idle
+        !matches!(self.facts().effect, Shows::ByItself)
+    }
+
+    /// Whether what goes on at the instance meets it for as long as it is in place, in whichever life.
+    #[must_use]
+    pub fn is_met(&self) -> bool {
+        matches!(self.facts().effect, Shows::WhenMet)
+    }
+
+    /// Why it cannot be known whether it has an effect, where it is made once and nothing of that is observed.
+    #[must_use]
+    pub fn effect_is_unknown(&self) -> Option<&'static str> {
+        match self.facts().effect {
+            Shows::InNothing(why) => Some(why),
+            Shows::ByItself | Shows::WhenMet => None,
+        }
+    }
+
+    /// Whether it stays in effect until it is rolled back, on an instance that its engine starts again or does not.
+    #[must_use]
+    pub fn stays_applied(&self, is_restarted: bool) -> bool {
+        match self.facts().lasts {
+            Lasts::UntilRollback => true,
+            Lasts::UntilRestart => !is_restarted,
+            Lasts::Momentary => false,
+        }
     }
 
     /// Whether the end of the instance's main process may be its very effect.

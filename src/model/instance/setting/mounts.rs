@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fmt;
 
 use super::Aspect;
-use super::facts::{Facts, Observed, Proof, SHORT, Stage, Starves};
+use super::facts::{Facts, Lasts, Observed, Proof, SHORT, Shows, Stage, Starves};
 
 pub(super) fn facts() -> Facts<'static> {
     Facts {
@@ -14,7 +14,8 @@ pub(super) fn facts() -> Facts<'static> {
         stage: Stage::Then,
         longest: SHORT,
         ends_with_life: true,
-        can_be_idle: true,
+        lasts: Lasts::UntilRollback,
+        effect: Shows::WhenMet,
         starves: Starves::Never,
         reaches: &[],
     }

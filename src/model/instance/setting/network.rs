@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Aspect;
-use super::facts::{Facts, Marked, Observed, Proof, SHORT, Stage, Starves};
+use super::facts::{Facts, Lasts, Marked, Observed, Proof, SHORT, Shows, Stage, Starves};
 use crate::model::instance::sharing::{Reach, Resource};
 use crate::model::network::{Network, Traffic};
 
@@ -18,7 +18,8 @@ pub(super) fn disturbed(network: &Network) -> Facts<'_> {
         stage: Stage::Then,
         longest: SHORT,
         ends_with_life: true,
-        can_be_idle: true,
+        lasts: Lasts::UntilRollback,
+        effect: Shows::WhenMet,
         starves: Starves::Never,
         reaches: NAMESPACE,
     }
@@ -38,7 +39,8 @@ pub(super) fn connections_reset() -> Facts<'static> {
         stage: Stage::Then,
         longest: SHORT,
         ends_with_life: false,
-        can_be_idle: false,
+        lasts: Lasts::Momentary,
+        effect: Shows::ByItself,
         starves: Starves::Never,
         reaches: NAMESPACE,
     }

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use super::Aspect;
-use super::facts::{Facts, Observed, Proof, SHORT, Stage, Starves};
+use super::facts::{Facts, Lasts, Observed, Proof, SHORT, Shows, Stage, Starves};
 use crate::model::instance::sharing::{Reach, Resource};
 
 pub(super) fn facts(frozen: bool) -> Facts<'static> {
@@ -15,7 +15,8 @@ pub(super) fn facts(frozen: bool) -> Facts<'static> {
         longest: SHORT,
         // It does, and is over by that.
         ends_with_life: false,
-        can_be_idle: false,
+        lasts: Lasts::UntilRollback,
+        effect: Shows::ByItself,
         starves: Starves::Never,
         reaches: if frozen { &[Reach::Borrowers(Resource::Cgroup)] } else { &[] },
     }

@@ -1,7 +1,7 @@
 //! What the instance's engine does when its main process ends by itself.
 
 use super::Aspect;
-use super::facts::{Facts, Observed, Proof, SHORT, Stage, Starves};
+use super::facts::{Facts, Lasts, Observed, Proof, SHORT, Shows, Stage, Starves};
 
 pub(super) fn facts() -> Facts<'static> {
     Facts {
@@ -13,7 +13,8 @@ pub(super) fn facts() -> Facts<'static> {
         longest: SHORT,
         // It is the instance's own, in whichever life.
         ends_with_life: false,
-        can_be_idle: false,
+        lasts: Lasts::UntilRollback,
+        effect: Shows::ByItself,
         starves: Starves::Never,
         reaches: &[],
     }

@@ -4,9 +4,9 @@ use std::fmt;
 use std::time::Duration;
 
 use super::Aspect;
-use super::facts::{Facts, Observed, Proof, SHORT, Stage, Starves};
-use crate::model::instance::Kill;
+use super::facts::{Facts, Lasts, Observed, Proof, SHORT, Shows, Stage, Starves};
 use crate::model::instance::sharing::{Reach, Resource};
+use crate::model::instance::{Kill, Via};
 
 /// It ends, and with it what others borrow of it.
 const ENDS: &[Reach] = &[
@@ -24,14 +24,15 @@ pub(super) fn running(runs: bool) -> Facts<'static> {
         stage: Stage::Then,
         longest: SHORT,
         ends_with_life: false,
-        can_be_idle: false,
+        lasts: Lasts::UntilRollback,
+        effect: Shows::ByItself,
         starves: Starves::Never,
         reaches: if runs { &[] } else { ENDS },
     }
 }
 
 /// The same for a kill, a stop and a restart: what shows is a life that ended.
-fn ended(longest: Duration) -> Facts<'static> {
+fn ended(longest: Duration, lasts: Lasts) -> Facts<'static> {
     Facts {
         aspect: Aspect::Running,
         observed: Observed::Nothing,
@@ -39,22 +40,27 @@ fn ended(longest: Duration) -> Facts<'static> {
         stage: Stage::Then,
         longest,
         ends_with_life: false,
-        can_be_idle: false,
+        lasts,
+        effect: Shows::ByItself,
         starves: Starves::Never,
         reaches: ENDS,
     }
 }
 
-pub(super) fn killed() -> Facts<'static> {
-    ended(SHORT)
+pub(super) fn killed(kill: &Kill) -> Facts<'static> {
+    let lasts = match kill.via {
+        Via::Engine => Lasts::UntilRollback,
+        Via::Host => Lasts::UntilRestart,
+    };
+    ended(SHORT, lasts)
 }
 
 pub(super) fn stopped(timeout: Duration) -> Facts<'static> {
-    ended(timeout + 2 * SHORT)
+    ended(timeout + 2 * SHORT, Lasts::UntilRollback)
 }
 
 pub(super) fn restarted(timeout: Duration) -> Facts<'static> {
-    ended(timeout + 2 * SHORT)
+    ended(timeout + 2 * SHORT, Lasts::Momentary)
 }
 
 pub(super) fn running_in_words(runs: bool, f: &mut fmt::Formatter<'_>) -> fmt::Result {

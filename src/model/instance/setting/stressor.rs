@@ -1,7 +1,7 @@
 //! What a process of Squall's uses up, or holds still.
 
 use super::Aspect;
-use super::facts::{Facts, Marked, Observed, Proof, SHORT, Stage, Starves};
+use super::facts::{Facts, Lasts, Marked, Observed, Proof, SHORT, Shows, Stage, Starves};
 use crate::model::instance::sharing::{Reach, Resource};
 use crate::model::stressor::{Oom, StressSpec, Stressor};
 
@@ -16,7 +16,8 @@ pub(super) fn facts(stressor: &Stressor) -> Facts<'_> {
         stage: Stage::Then,
         longest: SHORT,
         ends_with_life: true,
-        can_be_idle: true,
+        lasts: Lasts::UntilRollback,
+        effect: Shows::WhenMet,
         starves,
         reaches,
     };
@@ -43,7 +44,8 @@ pub(super) fn facts(stressor: &Stressor) -> Facts<'_> {
             longest: SHORT,
             // The processes of the next life are others.
             ends_with_life: false,
-            can_be_idle: false,
+            lasts: Lasts::UntilRollback,
+            effect: Shows::ByItself,
             starves: Starves::Never,
             reaches: &[Reach::Borrowers(Resource::Cgroup)],
         },

@@ -23,7 +23,7 @@ pub(super) fn check(found: &mut Found<'_>, targets: &[Vec<&str>]) {
 
 fn selection(found: &mut Found<'_>, path: &[&str], target: &Target, fault: Option<&Fault>) {
     let key = |key: &'static str| [path, &[key]].concat();
-    let of_zones = fault.is_some_and(|f| f.disturb().hits_zones());
+    let (of_zones, name) = fault.map_or((false, ""), |f| (f.disturb().hits_zones(), f.name()));
     // Some of all zones there are is a selection, too.
     let some_zones = of_zones && matches!(target.pick, Some(Pick::Zones(_)));
     if target.selector().is_empty() && !some_zones {
@@ -48,7 +48,7 @@ fn selection(found: &mut Found<'_>, path: &[&str], target: &Target, fault: Optio
         Some(pick @ (Pick::Count(_) | Pick::Share(_))) if of_zones => {
             let n = if let Pick::Count(n) = pick { n } else { 1 };
             found.add(Mistake::error(&at, format!("`pick: {pick}` would leave something of a zone running")).help(
-                format!("`zone-outage` hits whole zones: `pick: {{ zones: {n} }}`, or `pick: all` of those selected"),
+                format!("`{name}` hits whole zones: `pick: {{ zones: {n} }}`, or `pick: all` of those selected"),
             ));
         }
         Some(Pick::Share(share)) if share.0 == 0.0 => {

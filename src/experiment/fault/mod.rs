@@ -1,75 +1,103 @@
-//! What can go wrong: one small file per fault.
+//! What can go wrong: one small file per fault, and one line in the table below.
 //!
 //! A fault is a pure function from an instance to the settings it shall have; the rollback is what was observed
 //! before. It knows no engine, no clock and no I/O. `docs/adding-a-fault.md` walks through adding one.
 
-mod bandwidth;
-mod blackhole;
-mod corrupt;
-mod cpu;
-mod disk_fill;
-mod disk_readonly;
-mod disk_slow;
-mod dns;
-mod duplicate;
-mod exec;
-mod file_descriptors;
-mod kill;
-mod latency;
-mod loss;
-mod memory;
-mod partition;
-mod pause;
-mod pids;
-mod process;
-mod reorder;
-mod reset;
-mod restart;
-mod shape;
-mod sockets;
-mod stop;
-mod throttle;
 mod traffic;
-mod zone_outage;
+
+use std::time::Duration;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use bandwidth::Bandwidth;
-pub use blackhole::Blackhole;
-pub use corrupt::Corrupt;
-pub use cpu::Cpu;
-pub use disk_fill::DiskFill;
-pub use disk_readonly::DiskReadonly;
-pub use disk_slow::DiskSlow;
-pub use dns::Dns;
-pub use duplicate::Duplicate;
-pub use exec::Exec;
-pub use file_descriptors::FileDescriptors;
-pub use kill::Kill;
-pub use latency::Latency;
-pub use loss::Loss;
-pub use memory::Memory;
-pub use partition::Partition;
-pub use pause::Pause;
-pub use pids::Pids;
-pub use process::{Act, Process};
-pub use reorder::Reorder;
-pub use reset::Reset;
-pub use restart::Restart;
-pub use shape::Shape;
-pub use sockets::Sockets;
-pub use stop::Stop;
-pub use throttle::Throttle;
+pub use process::Act;
 pub use traffic::{Peering, Who};
-pub use zone_outage::{Clients as OutageClients, Mode as OutageMode, ZoneOutage};
-
-use std::time::Duration;
+pub use zone_outage::{Clients as OutageClients, Mode as OutageMode};
 
 use crate::model::effect::Idle;
 use crate::model::instance::{Instance, Rollback, Setting};
 use crate::model::quantity::Span;
 use crate::model::stressor::{StressSpec, Stressor};
+
+/// Makes of one line per fault its module and all that lists the faults: the type with its variants, their names, and the way to
+/// each one's own file.
+macro_rules! faults {
+    ($($name:literal => $module:ident::$fault:ident: $about:literal,)+) => {
+        $(
+            mod $module;
+            pub use $module::$fault;
+        )+
+
+        /// A fault with its parameters.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+        pub enum Fault {
+            $(
+                #[doc = $about]
+                #[serde(rename = $name)]
+                $fault($fault),
+            )+
+        }
+
+        impl Fault {
+            /// Every fault's name as the file spells it.
+            pub const NAMES: [&'static str; [$($name),+].len()] = [$($name),+];
+
+            /// Its name as the file spells it.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$fault(_) => $name,)+
+                }
+            }
+
+            /// The fault's own file.
+            #[must_use]
+            pub fn disturb(&self) -> &dyn Disturb {
+                match self {
+                    $(Self::$fault(fault) => fault,)+
+                }
+            }
+        }
+    };
+}
+
+faults! {
+    "kill" => kill::Kill: "The main process is killed by a signal.",
+    "stop" => stop::Stop: "The instance is stopped as an operator would stop it.",
+    "pause" => pause::Pause: "The instance is frozen: it keeps its connections and answers nothing.",
+    "restart" => restart::Restart: "The instance is stopped and started again at once.",
+    "latency" => latency::Latency: "Packets arrive later.",
+    "loss" => loss::Loss: "Packets vanish.",
+    "corrupt" => corrupt::Corrupt: "One bit of some packets is turned over.",
+    "duplicate" => duplicate::Duplicate: "Some packets arrive twice.",
+    "reorder" => reorder::Reorder: "Some packets overtake the others.",
+    "bandwidth" => bandwidth::Bandwidth: "Only so much passes in a given time.",
+    "shape" => shape::Shape: "Several impairments at once: a bad line.",
+    "partition" => partition::Partition: "The instance and its peers cannot talk with each other.",
+    "blackhole" => blackhole::Blackhole: "What the instance sends to some peers or ports leads nowhere.",
+    "dns" => dns::Dns: "Questions about names are answered wrongly, or not at all.",
+    "reset" => reset::Reset: "Established connections are torn down.",
+    "pids" => pids::Pids: "The instance cannot have another process.",
+    "cpu" => cpu::Cpu: "Processor time of the instance is used up.",
+    "memory" => memory::Memory: "Memory of the instance is used up.",
+    "process" => process::Process: "Processes other than the main one are killed or stopped.",
+    "zone-outage" => zone_outage::ZoneOutage: "Everything in a zone at once: without power, cut off, frozen, or behind a bad line.",
+    "disk-fill" => disk_fill::DiskFill: "A file system fills up.",
+    "disk-readonly" => disk_readonly::DiskReadonly: "A mount lets nothing be written.",
+    "throttle" => throttle::Throttle: "The instance gets less processor time or memory than it has.",
+    "disk-slow" => disk_slow::DiskSlow: "The instance reads and writes its disks more slowly.",
+    "file-descriptors" => file_descriptors::FileDescriptors: "The instance can open no other file or socket.",
+    "sockets" => sockets::Sockets: "The instance has few ports for its own connections.",
+    "exec" => exec::Exec: "A command of your own, with the command that undoes it.",
+}
+
+impl Fault {
+    /// Who makes it good again.
+    #[must_use]
+    pub fn heal(&self) -> Heal {
+        self.disturb().heal()
+    }
+}
 
 /// What a fault does to one instance. Pure.
 pub trait Disturb {
@@ -155,171 +183,4 @@ pub enum Heal {
     /// put back what is still missing.
     #[serde(rename = "self")]
     Itself,
-}
-
-/// A fault with its parameters.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum Fault {
-    /// The main process is killed by a signal.
-    Kill(Kill),
-    /// The instance is stopped as an operator would stop it.
-    Stop(Stop),
-    /// The instance is frozen: it keeps its connections and answers nothing.
-    Pause(Pause),
-    /// The instance is stopped and started again at once.
-    Restart(Restart),
-    /// Packets arrive later.
-    Latency(Latency),
-    /// Packets vanish.
-    Loss(Loss),
-    /// One bit of some packets is turned over.
-    Corrupt(Corrupt),
-    /// Some packets arrive twice.
-    Duplicate(Duplicate),
-    /// Some packets overtake the others.
-    Reorder(Reorder),
-    /// Only so much passes in a given time.
-    Bandwidth(Bandwidth),
-    /// Several impairments at once: a bad line.
-    Shape(Shape),
-    /// The instance and its peers cannot talk with each other.
-    Partition(Partition),
-    /// What the instance sends to some peers or ports leads nowhere.
-    Blackhole(Blackhole),
-    /// Questions about names are answered wrongly, or not at all.
-    Dns(Dns),
-    /// Established connections are torn down.
-    Reset(Reset),
-    /// The instance cannot have another process.
-    Pids(Pids),
-    /// Processor time of the instance is used up.
-    Cpu(Cpu),
-    /// Memory of the instance is used up.
-    Memory(Memory),
-    /// Processes other than the main one are killed or stopped.
-    Process(Process),
-    /// Everything in a zone at once: without power, cut off, frozen, or behind a bad line.
-    ZoneOutage(ZoneOutage),
-    /// A file system fills up.
-    DiskFill(DiskFill),
-    /// A mount lets nothing be written.
-    DiskReadonly(DiskReadonly),
-    /// The instance gets less processor time or memory than it has.
-    Throttle(Throttle),
-    /// The instance reads and writes its disks more slowly.
-    DiskSlow(DiskSlow),
-    /// The instance can open no other file or socket.
-    FileDescriptors(FileDescriptors),
-    /// The instance has few ports for its own connections.
-    Sockets(Sockets),
-    /// A command of your own, with the command that undoes it.
-    Exec(Exec),
-}
-
-impl Fault {
-    /// Every fault's name as the file spells it.
-    pub const NAMES: [&'static str; 27] = [
-        "kill",
-        "stop",
-        "pause",
-        "restart",
-        "latency",
-        "loss",
-        "corrupt",
-        "duplicate",
-        "reorder",
-        "bandwidth",
-        "shape",
-        "partition",
-        "blackhole",
-        "dns",
-        "reset",
-        "pids",
-        "cpu",
-        "memory",
-        "process",
-        "zone-outage",
-        "disk-fill",
-        "disk-readonly",
-        "throttle",
-        "disk-slow",
-        "file-descriptors",
-        "sockets",
-        "exec",
-    ];
-
-    /// The fault's own file.
-    #[must_use]
-    pub fn disturb(&self) -> &dyn Disturb {
-        match self {
-            Self::Kill(f) => f,
-            Self::Stop(f) => f,
-            Self::Pause(f) => f,
-            Self::Restart(f) => f,
-            Self::Latency(f) => f,
-            Self::Loss(f) => f,
-            Self::Corrupt(f) => f,
-            Self::Duplicate(f) => f,
-            Self::Reorder(f) => f,
-            Self::Bandwidth(f) => f,
-            Self::Shape(f) => f,
-            Self::Partition(f) => f,
-            Self::Blackhole(f) => f,
-            Self::Dns(f) => f,
-            Self::Reset(f) => f,
-            Self::Pids(f) => f,
-            Self::Cpu(f) => f,
-            Self::Memory(f) => f,
-            Self::Process(f) => f,
-            Self::ZoneOutage(f) => f,
-            Self::DiskFill(f) => f,
-            Self::DiskReadonly(f) => f,
-            Self::Throttle(f) => f,
-            Self::DiskSlow(f) => f,
-            Self::FileDescriptors(f) => f,
-            Self::Sockets(f) => f,
-            Self::Exec(f) => f,
-        }
-    }
-
-    /// Its name as the file spells it.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Kill(_) => "kill",
-            Self::Stop(_) => "stop",
-            Self::Pause(_) => "pause",
-            Self::Restart(_) => "restart",
-            Self::Latency(_) => "latency",
-            Self::Loss(_) => "loss",
-            Self::Corrupt(_) => "corrupt",
-            Self::Duplicate(_) => "duplicate",
-            Self::Reorder(_) => "reorder",
-            Self::Bandwidth(_) => "bandwidth",
-            Self::Shape(_) => "shape",
-            Self::Partition(_) => "partition",
-            Self::Blackhole(_) => "blackhole",
-            Self::Dns(_) => "dns",
-            Self::Reset(_) => "reset",
-            Self::Pids(_) => "pids",
-            Self::Cpu(_) => "cpu",
-            Self::Memory(_) => "memory",
-            Self::Process(_) => "process",
-            Self::ZoneOutage(_) => "zone-outage",
-            Self::DiskFill(_) => "disk-fill",
-            Self::DiskReadonly(_) => "disk-readonly",
-            Self::Throttle(_) => "throttle",
-            Self::DiskSlow(_) => "disk-slow",
-            Self::FileDescriptors(_) => "file-descriptors",
-            Self::Sockets(_) => "sockets",
-            Self::Exec(_) => "exec",
-        }
-    }
-
-    /// Who makes it good again.
-    #[must_use]
-    pub fn heal(&self) -> Heal {
-        self.disturb().heal()
-    }
 }

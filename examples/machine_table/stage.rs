@@ -12,7 +12,7 @@ use bollard::query_parameters::{
 use futures_util::TryStreamExt as _;
 use squall::engine::docker::Docker;
 use squall::engine::{Ability, Engine as _, Outcome, Tag};
-use squall::experiment::fault::Fault;
+use squall::experiment::fault::{Context, Fault};
 use squall::host::facts::Facts;
 use squall::model::instance::{Aspect, Instance, InstanceId, Rollback, Setting};
 
@@ -134,7 +134,8 @@ impl Stage {
         if let Some(why) = fault.disturb().refuses(&before) {
             bail!("refused: {why}");
         }
-        let mut settings = fault.disturb().settings(&before, &[]);
+        let mut settings =
+            fault.disturb().settings(&before, &Context { time_limit: Duration::from_hours(24), ..Context::default() });
         for to in &mut settings {
             match self.docker.can(&before, to) {
                 Ability::No(why) => bail!("{why}"),

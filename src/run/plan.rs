@@ -1,9 +1,7 @@
 //! All changes of a run, each with its rollback: computed and checked as a whole before anything is touched. Pure.
 
 pub mod bystanders;
-mod disk;
 mod limit;
-mod names;
 
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -12,12 +10,10 @@ use std::time::Duration;
 pub use limit::time_limit;
 
 use crate::engine::Ability;
-use crate::experiment::fault::{Fault, Heal};
+use crate::experiment::fault::{Context, Fault};
 use crate::experiment::probe::Probe;
 use crate::experiment::{Experiment, Injection, Span};
-use crate::model::instance::{Aspect, Change, Instance, Setting, Signal, Trait, Via};
-use crate::model::machine::Limit;
-use crate::model::network::{Peers, Traffic};
+use crate::model::instance::{Aspect, Change, Instance, InstanceId, Setting};
 use crate::record::event::Reason;
 use crate::run::target::projects::{could_mean, others};
 use crate::run::target::{Refusal, Targets, unanswered};
@@ -43,49 +39,9 @@ pub fn plan(
     can: impl Fn(&Instance, &Setting) -> Ability,
 ) -> Result<Plan, Refusal> {
     let faults = x.faults();
-    let mut changes: Vec<Change> = Vec::new();
-    let mut second_best: Vec<String> = Vec::new();
-    for (number, injection) in faults.iter().enumerate() {
-        let fault = &injection.fault;
-        for instance in targets.of(number) {
-            if let Some(why) = fault.disturb().refuses(instance) {
-                return Err(Refusal::limits(format!("`{}` would not do for {}: {why}", fault.name(), instance.name)));
-            }
-            for mut to in fault.disturb().settings(instance, &others(fleet, instance, injection)?) {
-                // Another one for each, so that two targets do not lose the same packets.
-                sow(&mut to, seed.wrapping_add(changes.len() as u64));
-                may_be_disturbed(fault, &to, instance)?;
-                would_limit(&to, instance)?;
-                traffic_may_be_disturbed(fault, &to, instance)?;
-                disk::may_be_filled(&mut to, instance, fleet, |id| targets.of(number).any(|t| t.id == *id))?;
-                has_none(&to, instance)?;
-                names::differ(&to, instance, fleet)?;
-                let to = match (as_able(instance, to.clone(), &can), fault.disturb().instead(&to)) {
-                    (Err(first), Some(instead)) => {
-                        let instead = as_able(instance, instead, &can)?;
-                        second_best.push(format!("{}; {instead} instead", first.text));
-                        instead
-                    }
-                    (able, _) => able?,
-                };
-                for earlier in changes.iter().filter(|c| c.instance == instance.id) {
-                    go_together(earlier, number, &to, (&faults, x.timing.duration))?;
-                }
-                let before = observed_before(instance, &to)?;
-                changes.push(Change {
-                    n: changes.len(),
-                    fault: number,
-                    instance: instance.id.clone(),
-                    name: instance.name.clone(),
-                    epoch: instance.epoch.clone(),
-                    back: fault.disturb().back(&to, before.as_ref()),
-                    before,
-                    to,
-                });
-            }
-        }
-    }
-    limit::end_stressors(x, &mut changes);
+    // When Squall's own processes are to end by themselves, the changes tell: each has its longest time.
+    let draft = changes(x, (&faults, targets, fleet), (seed, Duration::ZERO), &can)?.0;
+    let (changes, second_best) = changes(x, (&faults, targets, fleet), (seed, limit::of_stressors(x, &draft)), &can)?;
     bystanders::none_is_hit(&changes, &changes, fleet)?;
     bystanders::all_are_known(&changes, fleet)?;
     let of_commands = changes.iter().filter_map(|c| {
@@ -114,6 +70,58 @@ pub fn plan(
         .chain(of_zones)
         .collect();
     Ok(Plan { changes, warnings })
+}
+
+/// Every fault's changes on its targets, and what an engine is not able to where it does something else instead.
+fn changes(
+    x: &Experiment,
+    (faults, targets, fleet): (&[Injection], &Targets, &[Instance]),
+    (seed, time_limit): (u64, Duration),
+    can: impl Fn(&Instance, &Setting) -> Ability,
+) -> Result<(Vec<Change>, Vec<String>), Refusal> {
+    let mut changes: Vec<Change> = Vec::new();
+    let mut second_best: Vec<String> = Vec::new();
+    for (number, injection) in faults.iter().enumerate() {
+        let fault = &injection.fault;
+        for instance in targets.of(number) {
+            if let Some(why) = fault.disturb().refuses(instance) {
+                return Err(Refusal::limits(format!("`{}` would not do for {}: {why}", fault.name(), instance.name)));
+            }
+            let context = Context {
+                peers: &others(fleet, instance, injection)?,
+                fleet,
+                targets: targets.by_fault.get(number).map(Vec::as_slice).unwrap_or_default(),
+                seed: seed.wrapping_add(changes.len() as u64),
+                time_limit,
+            };
+            for to in fault.disturb().settings(instance, &context) {
+                fault.may_set(&to, instance, &context).map_err(Refusal::limits)?;
+                let to = match (as_able(instance, to.clone(), &can), fault.disturb().instead(&to)) {
+                    (Err(first), Some(instead)) => {
+                        let instead = as_able(instance, instead, &can)?;
+                        second_best.push(format!("{}; {instead} instead", first.text));
+                        instead
+                    }
+                    (able, _) => able?,
+                };
+                for earlier in changes.iter().filter(|c| c.instance == instance.id) {
+                    go_together(earlier, number, &to, (faults, x.timing.duration))?;
+                }
+                let before = observed_before(instance, &to)?;
+                changes.push(Change {
+                    n: changes.len(),
+                    fault: number,
+                    instance: instance.id.clone(),
+                    name: instance.name.clone(),
+                    epoch: instance.epoch.clone(),
+                    back: fault.disturb().back(&to, before.as_ref()),
+                    before,
+                    to,
+                });
+            }
+        }
+    }
+    Ok((changes, second_best))
 }
 
 /// Probes that count a service of which the engine has no instance, whatever its state: a name that is mistyped, most often.
@@ -218,13 +226,6 @@ fn are_apart(one: &Range<Duration>, other: &Range<Duration>) -> bool {
     one.start != other.start && (one.end <= other.start || other.end <= one.start)
 }
 
-/// Gives what is left to chance its seed.
-fn sow(to: &mut Setting, seed: u64) {
-    if let Setting::Network(network) = to {
-        network.seed = seed;
-    }
-}
-
 /// The setting as the engine makes it so.
 fn as_able(instance: &Instance, to: Setting, can: impl Fn(&Instance, &Setting) -> Ability) -> Result<Setting, Refusal> {
     let why = match can(instance, &to) {
@@ -257,17 +258,18 @@ pub fn further(
 ) -> Result<Vec<Change>, Refusal> {
     let mut changes = Vec::new();
     let faults = x.faults();
+    let time_limit = limit::of_stressors(x, current);
     for change in current {
         let Some(injection) = faults.get(change.fault) else { continue };
         let fault = &injection.fault;
         let Some(instance) = fleet.iter().find(|i| i.id == change.instance && i.is_up()) else { continue };
         let wanted = match &change.to {
-            Setting::Network(current) => {
-                let mut wanted = fault.disturb().settings(instance, &others(fleet, instance, injection)?);
-                for to in &mut wanted {
-                    sow(to, current.seed);
-                }
-                wanted
+            Setting::Network(network) => {
+                let peers = &others(fleet, instance, injection)?;
+                let same = |c: &&Change| c.fault == change.fault;
+                let targets: Vec<InstanceId> = current.iter().filter(same).map(|c| c.instance.clone()).collect();
+                let context = Context { peers, fleet, targets: &targets, seed: network.seed, time_limit };
+                fault.disturb().settings(instance, &context)
             }
             // What was planned for the first life, not what the same words would come to in the next one: it has just begun.
             to if to.ends_with_life() && instance.epoch != change.epoch => vec![to.clone()],
@@ -296,123 +298,9 @@ pub fn further(
     Ok(changes)
 }
 
-/// Instances that could not be brought back, or that another process brings back.
-fn may_be_disturbed(fault: &Fault, to: &Setting, i: &Instance) -> Result<(), Refusal> {
-    if to.aspect() == Aspect::Running && fault.heal() == Heal::Squall {
-        if i.traits.contains(&Trait::AutoRemove) {
-            return Err(Refusal::limits(format!(
-                "{} is deleted when it ends (`--rm`) and could not be started again; run it without `--rm`, or say `heal: self`",
-                i.name
-            )));
-        }
-        for t in &i.traits {
-            if let Trait::Orchestrated(by) = t {
-                return Err(Refusal::limits(format!(
-                    "{} is replaced by {by} when it ends, so that there is nothing to roll back; say `heal: self`",
-                    i.name
-                )));
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Where what is there already comes from, and what to do.
-const LEFT_OVER: &str = "left over from another run: `squall recover` with its state directory rolls it back; where that is lost, \
-                         `squall doctor` tells how a person does it";
-
-/// What a process of Squall's does already, left over from another run, or processes that another process has stopped.
-fn has_none(to: &Setting, i: &Instance) -> Result<(), Refusal> {
-    match (to, i.settings.get(&to.aspect())) {
-        (Setting::Stressor(_) | Setting::Signalled(_), Some(Setting::Mark(aspect, Some(_)))) => {
-            Err(Refusal::limits(format!(
-                "{} is not as it should be, by its {aspect}: left over from another run, which `squall recover` rolls back, or \
-                 stopped by another process",
-                i.name
-            )))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// A limit that would leave as much as there is, or more.
-fn would_limit(to: &Setting, i: &Instance) -> Result<(), Refusal> {
-    match (to, i.settings.get(&to.aspect())) {
-        (Setting::Limit(to), Some(Setting::Limit(now))) if !to.is_below(now) => {
-            Err(Refusal::limits(format!("{} is limited to {now} already: {to} would limit nothing", i.name)))
-        }
-        _ => Ok(()),
-    }
-}
-
-/// Networks that are not the instance's alone, that are disturbed already, or that the fault would not meet.
-fn traffic_may_be_disturbed(fault: &Fault, to: &Setting, i: &Instance) -> Result<(), Refusal> {
-    let meant: Vec<&Traffic> = match to {
-        Setting::Network(network) => network.flows.iter().map(|flow| &flow.traffic).collect(),
-        Setting::ConnectionsReset(traffic) => vec![traffic],
-        Setting::Limit(Limit::Ports { .. }) => Vec::new(),
-        _ => return Ok(()),
-    };
-    if i.traits.contains(&Trait::HostNetwork) {
-        return Err(Refusal::limits(format!(
-            "{} shares the network of its host: `{}` would hit everything on that machine, not this instance alone",
-            i.name,
-            fault.name()
-        )));
-    }
-    if let Some(Setting::Mark(Aspect::Network, Some(_))) = i.settings.get(&Aspect::Network) {
-        return Err(Refusal::limits(format!("the traffic of {} is disturbed already, {LEFT_OVER}", i.name)));
-    }
-    let is_on = |network: &&String| i.addresses.iter().any(|a| a.network == **network);
-    let off = meant.iter().filter_map(|traffic| traffic.network.as_ref()).find(|network| !is_on(network));
-    if let Some(network) = off.filter(|_| !i.addresses.is_empty()) {
-        let on: BTreeSet<&str> = i.addresses.iter().map(|a| a.network.as_str()).collect();
-        return Err(Refusal::limits(format!(
-            "{} is not on the network `{network}`, so nothing would happen to its traffic; it is on {}",
-            i.name,
-            on.into_iter().collect::<Vec<_>>().join(", ")
-        )));
-    }
-    if meant.iter().any(|traffic| traffic.peers == Peers::These(Vec::new())) {
-        let peering = fault.disturb().peers().map(|p| format!(" ({p})")).unwrap_or_default();
-        return Err(Refusal::limits(format!(
-            "nothing would happen to the traffic of {}: no other running instance is meant{peering}",
-            i.name
-        )));
-    }
-    Ok(())
-}
-
 fn warnings<'a>(x: &Experiment, fault: &Fault, hit: impl Iterator<Item = &'a Instance>) -> Vec<String> {
-    let mut warnings = Vec::new();
-    for i in hit {
-        warnings.extend(fault.disturb().warns(i));
-        let ends = |to: &Setting| to.aspect() == Aspect::Running;
-        if fault.disturb().settings(i, &[]).iter().any(ends) && i.traits.contains(&Trait::RandomPorts) {
-            warnings.push(format!("{} publishes random ports: they will be others afterwards", i.name));
-        }
-        if let Fault::Kill(kill) = fault
-            && kill.via == Via::Engine
-            && kill.signal != Signal::SigKill
-            && i.traits.contains(&Trait::Restarts)
-        {
-            warnings.push(format!(
-                "{} has a restart policy, which the engine disarms until the next start even if the process survives {}",
-                i.name, kill.signal
-            ));
-        }
-        if let Fault::Kill(kill) = fault
-            && kill.via == Via::Host
-            && !i.traits.contains(&Trait::Restarts)
-            && kill.heal == Heal::Itself
-        {
-            warnings.push(format!(
-                "{} has no restart policy, and `heal: self` waits for something else to start it",
-                i.name
-            ));
-        }
-    }
-    let only_connects = x.steady_state.values().all(|c| matches!(c.probe, crate::experiment::probe::Probe::Tcp(_)));
+    let mut warnings: Vec<String> = hit.flat_map(|i| fault.warnings(i)).collect();
+    let only_connects = x.steady_state.values().all(|c| matches!(c.probe, Probe::Tcp(_)));
     if let (true, Some(unseen)) = (only_connects, fault.disturb().unseen()) {
         warnings.push(unseen.to_owned());
     }

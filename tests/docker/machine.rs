@@ -8,7 +8,7 @@ use bollard::query_parameters::LogsOptionsBuilder;
 use futures_util::TryStreamExt as _;
 use squall::engine::docker::PROGRAM;
 use squall::engine::{Engine as _, Outcome};
-use squall::experiment::fault::Fault;
+use squall::experiment::fault::{Context, Fault};
 use squall::model::instance::{Aspect, Instance, InstanceId, Setting};
 use squall::model::machine::Limit;
 
@@ -54,7 +54,7 @@ fn settings(fault: &str, instance: &Instance) -> Vec<Setting> {
     let written: serde_json::Value = serde_yaml::from_str(fault).expect("YAML");
     let fault: Fault = serde_json::from_value(written).expect("a fault");
     assert_eq!(fault.disturb().refuses(instance), None);
-    fault.disturb().settings(instance, &[])
+    fault.disturb().settings(instance, &Context { time_limit: Duration::from_hours(24), ..Context::default() })
 }
 
 async fn set(yard: &Yard, id: &InstanceId, to: &Setting) -> Outcome {

@@ -3,7 +3,7 @@
 use indexmap::IndexMap;
 
 use super::world;
-use crate::experiment::fault::{Fault, Heal, Peering};
+use crate::experiment::fault::{Context, Fault, Heal, Peering};
 use crate::experiment::stack::{Service, Stack};
 use crate::experiment::{Experiment, Injection, Text};
 use crate::model::instance::{Setting, project};
@@ -92,7 +92,8 @@ fn service() -> Service {
 /// Who is at the other end of the traffic that the fault is about: name, service, the port that is asked, and whether it
 /// is the one who asks.
 fn other_end(fault: &Fault) -> Option<(String, Service, Option<u16>, bool)> {
-    let (traffic, names) = match fault.disturb().settings(&world::instance("target", 1, 0), &[]).pop()? {
+    let target = world::instance("target", 1, 0);
+    let (traffic, names) = match fault.disturb().settings(&target, &Context::default()).pop()? {
         Setting::Network(mut network) => match network.flows.pop()? {
             Flow { traffic, treatment: Treatment::Dns(dns) } => {
                 (Traffic { remote_ports: Vec::new(), ..traffic }, dns.names)

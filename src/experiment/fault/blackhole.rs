@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::partition::Undelivered;
 use super::traffic::{Peering, Selection, Who, disturbed};
-use super::{Disturb, Heal};
+use super::{Context, Disturb, Heal};
 use crate::model::effect::Idle;
 use crate::model::instance::{Instance, Setting};
 use crate::model::network::Protocol;
@@ -39,7 +39,7 @@ pub struct Blackhole {
 }
 
 impl Disturb for Blackhole {
-    fn settings(&self, _: &Instance, peers: &[Instance]) -> Vec<Setting> {
+    fn settings(&self, _: &Instance, context: &Context<'_>) -> Vec<Setting> {
         let selection = Selection {
             to: &self.to,
             port: Some(&self.port),
@@ -47,7 +47,7 @@ impl Disturb for Blackhole {
             network: self.network.as_ref(),
             ..Selection::default()
         };
-        disturbed(selection.traffic(peers), self.how.into(), None)
+        disturbed(context, selection.traffic(context.peers), self.how.into(), None)
     }
 
     fn heal(&self) -> Heal {

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Disturb, Heal, lasting};
+use super::{Context, Disturb, Heal, stressor};
 use crate::model::effect::Idle;
 use crate::model::instance::{Instance, Setting};
 use crate::model::quantity::Percent;
@@ -36,8 +36,8 @@ impl Cpu {
 }
 
 impl Disturb for Cpu {
-    fn settings(&self, instance: &Instance, _: &[Instance]) -> Vec<Setting> {
-        vec![lasting(StressSpec::Cpu { cores: self.cores(instance) })]
+    fn settings(&self, instance: &Instance, context: &Context<'_>) -> Vec<Setting> {
+        vec![stressor(context, StressSpec::Cpu { cores: self.cores(instance) })]
     }
 
     fn heal(&self) -> Heal {

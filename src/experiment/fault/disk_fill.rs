@@ -1,9 +1,14 @@
 //! A file system of the instance fills up: writes fail, logs stop, databases refuse.
 
+mod sharing;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Disturb, Heal};
+pub(super) use sharing::may_be_filled;
+pub use sharing::spares_others;
+
+use super::{Context, Disturb, Heal};
 use crate::model::disk::{DiskLocation, Fill, Goal, Mount, MountKind, holding};
 use crate::model::instance::{Instance, Rollback, Setting};
 use crate::model::quantity::{ByteRate, Percent, Size};
@@ -55,11 +60,10 @@ fn mount_of(i: &Instance, path: &str) -> Mount {
 }
 
 impl Disturb for DiskFill {
-    fn settings(&self, i: &Instance, _: &[Instance]) -> Vec<Setting> {
+    fn settings(&self, i: &Instance, context: &Context<'_>) -> Vec<Setting> {
         let place = DiskLocation { path: self.path.clone(), mount: mount_of(i, &self.path), filesystem: None };
-        let rate = self.rate.map(|r| r.0);
-        // Who shares it is known to the plan.
-        vec![Setting::Filled(Box::new(Fill { place, goal: self.goal(), rate, shared_with: Vec::new() }))]
+        let shared_with = sharing::reserved_for(&place, i, context);
+        vec![Setting::Filled(Box::new(Fill { place, goal: self.goal(), rate: self.rate.map(|r| r.0), shared_with }))]
     }
 
     fn back(&self, to: &Setting, _: Option<&Setting>) -> Rollback {
@@ -98,7 +102,7 @@ mod tests {
     #[test]
     fn the_rollback_knows_the_place_without_the_instance() {
         let fault: DiskFill = serde_yaml::from_str("{ path: /data/pg, leave: 10MiB, rate: 1MiB/s }").unwrap();
-        let [to] = &fault.settings(&instance(), &[])[..] else { panic!("one setting") };
+        let [to] = &fault.settings(&instance(), &Context::default())[..] else { panic!("one setting") };
         let Setting::Filled(fill) = to else { panic!("{to:?}") };
         assert_eq!((fill.goal, fill.rate), (Goal::Leave(10 << 20), Some(1 << 20)));
         assert_eq!(fill.place.mount.source.as_deref(), Some("/engine/volumes/data"));

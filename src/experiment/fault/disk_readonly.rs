@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Disturb, Heal};
+use super::{Context, Disturb, Heal};
 use crate::model::instance::{Aspect, Instance, Setting};
 
 /// Make one of the instance's mounts read-only.
@@ -20,7 +20,7 @@ pub struct DiskReadonly {
 }
 
 impl Disturb for DiskReadonly {
-    fn settings(&self, i: &Instance, _: &[Instance]) -> Vec<Setting> {
+    fn settings(&self, i: &Instance, _: &Context<'_>) -> Vec<Setting> {
         let mut read_only: BTreeSet<String> = match i.settings.get(&Aspect::Mounts) {
             Some(Setting::ReadOnly(now)) => now.clone(),
             _ => BTreeSet::new(),
@@ -54,7 +54,7 @@ mod tests {
         let before = Setting::ReadOnly(["/conf".to_owned()].into());
         i.settings.insert(Aspect::Mounts, before.clone());
         let fault = DiskReadonly { path: "/data/".to_owned(), heal: Heal::default() };
-        let to = fault.settings(&i, &[]);
+        let to = fault.settings(&i, &Context::default());
         assert_eq!(to, [Setting::ReadOnly(["/conf", "/data"].map(str::to_owned).into())]);
         assert_eq!(fault.back(&to[0], Some(&before)), crate::model::instance::Rollback::To(before));
     }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Disturb, Heal};
+use super::{Context, Disturb, Heal};
 use crate::model::effect::Idle;
 use crate::model::instance::{Aspect, Instance, Setting};
 use crate::model::machine::{Disk, Limit};
@@ -58,7 +58,7 @@ fn lower(now: Option<u64>, to: Option<u64>) -> Option<u64> {
 }
 
 impl Disturb for DiskSlow {
-    fn settings(&self, instance: &Instance, _: &[Instance]) -> Vec<Setting> {
+    fn settings(&self, instance: &Instance, _: &Context<'_>) -> Vec<Setting> {
         let all = disks(instance);
         let slowed = |disk: &Disk| {
             if !self.means(disk, all) {
@@ -137,7 +137,9 @@ mod tests {
     fn the_disk_that_holds_the_path_is_slowed_down_and_no_limit_is_raised() {
         let slow: DiskSlow = serde_yaml::from_str("{ path: /data/x, read: 1KiB/s, write: 1KiB/s }").unwrap();
         let i = instance(vec![disk("8:0", &["/"]), disk("8:16", &["/data"])]);
-        let [Setting::Limit(Limit::Io(disks))] = &slow.settings(&i, &[])[..] else { panic!("one limit") };
+        let [Setting::Limit(Limit::Io(disks))] = &slow.settings(&i, &Context::default())[..] else {
+            panic!("one limit")
+        };
         assert_eq!(disks[0], disk("8:0", &["/"]));
         assert_eq!(disks[1], Disk { read: Some(1024), ..disk("8:16", &["/data"]) }, "10 bytes is less than 1KiB");
         assert_eq!(slow.refuses(&i), None);

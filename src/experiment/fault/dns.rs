@@ -1,12 +1,13 @@
 //! Questions about names are answered wrongly, or not at all.
 
+use std::collections::BTreeSet;
 use std::net::IpAddr;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::traffic::disturbed;
-use super::{Disturb, Heal};
+use super::{Context, Disturb, Heal};
 use crate::model::effect::Idle;
 use crate::model::instance::{Instance, Setting};
 use crate::model::network::{self, Direction, Ports, Traffic, Treatment};
@@ -59,11 +60,11 @@ impl Dns {
 }
 
 impl Disturb for Dns {
-    fn settings(&self, _: &Instance, _: &[Instance]) -> Vec<Setting> {
+    fn settings(&self, _: &Instance, context: &Context<'_>) -> Vec<Setting> {
         let questions =
             Traffic { remote_ports: vec![Ports { first: 53, last: 53 }], ..Traffic::all(Direction::Egress) };
         let dns = network::Dns { names: self.names.clone(), answer: self.answer() };
-        disturbed(questions, Treatment::Dns(dns), None)
+        disturbed(context, questions, Treatment::Dns(dns), None)
     }
 
     fn heal(&self) -> Heal {
@@ -77,4 +78,30 @@ impl Disturb for Dns {
     fn unseen(&self) -> Option<&'static str> {
         Some("a `tcp` probe of the target itself makes it ask for no name: only an answer that needs one does")
     }
+}
+
+/// Refuses to answer with an address that is the only one that every name in question has already, where the instance asks for it.
+pub(super) fn differs(to: &Setting, i: &Instance, fleet: &[Instance]) -> Result<(), String> {
+    let Setting::Network(network) = to else { return Ok(()) };
+    for flow in &network.flows {
+        if let Treatment::Dns(network::Dns { names, answer: network::Answer::Address(address) }) = &flow.treatment
+            && !names.is_empty()
+            && names.iter().all(|name| known(name, i, fleet) == BTreeSet::from([*address]))
+        {
+            return Err(format!(
+                "{} has the address {address} already, for {}: to answer it would change nothing",
+                names.join(", "),
+                i.name
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The addresses of the instances that go by a name, on the networks that an instance is on, too.
+fn known(name: &str, i: &Instance, fleet: &[Instance]) -> BTreeSet<IpAddr> {
+    let shared = |network: &str| i.addresses.iter().any(|a| a.network == network);
+    let goes_by = |other: &&Instance| other.name == name || other.service == name;
+    let addresses = fleet.iter().filter(goes_by).flat_map(|other| &other.addresses);
+    addresses.filter(|a| shared(&a.network)).map(|a| a.ip).collect()
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Disturb, Heal};
+use super::{Context, Disturb, Heal};
 use crate::model::instance::{Command, CommandLocation, Instance, Rollback, Setting};
 use crate::model::quantity::{Span, Text};
 
@@ -41,7 +41,7 @@ fn words(list: &[Text]) -> Vec<String> {
 }
 
 impl Disturb for Exec {
-    fn settings(&self, i: &Instance, _: &[Instance]) -> Vec<Setting> {
+    fn settings(&self, i: &Instance, _: &Context<'_>) -> Vec<Setting> {
         vec![Setting::Ran(Command {
             run: words(&self.run),
             place: self.place,

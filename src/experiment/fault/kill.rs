@@ -3,8 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Disturb, Heal};
-use crate::model::instance::{self, Instance, Rollback, Setting, Signal, Via};
+use super::{Context, Disturb, Heal};
+use crate::model::instance::{self, Instance, Rollback, Setting, Signal, Trait, Via};
 
 /// Kill the main process.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
@@ -19,7 +19,7 @@ pub struct Kill {
 }
 
 impl Disturb for Kill {
-    fn settings(&self, _: &Instance, _: &[Instance]) -> Vec<Setting> {
+    fn settings(&self, _: &Instance, _: &Context<'_>) -> Vec<Setting> {
         vec![Setting::Killed(instance::Kill { signal: self.signal, via: self.via })]
     }
 
@@ -29,5 +29,19 @@ impl Disturb for Kill {
 
     fn heal(&self) -> Heal {
         self.heal
+    }
+
+    fn warns(&self, i: &Instance) -> Option<String> {
+        let restarts = i.traits.contains(&Trait::Restarts);
+        match self.via {
+            Via::Engine if restarts && self.signal != Signal::SigKill => Some(format!(
+                "{} has a restart policy, which the engine disarms until the next start even if the process survives {}",
+                i.name, self.signal
+            )),
+            Via::Host if !restarts && self.heal == Heal::Itself => {
+                Some(format!("{} has no restart policy, and `heal: self` waits for something else to start it", i.name))
+            }
+            _ => None,
+        }
     }
 }

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Disturb, Heal, lasting};
+use super::{Context, Disturb, Heal, stressor};
 use crate::model::effect::Idle;
 use crate::model::instance::{Instance, Setting};
 use crate::model::quantity::{Percent, Size, Span};
@@ -50,9 +50,9 @@ fn share_of(part: u64, whole: u64) -> f64 {
 }
 
 impl Disturb for Memory {
-    fn settings(&self, instance: &Instance, _: &[Instance]) -> Vec<Setting> {
+    fn settings(&self, instance: &Instance, context: &Context<'_>) -> Vec<Setting> {
         let load = MemoryLoad { goal: self.goal(instance), ramp: self.ramp.0, oom: self.oom };
-        vec![lasting(StressSpec::Memory(load))]
+        vec![stressor(context, StressSpec::Memory(load))]
     }
 
     fn heal(&self) -> Heal {

@@ -3,6 +3,7 @@
 //! A fault is a pure function from an instance to the settings it shall have; the rollback is what was observed
 //! before. It knows no engine, no clock and no I/O. `docs/adding-a-fault.md` walks through adding one.
 
+mod refusal;
 mod traffic;
 
 use std::time::Duration;
@@ -10,12 +11,13 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+pub use disk_fill::spares_others;
 pub use process::Act;
 pub use traffic::{Peering, Who};
 pub use zone_outage::{Clients as OutageClients, Mode as OutageMode};
 
 use crate::model::effect::Idle;
-use crate::model::instance::{Instance, Rollback, Setting};
+use crate::model::instance::{Instance, InstanceId, Rollback, Setting};
 use crate::model::quantity::Span;
 use crate::model::stressor::{StressSpec, Stressor};
 
@@ -99,10 +101,25 @@ impl Fault {
     }
 }
 
+/// What a fault needs to know beside the instance that it is to disturb.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Context<'a> {
+    /// Everybody else whom it may be about, hit or not.
+    pub peers: &'a [Instance],
+    /// Everything that the engine has.
+    pub fleet: &'a [Instance],
+    /// The targets of the same fault.
+    pub targets: &'a [InstanceId],
+    /// For whatever is left to chance: another one for each change, so that two targets do not lose the same packets.
+    pub seed: u64,
+    /// After which time a process of Squall's ends by itself, if nothing else ends it.
+    pub time_limit: Duration,
+}
+
 /// What a fault does to one instance. Pure.
 pub trait Disturb {
     /// The settings that `instance` shall have; `peers` is everybody else, hit or not.
-    fn settings(&self, instance: &Instance, peers: &[Instance]) -> Vec<Setting>;
+    fn settings(&self, instance: &Instance, context: &Context<'_>) -> Vec<Setting>;
 
     /// The rollback: the value observed before, unless a fault knows better.
     fn back(&self, to: &Setting, before: Option<&Setting>) -> Rollback {
@@ -167,9 +184,13 @@ fn as_before(to: &Setting, before: Option<&Setting>) -> Rollback {
     }
 }
 
-/// What a process of Squall's does; for how long at most, the plan says.
-fn lasting(work: StressSpec) -> Setting {
-    Setting::Stressor(Box::new(Stressor { work, at_most: Duration::from_hours(24) }))
+/// Where what is there already comes from, and what to do.
+const LEFT_OVER: &str = "left over from another run: `squall recover` with its state directory rolls it back; where that is \
+                                    lost, `squall doctor` tells how a person does it";
+
+/// What a process of Squall's does to the instance.
+fn stressor(context: &Context<'_>, work: StressSpec) -> Setting {
+    Setting::Stressor(Box::new(Stressor { work, at_most: context.time_limit }))
 }
 
 /// Who makes a fault good again.

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::traffic::{Peering, Selection, Who, disturbed};
-use super::{Disturb, Heal};
+use super::{Context, Disturb, Heal};
 use crate::model::effect::Idle;
 use crate::model::instance::{Instance, Setting};
 use crate::model::network::{Direction, Treatment};
@@ -65,14 +65,14 @@ impl Default for Partition {
 }
 
 impl Disturb for Partition {
-    fn settings(&self, _: &Instance, peers: &[Instance]) -> Vec<Setting> {
+    fn settings(&self, _: &Instance, context: &Context<'_>) -> Vec<Setting> {
         let selection = Selection {
             from: &self.from,
             direction: Some(self.direction),
             network: self.network.as_ref(),
             ..Selection::default()
         };
-        disturbed(selection.traffic(peers), self.how.into(), None)
+        disturbed(context, selection.traffic(context.peers), self.how.into(), None)
     }
 
     fn heal(&self) -> Heal {

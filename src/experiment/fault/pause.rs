@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Disturb, Heal};
+use super::{Context, Disturb, Heal};
 use crate::model::instance::{Instance, Setting};
 
 /// Freeze the instance.
@@ -15,7 +15,7 @@ pub struct Pause {
 }
 
 impl Disturb for Pause {
-    fn settings(&self, _: &Instance, _: &[Instance]) -> Vec<Setting> {
+    fn settings(&self, _: &Instance, _: &Context<'_>) -> Vec<Setting> {
         vec![Setting::Paused(true)]
     }
 

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Disturb, Heal};
+use super::{Context, Disturb, Heal};
 use crate::model::effect::Idle;
 use crate::model::instance::{Instance, Setting};
 use crate::model::machine::Limit;
@@ -25,7 +25,7 @@ pub struct Pids {
 }
 
 impl Disturb for Pids {
-    fn settings(&self, instance: &Instance, _: &[Instance]) -> Vec<Setting> {
+    fn settings(&self, instance: &Instance, _: &Context<'_>) -> Vec<Setting> {
         // Where it is not known how many it has, the limit cannot be observed either, and the plan is refused.
         let has = instance.allowance.and_then(|a| a.processes_used).unwrap_or_default();
         let limit = self.limit.unwrap_or_else(|| has.saturating_add(self.leave.unwrap_or_default()));

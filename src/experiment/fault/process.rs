@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Disturb, Heal, lasting};
+use super::{Context, Disturb, Heal, stressor};
 use crate::model::instance::{Instance, Rollback, Setting, Signal, Signalled};
 use crate::model::stressor::StressSpec;
 use crate::model::stressor::called::Which;
@@ -52,12 +52,12 @@ impl Process {
 }
 
 impl Disturb for Process {
-    fn settings(&self, _: &Instance, _: &[Instance]) -> Vec<Setting> {
+    fn settings(&self, _: &Instance, context: &Context<'_>) -> Vec<Setting> {
         vec![match self.act {
             Act::Kill => {
                 Setting::Signalled(Box::new(Signalled { which: self.which(), signal: self.signal.unwrap_or_default() }))
             }
-            Act::Stop => lasting(StressSpec::Stop(self.which())),
+            Act::Stop => stressor(context, StressSpec::Stop(self.which())),
         }]
     }
 

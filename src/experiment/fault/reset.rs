@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::traffic::{Peering, Selection, Who};
-use super::{Disturb, Heal};
+use super::{Context, Disturb, Heal};
 use crate::model::instance::{Instance, Rollback, Setting};
 use crate::model::network::{Direction, Protocol};
 use crate::model::quantity::{Many, PortChoice};
@@ -28,7 +28,7 @@ pub struct Reset {
 }
 
 impl Disturb for Reset {
-    fn settings(&self, _: &Instance, peers: &[Instance]) -> Vec<Setting> {
+    fn settings(&self, _: &Instance, context: &Context<'_>) -> Vec<Setting> {
         let selection = Selection {
             to: &self.to,
             from: &self.from,
@@ -37,7 +37,7 @@ impl Disturb for Reset {
             direction: Some(Direction::Both),
             network: None,
         };
-        vec![Setting::ConnectionsReset(Box::new(selection.traffic(peers)))]
+        vec![Setting::ConnectionsReset(Box::new(selection.traffic(context.peers)))]
     }
 
     fn back(&self, _: &Setting, _: Option<&Setting>) -> Rollback {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Disturb, Heal};
+use super::{Context, Disturb, Heal};
 use crate::model::instance::{Instance, Rollback, Setting};
 use crate::model::quantity::Span;
 
@@ -26,7 +26,7 @@ impl Default for Restart {
 }
 
 impl Disturb for Restart {
-    fn settings(&self, _: &Instance, _: &[Instance]) -> Vec<Setting> {
+    fn settings(&self, _: &Instance, _: &Context<'_>) -> Vec<Setting> {
         vec![Setting::Restarted { timeout: self.timeout.0 }]
     }
 

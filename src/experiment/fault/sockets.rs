@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Disturb, Heal};
+use super::{Context, Disturb, Heal};
 use crate::model::instance::{Aspect, Instance, Setting};
 use crate::model::machine::Limit;
 
@@ -19,7 +19,7 @@ pub struct Sockets {
 }
 
 impl Disturb for Sockets {
-    fn settings(&self, instance: &Instance, _: &[Instance]) -> Vec<Setting> {
+    fn settings(&self, instance: &Instance, _: &Context<'_>) -> Vec<Setting> {
         let first = match instance.settings.get(&Aspect::PortRange) {
             Some(Setting::Limit(Limit::Ports { first, .. })) => *first,
             // Then it cannot be observed, and the plan is refused.

@@ -3,7 +3,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Disturb, Heal};
+use super::{Context, Disturb, Heal};
 use crate::model::effect::Idle;
 use crate::model::instance::{Instance, Setting};
 use crate::model::machine::{Limit, Quota};
@@ -32,7 +32,7 @@ pub struct Throttle {
 }
 
 impl Disturb for Throttle {
-    fn settings(&self, instance: &Instance, _: &[Instance]) -> Vec<Setting> {
+    fn settings(&self, instance: &Instance, _: &Context<'_>) -> Vec<Setting> {
         let allowed = instance.allowance.unwrap_or_default();
         let share = self.cpu.map(|share| share.0 * allowed.cores.unwrap_or_default());
         let cpu = self.cores.or(share).map(|cores| Limit::Cpu(Quota::of_cores(cores)));
@@ -98,10 +98,10 @@ mod tests {
 
     #[test]
     fn shares_are_of_what_it_has() {
-        let settings = throttle("{ cpu: 20%, memory: 50% }").settings(&instance(Some(100 << 20)), &[]);
+        let settings = throttle("{ cpu: 20%, memory: 50% }").settings(&instance(Some(100 << 20)), &Context::default());
         let cpu = Limit::Cpu(Quota { us: Some(30_000), period_us: 100_000 });
         assert_eq!(settings, [cpu, Limit::Memory(Some(50 << 20))].map(Setting::Limit));
-        let odd = throttle("{ memory: 100001B }").settings(&instance(None), &[]);
+        let odd = throttle("{ memory: 100001B }").settings(&instance(None), &Context::default());
         assert_eq!(odd, [Setting::Limit(Limit::Memory(Some(65_536)))], "whole pages");
     }
 

@@ -1,11 +1,14 @@
 //! Which traffic a fault is about: the keys that the faults of the network share, and what they mean for one instance.
 
+use std::collections::BTreeSet;
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::model::instance::{Instance, Setting};
+use super::{Context, Fault, LEFT_OVER};
+use crate::model::instance::{Aspect, Instance, Setting, Trait};
+use crate::model::machine::Limit;
 use crate::model::network::{Direction, Flow, Mechanism, Network, Peer, Peers, Protocol, Traffic, Treatment};
 use crate::model::quantity::{Addresses, Many, PortChoice};
 use crate::text::glob::glob;
@@ -162,10 +165,53 @@ impl Selection<'_> {
     }
 }
 
-/// One treatment for one part of the traffic. The plan seeds it.
-pub(super) fn disturbed(traffic: Traffic, treatment: Treatment, mechanism: Option<Mechanism>) -> Vec<Setting> {
+/// One treatment for one part of the traffic.
+pub(super) fn disturbed(
+    context: &Context<'_>,
+    traffic: Traffic,
+    treatment: Treatment,
+    mechanism: Option<Mechanism>,
+) -> Vec<Setting> {
     let flows = vec![Flow { traffic, treatment }];
-    vec![Setting::Network(Box::new(Network { flows, mechanism, seed: 0 }))]
+    vec![Setting::Network(Box::new(Network { flows, mechanism, seed: context.seed }))]
+}
+
+/// Refuses networks that are not the instance's alone, that are disturbed already, or that the fault would not meet.
+pub(super) fn may_be_disturbed(fault: &Fault, to: &Setting, i: &Instance) -> Result<(), String> {
+    let meant: Vec<&Traffic> = match to {
+        Setting::Network(network) => network.flows.iter().map(|flow| &flow.traffic).collect(),
+        Setting::ConnectionsReset(traffic) => vec![traffic],
+        Setting::Limit(Limit::Ports { .. }) => Vec::new(),
+        _ => return Ok(()),
+    };
+    if i.traits.contains(&Trait::HostNetwork) {
+        return Err(format!(
+            "{} shares the network of its host: `{}` would hit everything on that machine, not this instance alone",
+            i.name,
+            fault.name()
+        ));
+    }
+    if let Some(Setting::Mark(Aspect::Network, Some(_))) = i.settings.get(&Aspect::Network) {
+        return Err(format!("the traffic of {} is disturbed already, {LEFT_OVER}", i.name));
+    }
+    let is_on = |network: &&String| i.addresses.iter().any(|a| a.network == **network);
+    let off = meant.iter().filter_map(|traffic| traffic.network.as_ref()).find(|network| !is_on(network));
+    if let Some(network) = off.filter(|_| !i.addresses.is_empty()) {
+        let on: BTreeSet<&str> = i.addresses.iter().map(|a| a.network.as_str()).collect();
+        return Err(format!(
+            "{} is not on the network `{network}`, so nothing would happen to its traffic; it is on {}",
+            i.name,
+            on.into_iter().collect::<Vec<_>>().join(", ")
+        ));
+    }
+    if meant.iter().any(|traffic| traffic.peers == Peers::These(Vec::new())) {
+        let peering = fault.disturb().peers().map(|p| format!(" ({p})")).unwrap_or_default();
+        return Err(format!(
+            "nothing would happen to the traffic of {}: no other running instance is meant{peering}",
+            i.name
+        ));
+    }
+    Ok(())
 }
 
 /// A fault that shapes traffic: its own keys, and after them those that choose the traffic, `mechanism` and `heal`. What
@@ -248,7 +294,7 @@ macro_rules! on_traffic {
             fn settings(
                 &self,
                 _: &crate::model::instance::Instance,
-                peers: &[crate::model::instance::Instance],
+                context: &crate::experiment::fault::Context<'_>,
             ) -> Vec<crate::model::instance::Setting> {
                 let selection = crate::experiment::fault::traffic::Selection {
                     to: &self.to,
@@ -259,7 +305,7 @@ macro_rules! on_traffic {
                     network: self.network.as_ref(),
                 };
                 let shape = crate::model::network::Treatment::Shape(Box::new(self.shape()));
-                crate::experiment::fault::traffic::disturbed(selection.traffic(peers), shape, self.mechanism)
+                crate::experiment::fault::traffic::disturbed(context, selection.traffic(context.peers), shape, self.mechanism)
             }
 
             fn heal(&self) -> crate::experiment::fault::Heal {

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::bandwidth::Limit;
 use super::loss::Losses;
 use super::traffic::disturbed;
-use super::{Disturb, Heal, as_before};
+use super::{Context, Disturb, Heal, as_before};
 use crate::model::effect::Idle;
 use crate::model::instance::{Aspect, Instance, Kill, RestartPolicy, Rollback, Setting, Signal, Via};
 use crate::model::network::{Direction, Distribution, Peer, Peers, Shape, Traffic, Treatment};
@@ -133,7 +133,7 @@ fn addresses<'a>(instances: impl Iterator<Item = &'a Instance>) -> Vec<Peer> {
 }
 
 impl Disturb for ZoneOutage {
-    fn settings(&self, instance: &Instance, peers: &[Instance]) -> Vec<Setting> {
+    fn settings(&self, instance: &Instance, context: &Context<'_>) -> Vec<Setting> {
         match self.mode {
             Mode::Power => {
                 let never = Setting::RestartPolicy(RestartPolicy::Never);
@@ -145,18 +145,18 @@ impl Disturb for ZoneOutage {
             }
             Mode::Isolate => {
                 let peers = match self.clients.unwrap_or_default() {
-                    Clients::Cut => Peers::AllBut(Self::own(instance, peers)),
-                    Clients::Keep => Peers::These(Self::other(instance, peers)),
+                    Clients::Cut => Peers::AllBut(Self::own(instance, context.peers)),
+                    Clients::Keep => Peers::These(Self::other(instance, context.peers)),
                 };
                 let direction = self.direction.unwrap_or(Direction::Both);
-                disturbed(Traffic { peers, ..Traffic::all(direction) }, Treatment::Drop, None)
+                disturbed(context, Traffic { peers, ..Traffic::all(direction) }, Treatment::Drop, None)
             }
             Mode::Freeze => vec![Setting::Paused(true)],
             Mode::Degrade => {
-                let peers = Peers::These(Self::other(instance, peers));
+                let peers = Peers::These(Self::other(instance, context.peers));
                 let direction = self.direction.unwrap_or(Direction::Egress);
                 let shape = Treatment::Shape(Box::new(self.shape()));
-                disturbed(Traffic { peers, ..Traffic::all(direction) }, shape, None)
+                disturbed(context, Traffic { peers, ..Traffic::all(direction) }, shape, None)
             }
         }
     }
@@ -233,7 +233,8 @@ mod tests {
     /// The settings of shop-1, as people read them.
     fn told(json: serde_json::Value) -> Vec<String> {
         let (instance, peers) = around();
-        outage(json).settings(&instance, &peers).iter().map(ToString::to_string).collect()
+        let context = Context { peers: &peers, ..Context::default() };
+        outage(json).settings(&instance, &context).iter().map(ToString::to_string).collect()
     }
 
     #[test]
@@ -259,11 +260,12 @@ mod tests {
         let (mut instance, peers) = around();
         let power = outage(serde_json::json!({}));
         let killed = Setting::Killed(Kill { signal: Signal::SigKill, via: Via::Host });
-        assert_eq!(power.settings(&instance, &peers), std::slice::from_ref(&killed), "there is no policy here");
+        let context = Context { peers: &peers, ..Context::default() };
+        assert_eq!(power.settings(&instance, &context), std::slice::from_ref(&killed), "there is no policy here");
         for (policy, aside) in [(RestartPolicy::Never, false), (RestartPolicy::OnFailure { most: 3 }, true)] {
             let before = Setting::RestartPolicy(policy);
             instance.settings.insert(Aspect::RestartPolicy, before.clone());
-            let settings = power.settings(&instance, &peers);
+            let settings = power.settings(&instance, &context);
             assert_eq!(settings.len(), 1 + usize::from(aside), "{settings:?}");
             assert_eq!(settings.last(), Some(&killed));
             if aside {
@@ -272,7 +274,7 @@ mod tests {
             assert_eq!(power.back(&killed, Some(&Setting::Running(true))), Rollback::To(Setting::Running(true)));
             let itself = outage(serde_json::json!({ "heal": "self" }));
             assert_eq!(
-                itself.settings(&instance, &peers),
+                itself.settings(&instance, &context),
                 std::slice::from_ref(&killed),
                 "the policy is what is to heal it"
             );

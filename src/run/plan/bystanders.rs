@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-use super::disk;
+use crate::experiment::fault::spares_others;
 use crate::model::instance::sharing::{Reach, Resource, Share, Side};
 use crate::model::instance::{Change, CommandLocation, Instance, InstanceId, Setting, Trait};
 use crate::model::network::{Peer, Peers, Traffic};
@@ -31,7 +31,7 @@ pub fn none_is_hit(changes: &[Change], all: &[Change], fleet: &[Instance]) -> Re
                 return Err(Refusal::limits(told(instance, &change.to, (reach, first), &list(&names))));
             }
         }
-        disk::spares_others(&change.to, instance, fleet, |id| with_it.contains(id))?;
+        spares_others(&change.to, instance, fleet, |id| with_it.contains(id)).map_err(Refusal::limits)?;
     }
     Ok(())
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use crate::experiment::Experiment;
 use crate::experiment::fault::Heal;
-use crate::model::instance::{Change, Rollback, Setting};
+use crate::model::instance::{Change, Rollback};
 
 /// How long it may take, beyond the engine's own time, until an injection is verified or a rollback proven.
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -34,12 +34,7 @@ pub fn time_limit(x: &Experiment, changes: &[Change]) -> Duration {
     turns + coming_back + hold.0 + recovery
 }
 
-/// Gives what Squall's processes do its time.
-pub(super) fn end_stressors(x: &Experiment, changes: &mut [Change]) {
-    let at_most = time_limit(x, changes) + LAST_RESORT;
-    for change in changes {
-        if let Setting::Stressor(stressor) = &mut change.to {
-            stressor.at_most = at_most;
-        }
-    }
+/// After which time one of Squall's own processes ends by itself.
+pub(super) fn of_stressors(x: &Experiment, changes: &[Change]) -> Duration {
+    time_limit(x, changes) + LAST_RESORT
 }

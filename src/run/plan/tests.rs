@@ -1,4 +1,6 @@
 use super::*;
+use crate::model::instance::Trait;
+use crate::model::machine::Limit;
 
 fn experiment(fault: &str) -> Experiment {
     let text = format!(

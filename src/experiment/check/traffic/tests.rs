@@ -1,6 +1,7 @@
 //! Faults of the network: what is written is what is set, and mistakes are shown in their places.
 
 use crate::experiment::diagnostic::Mistakes;
+use crate::experiment::fault::Context;
 use crate::experiment::{Experiment, read};
 use crate::model::instance::{Instance, Setting};
 use crate::model::network::Network;
@@ -30,7 +31,10 @@ fn set(fault: &str) -> String {
         .unwrap()
     };
     let others = [instance("shop-2", "b", "10.0.0.2"), instance("store-1", "a", "10.0.0.9")];
-    let set = x.faults()[0].fault.disturb().settings(&instance("shop-1", "a", "10.0.0.1"), &others);
+    let set = x.faults()[0]
+        .fault
+        .disturb()
+        .settings(&instance("shop-1", "a", "10.0.0.1"), &Context { peers: &others, ..Context::default() });
     assert_eq!(serde_json::from_str::<Experiment>(&serde_json::to_string(&x).unwrap()).unwrap(), x);
     set.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
 }
@@ -103,7 +107,7 @@ fn what_is_written_is_what_is_set() {
 fn shares_keep_their_precision() {
     let (x, _) = read_fault("{ shape: { loss: { percent: 0.4% }, bandwidth: { rate: 1kbit } } }").unwrap();
     let nobody = serde_json::json!({ "id": "a", "name": "a", "service": "a", "epoch": "1", "settings": {} });
-    let set = x.faults()[0].fault.disturb().settings(&serde_json::from_value(nobody).unwrap(), &[]);
+    let set = x.faults()[0].fault.disturb().settings(&serde_json::from_value(nobody).unwrap(), &Context::default());
     let [Setting::Network(network)] = set.as_slice() else { panic!("{set:?}") };
     let stored: Network = serde_json::from_str(&serde_json::to_string(network).unwrap()).unwrap();
     assert_eq!(stored, **network);

@@ -2,56 +2,61 @@
 
 use std::collections::BTreeSet;
 
-use crate::model::disk::Fill;
+use super::super::{Context, LEFT_OVER};
 use crate::model::disk::sharing::Common;
+use crate::model::disk::{DiskLocation, Fill};
 use crate::model::instance::{Aspect, Instance, InstanceId, Setting};
-use crate::run::target::{Refusal, list};
+use crate::text::units::few;
 
-/// Looks whether a disk may be filled that is free so far, and says in the setting for whom a reserve is kept. `is_target`:
-/// whether an instance is a target of the same fault, so that it counts for every limit.
-///
-/// # Errors
-/// If it is filled already, or has files in common with another instance.
-pub(super) fn may_be_filled(
-    to: &mut Setting,
-    i: &Instance,
-    fleet: &[Instance],
-    is_target: impl Fn(&InstanceId) -> bool,
-) -> Result<(), Refusal> {
-    let Setting::Filled(fill) = to else { return Ok(()) };
-    if let Some(Setting::Mark(Aspect::Disk, Some(_))) = i.settings.get(&Aspect::Disk) {
-        return Err(Refusal::limits(format!("the disk of {} is filled already, {}", i.name, super::LEFT_OVER)));
-    }
-    let neighbors = neighbors(fill, i, fleet, is_target);
-    no_files_in_common(fill, i, &neighbors)?;
-    fill.shared_with = neighbors.into_iter().map(|n| n.name.to_owned()).collect();
-    Ok(())
+/// For whom a reserve is kept: those that would run out of space, too.
+pub(super) fn reserved_for(place: &DiskLocation, i: &Instance, context: &Context<'_>) -> Vec<String> {
+    let neighbors = neighbors(place, i, context.fleet, |id| context.targets.contains(id));
+    neighbors.into_iter().map(|n| n.name.to_owned()).collect()
 }
 
-/// Whether a planned filling still spares those that are no targets: where it keeps no reserve for others, there are none.
+/// Refuses a disk that is filled already, or whose files are another instance's as well.
+pub(in crate::experiment::fault) fn may_be_filled(
+    to: &Setting,
+    i: &Instance,
+    context: &Context<'_>,
+) -> Result<(), String> {
+    let Setting::Filled(fill) = to else { return Ok(()) };
+    if let Some(Setting::Mark(Aspect::Disk, Some(_))) = i.settings.get(&Aspect::Disk) {
+        return Err(format!("the disk of {} is filled already, {LEFT_OVER}", i.name));
+    }
+    let neighbors = neighbors(&fill.place, i, context.fleet, |id| context.targets.contains(id));
+    no_files_in_common(fill, i, &neighbors)
+}
+
+/// Whether a planned filling still spares those that are no targets of the same fault: where it keeps no reserve for others, there
+/// are none.
 ///
 /// # Errors
-/// If there are some by now.
-pub(super) fn spares_others(
+/// If there are some by now: who, in a sentence.
+pub fn spares_others(
     to: &Setting,
     i: &Instance,
     fleet: &[Instance],
     is_target: impl Fn(&InstanceId) -> bool,
-) -> Result<(), Refusal> {
+) -> Result<(), String> {
     let Setting::Filled(fill) = to else { return Ok(()) };
-    let neighbors = neighbors(fill, i, fleet, is_target);
+    let neighbors = neighbors(&fill.place, i, fleet, is_target);
     no_files_in_common(fill, i, &neighbors)?;
     let names: BTreeSet<&str> = neighbors.iter().map(|n| n.name).collect();
     if names.is_empty() || !fill.shared_with.is_empty() {
         return Ok(());
     }
-    Err(Refusal::limits(format!(
+    Err(format!(
         "{} would run out of space, too: by now it writes to the file system of {} that {} has at {}",
         list(&names),
         fill.place.path,
         i.name,
         fill.place.mount.path
-    )))
+    ))
+}
+
+fn list(names: &BTreeSet<&str>) -> String {
+    few(&names.iter().collect::<Vec<_>>(), 4)
 }
 
 struct Neighbor<'a> {
@@ -61,12 +66,12 @@ struct Neighbor<'a> {
 
 /// Running instances that can write to what is filled, apart from targets with which it shares no more than the space.
 fn neighbors<'a>(
-    fill: &Fill,
+    place: &DiskLocation,
     i: &'a Instance,
     fleet: &'a [Instance],
     is_target: impl Fn(&InstanceId) -> bool,
 ) -> Vec<Neighbor<'a>> {
-    let mount = &fill.place.mount;
+    let mount = &place.mount;
     // Of one that is not described, it is not known what it writes to.
     let common = |other: &Instance| mount.most_common(&other.mounts).or(other.unanswered().map(|_| Common::FileSystem));
     let others = fleet.iter().filter(|other| other.id != i.id && other.is_running());
@@ -81,26 +86,26 @@ fn neighbors<'a>(
 }
 
 /// What lies in the very files of another instance hits it whatever is left: twice the same, if it is a target as well.
-fn no_files_in_common(fill: &Fill, i: &Instance, neighbors: &[Neighbor<'_>]) -> Result<(), Refusal> {
+fn no_files_in_common(fill: &Fill, i: &Instance, neighbors: &[Neighbor<'_>]) -> Result<(), String> {
     let names: BTreeSet<&str> = neighbors.iter().filter(|n| n.common == Common::Directory).map(|n| n.name).collect();
     if names.is_empty() {
         return Ok(());
     }
     let mount = &fill.place.mount;
     let source = mount.source.as_deref().map(|source| format!(" ({source})")).unwrap_or_default();
-    Err(Refusal::limits(format!(
+    Err(format!(
         "{} shares the files of {}{source} with {}: `disk-fill` would hit all of them; choose a target that has them alone",
         i.name,
         mount.path,
         list(&names)
-    )))
+    ))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::disk::sharing::{Location, Outsider};
-    use crate::model::disk::{DiskLocation, Goal, Mount, MountKind};
+    use crate::model::disk::{Goal, Mount, MountKind};
     use crate::model::instance::Trait;
 
     fn mount(kind: MountKind, device: &str, directory: &str) -> Mount {
@@ -122,14 +127,20 @@ mod tests {
         Setting::Filled(Box::new(Fill { place, goal: Goal::To(1.0), rate: None, shared_with: Vec::new() }))
     }
 
+    /// For whom a reserve is kept when this instance is filled.
+    fn beside(i: &Instance, fleet: &[Instance], targets: &[InstanceId]) -> Result<Vec<String>, String> {
+        let context = Context { fleet, targets, ..Context::default() };
+        let to = filled(i);
+        may_be_filled(&to, i, &context)?;
+        let Setting::Filled(fill) = to else { panic!("{to:?}") };
+        Ok(reserved_for(&fill.place, i, &context))
+    }
+
     /// For whom a reserve is kept when `db` is filled beside `other`, which is a target, too, or is not.
     fn reserved(other: Instance, is_target: bool) -> Result<Vec<String>, String> {
         let db = instance("db", vec![mount(MountKind::Bind, "7:0", "/a")]);
-        let mut to = filled(&db);
-        let id = other.id.clone();
-        may_be_filled(&mut to, &db, &[db.clone(), other], |i| is_target && *i == id).map_err(|r| r.text)?;
-        let Setting::Filled(fill) = to else { panic!("{to:?}") };
-        Ok(fill.shared_with)
+        let targets = if is_target { vec![other.id.clone()] } else { Vec::new() };
+        beside(&db, &[db.clone(), other], &targets)
     }
 
     #[test]
@@ -162,11 +173,9 @@ mod tests {
         let with = |common| {
             let outsiders = vec![Outsider { name: "prod".to_owned(), common }];
             let db = instance("db", vec![Mount { outsiders, ..mount(MountKind::Volume, "7:0", "/v") }]);
-            let mut to = filled(&db);
-            may_be_filled(&mut to, &db, std::slice::from_ref(&db), |_| false).map(|()| to).map_err(|r| r.text)
+            beside(&db, std::slice::from_ref(&db), &[])
         };
-        let Ok(Setting::Filled(fill)) = with(Common::FileSystem) else { panic!("it may be filled") };
-        assert_eq!(fill.shared_with, ["prod"]);
+        assert_eq!(with(Common::FileSystem).unwrap(), ["prod"]);
         assert!(with(Common::Directory).unwrap_err().contains("with prod"));
     }
 
@@ -175,7 +184,7 @@ mod tests {
         let db = instance("db", vec![mount(MountKind::Bind, "7:0", "/a")]);
         let web = instance("web", vec![mount(MountKind::Bind, "7:0", "/b")]);
         let fleet = [db.clone(), web];
-        let why = spares_others(&filled(&db), &db, &fleet, |_| false).unwrap_err().text;
+        let why = spares_others(&filled(&db), &db, &fleet, |_| false).unwrap_err();
         assert!(why.contains("web would run out of space, too"), "{why}");
         let Setting::Filled(fill) = filled(&db) else { panic!("a filling") };
         let keeps = Setting::Filled(Box::new(Fill { shared_with: vec!["other".to_owned()], ..*fill }));

@@ -4,12 +4,10 @@
 //! caller's business. `docs/experiment-format.md` describes every key for users.
 
 mod check;
-pub mod diagnostic;
 pub mod document;
 mod during;
 mod expected_alert;
 pub mod fault;
-mod hint;
 pub mod hypothesis;
 pub mod injection;
 mod no_worse_than;
@@ -17,12 +15,8 @@ pub mod probe;
 pub mod project_file;
 pub mod radius;
 pub mod read;
-pub mod schema;
 pub mod selector;
-mod shape;
 pub mod stack;
-pub mod structure;
-pub mod tree;
 
 use std::time::Duration;
 
@@ -32,6 +26,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::quantity::Many;
 pub use crate::model::quantity::{Due, Percent, Rate, Span, Text, allowed, samples};
+pub use document::{diagnostic, schema, structure, tree};
 pub use during::{During, Instead};
 pub use expected_alert::ExpectedAlert;
 pub use hypothesis::{Check, Expect, ValueBound};

@@ -1,4 +1,11 @@
-//! From the bytes of a file to a typed value, or to every mistake in it at once.
+//! From the bytes of a file to a typed value, or to every mistake in it at once. It knows nothing of experiments.
+
+pub mod diagnostic;
+mod hint;
+pub mod schema;
+mod shape;
+pub mod structure;
+pub mod tree;
 
 use std::ops::Range;
 
@@ -7,10 +14,8 @@ use serde::de::DeserializeOwned;
 use serde_path_to_error::Segment;
 use serde_yaml::with::singleton_map_recursive;
 
-use super::diagnostic::{Mistake, Mistakes, Severity};
-use super::structure;
-use super::tree::{self, Entry, Kind, Node};
-use super::{hint, schema};
+use self::diagnostic::{Mistake, Mistakes, Severity};
+use self::tree::{Entry, Kind, Node};
 use crate::model::quantity::Lookup;
 
 /// A file that was taken apart, with the mistakes found so far.

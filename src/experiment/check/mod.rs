@@ -5,39 +5,23 @@
 
 mod alerts;
 mod breakable;
-mod disk;
 mod expect;
 mod faults;
 mod inherited;
-mod machine;
 mod on_time;
 mod pattern;
 mod probe;
 mod radius;
 mod ramps;
 mod samples;
-mod traffic;
-mod zone_outage;
 
 use super::diagnostic::{Mistake, and};
 use super::document::Document;
+use super::document::found::{Found, command, dotted, positive, projects, texts};
 use super::tree::Kind;
-use super::{Percent, Span, Text, Timing};
+use super::{Percent, Span, Timing};
 use crate::experiment::fault::Fault;
 use crate::model::quantity::{self, Lookup};
-
-/// The checks of one document, and what they found.
-struct Found<'a> {
-    document: &'a Document,
-    lookup: Lookup<'a>,
-    mistakes: Vec<Mistake>,
-}
-
-impl Found<'_> {
-    fn add(&mut self, mistake: Mistake) {
-        self.mistakes.push(mistake);
-    }
-}
 
 /// The two sections of a file that hold checks.
 const SECTIONS: [&str; 2] = ["steady-state", "safety"];
@@ -102,11 +86,6 @@ fn injections(document: &Document) -> usize {
     }
 }
 
-/// A path as people read it: the keys, without the numbers of items.
-fn dotted(path: &[&str]) -> String {
-    path.iter().filter(|key| key.parse::<usize>().is_err()).copied().collect::<Vec<_>>().join(".")
-}
-
 /// Adds what is wrong with the meaning of a project file.
 pub(super) fn project_file(document: &mut Document) {
     let mut found = Found { document, lookup: &quantity::unset, mistakes: Vec::new() };
@@ -114,28 +93,6 @@ pub(super) fn project_file(document: &mut Document) {
     projects(&mut found, &[]);
     let mistakes = found.mistakes;
     document.mistakes.extend(mistakes);
-}
-
-/// A list of texts, none of which is empty.
-fn texts(found: &mut Found<'_>, path: &[&str]) {
-    let texts: Option<Vec<String>> = found.document.part(path);
-    if texts.is_some_and(|all| all.is_empty() || all.iter().any(|text| text.trim().is_empty())) {
-        let at = found.document.value_at(path);
-        found.add(Mistake::error(&at, format!("`{}` is empty", dotted(path))));
-    }
-}
-
-/// The key `project` of what stands at this path.
-fn projects(found: &mut Found<'_>, path: &[&str]) {
-    let path = [path, &["project"]].concat();
-    let named: Option<Vec<String>> = found.document.part(&path);
-    if named.is_some_and(|all| all.is_empty() || all.iter().any(|name| name.trim().is_empty())) {
-        let at = found.document.value_at(&path);
-        found.add(
-            Mistake::error(&at, format!("`{}` is empty", dotted(&path)))
-                .help("`none` means what is in no project, and `\"*\"` all projects"),
-        );
-    }
 }
 
 /// Adds what is wrong with the meaning of a stack file.
@@ -308,71 +265,14 @@ fn names(found: &mut Found<'_>) {
     }
 }
 
+/// What is wrong with a fault: its own file knows.
 fn fault(found: &mut Found<'_>, path: &[&str]) {
     let Some(fault) = found.document.part::<Fault>(path) else { return };
-    let own = [path, &[fault.name()]].concat();
-    let under = |key: &'static str| [own.as_slice(), &[key]].concat();
-    match &fault {
-        Fault::Exec(exec) => {
-            command(found, &under("run"), &exec.run);
-            command(found, &under("undo"), &exec.undo);
-            positive(found, &under("timeout"), exec.timeout);
-        }
-        Fault::Stop(stop) => whole_seconds(found, &under("timeout"), stop.timeout),
-        Fault::Restart(restart) => whole_seconds(found, &under("timeout"), restart.timeout),
-        Fault::Latency(_)
-        | Fault::Loss(_)
-        | Fault::Corrupt(_)
-        | Fault::Duplicate(_)
-        | Fault::Reorder(_)
-        | Fault::Bandwidth(_)
-        | Fault::Shape(_)
-        | Fault::Partition(_)
-        | Fault::Blackhole(_)
-        | Fault::Dns(_)
-        | Fault::Reset(_) => traffic::check(found, &own),
-        Fault::Pids(_) | Fault::FileDescriptors(_) => machine::counted(found, &own),
-        Fault::Throttle(throttle) => machine::throttle(found, &own, throttle),
-        Fault::DiskSlow(slow) => machine::disk_slow(found, &own, slow),
-        Fault::Sockets(sockets) => machine::sockets(found, &own, sockets),
-        Fault::ZoneOutage(outage) => zone_outage::check(found, &own, outage),
-        Fault::Cpu(cpu) => machine::cpu(found, &own, cpu),
-        Fault::Memory(memory) => machine::memory(found, &own, memory),
-        Fault::Process(process) => machine::process(found, &own, process),
-        Fault::DiskFill(fill) => disk::fill(found, &own, fill),
-        Fault::DiskReadonly(read_only) => disk::path(found, &own, &read_only.path),
-        Fault::Kill(_) | Fault::Pause(_) => {}
-    }
+    fault.disturb().check(found, &[path, &[fault.name()]].concat());
     let probes = found.document.entry(&["steady-state"]).map(|e| e.value.entries()).unwrap_or_default();
     let only_tcp = !probes.is_empty() && probes.iter().all(|p| p.value.entry(&["tcp"]).is_some());
     if only_tcp && let Some(unseen) = fault.disturb().unseen() {
         let at = found.document.key_at(path);
         found.add(Mistake::warning(&at, format!("no probe may notice `{}`", fault.name())).help(unseen));
-    }
-}
-
-/// An argument list that can be started.
-fn command(found: &mut Found<'_>, path: &[&str], list: &[Text]) {
-    if list.first().is_none_or(|program| program.0.trim().is_empty()) {
-        let at = found.document.key_at(path);
-        found.add(
-            Mistake::error(&at, format!("`{}` names no program", dotted(path))).label("write `[program, argument]`"),
-        );
-    }
-}
-
-fn positive(found: &mut Found<'_>, path: &[&str], span: Span) {
-    if span.0.is_zero() {
-        let at = found.document.value_at(path);
-        found.add(Mistake::error(&at, format!("`{}` is zero", dotted(path))));
-    }
-}
-
-fn whole_seconds(found: &mut Found<'_>, path: &[&str], span: Span) {
-    if span.0.subsec_nanos() != 0 {
-        let at = found.document.value_at(path);
-        found.add(
-            Mistake::error(&at, format!("`{}` must be whole seconds", dotted(path))).label("engines count in seconds"),
-        );
     }
 }

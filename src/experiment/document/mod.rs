@@ -1,6 +1,7 @@
 //! From the bytes of a file to a typed value, or to every mistake in it at once. It knows nothing of experiments.
 
 pub mod diagnostic;
+pub mod found;
 mod hint;
 pub mod schema;
 mod shape;

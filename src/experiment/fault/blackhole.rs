@@ -4,8 +4,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::partition::Undelivered;
-use super::traffic::{Peering, Selection, Who, disturbed};
+use super::traffic::{Peering, Selection, Who, disturbed, keys};
 use super::{Context, Disturb, Heal};
+use crate::experiment::document::diagnostic::Mistake;
+use crate::experiment::document::found::{Found, dotted};
 use crate::model::effect::Idle;
 use crate::model::instance::{Instance, Setting};
 use crate::model::network::Protocol;
@@ -48,6 +50,18 @@ impl Disturb for Blackhole {
             ..Selection::default()
         };
         disturbed(context, selection.traffic(context.peers), self.how.into(), None)
+    }
+
+    fn check(&self, found: &mut Found<'_>, own: &[&str]) {
+        keys::selection(found, own);
+        let has = |key: &str| found.document.entry(&[own, &[key]].concat()).is_some();
+        if !has("to") && !has("port") {
+            let at = found.document.key_at(own);
+            found.add(
+                Mistake::error(&at, format!("`{}` needs `to`, or a `port`", dotted(own)))
+                    .help("to cut an instance off from everybody there is `partition`"),
+            );
+        }
     }
 
     fn heal(&self) -> Heal {

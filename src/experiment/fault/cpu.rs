@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Disturb, Heal, stressor};
+use super::{Context, Disturb, Heal, keys, stressor};
+use crate::experiment::document::found::Found;
 use crate::model::effect::Idle;
 use crate::model::instance::{Instance, Setting};
 use crate::model::quantity::Percent;
@@ -38,6 +39,21 @@ impl Cpu {
 impl Disturb for Cpu {
     fn settings(&self, instance: &Instance, context: &Context<'_>) -> Vec<Setting> {
         vec![stressor(context, StressSpec::Cpu { cores: self.cores(instance) })]
+    }
+
+    fn check(&self, found: &mut Found<'_>, own: &[&str]) {
+        keys::one_of(
+            found,
+            own,
+            ["load", "cores"],
+            "`load` is a share of what the instance may use, `cores` an amount",
+        );
+        if self.load.is_some_and(|share| share.0 <= 0.0) {
+            keys::no_load(found, own, "load");
+        }
+        if self.cores.is_some_and(|cores| !cores.is_finite() || cores < 0.001) {
+            keys::no_load(found, own, "cores");
+        }
     }
 
     fn heal(&self) -> Heal {

@@ -2,16 +2,20 @@
 
 mod sharing;
 
+use std::time::Duration;
+
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub(super) use sharing::may_be_filled;
 pub use sharing::spares_others;
 
-use super::{Context, Disturb, Heal};
+use super::{Context, Disturb, Heal, Takes, keys};
+use crate::experiment::document::diagnostic::Mistake;
+use crate::experiment::document::found::Found;
 use crate::model::disk::{DiskLocation, Fill, Goal, Mount, MountKind, holding};
 use crate::model::instance::{Instance, Rollback, Setting};
-use crate::model::quantity::{ByteRate, Percent, Size};
+use crate::model::quantity::{ByteRate, Percent, Size, Span};
 
 /// Fill the file system that holds a path: to a share of it, until so much is left, by a size, or with files.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -73,6 +77,35 @@ impl Disturb for DiskFill {
         }
     }
 
+    fn check(&self, found: &mut Found<'_>, own: &[&str]) {
+        keys::path(found, own, &self.path);
+        let nothing = [
+            ("to", self.to.is_some_and(|share| share.0 <= 0.0)),
+            ("size", self.size.is_some_and(|size| size.0 == 0)),
+            ("inodes", self.inodes.is_some_and(|share| share.0 <= 0.0)),
+        ];
+        for (key, is) in nothing {
+            if is {
+                let at = found.document.value_at(&[own, &[key]].concat());
+                found.add(Mistake::error(&at, format!("`{key}` fills nothing")).label("give more than 0"));
+            }
+        }
+        if self.inodes.is_some() && self.rate.is_some() {
+            let at = found.document.key_at(&[own, &["rate"]].concat());
+            found.add(
+                Mistake::error(&at, "`rate` and `inodes` do not go together")
+                    .label("a rate counts bytes, and these files have none"),
+            );
+        }
+    }
+
+    fn takes(&self) -> Vec<Takes> {
+        let (Some(size), Some(rate)) = (self.size, self.rate) else { return Vec::new() };
+        #[expect(clippy::cast_precision_loss, reason = "fewer bytes than a float can count")]
+        let takes = Duration::try_from_secs_f64((size.0 as f64 / rate.0 as f64).ceil()).unwrap_or(Duration::MAX);
+        vec![Takes { key: "rate", takes: Span(takes), so: "the size is never reached" }]
+    }
+
     fn heal(&self) -> Heal {
         self.heal
     }
@@ -87,6 +120,8 @@ impl Disturb for DiskFill {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::experiment::read;
+    use crate::model::quantity;
 
     fn instance() -> Instance {
         serde_json::from_value(serde_json::json!({
@@ -108,5 +143,41 @@ mod tests {
         assert_eq!(fill.place.mount.source.as_deref(), Some("/engine/volumes/data"));
         assert_eq!(fault.back(to, None), Rollback::To(Setting::Freed(Box::new(fill.place.clone()))));
         assert_eq!(to.to_string(), "filled at /data/pg until 10 MiB are left, 1 MiB in a second");
+    }
+
+    /// What is said of a file with this fault; nothing where it is fine.
+    fn said(fault: &str) -> String {
+        let text = format!(
+            "version: 1\nname: a\nhypothesis: b\nsteady-state: {{ c: {{ http: 'http://x/', rate: 50/s }} }}\n\
+             target: {{ service: shop }}\nblast-radius: {{ max-instances: 1 }}\nfault: {fault}\n"
+        );
+        read::experiment("a.yaml", text.as_bytes(), &quantity::unset).err().map(|m| m.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn a_goal_and_a_path_are_asked_for() {
+        for fine in [
+            "{ disk-fill: { path: /data, to: 95% } }",
+            "{ disk-fill: { path: /, leave: 0B, rate: 50MiB/s } }",
+            "{ disk-fill: { path: /data/, inodes: 100% } }",
+            "{ disk-readonly: { path: /data } }",
+        ] {
+            assert_eq!(said(fine), "", "{fine}");
+        }
+        for (wrong, wants) in [
+            ("{ disk-fill: { path: /data } }", &["`to`", "`leave`", "`size`", "`inodes`"][..]),
+            ("{ disk-fill: { path: /data, to: 95%, size: 1GiB } }", &["`to`", "`size`"]),
+            ("{ disk-fill: { to: 95% } }", &["`path`"]),
+            ("{ disk-fill: { path: data, to: 95% } }", &["not an absolute path", "from `/` on"]),
+            ("{ disk-fill: { path: /data/../etc, to: 95% } }", &["without `.` and `..`"]),
+            ("{ disk-fill: { path: /data, size: 0B } }", &["`size` fills nothing"]),
+            ("{ disk-fill: { path: /data, inodes: 50%, rate: 1MiB/s } }", &["`rate` and `inodes` do not go together"]),
+            ("{ disk-fill: { path: /data, to: 95%, rate: 50MiB } }", &["`50MiB/s`"]),
+            ("{ disk-fill: { path: /data, fill: 95% } }", &["fill"]),
+            ("{ disk-readonly: { path: . } }", &["not an absolute path"]),
+        ] {
+            let said = said(wrong);
+            assert!(wants.iter().all(|want| said.contains(want)), "{wrong}: {said}");
+        }
     }
 }

@@ -5,7 +5,8 @@ use std::collections::BTreeSet;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Disturb, Heal};
+use super::{Context, Disturb, Heal, keys};
+use crate::experiment::document::found::Found;
 use crate::model::instance::{Aspect, Instance, Setting};
 
 /// Make one of the instance's mounts read-only.
@@ -28,6 +29,10 @@ impl Disturb for DiskReadonly {
         let path = self.path.trim_end_matches('/');
         read_only.insert(if path.is_empty() { "/" } else { path }.to_owned());
         vec![Setting::ReadOnly(read_only)]
+    }
+
+    fn check(&self, found: &mut Found<'_>, own: &[&str]) {
+        keys::path(found, own, &self.path);
     }
 
     fn heal(&self) -> Heal {

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Disturb, Heal};
+use super::{Context, Disturb, Heal, keys};
+use crate::experiment::document::diagnostic::Mistake;
+use crate::experiment::document::found::Found;
 use crate::model::effect::Idle;
 use crate::model::instance::{Aspect, Instance, Setting};
 use crate::model::machine::{Disk, Limit};
@@ -73,6 +75,28 @@ impl Disturb for DiskSlow {
             }
         };
         vec![Setting::Limit(Limit::Io(all.iter().map(slowed).collect()))]
+    }
+
+    fn check(&self, found: &mut Found<'_>, own: &[&str]) {
+        if (self.read, self.write, self.read_iops, self.write_iops) == (None, None, None, None) {
+            keys::nothing(found, own, "give at least one of `read`, `write`, `read-iops` and `write-iops`");
+        }
+        for (key, value) in [("read-iops", self.read_iops), ("write-iops", self.write_iops)] {
+            if value == Some(0) {
+                let at = found.document.value_at(&[own, &[key]].concat());
+                found.add(
+                    Mistake::error(&at, format!("`{}.{key}` is zero", own.join(".")))
+                        .label("at least 1: to the kernel, 0 is no limit"),
+                );
+            }
+        }
+        if self.path.as_ref().is_some_and(|path| !path.starts_with('/')) {
+            let at = found.document.value_at(&[own, &["path"]].concat());
+            found.add(
+                Mistake::error(&at, "`fault.disk-slow.path` does not begin with `/`")
+                    .help("it is a path in the target"),
+            );
+        }
     }
 
     fn heal(&self) -> Heal {

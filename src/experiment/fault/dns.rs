@@ -8,6 +8,8 @@ use serde::{Deserialize, Serialize};
 
 use super::traffic::disturbed;
 use super::{Context, Disturb, Heal};
+use crate::experiment::document::diagnostic::Mistake;
+use crate::experiment::document::found::Found;
 use crate::model::effect::Idle;
 use crate::model::instance::{Instance, Setting};
 use crate::model::network::{self, Direction, Ports, Traffic, Treatment};
@@ -65,6 +67,14 @@ impl Disturb for Dns {
             Traffic { remote_ports: vec![Ports { first: 53, last: 53 }], ..Traffic::all(Direction::Egress) };
         let dns = network::Dns { names: self.names.clone(), answer: self.answer() };
         disturbed(context, questions, Treatment::Dns(dns), None)
+    }
+
+    fn check(&self, found: &mut Found<'_>, own: &[&str]) {
+        let names = [own, &["names"]].concat();
+        if self.names.iter().any(|n| n.trim().is_empty()) {
+            let at = found.document.key_at(&names);
+            found.add(Mistake::error(&at, "a name in `fault.dns.names` is empty").help("`*` stands for any text"));
+        }
     }
 
     fn heal(&self) -> Heal {

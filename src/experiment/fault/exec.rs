@@ -8,6 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Context, Disturb, Heal};
+use crate::experiment::document::found::{Found, command, positive};
 use crate::model::instance::{Command, CommandLocation, Instance, Rollback, Setting};
 use crate::model::quantity::{Span, Text};
 
@@ -54,6 +55,12 @@ impl Disturb for Exec {
     fn back(&self, to: &Setting, _: Option<&Setting>) -> Rollback {
         let Setting::Ran(command) = to else { return Rollback::Nothing };
         Rollback::To(Setting::Ran(Command { run: words(&self.undo), ..command.clone() }))
+    }
+
+    fn check(&self, found: &mut Found<'_>, own: &[&str]) {
+        command(found, &[own, &["run"]].concat(), &self.run);
+        command(found, &[own, &["undo"]].concat(), &self.undo);
+        positive(found, &[own, &["timeout"]].concat(), self.timeout);
     }
 
     fn heal(&self) -> Heal {

@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Disturb, Heal};
+use super::{Context, Disturb, Heal, keys};
+use crate::experiment::document::found::Found;
 use crate::model::instance::{Instance, Setting};
 use crate::model::machine::Limit;
 
@@ -27,6 +28,10 @@ impl Disturb for FileDescriptors {
         let has = instance.allowance.and_then(|a| a.descriptors_used).unwrap_or_default();
         let limit = self.limit.unwrap_or_else(|| has.saturating_add(self.leave.unwrap_or_default()));
         vec![Setting::Limit(Limit::Descriptors(limit))]
+    }
+
+    fn check(&self, found: &mut Found<'_>, own: &[&str]) {
+        keys::counted(found, own);
     }
 
     fn heal(&self) -> Heal {

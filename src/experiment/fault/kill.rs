@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Context, Disturb, Heal};
+use crate::experiment::document::found::Found;
 use crate::model::instance::{self, Instance, Rollback, Setting, Signal, Trait, Via};
 
 /// Kill the main process.
@@ -26,6 +27,8 @@ impl Disturb for Kill {
     fn back(&self, _: &Setting, _: Option<&Setting>) -> Rollback {
         Rollback::To(Setting::Running(true))
     }
+
+    fn check(&self, _: &mut Found<'_>, _: &[&str]) {}
 
     fn heal(&self) -> Heal {
         self.heal

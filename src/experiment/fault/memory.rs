@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Disturb, Heal, stressor};
+use super::{Context, Disturb, Heal, Takes, keys, stressor};
+use crate::experiment::document::diagnostic::Mistake;
+use crate::experiment::document::found::Found;
 use crate::model::effect::Idle;
 use crate::model::instance::{Instance, Setting};
 use crate::model::quantity::{Percent, Size, Span};
@@ -53,6 +55,28 @@ impl Disturb for Memory {
     fn settings(&self, instance: &Instance, context: &Context<'_>) -> Vec<Setting> {
         let load = MemoryLoad { goal: self.goal(instance), ramp: self.ramp.0, oom: self.oom };
         vec![stressor(context, StressSpec::Memory(load))]
+    }
+
+    fn check(&self, found: &mut Found<'_>, own: &[&str]) {
+        let help = "`to` is a share of the limit, `size` an amount beside what the instance uses";
+        keys::one_of(found, own, ["to", "size"], help);
+        if self.size.is_some_and(|size| size.0 == 0) {
+            keys::no_load(found, own, "size");
+        }
+        if self.to.is_some_and(|to| to.0 <= 0.0) {
+            keys::no_load(found, own, "to");
+        }
+        if self.oom == Oom::Avoid && self.to.is_some_and(|to| to.0 > 0.95) {
+            let at = found.document.value_at(&[own, &["to"]].concat());
+            found.add(
+                Mistake::error(&at, "a load that avoids running out of memory keeps 5 % of the limit free")
+                    .label("at most 95%, or say `oom: allow`"),
+            );
+        }
+    }
+
+    fn takes(&self) -> Vec<Takes> {
+        vec![Takes { key: "ramp", takes: self.ramp, so: "the load is never reached" }]
     }
 
     fn heal(&self) -> Heal {

@@ -3,6 +3,7 @@
 //! A fault is a pure function from an instance to the settings it shall have; the rollback is what was observed
 //! before. It knows no engine, no clock and no I/O. `docs/adding-a-fault.md` walks through adding one.
 
+mod keys;
 mod refusal;
 mod traffic;
 
@@ -16,6 +17,7 @@ pub use process::Act;
 pub use traffic::{Peering, Who};
 pub use zone_outage::{Clients as OutageClients, Mode as OutageMode};
 
+use crate::experiment::document::found::Found;
 use crate::model::effect::Idle;
 use crate::model::instance::{Instance, InstanceId, Rollback, Setting};
 use crate::model::quantity::Span;
@@ -116,10 +118,29 @@ pub struct Context<'a> {
     pub time_limit: Duration,
 }
 
+/// What of a fault takes a time to show.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Takes {
+    /// The key that says so.
+    pub key: &'static str,
+    /// How long; nothing where it shows at once.
+    pub takes: Span,
+    /// What comes of it where the fault is over before.
+    pub so: &'static str,
+}
+
 /// What a fault does to one instance. Pure.
 pub trait Disturb {
     /// The settings that `instance` shall have; `peers` is everybody else, hit or not.
     fn settings(&self, instance: &Instance, context: &Context<'_>) -> Vec<Setting>;
+
+    /// Adds what is wrong with its keys beyond what their types can tell. `own` is its path in the file, its name last.
+    fn check(&self, found: &mut Found<'_>, own: &[&str]);
+
+    /// What of it takes a time to show: a fault that is over by then was never there.
+    fn takes(&self) -> Vec<Takes> {
+        Vec::new()
+    }
 
     /// The rollback: the value observed before, unless a fault knows better.
     fn back(&self, to: &Setting, before: Option<&Setting>) -> Rollback {

@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::traffic::{Peering, Selection, Who, disturbed};
+use super::traffic::{Peering, Selection, Who, disturbed, keys};
 use super::{Context, Disturb, Heal};
+use crate::experiment::document::found::Found;
 use crate::model::effect::Idle;
 use crate::model::instance::{Instance, Setting};
 use crate::model::network::{Direction, Treatment};
@@ -73,6 +74,10 @@ impl Disturb for Partition {
             ..Selection::default()
         };
         disturbed(context, selection.traffic(context.peers), self.how.into(), None)
+    }
+
+    fn check(&self, found: &mut Found<'_>, own: &[&str]) {
+        keys::selection(found, own);
     }
 
     fn heal(&self) -> Heal {

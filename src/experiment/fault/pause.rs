@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Context, Disturb, Heal};
+use crate::experiment::document::found::Found;
 use crate::model::instance::{Instance, Setting};
 
 /// Freeze the instance.
@@ -18,6 +19,8 @@ impl Disturb for Pause {
     fn settings(&self, _: &Instance, _: &Context<'_>) -> Vec<Setting> {
         vec![Setting::Paused(true)]
     }
+
+    fn check(&self, _: &mut Found<'_>, _: &[&str]) {}
 
     fn heal(&self) -> Heal {
         self.heal

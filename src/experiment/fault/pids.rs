@@ -3,7 +3,8 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Disturb, Heal};
+use super::{Context, Disturb, Heal, keys};
+use crate::experiment::document::found::Found;
 use crate::model::effect::Idle;
 use crate::model::instance::{Instance, Setting};
 use crate::model::machine::Limit;
@@ -30,6 +31,10 @@ impl Disturb for Pids {
         let has = instance.allowance.and_then(|a| a.processes_used).unwrap_or_default();
         let limit = self.limit.unwrap_or_else(|| has.saturating_add(self.leave.unwrap_or_default()));
         vec![Setting::Limit(Limit::Processes(Some(limit)))]
+    }
+
+    fn check(&self, found: &mut Found<'_>, own: &[&str]) {
+        keys::counted(found, own);
     }
 
     fn heal(&self) -> Heal {

@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Disturb, Heal, stressor};
+use super::{Context, Disturb, Heal, keys, stressor};
+use crate::experiment::document::diagnostic::Mistake;
+use crate::experiment::document::found::Found;
 use crate::model::instance::{Instance, Rollback, Setting, Signal, Signalled};
 use crate::model::stressor::StressSpec;
 use crate::model::stressor::called::Which;
@@ -71,6 +73,24 @@ impl Disturb for Process {
 
     fn is_momentary(&self) -> bool {
         self.act == Act::Kill
+    }
+
+    fn check(&self, found: &mut Found<'_>, own: &[&str]) {
+        for (key, value) in [("name", &self.name), ("title", &self.title)] {
+            if value.as_ref().is_some_and(|value| value.trim().is_empty()) {
+                let at = found.document.value_at(&[own, &[key]].concat());
+                found.add(Mistake::error(&at, format!("`{key}` names no process")).label("such as `worker*`"));
+            }
+        }
+        if (&self.name, &self.title) == (&None, &None) {
+            keys::nothing(found, own, "give `name` or `title`");
+        }
+        if self.act == Act::Stop && self.signal.is_some() {
+            let at = found.document.key_at(&[own, &["signal"]].concat());
+            found.add(Mistake::error(&at, "`act: stop` has signals of its own").help(
+                "processes are stopped by SIGSTOP and go on by SIGCONT: leave `signal` away, or say `act: kill`",
+            ));
+        }
     }
 
     fn heal(&self) -> Heal {

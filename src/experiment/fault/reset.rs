@@ -3,8 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::traffic::{Peering, Selection, Who};
+use super::traffic::{Peering, Selection, Who, keys};
 use super::{Context, Disturb, Heal};
+use crate::experiment::document::found::Found;
 use crate::model::instance::{Instance, Rollback, Setting};
 use crate::model::network::{Direction, Protocol};
 use crate::model::quantity::{Many, PortChoice};
@@ -46,6 +47,10 @@ impl Disturb for Reset {
 
     fn is_momentary(&self) -> bool {
         true
+    }
+
+    fn check(&self, found: &mut Found<'_>, own: &[&str]) {
+        keys::selection(found, own);
     }
 
     fn heal(&self) -> Heal {

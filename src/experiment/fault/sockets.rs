@@ -4,6 +4,8 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Context, Disturb, Heal};
+use crate::experiment::document::diagnostic::Mistake;
+use crate::experiment::document::found::Found;
 use crate::model::instance::{Aspect, Instance, Setting};
 use crate::model::machine::Limit;
 
@@ -26,6 +28,13 @@ impl Disturb for Sockets {
             _ => 32_768,
         };
         vec![Setting::Limit(Limit::Ports { first, last: first.saturating_add(self.ports.saturating_sub(1)) })]
+    }
+
+    fn check(&self, found: &mut Found<'_>, own: &[&str]) {
+        if self.ports == 0 {
+            let at = found.document.value_at(&[own, &["ports"]].concat());
+            found.add(Mistake::error(&at, "the kernel always keeps a port for connections").label("at least 1"));
+        }
     }
 
     fn heal(&self) -> Heal {

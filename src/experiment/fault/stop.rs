@@ -6,6 +6,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Context, Disturb, Heal};
+use crate::experiment::document::found::{Found, whole_seconds};
 use crate::model::instance::{Instance, Rollback, Setting};
 use crate::model::quantity::Span;
 
@@ -32,6 +33,10 @@ impl Disturb for Stop {
 
     fn back(&self, _: &Setting, _: Option<&Setting>) -> Rollback {
         Rollback::To(Setting::Running(true))
+    }
+
+    fn check(&self, found: &mut Found<'_>, own: &[&str]) {
+        whole_seconds(found, &[own, &["timeout"]].concat(), self.timeout);
     }
 
     fn heal(&self) -> Heal {

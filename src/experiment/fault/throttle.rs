@@ -3,7 +3,9 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Disturb, Heal};
+use super::{Context, Disturb, Heal, keys};
+use crate::experiment::document::diagnostic::Mistake;
+use crate::experiment::document::found::Found;
 use crate::model::effect::Idle;
 use crate::model::instance::{Instance, Setting};
 use crate::model::machine::{Limit, Quota};
@@ -11,6 +13,9 @@ use crate::model::quantity::{Percent, Portion};
 
 /// What every page size divides.
 const WHOLE_PAGES: u64 = 64 << 10;
+
+/// The least share of a core that the kernel can give: 1 ms in 100.
+const LEAST_CORES: f64 = 0.01;
 
 /// Lower the limits of processor time and memory.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -50,6 +55,28 @@ impl Disturb for Throttle {
             Limit::Memory(Some(bytes - bytes % WHOLE_PAGES))
         });
         cpu.into_iter().chain(memory).map(Setting::Limit).collect()
+    }
+
+    fn check(&self, found: &mut Found<'_>, own: &[&str]) {
+        keys::alone(found, own, ["cpu", "cores"], "`cores` is how many, `cpu` a share of those that it may use");
+        if (self.cpu, self.cores, self.memory) == (None, None, None) {
+            keys::nothing(found, own, "give `cpu`, `cores` or `memory`");
+        }
+        if self.cores.is_some_and(|cores| cores.is_nan() || cores < LEAST_CORES) {
+            let at = found.document.value_at(&[own, &["cores"]].concat());
+            found.add(
+                Mistake::error(&at, "no process can live on so little of a core")
+                    .label("at least 0.01; to stop it there is `pause`"),
+            );
+        }
+        if self.cpu.is_some_and(|share| share.0 <= 0.0) {
+            let at = found.document.value_at(&[own, &["cpu"]].concat());
+            found.add(Mistake::error(&at, "`fault.throttle.cpu` leaves nothing").label("to stop it there is `pause`"));
+        }
+        if self.cpu.is_some_and(|share| share.0 >= 1.0) {
+            let at = found.document.value_at(&[own, &["cpu"]].concat());
+            found.add(Mistake::error(&at, "`fault.throttle.cpu` takes nothing away").label("below 100%"));
+        }
     }
 
     fn heal(&self) -> Heal {

@@ -1,16 +1,18 @@
 //! Which traffic a fault is about: the keys that the faults of the network share, and what they mean for one instance.
 
+pub(super) mod keys;
+
 use std::collections::BTreeSet;
 use std::fmt;
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::{Context, Fault, LEFT_OVER};
+use super::{Context, Fault, LEFT_OVER, Takes};
 use crate::model::instance::{Aspect, Instance, Setting, Trait};
 use crate::model::machine::Limit;
-use crate::model::network::{Direction, Flow, Mechanism, Network, Peer, Peers, Protocol, Traffic, Treatment};
-use crate::model::quantity::{Addresses, Many, PortChoice};
+use crate::model::network::{Direction, Flow, Mechanism, Network, Peer, Peers, Protocol, Shape, Traffic, Treatment};
+use crate::model::quantity::{Addresses, Many, PortChoice, Span};
 use crate::text::glob::glob;
 
 /// With whom an instance talks: `service`, `zone`, `instance` and `labels` together (each that is given must match, in the target's project
@@ -176,6 +178,12 @@ pub(super) fn disturbed(
     vec![Setting::Network(Box::new(Network { flows, mechanism, seed: context.seed }))]
 }
 
+/// What is late may arrive when the fault is over.
+pub(super) fn delays(shape: &Shape) -> Vec<Takes> {
+    let so = "what it delays arrives when the fault is over: for that there is `loss`";
+    [("delay", shape.delay), ("jitter", shape.jitter)].map(|(key, takes)| Takes { key, takes: Span(takes), so }).into()
+}
+
 /// Refuses networks that are not the instance's alone, that are disturbed already, or that the fault would not meet.
 pub(super) fn may_be_disturbed(fault: &Fault, to: &Setting, i: &Instance) -> Result<(), String> {
     let meant: Vec<&Traffic> = match to {
@@ -306,6 +314,14 @@ macro_rules! on_traffic {
                 };
                 let shape = crate::model::network::Treatment::Shape(Box::new(self.shape()));
                 crate::experiment::fault::traffic::disturbed(context, selection.traffic(context.peers), shape, self.mechanism)
+            }
+
+            fn check(&self, found: &mut crate::experiment::document::found::Found<'_>, own: &[&str]) {
+                crate::experiment::fault::traffic::keys::check(found, own);
+            }
+
+            fn takes(&self) -> Vec<crate::experiment::fault::Takes> {
+                crate::experiment::fault::traffic::delays(&self.shape())
             }
 
             fn heal(&self) -> crate::experiment::fault::Heal {

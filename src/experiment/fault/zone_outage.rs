@@ -7,12 +7,29 @@ use serde::{Deserialize, Serialize};
 
 use super::bandwidth::Limit;
 use super::loss::Losses;
-use super::traffic::disturbed;
-use super::{Context, Disturb, Heal, as_before};
+use super::traffic::{delays, disturbed, keys};
+use super::{Context, Disturb, Heal, Takes, as_before};
+use crate::experiment::document::diagnostic::{Mistake, or};
+use crate::experiment::document::found::{Found, dotted, positive};
 use crate::model::effect::Idle;
 use crate::model::instance::{Aspect, Instance, Kill, RestartPolicy, Rollback, Setting, Signal, Via};
 use crate::model::network::{Direction, Distribution, Peer, Peers, Shape, Traffic, Treatment};
 use crate::model::quantity::{Percent, Span};
+
+/// The parts of a bad line.
+const IMPAIRMENTS: [&str; 3] = ["delay", "loss", "bandwidth"];
+
+/// The keys that say more about a mode, each with the modes that it belongs to.
+const OF_MODES: [(&str, &[Mode]); 8] = [
+    ("direction", &[Mode::Isolate, Mode::Degrade]),
+    ("clients", &[Mode::Isolate]),
+    ("delay", &[Mode::Degrade]),
+    ("jitter", &[Mode::Degrade]),
+    ("correlation", &[Mode::Degrade]),
+    ("distribution", &[Mode::Degrade]),
+    ("loss", &[Mode::Degrade]),
+    ("bandwidth", &[Mode::Degrade]),
+];
 
 /// The outage of whole zones. It hits everything of them that the target means; `pick: { zones: 1 }` is its default.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
@@ -166,6 +183,45 @@ impl Disturb for ZoneOutage {
             Setting::Killed(_) => Rollback::To(Setting::Running(true)),
             _ => as_before(to, before),
         }
+    }
+
+    fn check(&self, found: &mut Found<'_>, own: &[&str]) {
+        let under = |key: &'static str| [own, &[key]].concat();
+        for (key, modes) in OF_MODES {
+            let Some(entry) = found.document.entry(&under(key)) else { continue };
+            if !modes.contains(&self.mode) {
+                let at = entry.key_at.clone();
+                let of = modes.iter().map(|mode| format!("`mode: {mode}`")).collect::<Vec<_>>().join(" or ");
+                found.add(Mistake::error(&at, format!("`{}` goes with {of}", dotted(&under(key)))));
+            }
+        }
+        if self.mode == Mode::Degrade {
+            if IMPAIRMENTS.iter().all(|key| found.document.entry(&under(key)).is_none()) {
+                let at = found.document.key_at(own);
+                found.add(
+                    Mistake::error(&at, format!("`{}` does nothing to the line", dotted(own)))
+                        .help(format!("give at least one of {}", or(IMPAIRMENTS))),
+                );
+            }
+            for part in ["loss", "bandwidth"] {
+                keys::impairment(found, &under(part));
+            }
+            keys::delay(found, own);
+        }
+        if let Some(every) = found.document.part::<Span>(&[own, &["return", "every"]].concat()) {
+            positive(found, &[own, &["return", "every"]].concat(), every);
+            if self.heal == Heal::Itself {
+                let at = found.document.key_at(&under("return"));
+                found.add(
+                    Mistake::error(&at, "`return` and `heal: self` do not go together")
+                        .label("how a zone comes back by itself is its own business"),
+                );
+            }
+        }
+    }
+
+    fn takes(&self) -> Vec<Takes> {
+        delays(&self.shape())
     }
 
     fn heal(&self) -> Heal {

@@ -1,11 +1,11 @@
 //! Faults of the network: whether what they ask for can be, and does anything.
 
-use super::{Found, Mistake, dotted, positive};
-use crate::experiment::fault::Who;
-use crate::experiment::tree::{Entry, Kind};
-use crate::experiment::{Percent, Span};
+use super::Who;
+use crate::experiment::document::diagnostic::{Mistake, or};
+use crate::experiment::document::found::{Found, dotted, positive, projects, texts};
+use crate::experiment::document::tree::{Entry, Kind};
 use crate::model::network::{LEAST_DELAY, Protocol};
-use crate::model::quantity::Size;
+use crate::model::quantity::{Percent, Size, Span};
 
 /// A full packet on the usual networks, with room for its headers. A bucket that is smaller lets none pass.
 const PACKET: u64 = 2048;
@@ -13,53 +13,39 @@ const PACKET: u64 = 2048;
 /// The parts of `shape`.
 const IMPAIRMENTS: [&str; 6] = ["delay", "loss", "corrupt", "duplicate", "reorder", "bandwidth"];
 
-/// `fault` is the path of a fault of the network, its name last.
-pub(super) fn check(found: &mut Found<'_>, fault: &[&str]) {
-    let Some(&name) = fault.last() else { return };
+/// The models of loss in bursts.
+const BURSTS: [&str; 2] = ["gilbert-elliott", "markov"];
+
+/// What a fault that is one of these parts alone has of its own; a jitter without a delay is told by itself.
+const ALONE: [&str; 5] = ["jitter", "percent", BURSTS[0], BURSTS[1], "rate"];
+
+/// A fault that shapes packets. `fault` is its path, its name last.
+pub(in crate::experiment::fault) fn check(found: &mut Found<'_>, fault: &[&str]) {
     selection(found, fault);
-    let under = |key: &'static str| [fault, &[key]].concat();
     let has = |found: &Found<'_>, key: &str| found.document.entry(&[fault, &[key]].concat()).is_some();
-    match name {
-        "shape" => {
-            if !IMPAIRMENTS.iter().chain(&["jitter"]).any(|key| has(found, key)) {
-                let at = found.document.key_at(fault);
-                found.add(
-                    Mistake::error(&at, format!("`{}` does nothing", dotted(fault)))
-                        .help(format!("give at least one of {}", super::super::diagnostic::or(IMPAIRMENTS))),
-                );
-            }
-            for part in ["loss", "corrupt", "duplicate", "reorder", "bandwidth"] {
-                impairment(found, &under(part));
-            }
-            if has(found, "reorder") && !has(found, "delay") {
-                let at = found.document.key_at(&under("reorder"));
-                found.add(
-                    Mistake::error(&at, format!("`{fault}.reorder` needs `{fault}.delay`", fault = dotted(fault)))
-                        .label("only those that wait can be overtaken"),
-                );
-            }
-        }
-        "blackhole" if !has(found, "to") && !has(found, "port") => {
-            let at = found.document.key_at(fault);
-            found.add(
-                Mistake::error(&at, format!("`{}` needs `to`, or a `port`", dotted(fault)))
-                    .help("to cut an instance off from everybody there is `partition`"),
-            );
-        }
-        "dns" => {
-            let names: Vec<String> = found.document.part(&under("names")).unwrap_or_default();
-            if names.iter().any(|n| n.trim().is_empty()) {
-                let at = found.document.key_at(&under("names"));
-                found.add(Mistake::error(&at, "a name in `fault.dns.names` is empty").help("`*` stands for any text"));
-            }
-        }
-        _ => impairment(found, fault),
+    if !IMPAIRMENTS.iter().chain(&ALONE).any(|key| has(found, key)) {
+        let at = found.document.key_at(fault);
+        found.add(
+            Mistake::error(&at, format!("`{}` does nothing", dotted(fault)))
+                .help(format!("give at least one of {}", or(IMPAIRMENTS))),
+        );
+    }
+    impairment(found, fault);
+    for part in ["loss", "corrupt", "duplicate", "reorder", "bandwidth"] {
+        impairment(found, &[fault, &[part]].concat());
+    }
+    if has(found, "reorder") && !has(found, "delay") {
+        let at = found.document.key_at(&[fault, &["reorder"]].concat());
+        found.add(
+            Mistake::error(&at, format!("`{fault}.reorder` needs `{fault}.delay`", fault = dotted(fault)))
+                .label("only those that wait can be overtaken"),
+        );
     }
     delay(found, fault);
 }
 
 /// `to`, `from` and what goes with them.
-fn selection(found: &mut Found<'_>, fault: &[&str]) {
+pub(in crate::experiment::fault) fn selection(found: &mut Found<'_>, fault: &[&str]) {
     let key = |key: &'static str| [fault, &[key]].concat();
     let entry = |found: &Found<'_>, k: &'static str| found.document.entry(&key(k)).cloned();
     if let (Some(to), Some(from)) = (entry(found, "to"), entry(found, "from")) {
@@ -113,9 +99,9 @@ fn who(found: &mut Found<'_>, path: &[&str], who: &Who, entries: &[Entry]) {
                 .help("instances have a service, a zone and a name; others have only addresses"),
         );
     }
-    super::projects(found, path);
-    super::texts(found, &[path, &["instance"]].concat());
-    super::texts(found, &[path, &["labels"]].concat());
+    projects(found, path);
+    texts(found, &[path, &["instance"]].concat());
+    texts(found, &[path, &["labels"]].concat());
     for entry in entries.iter().filter(|e| ["service", "zone", "host"].contains(&e.key.as_str())) {
         let path = [path, &[entry.key.as_str()]].concat();
         if found.document.part::<String>(&path).is_some_and(|text| text.trim().is_empty()) {
@@ -126,20 +112,20 @@ fn who(found: &mut Found<'_>, path: &[&str], who: &Who, entries: &[Entry]) {
 }
 
 /// The keys of one impairment, whether they stand in a fault of its own or in `shape`.
-pub(super) fn impairment(found: &mut Found<'_>, path: &[&str]) {
+pub(in crate::experiment::fault) fn impairment(found: &mut Found<'_>, path: &[&str]) {
     let under = |key: &'static str| [path, &[key]].concat();
     if found.document.part::<Percent>(&under("percent")).is_some_and(|p| p.0 <= 0.0) {
         let at = found.document.value_at(&under("percent"));
         found.add(Mistake::error(&at, format!("`{}` does nothing", dotted(&under("percent")))));
     }
     if found.document.entry(&under("percent")).is_none()
+        && BURSTS.iter().any(|model| found.document.entry(&under(model)).is_some())
         && let Some(correlation) = found.document.entry(&under("correlation"))
-        && path.last().is_some_and(|last| *last == "loss")
     {
         let at = correlation.key_at.clone();
         found.add(Mistake::error(&at, "`correlation` goes with `percent`").label("the models of bursts have none"));
     }
-    for (model, keys) in [("gilbert-elliott", ["p", "good"]), ("markov", ["p13", "p14"])] {
+    for (model, keys) in [(BURSTS[0], ["p", "good"]), (BURSTS[1], ["p13", "p14"])] {
         let share =
             |key: &'static str| found.document.part::<Percent>(&[path, &[model, key]].concat()).unwrap_or_default().0;
         if found.document.entry(&under(model)).is_some() && keys.map(share).iter().all(|share| *share <= 0.0) {
@@ -162,8 +148,7 @@ pub(super) fn impairment(found: &mut Found<'_>, path: &[&str]) {
 }
 
 /// `delay` and what varies it.
-pub(super) fn delay(found: &mut Found<'_>, fault: &[&str]) {
-    let Some(&name) = fault.last() else { return };
+pub(in crate::experiment::fault) fn delay(found: &mut Found<'_>, fault: &[&str]) {
     let key = |key: &'static str| [fault, &[key]].concat();
     let span = |found: &Found<'_>, k: &'static str| found.document.part::<Span>(&key(k));
     let delay = span(found, "delay");
@@ -191,10 +176,10 @@ pub(super) fn delay(found: &mut Found<'_>, fault: &[&str]) {
                 .label("a packet cannot arrive before it was sent: many will have no delay at all"),
         );
     }
+    // Where packets are chosen, `correlation` is about which.
+    let chosen = ["percent"].iter().chain(&BURSTS).any(|k| found.document.entry(&key(k)).is_some());
     for varies in ["correlation", "distribution"] {
-        // Elsewhere `correlation` is about a share of packets.
-        let here = ["shape", "latency", "zone-outage"].contains(&name);
-        if let (true, Some(entry)) = (here && jitter.0.is_zero(), found.document.entry(&key(varies))) {
+        if let (true, Some(entry)) = (!chosen && jitter.0.is_zero(), found.document.entry(&key(varies))) {
             let at = entry.key_at.clone();
             found.add(
                 Mistake::error(&at, format!("`{fault}.{varies}` needs `{fault}.jitter`", fault = dotted(fault)))

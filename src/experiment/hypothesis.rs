@@ -7,7 +7,7 @@ use serde::de::{Error, MapAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{During, Percent, Rate, Span};
-use crate::experiment::probe::{self, Probe};
+use crate::experiment::probe::{self, Probe, with_probes};
 use crate::text::units::exact;
 
 /// One probe, how often it asks, and what is expected of its answers.
@@ -54,60 +54,62 @@ impl Check {
     }
 }
 
-/// One probe, how often it asks, and what is expected of its answers.
-#[derive(Debug, Clone, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case", deny_unknown_fields)]
-#[schemars(rename = "Check", extend("x-exactly-one" = Probe::NAMES))]
-pub(crate) struct CheckKeys {
-    /// Ask over HTTP.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    http: Option<probe::Http>,
-    /// Connect over TCP.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    tcp: Option<probe::Tcp>,
-    /// Run a command.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    exec: Option<probe::Exec>,
-    /// Ask the engine about a service.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    engine: Option<probe::EngineProbe>,
-    /// Ask Prometheus.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    promql: Option<probe::Promql>,
-    /// Ask whether an alert fires.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    alert: Option<probe::Alert>,
-    /// How often (default: 10/s for http and tcp, 1/s for the others).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    rate: Option<Rate>,
-    /// An answer that takes longer is a failure (default: 1s for http and tcp, 5s for the others).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    timeout: Option<Span>,
-    /// What is expected (default: success 100%).
-    #[serde(default)]
-    expect: Expect,
-    /// What is expected while the fault is on; merged over `expect`, key by key.
-    #[serde(default)]
-    during: During,
+/// Makes of the table of probes the keys of a check: one for each probe, and those that every check has.
+macro_rules! check_keys {
+    ($($name:literal => $probe:ident($module:ident::$keys:ident): $about:literal,)+) => {
+        /// One probe, how often it asks, and what is expected of its answers.
+        #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+        #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+        #[schemars(rename = "Check", extend("x-exactly-one" = Probe::NAMES))]
+        pub(crate) struct CheckKeys {
+            $(
+                #[doc = $about]
+                #[serde(default, rename = $name, skip_serializing_if = "Option::is_none")]
+                $module: Option<probe::$keys>,
+            )+
+            /// How often (default: 10/s for http and tcp, 1/s for the others).
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            rate: Option<Rate>,
+            /// An answer that takes longer is a failure (default: 1s for http and tcp, 5s for the others).
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            timeout: Option<Span>,
+            /// What is expected (default: success 100%).
+            #[serde(default)]
+            expect: Expect,
+            /// What is expected while the fault is on; merged over `expect`, key by key.
+            #[serde(default)]
+            during: During,
+        }
+
+        impl CheckKeys {
+            /// The probes that it has: one, if it is right.
+            fn probes(&mut self) -> Vec<Probe> {
+                let all = [$(self.$module.take().map(Probe::$probe)),+];
+                all.into_iter().flatten().collect()
+            }
+
+            /// The same with a probe.
+            fn with(mut self, probe: Probe) -> Self {
+                match probe {
+                    $(Probe::$probe(probe) => self.$module = Some(probe),)+
+                }
+                self
+            }
+        }
+    };
 }
+with_probes!(check_keys);
 
 impl TryFrom<CheckKeys> for Check {
     type Error = String;
 
-    fn try_from(keys: CheckKeys) -> Result<Self, String> {
-        let mut probes: Vec<Probe> = Vec::new();
-        probes.extend(keys.http.map(Probe::Http));
-        probes.extend(keys.tcp.map(Probe::Tcp));
-        probes.extend(keys.exec.map(Probe::Exec));
-        probes.extend(keys.engine.map(Probe::Engine));
-        probes.extend(keys.promql.map(Probe::Promql));
-        probes.extend(keys.alert.map(Probe::Alert));
-        let [probe] = <[Probe; 1]>::try_from(probes).map_err(|found| {
+    fn try_from(mut keys: CheckKeys) -> Result<Self, String> {
+        let [probe] = <[Probe; 1]>::try_from(keys.probes()).map_err(|found| {
             format!("needs exactly one of {}; found {}", Probe::NAMES.map(|n| format!("`{n}`")).join(", "), found.len())
         })?;
         Ok(Self {
-            rate: keys.rate.unwrap_or(probe.default_rate()),
-            timeout: keys.timeout.unwrap_or(probe.default_timeout()),
+            rate: keys.rate.unwrap_or(probe.kind().default_rate()),
+            timeout: keys.timeout.unwrap_or(probe.kind().default_timeout()),
             probe,
             expect: keys.expect.with_default(),
             during: keys.during,
@@ -117,27 +119,8 @@ impl TryFrom<CheckKeys> for Check {
 
 impl From<Check> for CheckKeys {
     fn from(check: Check) -> Self {
-        let mut keys = Self {
-            http: None,
-            tcp: None,
-            exec: None,
-            engine: None,
-            promql: None,
-            alert: None,
-            rate: Some(check.rate),
-            timeout: Some(check.timeout),
-            expect: check.expect,
-            during: check.during,
-        };
-        match check.probe {
-            Probe::Http(p) => keys.http = Some(p),
-            Probe::Tcp(p) => keys.tcp = Some(p),
-            Probe::Exec(p) => keys.exec = Some(p),
-            Probe::Engine(p) => keys.engine = Some(p),
-            Probe::Promql(p) => keys.promql = Some(p),
-            Probe::Alert(p) => keys.alert = Some(p),
-        }
-        keys
+        let (rate, timeout) = (Some(check.rate), Some(check.timeout));
+        Self { rate, timeout, expect: check.expect, during: check.during, ..Self::default() }.with(check.probe)
     }
 }
 

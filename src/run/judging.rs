@@ -101,7 +101,7 @@ impl Watch<'_> {
                 if let Some(standing) = broken.filter(|_| whole) {
                     late.push(Broken::expectation(phase, c.name.clone(), c.safety, standing));
                 } else if let Some(doubt) =
-                    whole.then(|| bench.judge.in_doubt(c.check.probe.silence_is_failure())).flatten()
+                    whole.then(|| bench.judge.in_doubt(c.check.probe.kind().silence_is_failure())).flatten()
                 {
                     unproven.push(in_doubt(&c.name, &c.check, &doubt));
                 }

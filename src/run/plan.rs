@@ -57,7 +57,7 @@ pub fn plan(
         .flat_map(|(n, i)| part_of_a_zone(&targets.of(n).collect::<Vec<_>>(), i, fleet));
     let unknown = unanswered::warning(&faults, fleet);
     let of_probes = x.questions().into_iter().filter_map(|(name, check)| {
-        let caveat = check.probe.caveat()?;
+        let caveat = check.probe.kind().caveat()?;
         Some(format!("the probe `{name}`: {caveat}"))
     });
     let warnings = summed(&second_best)
@@ -126,10 +126,8 @@ fn changes(
 
 /// Probes that count a service of which the engine has no instance, whatever its state: a name that is mistyped, most often.
 fn counts_none(x: &Experiment, fleet: &[Instance]) -> Vec<String> {
-    let counted = x.questions().into_iter().filter_map(|(name, check)| match check.probe {
-        Probe::Engine(probe) => Some((name, probe.service)),
-        _ => None,
-    });
+    let questions = x.questions();
+    let counted = questions.iter().filter_map(|(name, check)| Some((name, check.asks_engine()?.0)));
     counted
         .filter(|(_, service)| fleet.iter().all(|i| i.service != *service))
         .map(|(name, service)| format!("the probe `{name}` counts service `{service}`, of which there is no instance"))

@@ -38,11 +38,7 @@ fn asked(x: &Experiment) -> Vec<(String, IpAddr)> {
 }
 
 fn address(probe: &Probe) -> Option<IpAddr> {
-    let text = match probe {
-        Probe::Http(http) => http.url.0.split_once("://")?.1.split(['/', '?', '#']).next()?,
-        Probe::Tcp(tcp) => tcp.address.as_ref()?.0.as_str(),
-        _ => return None,
-    };
+    let text = probe.kind().address()?;
     let text = text.rsplit_once('@').map_or(text, |(_, host)| host);
     let v6 = text.strip_prefix('[').and_then(|rest| rest.split_once(']'));
     let host = v6.map_or_else(|| text.rsplit_once(':').map_or(text, |(host, _)| host), |(host, _)| host);

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::Sim;
 use super::traffic::Met;
-use crate::experiment::probe::{Answer, Failure, Probe, Prober};
+use crate::experiment::probe::{Answer, Failure, Prober, Simulated};
 use crate::experiment::{Check, ValueBound};
 use crate::model::instance::{Aspect, InstanceId, Setting};
 
@@ -39,19 +39,18 @@ impl SimProber {
 impl Prober for SimProber {
     async fn ask(&self, check: &str) -> Answer {
         let Some(check) = self.checks.get(check) else { return Answer::CouldNotAsk("no such check".to_owned()) };
-        let port = match &check.probe {
-            Probe::Http(http) => port_of(&http.url.0),
-            Probe::Tcp(tcp) => tcp.address.as_ref().and_then(|address| port_of(&address.0)),
-            Probe::Exec(_) => return Answer::Good { value: Some("0".to_owned()), by: None },
-            Probe::Engine(engine) => return engine.read(&self.sim.peek()),
-            Probe::Promql(_) => return Answer::Good { value: Some(expected(check.expect.value.as_ref())), by: None },
-            // Monitoring that misses nothing, and is never wrong: what is to fire does while something is changed, what is not
-            // to fire never does.
-            Probe::Alert(alert) if !alert.firing || settings(&self.sim) != self.before => {
+        let value_of = |value: Option<&str>| value.map_or_else(|| expected(check.expect.value.as_ref()), str::to_owned);
+        let (reads, tells) = match check.probe.kind().simulated() {
+            Simulated::Service { reads, tells } => (reads, tells),
+            Simulated::Value(value) => return Answer::Good { value: Some(value_of(value)), by: None },
+            Simulated::Engine(engine) => return engine.read(&self.sim.peek()),
+            // What is to fire does while something is changed, what is not to fire never does.
+            Simulated::Alert(fires) if !fires || settings(&self.sim) != self.before => {
                 return Answer::Good { value: None, by: None };
             }
-            Probe::Alert(_) => return Answer::Failed(Failure("no such alert".to_owned())),
+            Simulated::Alert(_) => return Answer::Failed(Failure("no such alert".to_owned())),
         };
+        let port = check.probe.kind().address().and_then(port_of);
         let met = {
             let mut world = self.sim.world();
             let service = world.service_at(port);
@@ -60,10 +59,8 @@ impl Prober for SimProber {
         match met {
             Met::Answer(late, by) if ANSWER + late <= check.timeout.0 => {
                 sleep(ANSWER + late).await;
-                let told = matches!(&check.probe, Probe::Http(http) if http.answered_by.is_some());
-                let read = matches!(&check.probe, Probe::Http(http) if http.value.is_some());
-                let value = read.then(|| expected(check.expect.value.as_ref()));
-                Answer::Good { value, by: by.filter(|_| told).map(|id| id.0) }
+                let value = reads.then(|| value_of(None));
+                Answer::Good { value, by: by.filter(|_| tells).map(|id| id.0) }
             }
             Met::Refused => Answer::Failed(Failure("connection refused".to_owned())),
             Met::Answer(..) | Met::Silence => {
@@ -84,8 +81,7 @@ fn expected(bound: Option<&ValueBound>) -> String {
     bound.and_then(|b| b.equals.clone().or_else(|| number(b))).unwrap_or_else(|| "0".to_owned())
 }
 
-/// The port in `http://host:8080/path` or `host:8080`.
+/// The port in `host:8080`.
 fn port_of(address: &str) -> Option<u16> {
-    let rest = address.split_once("://").map_or(address, |(_, rest)| rest);
-    rest.split('/').next()?.rsplit_once(':')?.1.parse().ok()
+    address.rsplit_once(':')?.1.parse().ok()
 }

@@ -1,6 +1,6 @@
 //! Alerts that the fault raises: whether they have the time that they may take.
 
-use super::{Found, Mistake, Span, Timing, positive, probe};
+use super::{Found, Mistake, Span, Timing, positive};
 use crate::experiment::probe::Alert;
 
 pub(super) fn check(found: &mut Found<'_>, timing: Option<Timing>) {
@@ -11,7 +11,7 @@ pub(super) fn check(found: &mut Found<'_>, timing: Option<Timing>) {
             found.add(Mistake::error(&entry.key_at, "an alert needs a name"));
         }
         if let Some(alert) = found.document.part::<Alert>(&["alerts", name, "alert"]) {
-            probe::alert(found, &["alerts", name, "alert"], &alert);
+            alert.check_keys(found, &["alerts", name, "alert"]);
         }
         let firing = ["alerts", name, "alert", "firing"];
         if found.document.entry(&firing).is_some() {

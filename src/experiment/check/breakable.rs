@@ -4,8 +4,8 @@
 
 use std::time::Duration;
 
-use super::pattern::matches_anything;
 use super::{Found, Mistake, Timing};
+use crate::experiment::document::pattern::matches_anything;
 use crate::experiment::probe::{self, Count, EngineProbe};
 use crate::experiment::{Expect, Percent, Rate, Span, ValueBound, allowed, samples};
 

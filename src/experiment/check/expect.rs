@@ -3,10 +3,10 @@
 use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
 
-use super::pattern::regex;
 use super::probe::pace;
 use super::{Found, Mistake, Timing, breakable, inherited, on_time};
 use crate::experiment::diagnostic::or;
+use crate::experiment::document::pattern::regex;
 use crate::experiment::probe;
 use crate::experiment::{Check, During, Expect, Rate, ValueBound, allowed, samples};
 

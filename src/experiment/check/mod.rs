@@ -9,7 +9,6 @@ mod expect;
 mod faults;
 mod inherited;
 mod on_time;
-mod pattern;
 mod probe;
 mod radius;
 mod ramps;

@@ -3,6 +3,7 @@
 pub mod diagnostic;
 pub mod found;
 mod hint;
+pub mod pattern;
 pub mod schema;
 mod shape;
 pub mod structure;

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
@@ -12,8 +13,10 @@ use serde_json::Value;
 
 use super::ask::{Ask, ProbeSetup};
 use super::monitor::{Api, ApiAddress};
-use super::{Answer, failure};
-use crate::model::quantity::Text;
+use super::{Answer, ProbeKind, Simulated, failure, keys};
+use crate::experiment::document::diagnostic::Mistake;
+use crate::experiment::document::found::Found;
+use crate::model::quantity::{Rate, Span, Text};
 use crate::text::glob::glob;
 
 /// Ask whether an alert fires. One that is pending, silenced or inhibited does not.
@@ -41,11 +44,30 @@ pub struct Alert {
 }
 
 /// What is not known of an alert that shall not fire, where Alertmanager is asked.
-pub(super) const NOT_KNOWN: &str = "Alertmanager knows the alerts that fire, and no rules: one that no rule defines counts as \
+const NOT_KNOWN: &str = "Alertmanager knows the alerts that fire, and no rules: one that no rule defines counts as \
                                     quiet (`prometheus` is asked for its rules, too)";
 
 impl Alert {
-    pub(super) fn prepare(&self, setup: &ProbeSetup) -> anyhow::Result<Box<dyn Ask>> {
+    /// What is wrong with its keys, wherever it stands.
+    pub(crate) fn check_keys(&self, found: &mut Found<'_>, own: &[&str]) {
+        for (key, text) in [("alertmanager", &self.alertmanager), ("prometheus", &self.prometheus)] {
+            if let Some(text) = text {
+                keys::url(found, &[own, &[key]].concat(), text);
+            }
+        }
+        keys::headers(found, own, &self.headers);
+        if self.labels.is_empty() {
+            let at = found.document.key_at(&[own, &["labels"]].concat());
+            found.add(
+                Mistake::error(&at, "without a label any alert is meant")
+                    .help("name the alert: `labels: { alertname: ShopDown }`; `alertname: \"*\"` is any"),
+            );
+        }
+    }
+}
+
+impl ProbeKind for Alert {
+    fn prepare(&self, setup: &ProbeSetup<'_>) -> anyhow::Result<Box<dyn Ask>> {
         let (url, path, read): (_, [&str; 3], Read) = match (&self.alertmanager, &self.prometheus) {
             (Some(url), None) => (url, ["api", "v2", "alerts"], of_alertmanager),
             (None, Some(url)) => (url, ["api", "v1", "alerts"], of_prometheus),
@@ -61,6 +83,42 @@ impl Alert {
             .map(|(name, text)| Ok((name.clone(), setup.text(text)?)))
             .collect::<anyhow::Result<_>>()?;
         Ok(Box::new(Ready { api, rules, read, labels, firing: self.firing, defined: AtomicBool::new(false) }))
+    }
+
+    fn check(&self, found: &mut Found<'_>, own: &[&str]) {
+        self.check_keys(found, own);
+        if let Some(caveat) = self.caveat() {
+            let at = found.document.key_at(&[own, &["alertmanager"]].concat());
+            found.add(Mistake::warning(&at, caveat));
+        }
+    }
+
+    fn default_rate(&self) -> Rate {
+        Rate(1.0)
+    }
+
+    fn default_timeout(&self) -> Span {
+        Span(Duration::from_secs(5))
+    }
+
+    fn silence_is_failure(&self) -> bool {
+        false
+    }
+
+    fn caveat(&self) -> Option<&'static str> {
+        (self.alertmanager.is_some() && !self.firing).then_some(NOT_KNOWN)
+    }
+
+    fn address(&self) -> Option<&str> {
+        None
+    }
+
+    fn words(&self) -> String {
+        self.to_string()
+    }
+
+    fn simulated(&self) -> Simulated<'_> {
+        Simulated::Alert(self.firing)
     }
 }
 

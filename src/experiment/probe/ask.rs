@@ -13,7 +13,7 @@ use crate::model::quantity::{Lookup, Text, fill};
 
 /// A probe that is ready to ask.
 #[async_trait]
-pub(super) trait Ask: Send + Sync {
+pub(crate) trait Ask: Send + Sync {
     /// The answer, at the latest when the timeout is over.
     async fn ask(&self) -> Answer;
 
@@ -44,7 +44,7 @@ impl Sightings {
 }
 
 /// What a probe needs to get ready.
-pub(super) struct ProbeSetup<'a> {
+pub(crate) struct ProbeSetup<'a> {
     pub(super) engine: Arc<dyn Engine>,
     pub(super) timeout: Duration,
     pub(super) lookup: Lookup<'a>,

@@ -8,11 +8,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
-use super::Answer;
 use super::ask::{Ask, ProbeSetup, Sightings};
+use super::{Answer, ProbeKind, Simulated};
 use crate::engine::Engine;
+use crate::experiment::document::found::Found;
 use crate::model::instance::project::by_project;
 use crate::model::instance::{Instance, Trait};
+use crate::model::quantity::{Rate, Span};
 
 /// Ask the engine about a service; the number is the probe's value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -51,11 +53,6 @@ impl EngineProbe {
             |i: &&Instance| i.service == self.service && i.is_of(&self.project) && !i.traits.contains(&Trait::Ours);
         fleet.iter().filter(meant)
     }
-
-    pub(super) fn prepare(&self, setup: &ProbeSetup) -> Box<dyn Ask> {
-        let (engine, timeout) = (Arc::clone(&setup.engine), setup.timeout);
-        Box::new(Ready { probe: self.clone(), engine, timeout, instances: Sightings::default() })
-    }
 }
 
 /// A number that the engine knows about a service.
@@ -68,6 +65,39 @@ pub enum Count {
     Healthy,
     /// Restarts by the engine, over all instances.
     Restarts,
+}
+
+impl ProbeKind for EngineProbe {
+    fn prepare(&self, setup: &ProbeSetup<'_>) -> anyhow::Result<Box<dyn Ask>> {
+        let (engine, timeout) = (Arc::clone(&setup.engine), setup.timeout);
+        Ok(Box::new(Ready { probe: self.clone(), engine, timeout, instances: Sightings::default() }))
+    }
+
+    fn check(&self, _: &mut Found<'_>, _: &[&str]) {}
+
+    fn default_rate(&self) -> Rate {
+        Rate(1.0)
+    }
+
+    fn default_timeout(&self) -> Span {
+        Span(Duration::from_secs(5))
+    }
+
+    fn silence_is_failure(&self) -> bool {
+        false
+    }
+
+    fn address(&self) -> Option<&str> {
+        None
+    }
+
+    fn words(&self) -> String {
+        format!("{:?} instances of {}", self.count, self.service).to_lowercase()
+    }
+
+    fn simulated(&self) -> Simulated<'_> {
+        Simulated::Engine(self)
+    }
 }
 
 struct Ready {

@@ -13,10 +13,11 @@ use tokio::time::timeout;
 
 use super::ask::{Ask, ProbeSetup};
 use super::value::ValueAt;
-use super::{Answer, failure};
+use super::{Answer, ProbeKind, Simulated, failure, keys};
 use crate::engine::{Engine, EngineError};
-use crate::host::command;
-use crate::model::quantity::Text;
+use crate::experiment::document::found::{Found, command};
+use crate::host;
+use crate::model::quantity::{Rate, Span, Text};
 
 /// Run a command. The short form is the argument list alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -44,8 +45,8 @@ fn is_zero(n: &i32) -> bool {
     *n == 0
 }
 
-impl Exec {
-    pub(super) fn prepare(&self, setup: &ProbeSetup) -> anyhow::Result<Box<dyn Ask>> {
+impl ProbeKind for Exec {
+    fn prepare(&self, setup: &ProbeSetup<'_>) -> anyhow::Result<Box<dyn Ask>> {
         ensure!(!self.run.is_empty(), "`run` is empty; write the program and its arguments");
         let instance = self.r#in.as_ref().map(|name| setup.text(name)).transpose()?;
         let mut run = self.run.iter().map(|part| setup.text(part)).collect::<anyhow::Result<Vec<_>>>()?;
@@ -60,6 +61,37 @@ impl Exec {
         }
         let (engine, timeout) = (Arc::clone(&setup.engine), setup.timeout);
         Ok(Box::new(Ready { run, env, status: self.status, value: self.value.clone(), instance, engine, timeout }))
+    }
+
+    fn check(&self, found: &mut Found<'_>, own: &[&str]) {
+        command(found, &[own, &["run"]].concat(), &self.run);
+        if let Some(at) = &self.value {
+            keys::pointer(found, &[own, &["value", "json"]].concat(), &at.json);
+        }
+    }
+
+    fn default_rate(&self) -> Rate {
+        Rate(1.0)
+    }
+
+    fn default_timeout(&self) -> Span {
+        Span(Duration::from_secs(5))
+    }
+
+    fn silence_is_failure(&self) -> bool {
+        true
+    }
+
+    fn address(&self) -> Option<&str> {
+        None
+    }
+
+    fn words(&self) -> String {
+        self.run.iter().map(ToString::to_string).collect::<Vec<_>>().join(" ")
+    }
+
+    fn simulated(&self) -> Simulated<'_> {
+        Simulated::Value(Some("0"))
     }
 }
 
@@ -86,7 +118,7 @@ impl Ask for Ready {
 impl Ready {
     async fn here(&self) -> Answer {
         let env: Vec<(&str, String)> = self.env.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-        match command::run(&self.run, &env, self.timeout).await {
+        match host::command::run(&self.run, &env, self.timeout).await {
             Ok(Some(output)) => self.judge(output.status, &output.stdout),
             Ok(None) => failure::timeout(),
             Err(error) => Answer::CouldNotAsk(match error.kind() {

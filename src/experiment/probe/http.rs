@@ -14,9 +14,12 @@ use tokio::time::timeout;
 
 use super::ask::{Ask, ProbeSetup};
 use super::value::{ValueAt, plain};
-use super::{Answer, failure, request, socket};
+use super::{Answer, ProbeKind, Simulated, failure, keys, request, socket};
+use crate::experiment::document::diagnostic::Mistake;
+use crate::experiment::document::found::Found;
+use crate::experiment::document::pattern::{regex, telling};
 use crate::host::tls::{self, Trust};
-use crate::model::quantity::Text;
+use crate::model::quantity::{Rate, Span, Text};
 
 /// How much of an answer's body is read (bytes).
 const MOST_BODY: usize = 1024 * 1024;
@@ -88,7 +91,20 @@ pub enum AnsweredBy {
 }
 
 impl Http {
-    pub(super) fn prepare(&self, setup: &ProbeSetup) -> anyhow::Result<Box<dyn Ask>> {
+    fn method(&self) -> anyhow::Result<Method> {
+        let name = self.method.as_deref().unwrap_or("GET").to_ascii_uppercase();
+        Method::from_bytes(name.as_bytes()).map_err(|_| anyhow!("`{name}` is not an HTTP method"))
+    }
+
+    /// How it is called when `contains` is not met: in the words of the file, for its variables may be secret.
+    fn lacks(&self) -> String {
+        let text = self.contains.as_ref().map(|text| failure::short(&text.0)).unwrap_or_default();
+        format!("body lacks \"{text}\"")
+    }
+}
+
+impl ProbeKind for Http {
+    fn prepare(&self, setup: &ProbeSetup<'_>) -> anyhow::Result<Box<dyn Ask>> {
         let url = request::url(&self.url, setup)?;
         let needs_tls = url.scheme() == "https" || self.follow;
         let mut request = Request::new(self.method()?, url);
@@ -121,15 +137,88 @@ impl Http {
         Ok(Box::new(Ready { client, request, expected, timeout: setup.timeout }))
     }
 
-    fn method(&self) -> anyhow::Result<Method> {
-        let name = self.method.as_deref().unwrap_or("GET").to_ascii_uppercase();
-        Method::from_bytes(name.as_bytes()).map_err(|_| anyhow!("`{name}` is not an HTTP method"))
+    fn check(&self, found: &mut Found<'_>, own: &[&str]) {
+        let key = |key: &'static str| [own, &[key]].concat();
+        let answered_by = |key: &'static str| [own, &["answered-by", key]].concat();
+        keys::url(found, &key("url"), &self.url);
+        if self.method.as_ref().is_some_and(|m| reqwest::Method::from_bytes(m.as_bytes()).is_err()) {
+            let at = found.document.value_at(&key("method"));
+            found.add(Mistake::error(&at, "this is not an HTTP method"));
+        }
+        keys::headers(found, own, &self.headers);
+        if self.status.is_some_and(|s| !(100..600).contains(&s)) {
+            let at = found.document.value_at(&key("status"));
+            found.add(Mistake::error(&at, "this is not an HTTP status").label("100 to 599"));
+        }
+        if let Some(pattern) = &self.matches {
+            regex(found, &key("matches"), pattern);
+        }
+        if self.contains.as_ref().is_some_and(|text| text.0.is_empty()) {
+            let at = found.document.value_at(&key("contains"));
+            found.add(
+                Mistake::error(&at, "every body contains the empty text").label("a text that only a good answer has"),
+            );
+        }
+        match &self.answered_by {
+            Some(AnsweredBy::Matches(pattern)) => {
+                let help = r"it tells no instances apart: name who answers in a group, such as `from (\S+)`";
+                telling(found, &answered_by("matches"), pattern, help);
+            }
+            Some(AnsweredBy::Header(header)) if reqwest::header::HeaderName::from_bytes(header.as_bytes()).is_err() => {
+                let at = found.document.value_at(&answered_by("header"));
+                found.add(Mistake::error(&at, "this cannot be the name of a header"));
+            }
+            Some(AnsweredBy::Json(place)) => keys::pointer(found, &answered_by("json"), place),
+            _ => {}
+        }
+        if let Some(at) = &self.value {
+            keys::pointer(found, &[own, &["value", "json"]].concat(), &at.json);
+        }
+        for (given, lacks, other) in
+            [("cert", "key", (&self.cert, &self.key)), ("key", "cert", (&self.key, &self.cert))]
+        {
+            if let (Some(_), None) = other {
+                let at = found.document.key_at(&key(given));
+                found.add(Mistake::error(&at, format!("`{given}` says nothing without `{lacks}`")));
+            }
+        }
+        if self.insecure {
+            let at = found.document.key_at(&key("insecure"));
+            let help = "give the server's certificate, or its CA's, as `ca`; if it is to stay so, every report says it";
+            let mistake =
+                Mistake::warning(&at, "any certificate is accepted: an impostor's answers count as the system's");
+            found.add(mistake.help(help));
+        }
     }
 
-    /// How it is called when `contains` is not met: in the words of the file, for its variables may be secret.
-    fn lacks(&self) -> String {
-        let text = self.contains.as_ref().map(|text| failure::short(&text.0)).unwrap_or_default();
-        format!("body lacks \"{text}\"")
+    fn default_rate(&self) -> Rate {
+        Rate(10.0)
+    }
+
+    fn default_timeout(&self) -> Span {
+        Span(Duration::from_secs(1))
+    }
+
+    fn silence_is_failure(&self) -> bool {
+        true
+    }
+
+    fn caveat(&self) -> Option<&'static str> {
+        self.insecure.then_some(
+            "it accepts any certificate (`insecure`), so that an impostor's answers would count as the system's",
+        )
+    }
+
+    fn address(&self) -> Option<&str> {
+        self.url.0.split_once("://")?.1.split(['/', '?', '#']).next()
+    }
+
+    fn words(&self) -> String {
+        format!("{} {}", self.method.as_deref().unwrap_or("GET"), self.url)
+    }
+
+    fn simulated(&self) -> Simulated<'_> {
+        Simulated::Service { reads: self.value.is_some(), tells: self.answered_by.is_some() }
     }
 }
 

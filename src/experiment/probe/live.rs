@@ -7,7 +7,7 @@ use anyhow::Context;
 use async_trait::async_trait;
 
 use super::ask::{Ask, ProbeSetup};
-use super::{Answer, Probe, Prober};
+use super::{Answer, Prober};
 use crate::engine::Engine;
 use crate::experiment::Check;
 use crate::model::quantity::Absent;
@@ -31,14 +31,7 @@ impl Live {
         let mut ready = HashMap::new();
         for (name, check) in checks {
             let setup = ProbeSetup { engine: Arc::clone(&engine), timeout: check.timeout.0, lookup: &lookup };
-            let ask = match &check.probe {
-                Probe::Http(probe) => probe.prepare(&setup),
-                Probe::Tcp(probe) => probe.prepare(&setup),
-                Probe::Exec(probe) => probe.prepare(&setup),
-                Probe::Engine(probe) => Ok(probe.prepare(&setup)),
-                Probe::Promql(probe) => probe.prepare(&setup),
-                Probe::Alert(probe) => probe.prepare(&setup),
-            };
+            let ask = check.probe.kind().prepare(&setup);
             ready.insert(name.to_owned(), ask.with_context(|| format!("cannot prepare the check `{name}`"))?);
         }
         Ok(Self { checks: ready })

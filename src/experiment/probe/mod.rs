@@ -1,114 +1,141 @@
-//! What can be asked: one file per probe, its parameters and how it asks.
+//! What can be asked: one file per probe, its parameters and how it asks, and one line in the table below.
 //!
 //! A probe answers one question once; how often it is asked and what is expected of the answers is not its business.
 
-mod alert;
 mod ask;
-mod engine;
-mod exec;
 mod failure;
-mod http;
+mod keys;
 mod live;
 mod monitor;
-mod promql;
 mod request;
 mod resolve;
 mod socket;
-mod tcp;
 #[cfg(test)]
 mod tests;
 mod value;
 
-use std::time::Duration;
-
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-pub use alert::Alert;
-pub use engine::{Count, EngineProbe};
-pub use exec::Exec;
-pub use http::{AnsweredBy, Http};
+pub use engine::Count;
+pub use http::AnsweredBy;
 pub use live::Live;
-pub use promql::Promql;
-pub use tcp::Tcp;
-pub use value::{ValueAt, is_pointer};
+pub use value::ValueAt;
 
+use self::ask::{Ask, ProbeSetup};
+use crate::experiment::document::found::Found;
 use crate::model::quantity::{Rate, Span};
 
-/// A probe with its parameters.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Probe {
-    /// Ask over HTTP.
-    Http(Http),
-    /// Connect over TCP.
-    Tcp(Tcp),
-    /// Run a command.
-    Exec(Exec),
-    /// Ask the engine about a service.
-    Engine(EngineProbe),
-    /// Ask Prometheus.
-    Promql(Promql),
-    /// Ask whether an alert fires.
-    Alert(Alert),
+/// The probes, one line each, for whatever is made of each of them: its module and the type with its variants here, its key in a
+/// check, the reading of one.
+macro_rules! with_probes {
+    ($make:ident) => {
+        $make! {
+            "http" => Http(http::Http): "Ask over HTTP.",
+            "tcp" => Tcp(tcp::Tcp): "Connect over TCP.",
+            "exec" => Exec(exec::Exec): "Run a command.",
+            "engine" => Engine(engine::EngineProbe): "Ask the engine about a service.",
+            "promql" => Promql(promql::Promql): "Ask Prometheus.",
+            "alert" => Alert(alert::Alert): "Ask whether an alert fires.",
+        }
+    };
+}
+pub(crate) use with_probes;
+
+/// Makes of the table the modules, the type, and the way to each probe's own file.
+macro_rules! probes {
+    ($($name:literal => $probe:ident($module:ident::$keys:ident): $about:literal,)+) => {
+        $(
+            mod $module;
+            pub use $module::$keys;
+        )+
+
+        /// A probe with its parameters.
+        #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        pub enum Probe {
+            $(
+                #[doc = $about]
+                #[serde(rename = $name)]
+                $probe($keys),
+            )+
+        }
+
+        impl Probe {
+            /// Every probe's name as the file spells it.
+            pub const NAMES: [&'static str; [$($name),+].len()] = [$($name),+];
+
+            /// Its name as the file spells it.
+            #[must_use]
+            pub fn name(&self) -> &'static str {
+                match self {
+                    $(Self::$probe(_) => $name,)+
+                }
+            }
+
+            /// The probe's own file.
+            #[must_use]
+            pub(crate) fn kind(&self) -> &dyn ProbeKind {
+                match self {
+                    $(Self::$probe(probe) => probe,)+
+                }
+            }
+        }
+    };
 }
 
-impl Probe {
-    /// Every probe's name as the file spells it.
-    pub const NAMES: [&'static str; 6] = ["http", "tcp", "exec", "engine", "promql", "alert"];
+with_probes!(probes);
 
-    /// Its name as the file spells it.
-    #[must_use]
-    pub fn name(&self) -> &'static str {
-        match self {
-            Self::Http(_) => "http",
-            Self::Tcp(_) => "tcp",
-            Self::Exec(_) => "exec",
-            Self::Engine(_) => "engine",
-            Self::Promql(_) => "promql",
-            Self::Alert(_) => "alert",
-        }
-    }
+/// What there is to know of a probe, whichever it is.
+pub(crate) trait ProbeKind {
+    /// Gets ready to ask: variables are filled in, files are read. Nothing is asked yet.
+    ///
+    /// # Errors
+    /// Where a variable has no value, or something that it needs is unusable.
+    fn prepare(&self, setup: &ProbeSetup<'_>) -> anyhow::Result<Box<dyn Ask>>;
 
-    /// What makes its answers worth less than they seem, for people who read a verdict.
-    #[must_use]
-    pub fn caveat(&self) -> Option<&'static str> {
-        match self {
-            Self::Http(http) if http.insecure => Some(
-                "it accepts any certificate (`insecure`), so that an impostor's answers would count as the system's",
-            ),
-            Self::Alert(alert) if alert.alertmanager.is_some() && !alert.firing => Some(alert::NOT_KNOWN),
-            _ => None,
-        }
-    }
+    /// Adds what is wrong with its keys beyond what their types can tell. `own` is its path in the file, its name last.
+    fn check(&self, found: &mut Found<'_>, own: &[&str]);
+
+    /// How often it asks unless told otherwise.
+    fn default_rate(&self) -> Rate;
+
+    /// How long an answer may take unless told otherwise.
+    fn default_timeout(&self) -> Span;
 
     /// Whether no answer is a failure of the system; else it is one of who watches the system (the engine, a monitor), and says nothing
     /// of it.
-    #[must_use]
-    pub fn silence_is_failure(&self) -> bool {
-        match self {
-            Self::Http(_) | Self::Tcp(_) | Self::Exec(_) => true,
-            Self::Engine(_) | Self::Promql(_) | Self::Alert(_) => false,
-        }
+    fn silence_is_failure(&self) -> bool;
+
+    /// What makes its answers worth less than they seem, for people who read a verdict.
+    fn caveat(&self) -> Option<&'static str> {
+        None
     }
 
-    /// How often it asks unless told otherwise.
-    #[must_use]
-    pub fn default_rate(&self) -> Rate {
-        match self {
-            Self::Http(_) | Self::Tcp(_) => Rate(10.0),
-            Self::Exec(_) | Self::Engine(_) | Self::Promql(_) | Self::Alert(_) => Rate(1.0),
-        }
-    }
+    /// The host and the port that it connects to, as they are written; `None` if it asks something else.
+    fn address(&self) -> Option<&str>;
 
-    /// How long an answer may take unless told otherwise.
-    #[must_use]
-    pub fn default_timeout(&self) -> Span {
-        Span(match self {
-            Self::Http(_) | Self::Tcp(_) => Duration::from_secs(1),
-            Self::Exec(_) | Self::Engine(_) | Self::Promql(_) | Self::Alert(_) => Duration::from_secs(5),
-        })
-    }
+    /// What it asks, in a line.
+    fn words(&self) -> String;
+
+    /// What answers it in a simulated world.
+    fn simulated(&self) -> Simulated<'_>;
+}
+
+/// What answers a probe in a simulated world.
+pub(crate) enum Simulated<'a> {
+    /// The service at the probe's address.
+    Service {
+        /// Whether a value is read from the answer: the one that is expected.
+        reads: bool,
+        /// Whether the answer tells which instance gave it.
+        tells: bool,
+    },
+    /// The simulated engine.
+    Engine(&'a EngineProbe),
+    /// Something else, always: with this value, or with the one that is expected.
+    Value(Option<&'static str>),
+    /// Monitoring that misses nothing: whether the alert is to fire.
+    Alert(bool),
 }
 
 /// Asks a check's question once, by the check's name.

@@ -1,5 +1,7 @@
 //! A number from Prometheus, or whatever speaks its HTTP API.
 
+use std::time::Duration;
+
 use anyhow::Context as _;
 use async_trait::async_trait;
 use indexmap::IndexMap;
@@ -9,8 +11,10 @@ use serde_json::Value;
 
 use super::ask::{Ask, ProbeSetup, Sightings};
 use super::monitor::{Api, ApiAddress};
-use super::{Answer, failure};
-use crate::model::quantity::Text;
+use super::{Answer, ProbeKind, Simulated, failure, keys};
+use crate::experiment::document::diagnostic::Mistake;
+use crate::experiment::document::found::Found;
+use crate::model::quantity::{Rate, Span, Text};
 
 /// Ask Prometheus; the result is the probe's value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -31,12 +35,45 @@ pub struct Promql {
     pub ca: Option<String>,
 }
 
-impl Promql {
-    pub(super) fn prepare(&self, setup: &ProbeSetup) -> anyhow::Result<Box<dyn Ask>> {
+impl ProbeKind for Promql {
+    fn prepare(&self, setup: &ProbeSetup<'_>) -> anyhow::Result<Box<dyn Ask>> {
         let place = ApiAddress { url: &self.url, headers: &self.headers, ca: self.ca.as_deref() };
         let api = Api::new(&place, &["api", "v1", "query"], &[("query", &self.query)], setup)
             .context("cannot ask Prometheus")?;
         Ok(Box::new(Ready { api, empty: self.empty, results: Sightings::default() }))
+    }
+
+    fn check(&self, found: &mut Found<'_>, own: &[&str]) {
+        keys::url(found, &[own, &["url"]].concat(), &self.url);
+        keys::headers(found, own, &self.headers);
+        if self.query.0.trim().is_empty() {
+            let at = found.document.value_at(&[own, &["query"]].concat());
+            found.add(Mistake::error(&at, "the query is empty").label("write for example `sum(up{job=\"shop\"})`"));
+        }
+    }
+
+    fn default_rate(&self) -> Rate {
+        Rate(1.0)
+    }
+
+    fn default_timeout(&self) -> Span {
+        Span(Duration::from_secs(5))
+    }
+
+    fn silence_is_failure(&self) -> bool {
+        false
+    }
+
+    fn address(&self) -> Option<&str> {
+        None
+    }
+
+    fn words(&self) -> String {
+        self.query.to_string()
+    }
+
+    fn simulated(&self) -> Simulated<'_> {
+        Simulated::Value(None)
     }
 }
 

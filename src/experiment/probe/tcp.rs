@@ -14,8 +14,9 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::ask::{Ask, ProbeSetup};
-use super::{Answer, failure, resolve, socket};
-use crate::model::quantity::Text;
+use super::{Answer, ProbeKind, Simulated, failure, keys, resolve, socket};
+use crate::experiment::document::found::Found;
+use crate::model::quantity::{Rate, Span, Text};
 
 /// Connect over TCP.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -36,8 +37,8 @@ impl fmt::Display for Tcp {
     }
 }
 
-impl Tcp {
-    pub(super) fn prepare(&self, setup: &ProbeSetup) -> anyhow::Result<Box<dyn Ask>> {
+impl ProbeKind for Tcp {
+    fn prepare(&self, setup: &ProbeSetup<'_>) -> anyhow::Result<Box<dyn Ask>> {
         let to = match (&self.address, &self.socket) {
             (Some(text), None) => {
                 let address = setup.text(text)?;
@@ -49,6 +50,36 @@ impl Tcp {
             _ => bail!("needs exactly one of `address` and `socket`"),
         };
         Ok(Box::new(Ready { to, timeout: setup.timeout }))
+    }
+
+    fn check(&self, found: &mut Found<'_>, own: &[&str]) {
+        if let Some(text) = &self.address {
+            keys::address(found, &[own, &["address"]].concat(), text);
+        }
+    }
+
+    fn default_rate(&self) -> Rate {
+        Rate(10.0)
+    }
+
+    fn default_timeout(&self) -> Span {
+        Span(Duration::from_secs(1))
+    }
+
+    fn silence_is_failure(&self) -> bool {
+        true
+    }
+
+    fn address(&self) -> Option<&str> {
+        self.address.as_ref().map(|address| address.0.as_str())
+    }
+
+    fn words(&self) -> String {
+        format!("connect to {self}")
+    }
+
+    fn simulated(&self) -> Simulated<'_> {
+        Simulated::Service { reads: false, tells: false }
     }
 }
 

@@ -76,7 +76,7 @@ fn world(replicas: usize) -> Arc<dyn Engine> {
 
 fn check(probe: Probe, timeout: u64) -> Check {
     Check {
-        rate: probe.default_rate(),
+        rate: probe.kind().default_rate(),
         timeout: crate::experiment::Span(Duration::from_millis(timeout)),
         probe,
         expect: Expect::default(),
@@ -295,7 +295,9 @@ async fn https_takes_any_certificate_when_told() {
         assert_eq!(ask(Probe::Http(Http { insecure: true, ..http(&url) })).await, GOOD);
         assert_ne!(ask(Probe::Http(http(&url))).await, GOOD);
     }
-    assert!(Probe::Http(Http { insecure: true, ..http("https://x/") }).caveat().unwrap().contains("any certificate"));
+    assert!(
+        Probe::Http(Http { insecure: true, ..http("https://x/") }).kind().caveat().unwrap().contains("any certificate")
+    );
 }
 
 #[tokio::test]

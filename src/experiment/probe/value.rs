@@ -36,7 +36,7 @@ pub(super) fn plain(value: &Value) -> String {
 
 /// Whether a text is a JSON pointer.
 #[must_use]
-pub fn is_pointer(text: &str) -> bool {
+pub(super) fn is_pointer(text: &str) -> bool {
     let escaped = |step: &str| step.split('~').skip(1).all(|after| after.starts_with(['0', '1']));
     text.is_empty() || text.strip_prefix('/').is_some_and(|steps| steps.split('/').all(escaped))
 }

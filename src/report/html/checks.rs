@@ -7,7 +7,6 @@ use maud::{Markup, html};
 use super::super::chart::Chart;
 use super::super::{facts, words};
 use crate::experiment::Check;
-use crate::experiment::probe::Probe;
 use crate::record::event::{Judgement, Standing};
 use crate::record::state::{CheckState, Comeback, RunState};
 
@@ -49,15 +48,7 @@ fn is_never_lost(state: &RunState, name: &str) -> bool {
 
 /// What the probe asks, in a line.
 fn asks(check: &Check) -> Markup {
-    let what = match &check.probe {
-        Probe::Http(p) => format!("{} {}", p.method.as_deref().unwrap_or("GET"), p.url),
-        Probe::Tcp(p) => format!("connect to {p}"),
-        Probe::Exec(p) => p.run.iter().map(ToString::to_string).collect::<Vec<_>>().join(" "),
-        Probe::Engine(p) => format!("{:?} instances of {}", p.count, p.service).to_lowercase(),
-        Probe::Promql(p) => p.query.to_string(),
-        Probe::Alert(p) => p.to_string(),
-    };
-    html! { code { (what) } " at " (check.rate) ", timeout " (check.timeout) }
+    html! { code { (check.probe.kind().words()) } " at " (check.rate) ", timeout " (check.timeout) }
 }
 
 pub(in crate::report) fn figure(chart: &Chart<'_>) -> Markup {

@@ -2,13 +2,14 @@
 
 use regex::Regex;
 
-use super::{Found, Mistake};
+use super::diagnostic::Mistake;
+use super::found::Found;
 
 /// Texts with nothing in common. None has a second line: `.` stops at its end, and yet `.*` says nothing.
 const ANYTHING: [&str; 9] = ["", " ", "0", "-1.5", "ok", "ERROR 503: no upstream", "{}", "null", "ü"];
 
 /// A regular expression that compiles.
-pub(super) fn regex(found: &mut Found<'_>, path: &[&str], pattern: &str) -> Option<Regex> {
+pub fn regex(found: &mut Found<'_>, path: &[&str], pattern: &str) -> Option<Regex> {
     match Regex::new(pattern) {
         Ok(regex) => Some(regex),
         Err(e) => {
@@ -22,7 +23,7 @@ pub(super) fn regex(found: &mut Found<'_>, path: &[&str], pattern: &str) -> Opti
 }
 
 /// One that is there to tell texts apart, and does: `.*` matches an error page as well.
-pub(super) fn telling(found: &mut Found<'_>, path: &[&str], pattern: &str, help: &str) {
+pub fn telling(found: &mut Found<'_>, path: &[&str], pattern: &str, help: &str) {
     if regex(found, path, pattern).is_some_and(|regex| matches_anything(&regex)) {
         let at = found.document.value_at(path);
         found.add(Mistake::error(&at, format!("`{pattern}` matches every text")).help(help));
@@ -30,7 +31,8 @@ pub(super) fn telling(found: &mut Found<'_>, path: &[&str], pattern: &str, help:
 }
 
 /// Whether it matches whatever there is.
-pub(super) fn matches_anything(regex: &Regex) -> bool {
+#[must_use]
+pub fn matches_anything(regex: &Regex) -> bool {
     ANYTHING.iter().all(|text| regex.is_match(text))
 }
 

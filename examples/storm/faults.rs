@@ -4,9 +4,13 @@
 const CONTAINERS: [&str; 4] = ["kill: { via: engine }", "kill: { via: host }", "stop: { timeout: 1s }", "pause: {}"];
 
 /// Disturbances of traffic, by every means there is: the kernel's queues, rules, and a process that holds packets.
-const NETWORK: [&str; 6] = [
+const NETWORK: [&str; 10] = [
     "latency: { delay: 50ms, mechanism: userspace }",
     "shape: { delay: 20ms, loss: { percent: 5% }, direction: both }",
+    "loss: { percent: 30% }",
+    "corrupt: { percent: 30% }",
+    "duplicate: { percent: 30% }",
+    "reorder: { percent: 30%, delay: 20ms }",
     "bandwidth: { rate: 1mbit }",
     "partition: {}",
     "blackhole: { port: 80, how: reject }",
@@ -43,9 +47,13 @@ pub(crate) fn chosen(network: bool, machine: bool, only: &str) -> Vec<&'static s
 }
 
 /// Those that may say that they need not meet anything.
-const MAY_BE_IDLE: [&str; 12] = [
+const MAY_BE_IDLE: [&str; 16] = [
     "latency",
     "shape",
+    "loss",
+    "corrupt",
+    "duplicate",
+    "reorder",
     "bandwidth",
     "partition",
     "blackhole",

@@ -48,6 +48,17 @@ fn every_fault_has_an_experiment() {
 }
 
 #[test]
+fn every_fault_that_lasts_is_in_the_storm() {
+    // There is no moment at which the storm could find them in place; what `exec` does and undoes is the user's own.
+    const OVER_AT_ONCE: [&str; 3] = ["restart", "reset", "exec"];
+    let storm = std::fs::read_to_string(repository("examples/storm/faults.rs")).expect("it reads");
+    for name in Fault::NAMES {
+        let is_there = storm.contains(&format!("\"{name}: {{"));
+        assert_ne!(is_there, OVER_AT_ONCE.contains(&name), "`{name}` in examples/storm/faults.rs: {is_there}");
+    }
+}
+
+#[test]
 fn every_probe_has_an_experiment() {
     let experiments = experiments();
     let checks = experiments.iter().flat_map(|x| x.steady_state.values().chain(x.safety.values()));

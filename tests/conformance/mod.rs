@@ -54,29 +54,23 @@ const T: Duration = Duration::from_secs(2);
 pub(crate) async fn conforms(world: &mut dyn World) {
     let id = world.instance("victim").await;
     is_observed(world.engine(), &id).await;
-    for disturbance in [
-        Setting::Paused(true),
-        Setting::Killed(Kill { signal: Signal::SigKill, via: Via::Engine }),
-        Setting::Running(false),
-        Setting::Stopped { timeout: T },
-    ] {
-        is_set_and_set_back(world.engine(), &id, &disturbance).await;
+    for to in lives() {
+        is_set_and_set_back(world.engine(), &id, &to).await;
     }
     let victim = look(world.engine(), &id).await;
-    if feasible(world.engine(), &victim, &late(Duration::from_millis(1))).is_some() {
-        traffic_is_disturbed_and_left_alone(world.engine(), &id).await;
-    }
-    let read_only = Setting::ReadOnly(["/".to_owned()].into());
-    for to in limits().into_iter().chain([read_only]).chain(loads()) {
-        if feasible(world.engine(), &victim, &to).is_some() {
-            is_limited_and_set_back(world.engine(), &id, &to).await;
+    for to in others(&victim) {
+        if matches!(to, Setting::RestartPolicy(_)) {
+            if victim.settings.contains_key(&Aspect::RestartPolicy) {
+                a_restart_policy_is_the_instances_own(world.engine(), &id).await;
+            }
+            continue;
         }
-    }
-    if victim.settings.contains_key(&Aspect::RestartPolicy) {
-        a_restart_policy_is_the_instances_own(world.engine(), &id).await;
-    }
-    if let Some(to) = feasible(world.engine(), &victim, &filled(&victim)) {
-        a_disk_is_filled_and_freed(world.engine(), &id, &to).await;
+        let Some(to) = feasible(world.engine(), &victim, &to) else { continue };
+        match to {
+            Setting::Network(_) => traffic_is_disturbed_and_left_alone(world.engine(), &id).await,
+            Setting::Filled(_) => a_disk_is_filled_and_freed(world.engine(), &id, &to).await,
+            to => is_limited_and_set_back(world.engine(), &id, &to).await,
+        }
     }
     shown::what_is_done_shows(world.engine(), &id).await;
     restarts_give_another_life(world.engine(), &id).await;
@@ -90,6 +84,23 @@ pub(crate) async fn conforms(world: &mut dyn World) {
     if world.remove(&id).await {
         what_is_gone_is_gone(world.engine(), &victim).await;
     }
+}
+
+/// What begins and ends an instance's lives, and what holds it still; a restart is asked for by itself.
+pub(crate) fn lives() -> Vec<Setting> {
+    vec![
+        Setting::Paused(true),
+        Setting::Killed(Kill { signal: Signal::SigKill, via: Via::Engine }),
+        Setting::Running(false),
+        Setting::Stopped { timeout: T },
+    ]
+}
+
+/// Whatever else is asked of an engine that is able to.
+pub(crate) fn others(victim: &Instance) -> Vec<Setting> {
+    let machine =
+        [Setting::ReadOnly(["/".to_owned()].into()), Setting::RestartPolicy(RestartPolicy::Never), filled(victim)];
+    [late(Duration::from_millis(1))].into_iter().chain(limits()).chain(loads()).chain(machine).collect()
 }
 
 /// Limits that are lower than what an instance has.

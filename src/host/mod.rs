@@ -1,4 +1,4 @@
-//! The kernel of the machine that this process runs on: processes and what they are known by.
+//! The kernel of a machine: its processes and what they are known by, and the [`Host`] on which instances run.
 //!
 //! Knows no engine, no instance and no run. The only place where `unsafe` may stand.
 
@@ -26,3 +26,49 @@ pub mod systemd;
 pub mod tls;
 pub mod user;
 pub mod worker;
+
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+
+use self::facts::{CAPABILITIES, Facts};
+
+/// The machine on which instances run: what is learnt of it once, and what of Squall's stands on it.
+///
+/// An engine holds the one of its instances, and nothing of it is kept for the whole process, so that a process can know several. Today
+/// it is always the machine that this process runs on. It could be another one, reached through a process of Squall's there: what an
+/// engine asks of that machine's kernel belongs behind this type.
+#[derive(Debug)]
+pub struct Host {
+    program: PathBuf,
+    may_enter: OnceLock<bool>,
+}
+
+impl Default for Host {
+    fn default() -> Self {
+        Self::new(std::env::current_exe().unwrap_or_else(|_| PathBuf::from("squall")))
+    }
+}
+
+impl Host {
+    /// This machine, with Squall's own file there.
+    #[must_use]
+    pub fn new(program: PathBuf) -> Self {
+        Self { program, may_enter: OnceLock::new() }
+    }
+
+    /// Squall's own file there, for processes of Squall's.
+    #[must_use]
+    pub fn program(&self) -> &Path {
+        &self.program
+    }
+
+    /// Whether Squall may enter the network namespaces of others there and change what is in them.
+    #[must_use]
+    pub fn may_enter(&self) -> bool {
+        // Asked for each instance each time that it is looked at, and never another answer.
+        *self.may_enter.get_or_init(|| {
+            let facts = Facts::here();
+            CAPABILITIES.iter().filter(|c| c.name != "KILL").all(|c| facts.has(*c) == Some(true))
+        })
+    }
+}

@@ -13,6 +13,7 @@ use super::{orphans, unlock};
 use crate::command::cli::EngineArgs;
 use crate::engine::docker::Docker;
 use crate::engine::{Engine as _, EngineError, Kind, Life};
+use crate::host::Host;
 use crate::host::facts::{Cgroups, Facts, nearest};
 use crate::host::kernel::Kernel;
 use crate::host::store::StateDir;
@@ -69,7 +70,7 @@ pub(super) async fn run(args: EngineArgs, state: StateDir) -> anyhow::Result<Exi
     findings.push(processes(docker.as_ref().ok()));
     findings.push(network::namespaces(&facts, docker.as_ref().ok().and_then(Docker::process_here)));
     findings.push(cgroups(&facts));
-    findings.push(network::mechanism());
+    findings.push(network::mechanism(&Host::default()));
     findings.extend(network::kernel(&Kernel::read(facts.root())));
     findings.push(state_directory(&facts, state.root()));
     findings.extend(open_to_others(&state));

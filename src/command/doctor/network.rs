@@ -1,7 +1,8 @@
 //! What `squall doctor` says about faults of the network: who would make them here and why, and what is missing.
 
 use super::{Finding, good, note};
-use crate::engine::net::{self, Mechanisms};
+use crate::engine::net::Mechanisms;
+use crate::host::Host;
 use crate::host::facts::{CAPABILITIES, Facts};
 use crate::host::kernel::{Feature, Kernel, NETWORK, Presence};
 
@@ -40,8 +41,8 @@ pub(super) fn namespaces(facts: &Facts, container: Option<u32>) -> Finding {
 }
 
 /// Who would make packets late, as tried.
-pub(super) fn mechanism() -> Finding {
-    if net::may_enter() { by(&Mechanisms::here()) } else { note(WHAT, "not from here", ROOT) }
+pub(super) fn mechanism(host: &Host) -> Finding {
+    if host.may_enter() { by(&Mechanisms::here()) } else { note(WHAT, "not from here", ROOT) }
 }
 
 const WHAT: &str = "network faults";

@@ -1,9 +1,8 @@
 //! The machine that a container believes it has: found by the container's main process. What is set there, and how, is the
 //! business of `engine::machine`.
 
-use std::path::Path;
-use std::sync::PoisonError;
 use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use bollard::models::ContainerInspectResponse;
 
@@ -11,6 +10,7 @@ use super::container::{attempting, is_running, main_pid, name_of};
 use super::{Docker, QUICK};
 use crate::engine::machine::{self, DiskAccess, MachineAccess, disk};
 use crate::engine::{Ability, EngineError, Outcome, Tag};
+use crate::host::Host;
 use crate::host::cgroup::Cgroup;
 use crate::host::process::Process;
 use crate::model::disk::{DiskLocation, Mount, MountKind};
@@ -70,7 +70,7 @@ impl Docker {
         let attempt = container.as_ref().map_or_else(|| attempting("it", to), |c| attempting(&name_of(c, id), to));
         let refused = |why: String| EngineError::Refused { attempt: attempt.clone(), why };
         let running = container.as_ref().and_then(|c| c.state.as_ref()).is_some_and(is_running);
-        let site = container.as_ref().and_then(|c| site(c, &self.program));
+        let site = container.as_ref().and_then(|c| site(c, &self.host));
         let blind = self.own.is_some() && !self.sight.found.load(Ordering::Relaxed);
         if blind || (running && site.is_none()) {
             return Err(refused(NOT_SEEN.to_owned()));
@@ -103,7 +103,7 @@ impl Docker {
         };
         let attempt = attempting(&name_of(&container, id), to);
         let running = container.state.as_ref().is_some_and(is_running);
-        let site = site(&container, &self.program);
+        let site = site(&container, &self.host);
         let Some(instance) = self.instance(container) else { return Ok(Outcome::Gone) };
         let at = self.at(site.as_ref().map(|s| s.process.pid()));
         match site {
@@ -138,11 +138,11 @@ impl Docker {
 
 /// Where a container's machine is found, if it runs and can be seen from here. The process is held before it is shown to be
 /// the container's, so that a PID that went to another process meanwhile is never mistaken for it.
-pub(super) fn site(container: &ContainerInspectResponse, program: &Path) -> Option<MachineAccess> {
+pub(super) fn site(container: &ContainerInspectResponse, host: &Arc<Host>) -> Option<MachineAccess> {
     let state = container.state.as_ref().filter(|s| is_running(s))?;
     let process = Process::open(main_pid(state)?).ok()??;
     let cgroup = Cgroup::of(&process, container.id.as_deref()?).ok()?;
-    Some(MachineAccess { process, cgroup, program: program.to_owned() })
+    Some(MachineAccess { process, cgroup, host: Arc::clone(host) })
 }
 
 /// The file systems that the engine has given a container.

@@ -53,6 +53,7 @@ use super::{
     Ability, Claim, Description, Engine, EngineError, Kind, NOTHING_LIES_THERE, ONLY_A_MARK, Outcome, Ran, Tag, here,
 };
 use crate::engine::machine::disk::Fillings;
+use crate::host::Host;
 use crate::model::instance::{Change, Command, CommandLocation, Instance, InstanceId, Kill, Laid, Setting, Via};
 use crate::model::zones::Zones;
 
@@ -81,8 +82,8 @@ pub struct Docker {
     name: String,
     /// The container that this process runs in, where it runs in one of this engine's.
     own: Option<String>,
-    /// Squall's own file, for processes of Squall's that stand in a container's namespace.
-    program: PathBuf,
+    /// The machine on which its containers' processes are looked for.
+    host: Arc<Host>,
     sight: Arc<PidVisibility>,
     held: Arc<crash::AllHeld>,
     fillings: Arc<Fillings>,
@@ -125,7 +126,6 @@ impl Docker {
             version.api_version.as_deref().unwrap_or("unknown")
         );
         let own = own::find(&api).await;
-        let program = std::env::current_exe().unwrap_or_else(|_| PathBuf::from("squall"));
         Ok(Self {
             api,
             address,
@@ -134,7 +134,7 @@ impl Docker {
             only: None,
             name: String::new(),
             own,
-            program,
+            host: Arc::default(),
             sight: Arc::default(),
             held: Arc::default(),
             fillings: Arc::default(),
@@ -181,7 +181,7 @@ impl Docker {
     /// The same, with another program as `squall`. For tests, whose own file is not `squall`.
     #[must_use]
     pub fn using(self, program: PathBuf) -> Self {
-        Self { program, ..self }
+        Self { host: Arc::new(Host::new(program)), ..self }
     }
 
     /// The id of the container that this process runs in, where it runs in one of this engine's.

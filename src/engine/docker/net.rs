@@ -1,7 +1,7 @@
 //! The traffic of containers: whose network namespace it is, found by the container's main process. What is laid on it,
 //! and how, is the business of `engine::net`.
 
-use std::path::Path;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use bollard::models::{ContainerInspectResponse, EndpointSettings};
@@ -11,6 +11,7 @@ use super::container::{attempting, is_running, main_pid, name_of};
 use super::{Docker, QUICK};
 use crate::engine::net::{self, NetworkAccess};
 use crate::engine::{Ability, EngineError, Outcome, Tag};
+use crate::host::Host;
 use crate::host::net::namespace::Namespace;
 use crate::host::process::Process;
 use crate::model::instance::{Address, Aspect, Instance, InstanceId, Setting};
@@ -25,7 +26,7 @@ const NOT_SEEN: &str = "traffic is disturbed in the container's network namespac
 impl Docker {
     /// Whether traffic can be disturbed from here, and how where that leaves a choice.
     pub(super) fn can_disturb(&self, instance: &Instance, to: &Setting) -> Ability {
-        if !net::may_enter() {
+        if !self.host.may_enter() {
             return Ability::No(NOT_ROOT.to_owned());
         }
         if self.sight.looked.load(Ordering::Relaxed) && !self.sight.found.load(Ordering::Relaxed) {
@@ -39,7 +40,7 @@ impl Docker {
         let Some(container) = self.now(id, to).await? else { return Ok(Outcome::Gone) };
         let attempt = attempting(&name_of(&container, id), to);
         let running = container.state.as_ref().is_some_and(is_running);
-        match site(&container, &self.program) {
+        match site(&container, &self.host) {
             Some(site) => {
                 let begin = Instant::now();
                 let set = tokio::time::timeout(QUICK, net::set(site, tag, to)).await;
@@ -62,7 +63,7 @@ impl Docker {
 
 /// Where a container's traffic is, if it runs and can be seen from here. A process is held before it is shown to be the
 /// container's, so that a PID that went to another process meanwhile is never mistaken for it.
-pub(super) fn site(container: &ContainerInspectResponse, program: &Path) -> Option<NetworkAccess> {
+pub(super) fn site(container: &ContainerInspectResponse, host: &Arc<Host>) -> Option<NetworkAccess> {
     let state = container.state.as_ref().filter(|s| is_running(s))?;
     let process = Process::open(main_pid(state)?).ok()??;
     let namespace = Namespace::of(process.pid()).ok()?;
@@ -72,7 +73,7 @@ pub(super) fn site(container: &ContainerInspectResponse, program: &Path) -> Opti
         namespace,
         pid: process.pid(),
         addresses: addresses(container),
-        program: program.to_owned(),
+        host: Arc::clone(host),
     })
 }
 

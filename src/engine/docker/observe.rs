@@ -115,8 +115,8 @@ impl Docker {
     /// The container as an instance, with what can be seen of its traffic and of its machine.
     pub(super) async fn seen(&self, container: ContainerInspectResponse) -> Option<Instance> {
         let found = self.sight.found.load(Ordering::Relaxed);
-        let traffic = (found && net::may_enter()).then(|| super::net::site(&container, &self.program));
-        let machine = if found { super::machine::site(&container, &self.program) } else { None };
+        let traffic = (found && self.host.may_enter()).then(|| super::net::site(&container, &self.host));
+        let machine = if found { super::machine::site(&container, &self.host) } else { None };
         let instance = self.instance(container)?;
         let mut seen = instance.clone();
         let looked = async {

@@ -14,6 +14,7 @@ mod up;
 use std::collections::BTreeMap;
 use std::net::IpAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -24,7 +25,7 @@ use super::shell::{quote, typed_here};
 use super::{
     Ability, Claim, Description, Engine, EngineError, Kind, NOTHING_LIES_THERE, ONLY_A_MARK, Outcome, Ran, Tag, here,
 };
-use crate::host::command;
+use crate::host::{Host, command};
 use crate::model::instance::{Aspect, Change, Command, Epoch, Instance, InstanceId, Kill, Laid, Setting, Trait};
 use process::ProcessIdentity;
 use records::{Record, Records};
@@ -41,8 +42,8 @@ pub struct Local {
     dir: PathBuf,
     /// The state file: the engine's address.
     address: PathBuf,
-    /// Our own program, which starts processes; `squall` in a command means it too.
-    squall: PathBuf,
+    /// The machine of its processes. Squall's own file there starts them; `squall` in a command means it too.
+    host: Arc<Host>,
     /// What shall be up, where the stack file is known.
     wanted: Option<up::Wanted>,
 }
@@ -76,13 +77,13 @@ impl Local {
             why: e.to_string(),
         })?;
         let dir = address.parent().unwrap_or(Path::new("/")).to_owned();
-        Ok(Self { dir, address, squall, wanted: None })
+        Ok(Self { dir, address, host: Arc::new(Host::new(squall)), wanted: None })
     }
 
     /// The same, with another program as `squall`. For tests, whose own file is not `squall`.
     #[must_use]
     pub fn using(self, squall: PathBuf) -> Self {
-        Self { squall, ..self }
+        Self { host: Arc::new(Host::new(squall)), ..self }
     }
 
     /// The directory of what is known of the stack; it goes with the stack.

@@ -90,7 +90,7 @@ impl Local {
             // Written down before it is done: a process that finds this looks for one that is not recorded.
             records.processes[name].starting = true;
             locked.write(&records)?;
-            let started = self.identity(&records, name).spawn(&self.squall, &spec).await;
+            let started = self.identity(&records, name).spawn(self.host.program(), &spec).await;
             if started.is_err() {
                 records.processes[name].starting = false;
                 locked.write(&records)?;

@@ -2,6 +2,7 @@
 //! `engine::net`.
 
 use std::io;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::Local;
@@ -25,7 +26,7 @@ impl Local {
         if !self.is_private() {
             return Ability::No(SHARED.to_owned());
         }
-        if !net::may_enter() {
+        if !self.host.may_enter() {
             return Ability::No(NOT_ROOT.to_owned());
         }
         net::can(instance, to)
@@ -39,7 +40,7 @@ impl Local {
         let Some((main, _)) = self.identity(records, name).main(record) else { return Ok(None) };
         let namespace = Namespace::of(main.pid())?;
         let addresses = record.spec.address(&records.stack).into_iter().collect();
-        let site = NetworkAccess { namespace, pid: main.pid(), program: self.squall.clone(), addresses };
+        let site = NetworkAccess { namespace, pid: main.pid(), host: Arc::clone(&self.host), addresses };
         // Asked last: only then was the namespace that process's, and not a successor's.
         Ok(main.is_alive().then_some(site))
     }
@@ -47,7 +48,7 @@ impl Local {
     /// The instance with what lies on its traffic, where that can be seen.
     pub(super) async fn with_traffic(&self, records: &Records, name: &str, record: &Record) -> Instance {
         let mut instance = self.observe_one(records, name, record).instance;
-        if record.spec.slot.is_some() && net::may_enter() {
+        if record.spec.slot.is_some() && self.host.may_enter() {
             net::observe(self.site(records, name, record), &mut instance).await;
         }
         instance

@@ -143,7 +143,7 @@ impl Local {
         let mut command = replica.command.iter().map(fill).collect::<Result<Vec<String>, _>>()?;
         if let Some(program) = command.first_mut() {
             if program == "squall" {
-                *program = self.squall.display().to_string();
+                *program = self.host.program().display().to_string();
             } else if program.contains('/') {
                 *program = directory.join(&*program).display().to_string();
             }

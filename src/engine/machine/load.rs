@@ -284,7 +284,7 @@ async fn start(site: &MachineAccess, tag: &Tag, stressor: &Stressor) -> io::Resu
         stressor: stressor.clone(),
     };
     let kind = stressor.work.kind();
-    let mut program = Command::new(&site.program);
+    let mut program = Command::new(site.host.program());
     program
         .arg0("squall")
         .args([ARGUMENT, kind])

@@ -12,9 +12,10 @@ pub mod manual;
 mod mounts;
 
 use std::io;
-use std::path::PathBuf;
+use std::sync::Arc;
 
 use super::{Ability, Outcome, Tag};
+use crate::host::Host;
 use crate::host::cgroup::{self, Cgroup};
 use crate::host::process::Process;
 use crate::model::instance::{Aspect, Instance, Laid, Setting};
@@ -26,8 +27,8 @@ pub struct MachineAccess {
     pub process: Process,
     /// The control groups that are the instance's own.
     pub cgroup: Cgroup,
-    /// Squall's own file, for processes of Squall's.
-    pub program: PathBuf,
+    /// The machine that it is on.
+    pub host: Arc<Host>,
 }
 
 /// What settings of the disk need beside the instance.

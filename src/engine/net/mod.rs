@@ -13,14 +13,13 @@ pub mod userspace;
 use std::collections::BTreeSet;
 use std::io;
 use std::net::IpAddr;
-use std::path::PathBuf;
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use self::mechanism::Mechanisms;
 use self::userspace::ShaperSetup;
 use super::{Ability, EngineError, Outcome, Tag};
-use crate::host::facts::{CAPABILITIES, Facts};
+use crate::host::Host;
 use crate::host::net::link::{self, Link};
 use crate::host::net::namespace::Namespace;
 use crate::host::net::netlink::{Family, Socket};
@@ -37,8 +36,8 @@ pub struct NetworkAccess {
     pub namespace: Namespace,
     /// A process in it, with which what is laid there ends.
     pub pid: u32,
-    /// Squall's own file, for the process that holds packets.
-    pub program: PathBuf,
+    /// The machine that it is on.
+    pub host: Arc<Host>,
     /// The instance's addresses, by which its interfaces are known.
     pub addresses: Vec<Address>,
 }
@@ -62,17 +61,6 @@ struct LaidTraffic {
     talk: Option<Talk>,
     /// Whether a route there depends on more than the destination.
     by_policy: bool,
-}
-
-/// Whether this process may enter other network namespaces and change what is in them.
-#[must_use]
-pub fn may_enter() -> bool {
-    // Asked for each instance each time that it is looked at, and never another answer.
-    static MAY: OnceLock<bool> = OnceLock::new();
-    *MAY.get_or_init(|| {
-        let facts = Facts::here();
-        CAPABILITIES.iter().filter(|c| c.name != "KILL").all(|c| facts.has(*c) == Some(true))
-    })
 }
 
 /// Whether this machine's kernel can do it to this instance, and by which mechanism.
@@ -224,7 +212,7 @@ async fn lay(site: NetworkAccess, tag: &Tag, mark: &str, network: Network) -> io
         Ok(Begun::InTheWay) => Err(io::Error::other("another process disturbs the same traffic at the same time")),
         Ok(Begun::Done) => Ok(()),
         Ok(Begun::Lacks(rules)) => {
-            let (namespace, program) = (&site.namespace, site.program.as_path());
+            let (namespace, program) = (&site.namespace, site.host.program());
             let (shaper, change) = (name(namespace)?, tag.to_string());
             let setup = ShaperSetup { program, namespace, tag: &shaper, change: &change, holder: site.pid, mark };
             userspace::lay(&setup, &network, rules).await

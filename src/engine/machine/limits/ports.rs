@@ -12,7 +12,7 @@ use crate::model::machine::Limit;
 const FILE: &str = "/proc/sys/net/ipv4/ip_local_port_range";
 
 pub(super) fn read(site: &MachineAccess) -> Result<Option<Read>> {
-    if !crate::engine::net::may_enter() {
+    if !site.host.may_enter() {
         return Ok(None);
     }
     let (first, last) = namespace(site)?.run(range)?;

@@ -6,7 +6,6 @@
 use std::collections::BTreeMap;
 use std::io::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
 
 use serde::{Deserialize, Serialize};
 
@@ -39,27 +38,6 @@ pub struct Controller {
 }
 
 impl Cgroup {
-    /// The control groups of a process up to those that carry `name`, such as a container's id: a container may have
-    /// groups of its own below. What does not carry it belongs to others, too, and is left out.
-    ///
-    /// # Errors
-    /// Where the process has ended, or there are none.
-    pub fn of(process: &Process, name: &str) -> io::Result<Self> {
-        let path = format!("/proc/{}/cgroup", process.pid());
-        let groups = std::fs::read_to_string(&path).map_err(|e| about(Path::new(&path), &e))?;
-        let found = found(&groups, mounts(), name);
-        // Asked last: only then was the file that of this process and not of a successor.
-        if !process.is_alive() {
-            return Err(io::Error::new(io::ErrorKind::NotFound, "the process has ended"));
-        }
-        match &found {
-            Self { split, unified: None } if split.is_empty() => {
-                Err(io::Error::other(format!("no control group of process {} is {name}'s own", process.pid())))
-            }
-            _ => Ok(found),
-        }
-    }
-
     /// A controller of it, such as `pids`; none where this kernel does not have it, or it is not in use here.
     #[must_use]
     pub fn controller(&self, name: &str) -> Option<Controller> {
@@ -77,20 +55,6 @@ impl Cgroup {
         let split = self.split.get("freezer").map(|dir| Controller { dir: dir.clone(), version: Version::V1 });
         // In version 2 every group has it, and it is no controller.
         split.or_else(|| Some(Controller { dir: self.unified.clone()?, version: Version::V2 }))
-    }
-
-    /// Takes a process of Squall's out of it, to where nothing holds it back. What it has used so far counts where it was. Where each
-    /// controller has a hierarchy (version 1), it stays: there it stands in no more than it is about.
-    ///
-    /// # Errors
-    /// Where the process has ended, or the kernel refuses.
-    pub fn release(&self, pid: u32) -> io::Result<()> {
-        if self.controller("memory").is_none_or(|controller| controller.version == Version::V1) {
-            return Ok(());
-        }
-        let top = mounts().iter().find(|m| m.controllers.is_none() && m.writable);
-        let top = top.ok_or_else(|| io::Error::other("no hierarchy of control groups can be written to from here"))?;
-        Controller { dir: top.point.clone(), version: Version::V2 }.write("cgroup.procs", &pid.to_string())
     }
 
     /// Every process in it and in the groups below it, as the first hierarchy that is there tells them.
@@ -178,12 +142,6 @@ impl Controller {
     }
 }
 
-/// Whether control groups can be written to from here: they are mounted for that. A container sees its own as read-only.
-#[must_use]
-pub fn is_writable() -> bool {
-    mounts().iter().any(|mount| mount.writable)
-}
-
 /// An error that says about which file.
 fn about(path: &Path, e: &io::Error) -> io::Error {
     io::Error::new(e.kind(), format!("{}: {e}", path.display()))
@@ -200,13 +158,58 @@ struct Mounted {
     writable: bool,
 }
 
-/// The hierarchies as this process sees them. They stay where they are.
-fn mounts() -> &'static [Mounted] {
-    static MOUNTS: OnceLock<Vec<Mounted>> = OnceLock::new();
-    MOUNTS.get_or_init(|| {
+/// The hierarchies of a machine as this process sees them. They stay where they are.
+#[derive(Debug)]
+pub struct Hierarchies(Vec<Mounted>);
+
+impl Hierarchies {
+    /// Looks for them.
+    #[must_use]
+    pub fn find() -> Self {
         let text = std::fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
-        text.lines().filter_map(mounted).collect()
-    })
+        Self(text.lines().filter_map(mounted).collect())
+    }
+
+    /// Whether control groups can be written to from here: they are mounted for that. A container sees its own as read-only.
+    #[must_use]
+    pub fn are_writable(&self) -> bool {
+        self.0.iter().any(|mount| mount.writable)
+    }
+
+    /// The control groups of a process up to those that carry `name`, such as a container's id: a container may have
+    /// groups of its own below. What does not carry it belongs to others, too, and is left out.
+    ///
+    /// # Errors
+    /// Where the process has ended, or there are none.
+    pub fn of(&self, process: &Process, name: &str) -> io::Result<Cgroup> {
+        let path = format!("/proc/{}/cgroup", process.pid());
+        let groups = std::fs::read_to_string(&path).map_err(|e| about(Path::new(&path), &e))?;
+        let found = found(&groups, &self.0, name);
+        // Asked last: only then was the file that of this process and not of a successor.
+        if !process.is_alive() {
+            return Err(io::Error::new(io::ErrorKind::NotFound, "the process has ended"));
+        }
+        match &found {
+            Cgroup { split, unified: None } if split.is_empty() => {
+                Err(io::Error::other(format!("no control group of process {} is {name}'s own", process.pid())))
+            }
+            _ => Ok(found),
+        }
+    }
+
+    /// Takes a process of Squall's out of a control group, to where nothing holds it back. What it has used so far counts where it was.
+    /// Where each controller has a hierarchy (version 1), it stays: there it stands in no more than it is about.
+    ///
+    /// # Errors
+    /// Where the process has ended, or the kernel refuses.
+    pub fn release(&self, pid: u32, from: &Cgroup) -> io::Result<()> {
+        if from.controller("memory").is_none_or(|controller| controller.version == Version::V1) {
+            return Ok(());
+        }
+        let top = self.0.iter().find(|m| m.controllers.is_none() && m.writable);
+        let top = top.ok_or_else(|| io::Error::other("no hierarchy of control groups can be written to from here"))?;
+        Controller { dir: top.point.clone(), version: Version::V2 }.write("cgroup.procs", &pid.to_string())
+    }
 }
 
 /// Reads a line of mountinfo: `39 31 0:36 / /sys/fs/cgroup/pids rw,nosuid - cgroup cgroup rw,pids`.

@@ -30,6 +30,7 @@ pub mod worker;
 use std::path::{Path, PathBuf};
 use std::sync::OnceLock;
 
+use self::cgroup::Hierarchies;
 use self::facts::{CAPABILITIES, Facts};
 
 /// The machine on which instances run: what is learnt of it once, and what of Squall's stands on it.
@@ -41,6 +42,7 @@ use self::facts::{CAPABILITIES, Facts};
 pub struct Host {
     program: PathBuf,
     may_enter: OnceLock<bool>,
+    hierarchies: OnceLock<Hierarchies>,
 }
 
 impl Default for Host {
@@ -53,7 +55,7 @@ impl Host {
     /// This machine, with Squall's own file there.
     #[must_use]
     pub fn new(program: PathBuf) -> Self {
-        Self { program, may_enter: OnceLock::new() }
+        Self { program, may_enter: OnceLock::new(), hierarchies: OnceLock::new() }
     }
 
     /// Squall's own file there, for processes of Squall's.
@@ -70,5 +72,11 @@ impl Host {
             let facts = Facts::here();
             CAPABILITIES.iter().filter(|c| c.name != "KILL").all(|c| facts.has(*c) == Some(true))
         })
+    }
+
+    /// Its control groups.
+    #[must_use]
+    pub fn cgroups(&self) -> &Hierarchies {
+        self.hierarchies.get_or_init(Hierarchies::find)
     }
 }

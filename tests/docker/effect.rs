@@ -2,7 +2,7 @@
 
 use std::process::Stdio;
 
-use squall::host::cgroup::Cgroup;
+use squall::host::Host;
 use squall::host::process::Process;
 use squall::model::effect::Effect;
 use squall::model::instance::Instance;
@@ -51,7 +51,12 @@ async fn what_meets_nothing_is_no_verdict() {
 async fn what_is_met_says_so_and_what_no_kernel_counts_as_well() {
     let scene = Scene::of(1, limited()).await;
     let main = Process::open(scene.yard.pid(&scene.hit[0]).await).expect("it may be held").expect("it runs");
-    let cpu = Cgroup::of(&main, &scene.hit[0].0).expect("its control groups").controller("cpu").expect("one for cpu");
+    let cpu = Host::default()
+        .cgroups()
+        .of(&main, &scene.hit[0].0)
+        .expect("its control groups")
+        .controller("cpu")
+        .expect("one for cpu");
     let mut busy = std::process::Command::new("sh").args(["-c", "while :; do :; done"]).spawn().expect("it starts");
     cpu.write("cgroup.procs", &busy.id().to_string()).expect("it is put beside the target");
     let ended = run(&scene, "throttle: { cores: 0.02 }").await;
@@ -93,7 +98,7 @@ async fn what_is_synced_is_limited_and_counted_as_the_targets() {
     let written = |i: &Instance| i.counters.iter().flat_map(|c| c.disks.values()).map(|rates| rates[1]).sum::<u64>();
     let before = written(&yard.look(&id).await);
     let main = Process::open(yard.pid(&id).await).expect("it may be held").expect("it runs");
-    let group = Cgroup::of(&main, &id.0).expect("its control groups");
+    let group = Host::default().cgroups().of(&main, &id.0).expect("its control groups");
     let Some(io) = group.controller("blkio") else { return };
     let script = format!(
         "echo $$ > {}/cgroup.procs && exec dd if=/dev/zero of={}/synced bs=64k count=32 oflag=dsync",

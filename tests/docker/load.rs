@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use bollard::models::HostConfig;
 use squall::engine::{Engine as _, Outcome, Tag};
+use squall::host::Host;
 use squall::host::cgroup::{Cgroup, Controller};
 use squall::host::load;
 use squall::host::memory;
@@ -46,7 +47,7 @@ pub(crate) fn loads(tag: &Tag) -> Vec<Process> {
 
 pub(crate) async fn cgroup(yard: &Yard, id: &InstanceId) -> Cgroup {
     let main = Process::open(yard.pid(id).await).expect("it may be held").expect("it runs");
-    Cgroup::of(&main, &id.0).expect("its control groups")
+    Host::default().cgroups().of(&main, &id.0).expect("its control groups")
 }
 
 /// How much processor time a container has used, and memory.

@@ -170,7 +170,7 @@ async fn every_process_with_the_same_limit_is_meant_and_no_other() {
     let before = yard.look(&id).await;
     let second = async {
         let cgroup = squall::host::process::Process::open(main).unwrap().unwrap();
-        let cgroup = squall::host::cgroup::Cgroup::of(&cgroup, &id.0).unwrap();
+        let cgroup = squall::host::Host::default().cgroups().of(&cgroup, &id.0).unwrap();
         let other = eventually("a second process", || async {
             cgroup.processes().ok()?.into_iter().find(|pid| *pid != main && soft(*pid) == soft(main))
         })

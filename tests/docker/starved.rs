@@ -1,6 +1,6 @@
 //! A fault that starves Squall itself, because what is disturbed and who asks share a machine: that says nothing of the system.
 
-use squall::host::cgroup::Cgroup;
+use squall::host::Host;
 use squall::host::process::Process;
 
 use crate::runs::published;
@@ -22,7 +22,12 @@ async fn a_runner_without_processor_time_could_not_ask_and_takes_back_all_the_sa
     let mut run = scene.start(&x);
     run.until_on().await;
     let main = Process::open(scene.yard.pid(&scene.hit[0]).await).expect("it may be held").expect("it runs");
-    let cpu = Cgroup::of(&main, &scene.hit[0].0).expect("its control groups").controller("cpu").expect("one for cpu");
+    let cpu = Host::default()
+        .cgroups()
+        .of(&main, &scene.hit[0].0)
+        .expect("its control groups")
+        .controller("cpu")
+        .expect("one for cpu");
     cpu.write("cgroup.procs", &run.pid().to_string()).expect("the runner is put beside its target");
 
     let ended = run.ends().await;

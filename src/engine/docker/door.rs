@@ -13,7 +13,8 @@ use tokio::sync::{OwnedRwLockReadGuard, OwnedRwLockWriteGuard, RwLock};
 
 use super::{Docker, QUICK};
 use crate::engine::{EngineError, Outcome};
-use crate::host::cgroup::{Cgroup, Version};
+use crate::host::Host;
+use crate::host::cgroup::Version;
 use crate::host::process;
 use crate::model::instance::{InstanceId, Setting};
 
@@ -56,7 +57,7 @@ impl Docker {
     pub(super) async fn unpause(&self, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
         let mut asked = self.ask_to_thaw(id, to).await;
         for _ in 0..TIMES {
-            if !matches!(asked, Err(EngineError::TimedOut { .. })) || !freeze_here(id, false).await {
+            if !matches!(asked, Err(EngineError::TimedOut { .. })) || !freeze_there(&self.host, id, false).await {
                 return asked;
             }
             tracing::warn!(container = %id, "the engine did not thaw it; its control group is thawed");
@@ -64,7 +65,7 @@ impl Docker {
                 Ok(None) => return Ok(Outcome::Gone),
                 // What blocked the engine is over. It still holds it for frozen, and thaws only what is.
                 Ok(Some(now)) if now.state.as_ref().is_some_and(|s| s.paused == Some(true)) => {
-                    freeze_here(id, true).await;
+                    freeze_there(&self.host, id, true).await;
                     asked = self.ask_to_thaw(id, to).await;
                 }
                 Ok(Some(_)) => return Ok(Outcome::Done),
@@ -80,14 +81,14 @@ impl Docker {
 }
 
 /// Freezes or thaws the control group of a container whose processes can be seen here; whether that was done.
-async fn freeze_here(id: &InstanceId, frozen: bool) -> bool {
-    let id = id.0.clone();
-    tokio::task::spawn_blocking(move || freeze(&id, frozen).is_ok()).await.unwrap_or(false)
+async fn freeze_there(host: &Arc<Host>, id: &InstanceId, frozen: bool) -> bool {
+    let (host, id) = (Arc::clone(host), id.0.clone());
+    tokio::task::spawn_blocking(move || freeze(&host, &id, frozen).is_ok()).await.unwrap_or(false)
 }
 
-fn freeze(id: &str, frozen: bool) -> io::Result<()> {
+fn freeze(host: &Host, id: &str, frozen: bool) -> io::Result<()> {
     // A load of Squall stands in no more of its groups than it is about.
-    let freezers = process::in_cgroup_of(id).into_iter().filter_map(|p| Cgroup::of(&p, id).ok()?.freezer());
+    let freezers = process::in_cgroup_of(id).into_iter().filter_map(|p| host.cgroups().of(&p, id).ok()?.freezer());
     let freezer = freezers.into_iter().next().ok_or(io::ErrorKind::NotFound)?;
     match freezer.version {
         Version::V1 => freezer.write("freezer.state", if frozen { "FROZEN" } else { "THAWED" }),

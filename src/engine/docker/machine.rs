@@ -11,7 +11,6 @@ use super::{Docker, QUICK};
 use crate::engine::machine::{self, DiskAccess, MachineAccess, disk};
 use crate::engine::{Ability, EngineError, Outcome, Tag};
 use crate::host::Host;
-use crate::host::cgroup::Cgroup;
 use crate::host::process::Process;
 use crate::model::disk::{DiskLocation, Mount, MountKind};
 use crate::model::instance::{Instance, InstanceId, Setting};
@@ -48,7 +47,7 @@ impl Docker {
     }
 
     fn at(&self, pid: Option<u32>) -> DiskAccess<'_> {
-        DiskAccess { pid, fillings: &self.fillings, needs: &self.needs }
+        DiskAccess { host: &self.host, pid, fillings: &self.fillings, needs: &self.needs }
     }
 
     /// Takes away what fills a file system of it: at a place, or wherever this run has put something. Also of a container that is
@@ -141,7 +140,7 @@ impl Docker {
 pub(super) fn site(container: &ContainerInspectResponse, host: &Arc<Host>) -> Option<MachineAccess> {
     let state = container.state.as_ref().filter(|s| is_running(s))?;
     let process = Process::open(main_pid(state)?).ok()??;
-    let cgroup = Cgroup::of(&process, container.id.as_deref()?).ok()?;
+    let cgroup = host.cgroups().of(&process, container.id.as_deref()?).ok()?;
     Some(MachineAccess { process, cgroup, host: Arc::clone(host) })
 }
 

@@ -15,7 +15,7 @@ use super::limits::micros;
 use super::{MachineAccess, blocking};
 use crate::engine::here::{MARK, native};
 use crate::engine::{Ability, Outcome, Tag};
-use crate::host::cgroup;
+use crate::host::Host;
 use crate::host::facts::{Facts, SYS_RESOURCE};
 use crate::host::load::inside::{self, Inside};
 use crate::host::load::{ARGUMENT, Order, VARIABLE};
@@ -155,14 +155,14 @@ fn processes_in_words(all: &[Inside], stopped: &[Inside]) -> String {
 }
 
 /// Whether such a thing can be done from here.
-pub(super) fn can(instance: &Instance, to: &Setting) -> Ability {
+pub(super) fn can(host: &Host, instance: &Instance, to: &Setting) -> Ability {
     if !rustix::process::geteuid().is_root() {
         return Ability::No(
             "it takes a process of Squall's in the container's control group, on its host: run as root".to_owned(),
         );
     }
     let Setting::Stressor(stressor) = to else { return Ability::Yes };
-    if !cgroup::is_writable() {
+    if !host.cgroups().are_writable() {
         return Ability::No(
             "a process of Squall's is put into the container's control group, and control groups can only be read from here: run \
              Squall on the engine's own host, or in a container with `--pid=host --cgroupns=host -v /sys/fs/cgroup:/sys/fs/cgroup`"
@@ -235,7 +235,7 @@ pub(super) async fn end(site: MachineAccess, tag: &Tag, aspect: Aspect) -> io::R
 async fn clear(site: &MachineAccess, tag: &Tag, kind: &str) -> io::Result<Outcome> {
     for load in found(site)?.into_iter().filter(|f| f.kind == kind) {
         // The end takes processor time, too, as memory is given back page by page: not what the instance has too little of.
-        if let Err(why) = site.cgroup.release(load.process.pid()) {
+        if let Err(why) = site.host.cgroups().release(load.process.pid(), &site.cgroup) {
             tracing::debug!(%why, "a load ends as slowly as its instance runs");
         }
     }

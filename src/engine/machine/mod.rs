@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use super::{Ability, Outcome, Tag};
 use crate::host::Host;
-use crate::host::cgroup::{self, Cgroup};
+use crate::host::cgroup::Cgroup;
 use crate::host::process::Process;
 use crate::model::instance::{Aspect, Instance, Laid, Setting};
 
@@ -34,6 +34,8 @@ pub struct MachineAccess {
 /// What settings of the disk need beside the instance.
 #[derive(Debug)]
 pub struct DiskAccess<'a> {
+    /// The machine that it is on.
+    pub host: &'a Host,
     /// The main process, where the instance runs.
     pub pid: disk::Pid,
     /// The fillings of this process.
@@ -84,11 +86,11 @@ pub fn can(at: &DiskAccess<'_>, instance: &Instance, to: &Setting) -> Ability {
         }
         Setting::Filled(fill) => disk::can(at.pid, instance, fill, at.needs),
         Setting::ReadOnly(paths) => mounts::can(instance, paths),
-        Setting::Stressor(_) | Setting::Signalled(_) => load::can(instance, to),
+        Setting::Stressor(_) | Setting::Signalled(_) => load::can(at.host, instance, to),
         Setting::Limit(_) if !rustix::process::geteuid().is_root() => Ability::No(
             "limits are set in the control group of the container, on its host: run as root".to_owned(),
         ),
-        Setting::Limit(_) if !cgroup::is_writable() => Ability::No(
+        Setting::Limit(_) if !at.host.cgroups().are_writable() => Ability::No(
             "limits are set in the control group of the container, and control groups can only be read from here: run Squall on \
              the engine's own host, or in a container with `--pid=host --cgroupns=host -v /sys/fs/cgroup:/sys/fs/cgroup`"
                 .to_owned(),

@@ -32,6 +32,7 @@ use std::sync::OnceLock;
 
 use self::cgroup::Hierarchies;
 use self::facts::{CAPABILITIES, Facts};
+use self::mounts::MachineRoot;
 
 /// The machine on which instances run: what is learnt of it once, and what of Squall's stands on it.
 ///
@@ -43,6 +44,7 @@ pub struct Host {
     program: PathBuf,
     may_enter: OnceLock<bool>,
     hierarchies: OnceLock<Hierarchies>,
+    root: OnceLock<MachineRoot>,
 }
 
 impl Default for Host {
@@ -55,7 +57,7 @@ impl Host {
     /// This machine, with Squall's own file there.
     #[must_use]
     pub fn new(program: PathBuf) -> Self {
-        Self { program, may_enter: OnceLock::new(), hierarchies: OnceLock::new() }
+        Self { program, may_enter: OnceLock::new(), hierarchies: OnceLock::new(), root: OnceLock::new() }
     }
 
     /// Squall's own file there, for processes of Squall's.
@@ -78,5 +80,11 @@ impl Host {
     #[must_use]
     pub fn cgroups(&self) -> &Hierarchies {
         self.hierarchies.get_or_init(Hierarchies::find)
+    }
+
+    /// Where its file systems are seen as it sees them itself.
+    #[must_use]
+    pub fn root(&self) -> MachineRoot {
+        *self.root.get_or_init(MachineRoot::find)
     }
 }

@@ -4,7 +4,6 @@ use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::path::Path;
-use std::sync::OnceLock;
 
 use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount_remount};
@@ -64,28 +63,35 @@ impl Mount {
 
 /// Where the file systems of the machine are seen as the machine itself sees them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Host {
+pub struct MachineRoot {
     /// The root of the machine.
-    pub root: &'static Path,
+    pub path: &'static Path,
     /// A process that sees it so.
     pub pid: u32,
 }
 
-/// The machine, also from within a container that shares the machine's processes. One that does not sees itself in its place:
-/// the caller makes sure of that before.
-#[must_use]
-pub fn host() -> Host {
-    static HOST: OnceLock<Host> = OnceLock::new();
-    *HOST.get_or_init(|| {
+impl MachineRoot {
+    /// That of the machine, also from within a container that shares the machine's processes. One that does not sees itself in its
+    /// place: the caller makes sure of that before.
+    #[must_use]
+    pub fn find() -> Self {
         let namespace = |pid: &str| std::fs::read_link(format!("/proc/{pid}/ns/mnt")).ok();
         let own = namespace("self");
         // The first process, or, where that one may not be looked at, the kernel's own threads.
         if own.is_some() && ["1", "2"].into_iter().any(|pid| namespace(pid) == own) {
-            Host { root: Path::new("/"), pid: std::process::id() }
+            Self { path: Path::new("/"), pid: std::process::id() }
         } else {
-            Host { root: Path::new("/proc/1/root"), pid: 1 }
+            Self { path: Path::new("/proc/1/root"), pid: 1 }
         }
-    })
+    }
+
+    /// The mounts of the machine itself.
+    ///
+    /// # Errors
+    /// Where they may not be looked at.
+    pub fn mounts(self) -> io::Result<Vec<Mount>> {
+        of(self.pid)
+    }
 }
 
 /// The mounts that a process sees, in the order in which they were made.

@@ -74,11 +74,11 @@ impl Docker {
         if blind || (running && site.is_none()) {
             return Err(refused(NOT_SEEN.to_owned()));
         }
-        let pid = site.as_ref().map(|s| s.process.pid());
+        let at = self.at(site.as_ref().map(|s| s.process.pid()));
         let gone = container.is_none();
         let freed = match (place, container.and_then(|c| self.instance(c))) {
-            (Some(place), _) => disk::free(&self.fillings, pid, tag, place).await,
-            (None, Some(instance)) => disk::free_all(&self.fillings, pid, tag, &instance).await,
+            (Some(place), _) => disk::free(&at, tag, place).await,
+            (None, Some(instance)) => disk::free_all(&at, tag, &instance).await,
             (None, None) => Ok(Outcome::Gone),
         };
         match freed.map_err(|why| refused(why.to_string()))? {

@@ -124,7 +124,7 @@ impl Docker {
                 net::observe(Ok(site), &mut seen).await;
             }
             if found {
-                machine::observe(machine, &mut seen).await;
+                machine::observe(&self.host, machine, &mut seen).await;
             }
         };
         match tokio::time::timeout(QUICK, looked).await {

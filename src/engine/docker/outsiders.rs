@@ -5,6 +5,7 @@ use std::sync::atomic::Ordering;
 use super::Docker;
 use super::container::Found;
 use crate::engine::machine::disk;
+use crate::host::mounts::MachineRoot;
 use crate::model::disk::Mount;
 use crate::model::disk::sharing::Outsider;
 
@@ -19,8 +20,8 @@ impl Docker {
         }
         // What cannot be looked at may lie on any disk.
         if self.sight.found.load(Ordering::Relaxed) {
-            let unlocated = others.clone();
-            let located = tokio::task::spawn_blocking(move || located(others)).await;
+            let (unlocated, root) = (others.clone(), self.host.root());
+            let located = tokio::task::spawn_blocking(move || located(root, others)).await;
             others = located.unwrap_or(unlocated);
         }
         for mount in all.iter_mut().filter_map(|f| f.instance.as_mut()).flat_map(|i| &mut i.mounts) {
@@ -36,9 +37,12 @@ impl Docker {
     }
 }
 
-fn located(mut all: Vec<(String, Option<u32>, Vec<Mount>)>) -> Vec<(String, Option<u32>, Vec<Mount>)> {
+fn located(
+    root: MachineRoot,
+    mut all: Vec<(String, Option<u32>, Vec<Mount>)>,
+) -> Vec<(String, Option<u32>, Vec<Mount>)> {
     for (name, pid, mounts) in &mut all {
-        if let Err(why) = disk::locate(*pid, mounts) {
+        if let Err(why) = disk::locate(root, *pid, mounts) {
             tracing::debug!(name, %why, "its mounts cannot be looked at");
         }
     }

@@ -8,10 +8,10 @@ use std::path::Path;
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
-use super::blocking;
+use super::{DiskAccess, blocking};
 use crate::engine::{Ability, Outcome, Tag};
 use crate::host::disk::{self, Directory, Filling, Progress};
-use crate::host::mounts;
+use crate::host::mounts::{self, MachineRoot};
 use crate::model::disk::sharing::Location;
 use crate::model::disk::{DiskLocation, Fill, Filled, Mount, MountKind, SpaceOwner, holding, is_below};
 use crate::model::instance::{Aspect, Instance, Setting};
@@ -60,8 +60,8 @@ pub type Pid = Option<u32>;
 ///
 /// # Errors
 /// Where the host's mounts cannot be looked at.
-pub fn locate(pid: Pid, mounts: &mut [Mount]) -> io::Result<()> {
-    let hosts = mounts::of(mounts::host().pid)?;
+pub fn locate(host: MachineRoot, pid: Pid, mounts: &mut [Mount]) -> io::Result<()> {
+    let hosts = host.mounts()?;
     // Of an instance that ends at this moment, the host's mounts have to do: they do not tell of a symbolic link.
     let own = pid.and_then(|pid| mounts::of(pid).ok()).unwrap_or_default();
     for mount in mounts.iter_mut().filter(|m| m.kind != MountKind::Tmpfs) {
@@ -82,11 +82,11 @@ pub fn locate(pid: Pid, mounts: &mut [Mount]) -> io::Result<()> {
 ///
 /// # Errors
 /// Where one of them cannot be looked at.
-pub fn observe(pid: Pid, instance: &mut Instance) -> io::Result<()> {
+pub(super) fn observe(host: MachineRoot, pid: Pid, instance: &mut Instance) -> io::Result<()> {
     let (mut marks, mut sees) = (Vec::new(), Vec::new());
-    let hosts = mounts::of(mounts::host().pid)?;
+    let hosts = host.mounts()?;
     for mount in instance.mounts.iter().filter(|m| !m.read_only && is_near(m, &hosts)) {
-        let Some(top) = top(mount, pid)? else { continue };
+        let Some(top) = top(host, mount, pid)? else { continue };
         let laid = disk::find(&top)?;
         let filled = Filled {
             path: mount.path.clone(),
@@ -115,15 +115,15 @@ fn holds<'a>(path: &str, hosts: &'a [mounts::Mount]) -> Option<&'a mounts::Mount
 }
 
 /// The directory at whose top things of Squall's lie; `None` where there is none (any more).
-fn top(mount: &Mount, pid: Pid) -> io::Result<Option<Directory>> {
+fn top(host: MachineRoot, mount: &Mount, pid: Pid) -> io::Result<Option<Directory>> {
     let opened = match (mount.kind, &mount.source, pid) {
         (MountKind::Tmpfs, _, Some(pid)) => in_memory(mount, pid),
         (MountKind::Tmpfs, ..) | (_, None, _) => return Ok(None),
         (MountKind::Root, Some(source), _) => {
             let beside = Path::new(source).parent().and_then(Path::to_str).unwrap_or("/");
-            Directory::open(mounts::host().root, beside)
+            Directory::open(host.path, beside)
         }
-        (_, Some(source), _) => Directory::open(mounts::host().root, source),
+        (_, Some(source), _) => Directory::open(host.path, source),
     };
     match opened {
         Ok(directory) => Ok(Some(directory)),
@@ -153,13 +153,20 @@ fn lies_on(directory: &Directory, pid: u32) -> io::Result<Option<mounts::Mount>>
 
 /// A place that may be filled.
 struct Examined {
+    host: MachineRoot,
     top: Directory,
     memory: bool,
     needed: Vec<String>,
 }
 
 /// Looks whether the path is what the plan takes it for, and whether it may be filled at all.
-fn examine(pid: Pid, instance: &Instance, fill: &Fill, needs: &[String]) -> Result<Examined, String> {
+fn examine(
+    host: MachineRoot,
+    pid: Pid,
+    instance: &Instance,
+    fill: &Fill,
+    needs: &[String],
+) -> Result<Examined, String> {
     let DiskLocation { path, mount, .. } = &fill.place;
     let told = |e: io::Error| format!("{path} cannot be looked at: {e}");
     let Some(pid) = pid else { return Err("it does not run, or its processes cannot be seen from here".to_owned()) };
@@ -199,7 +206,7 @@ fn examine(pid: Pid, instance: &Instance, fill: &Fill, needs: &[String]) -> Resu
     {
         return Err(format!("{} is {source} of the host, which the host itself needs", mount.path));
     }
-    let top = top(mount, Some(pid)).map_err(told)?.ok_or_else(|| match mount.kind {
+    let top = top(host, mount, Some(pid)).map_err(told)?.ok_or_else(|| match mount.kind {
         MountKind::Root => {
             "the engine's way of storing does not tell where its root file system is written to".to_owned()
         }
@@ -211,12 +218,12 @@ fn examine(pid: Pid, instance: &Instance, fill: &Fill, needs: &[String]) -> Resu
             return Err(format!("{} is another directory than the engine tells", mount.path));
         }
     }
-    Ok(Examined { top, memory: on.is_memory(), needed })
+    Ok(Examined { host, top, memory: on.is_memory(), needed })
 }
 
 /// Whose space is filled; `shared`: instances write there that are no targets.
-fn ground(top: &Directory, memory: bool, needed: &[String], shared: bool) -> io::Result<SpaceOwner> {
-    Ok(match disk::ground(top, memory, needed)? {
+fn ground(host: MachineRoot, top: &Directory, memory: bool, needed: &[String], shared: bool) -> io::Result<SpaceOwner> {
+    Ok(match disk::ground(host, top, memory, needed)? {
         SpaceOwner::Apart if shared => SpaceOwner::Shared,
         ground => ground,
     })
@@ -226,7 +233,7 @@ impl Examined {
     /// Why the goal cannot be reached, or must not be.
     fn refusal(&self, fill: &Fill) -> Option<String> {
         let shared = !fill.shared_with.is_empty();
-        match (self.top.space(), ground(&self.top, self.memory, &self.needed, shared)) {
+        match (self.top.space(), ground(self.host, &self.top, self.memory, &self.needed, shared)) {
             (Ok(space), Ok(SpaceOwner::Shared)) => {
                 let why = fill.goal.refusal(&space, SpaceOwner::Shared)?;
                 Some(format!(
@@ -241,11 +248,10 @@ impl Examined {
     }
 }
 
-/// Whether a file system may be filled; then with what it will be known by. `needs` are directories of the host, beside the usual
-/// ones, that must not run out of space.
+/// Whether a file system may be filled; then with what it will be known by.
 #[must_use]
-pub fn can(pid: Pid, instance: &Instance, fill: &Fill, needs: &[String]) -> Ability {
-    let able = examine(pid, instance, fill, needs).and_then(|found| match found.refusal(fill) {
+pub(super) fn can(at: &DiskAccess<'_>, instance: &Instance, fill: &Fill) -> Ability {
+    let able = examine(at.host.root(), at.pid, instance, fill, at.needs).and_then(|found| match found.refusal(fill) {
         Some(why) => Err(why),
         None => found.top.filesystem().map_err(|e| e.to_string()),
     });
@@ -263,17 +269,11 @@ pub fn can(pid: Pid, instance: &Instance, fill: &Fill, needs: &[String]) -> Abil
 ///
 /// # Errors
 /// Where it may not be filled, or cannot. Then nothing of it lies there.
-pub async fn fill(
-    fillings: &Fillings,
-    pid: Pid,
-    tag: &Tag,
-    instance: &Instance,
-    fill: &Fill,
-    needs: &[String],
-) -> io::Result<Outcome> {
-    let (instance, wanted, needs, name) = (instance.clone(), fill.clone(), needs.to_vec(), tag.to_string());
+pub(super) async fn fill(at: &DiskAccess<'_>, tag: &Tag, instance: &Instance, fill: &Fill) -> io::Result<Outcome> {
+    let (host, pid, needs) = (at.host.root(), at.pid, at.needs.to_vec());
+    let (instance, wanted, name) = (instance.clone(), fill.clone(), tag.to_string());
     let begun = blocking(move || {
-        let found = examine(pid, &instance, &wanted, &needs).map_err(io::Error::other)?;
+        let found = examine(host, pid, &instance, &wanted, &needs).map_err(io::Error::other)?;
         let mark = wanted.mark();
         if disk::find(&found.top)?.iter().any(|l| l.tag == name && l.mark == mark) {
             return Ok(None);
@@ -282,14 +282,14 @@ pub async fn fill(
             return Err(io::Error::other(why));
         }
         let (memory, needed, shared) = (found.memory, found.needed, !wanted.shared_with.is_empty());
-        let ground = Box::new(move |top: &Directory| ground(top, memory, &needed, shared));
+        let ground = Box::new(move |top: &Directory| ground(host, top, memory, &needed, shared));
         disk::begin(found.top, &name, &mark, wanted.goal, wanted.rate, ground)
     })
     .await?;
     let Some(filling) = begun else { return Ok(Outcome::Already) };
     let mut progress = filling.progress.clone();
     // Kept first: a caller that stops waiting for it can still stop it.
-    fillings.keep(tag, filling);
+    at.fillings.keep(tag, filling);
     let enough = |p: &Progress| match p {
         Progress::Begun => false,
         Progress::Filling => fill.rate.is_some(),
@@ -298,7 +298,7 @@ pub async fn fill(
     let far = tokio::time::timeout(FILL_TIMEOUT, progress.wait_for(enough)).await.map(|p| p.map(|p| p.clone()));
     match far {
         Ok(Ok(Progress::Failed(why))) => {
-            fillings.end(tag).await?;
+            at.fillings.end(tag).await?;
             Err(io::Error::other(why))
         }
         // After so long, something is written.
@@ -311,11 +311,12 @@ pub async fn fill(
 ///
 /// # Errors
 /// Where it cannot be removed, or its file system is not mounted where it was.
-pub async fn free(fillings: &Fillings, pid: Pid, tag: &Tag, place: &DiskLocation) -> io::Result<Outcome> {
-    fillings.end(tag).await?;
+pub async fn free(at: &DiskAccess<'_>, tag: &Tag, place: &DiskLocation) -> io::Result<Outcome> {
+    at.fillings.end(tag).await?;
+    let (host, pid) = (at.host.root(), at.pid);
     let (place, tag) = (place.clone(), tag.to_string());
     blocking(move || {
-        let Some(top) = top(&place.mount, pid)? else { return Ok(Outcome::Already) };
+        let Some(top) = top(host, &place.mount, pid)? else { return Ok(Outcome::Already) };
         if disk::clear(&top, |of| of == tag)? {
             return Ok(Outcome::Done);
         }
@@ -335,13 +336,14 @@ pub async fn free(fillings: &Fillings, pid: Pid, tag: &Tag, place: &DiskLocation
 ///
 /// # Errors
 /// Where something cannot be removed.
-pub async fn free_all(fillings: &Fillings, pid: Pid, tag: &Tag, instance: &Instance) -> io::Result<Outcome> {
-    fillings.end(tag).await?;
+pub async fn free_all(at: &DiskAccess<'_>, tag: &Tag, instance: &Instance) -> io::Result<Outcome> {
+    at.fillings.end(tag).await?;
+    let (host, pid) = (at.host.root(), at.pid);
     let (mounts, run) = (instance.mounts.clone(), format!("{}.", tag.run));
     blocking(move || {
         let mut was = false;
         for mount in mounts.iter().filter(|m| !m.read_only) {
-            if let Some(top) = top(mount, pid)? {
+            if let Some(top) = top(host, mount, pid)? {
                 was |= disk::clear(&top, |of| of.starts_with(&run))?;
             }
         }

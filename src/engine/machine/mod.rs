@@ -31,7 +31,7 @@ pub struct MachineAccess {
     pub host: Arc<Host>,
 }
 
-/// What settings of the disk need beside the instance.
+/// What settings need beside the instance, those of the disk above all.
 #[derive(Debug)]
 pub struct DiskAccess<'a> {
     /// The machine that it is on.
@@ -47,17 +47,17 @@ pub struct DiskAccess<'a> {
 /// Fills in what can be seen of an instance: settings, its allowance, and what it would see itself. It is done for every
 /// instance each time that it is looked at, so it reads a few small files and no more. An instance that does not run has
 /// no site; its disk can be looked at all the same.
-pub async fn observe(site: Option<MachineAccess>, instance: &mut Instance) {
-    let (name, mut seen) = (instance.name.clone(), instance.clone());
+pub async fn observe(host: &Host, site: Option<MachineAccess>, instance: &mut Instance) {
+    let (name, mut seen, root) = (instance.name.clone(), instance.clone(), host.root());
     let looked = blocking(move || {
         let pid = site.as_ref().map(|s| s.process.pid());
-        if let Err(why) = disk::locate(pid, &mut seen.mounts) {
+        if let Err(why) = disk::locate(root, pid, &mut seen.mounts) {
             tracing::debug!(instance = seen.name, %why, "its mounts cannot be looked at");
         }
         if site.is_none() && seen.is_running() {
             return Ok(seen);
         }
-        for looked in [disk::observe(pid, &mut seen), mounts::observe(pid, &mut seen)] {
+        for looked in [disk::observe(root, pid, &mut seen), mounts::observe(pid, &mut seen)] {
             if let Err(why) = looked {
                 tracing::debug!(instance = seen.name, %why, "its disk cannot be looked at");
             }
@@ -84,7 +84,7 @@ pub fn can(at: &DiskAccess<'_>, instance: &Instance, to: &Setting) -> Ability {
         Setting::Filled(_) | Setting::ReadOnly(_) if !rustix::process::geteuid().is_root() => {
             Ability::No("the disk of a container is reached from its host: run as root".to_owned())
         }
-        Setting::Filled(fill) => disk::can(at.pid, instance, fill, at.needs),
+        Setting::Filled(fill) => disk::can(at, instance, fill),
         Setting::ReadOnly(paths) => mounts::can(instance, paths),
         Setting::Stressor(_) | Setting::Signalled(_) => load::can(at.host, instance, to),
         Setting::Limit(_) if !rustix::process::geteuid().is_root() => Ability::No(
@@ -123,7 +123,7 @@ pub async fn set(
     to: &Setting,
 ) -> io::Result<Outcome> {
     match to {
-        Setting::Filled(fill) => disk::fill(at.fillings, at.pid, tag, instance, fill, at.needs).await,
+        Setting::Filled(fill) => disk::fill(at, tag, instance, fill).await,
         Setting::Stressor(stressor) => load::begin(site, tag, stressor).await,
         Setting::Signalled(signalled) => load::signal(site, signalled).await,
         Setting::Mark(aspect, None) if is_load(*aspect) => load::end(site, tag, *aspect).await,

@@ -17,7 +17,7 @@ use rustix::io::Errno;
 
 pub use self::fill::{AskGround, Filling, Progress, begin};
 pub use self::laid::{Laid, clear, find};
-use super::mounts;
+use super::mounts::{self, MachineRoot};
 use crate::model::disk::{Space, SpaceOwner};
 
 /// Where things of Squall's lie, at the top of a mount.
@@ -90,16 +90,15 @@ impl Directory {
     }
 }
 
-/// Whose space it is that a directory of the host takes. `needed` are paths of the host that the host itself cannot do without.
+/// Whose space it is that a directory of a machine takes. `needed` are paths there that the machine itself cannot do without.
 ///
 /// # Errors
 /// Where the kernel does not tell.
-pub fn ground(directory: &Directory, memory: bool, needed: &[String]) -> io::Result<SpaceOwner> {
+pub fn ground(root: MachineRoot, directory: &Directory, memory: bool, needed: &[String]) -> io::Result<SpaceOwner> {
     if memory {
         return memory_of(&std::fs::read_to_string("/proc/meminfo")?);
     }
-    let host = mounts::host();
-    let mounts = mounts::of(host.pid)?;
+    let mounts = root.mounts()?;
     let device = |d: &Directory| {
         let id = mounts::id_of(d).ok()?;
         Some(mounts.iter().find(|m| m.id == id)?.device.clone())
@@ -108,7 +107,7 @@ pub fn ground(directory: &Directory, memory: bool, needed: &[String]) -> io::Res
     let own_size = size(directory.space()?);
     for path in needed {
         // A path that is not there needs nothing.
-        let Ok(other) = Directory::open(host.root, path) else { continue };
+        let Ok(other) = Directory::open(root.path, path) else { continue };
         // Two file systems of the same size to the byte may be one behind an overlay: then rather too careful.
         if own.is_none() || device(&other) == own || size(other.space()?) == own_size {
             return Ok(SpaceOwner::Hosts);

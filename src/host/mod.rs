@@ -24,6 +24,7 @@ pub mod signals;
 pub mod store;
 pub mod systemd;
 pub mod tls;
+pub mod trials;
 pub mod user;
 pub mod worker;
 
@@ -33,6 +34,7 @@ use std::sync::OnceLock;
 use self::cgroup::Hierarchies;
 use self::facts::{CAPABILITIES, Facts};
 use self::mounts::MachineRoot;
+use self::trials::Trials;
 
 /// The machine on which instances run: what is learnt of it once, and what of Squall's stands on it.
 ///
@@ -45,6 +47,7 @@ pub struct Host {
     may_enter: OnceLock<bool>,
     hierarchies: OnceLock<Hierarchies>,
     root: OnceLock<MachineRoot>,
+    trials: Trials,
 }
 
 impl Default for Host {
@@ -57,7 +60,13 @@ impl Host {
     /// This machine, with Squall's own file there.
     #[must_use]
     pub fn new(program: PathBuf) -> Self {
-        Self { program, may_enter: OnceLock::new(), hierarchies: OnceLock::new(), root: OnceLock::new() }
+        Self {
+            program,
+            may_enter: OnceLock::new(),
+            hierarchies: OnceLock::new(),
+            root: OnceLock::new(),
+            trials: Trials::default(),
+        }
     }
 
     /// Squall's own file there, for processes of Squall's.
@@ -86,5 +95,11 @@ impl Host {
     #[must_use]
     pub fn root(&self) -> MachineRoot {
         *self.root.get_or_init(MachineRoot::find)
+    }
+
+    /// What was found of its kernel by trying.
+    #[must_use]
+    pub fn trials(&self) -> &Trials {
+        &self.trials
     }
 }

@@ -42,7 +42,7 @@ pub(super) fn namespaces(facts: &Facts, container: Option<u32>) -> Finding {
 
 /// Who would make packets late, as tried.
 pub(super) fn mechanism(host: &Host) -> Finding {
-    if host.may_enter() { by(&Mechanisms::here()) } else { note(WHAT, "not from here", ROOT) }
+    if host.may_enter() { by(&Mechanisms::of(host)) } else { note(WHAT, "not from here", ROOT) }
 }
 
 const WHAT: &str = "network faults";

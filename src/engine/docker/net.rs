@@ -32,7 +32,7 @@ impl Docker {
         if self.sight.looked.load(Ordering::Relaxed) && !self.sight.found.load(Ordering::Relaxed) {
             return Ability::No(NOT_SEEN.to_owned());
         }
-        net::can(instance, to)
+        net::can(&self.host, instance, to)
     }
 
     /// Disturbs its traffic, leaves it alone again, or resets its connections.

@@ -29,7 +29,7 @@ impl Local {
         if !self.host.may_enter() {
             return Ability::No(NOT_ROOT.to_owned());
         }
-        net::can(instance, to)
+        net::can(&self.host, instance, to)
     }
 
     /// Where an instance's traffic is, if it runs and has a namespace of its own.

@@ -1,13 +1,10 @@
-//! Which mechanism impairs packets on this machine: the kernel's emulator where it has one, else our own in user space.
-//!
-//! A kernel's configuration does not say what can be loaded, so it is tried, once, in a namespace that is gone at once.
+//! Which mechanism impairs packets on a machine: the kernel's emulator where it has one, else our own in user space. It is tried, once.
 
 use std::io;
-use std::sync::OnceLock;
 use std::time::Duration;
 
 use super::kernel;
-use crate::host::net::namespace::Namespace;
+use crate::host::Host;
 use crate::host::net::netlink::{Family, Socket};
 use crate::host::net::{link, nft, qdisc};
 use crate::host::shaper::{Surroundings, copies, layout};
@@ -16,12 +13,12 @@ use crate::model::network::{Bandwidth, By, Direction, Flow, Mechanism, Network, 
 /// The mechanism for what is asked for; nothing where the kernel's own rules do it without either.
 ///
 /// # Errors
-/// Why this machine cannot, and what to do about it.
-pub(super) fn choose(network: &Network) -> Result<Option<Mechanism>, String> {
-    let mechanism = emulator(network)?;
+/// Why that machine cannot, and what to do about it.
+pub(super) fn choose(host: &Host, network: &Network) -> Result<Option<Mechanism>, String> {
+    let mechanism = emulator(host, network)?;
     let chosen = Network { mechanism, ..network.clone() };
     if chosen.flows.iter().any(|flow| copies(&chosen, flow))
-        && let Err(why) = has_copies()
+        && let Err(why) = has_copies(host)
     {
         return Err(format!(
             "what leaves late is copied by rules of the kernel's (nft dup), so that the delay does not limit its sender, \
@@ -32,17 +29,17 @@ pub(super) fn choose(network: &Network) -> Result<Option<Mechanism>, String> {
         chosen.flows.iter().any(|flow| chosen.by(flow) == by && treatment(&flow.treatment))
     };
     if has(By::Process, |t| matches!(t, Treatment::Dns(_)))
-        && let Err(why) = has_queue()
+        && let Err(why) = has_queue(host)
     {
         return Err(format!("answers about names are given in user space, and this kernel has no way there: {why}"));
     }
     if has(By::Rules, |t| *t != Treatment::Reject)
-        && let Err(why) = has_queue()
+        && let Err(why) = has_queue(host)
     {
         return Err(format!("packets vanish by way of NFQUEUE, and this kernel has no such thing: {why}"));
     }
     if has(By::Queues, |_| true)
-        && let Err(why) = has_hooks()
+        && let Err(why) = has_hooks(host)
     {
         return Err(format!(
             "packets are handed to the kernel's queues by filters, and this kernel lacks a part: {why}"
@@ -52,12 +49,12 @@ pub(super) fn choose(network: &Network) -> Result<Option<Mechanism>, String> {
 }
 
 /// Who emulates what cannot be had otherwise.
-fn emulator(network: &Network) -> Result<Option<Mechanism>, String> {
+fn emulator(host: &Host, network: &Network) -> Result<Option<Mechanism>, String> {
     let shapes =
         || network.flows.iter().filter_map(|f| if let Treatment::Shape(s) = &f.treatment { Some(s) } else { None });
     let emulates = |s: &Shape| s.only_loses().is_none() && s.only_limits().is_none();
     match network.mechanism {
-        Some(Mechanism::Netem) => match has_netem() {
+        Some(Mechanism::Netem) => match has_netem(host) {
             Ok(()) => Ok(Some(Mechanism::Netem)),
             Err(why) => Err(format!(
                 "`mechanism: netem` is asked for, and this kernel has no sch_netem ({why}): leave the key out, or install \
@@ -65,8 +62,8 @@ fn emulator(network: &Network) -> Result<Option<Mechanism>, String> {
             )),
         },
         None if !shapes().any(|s| emulates(s)) => Ok(None),
-        None if has_netem().is_ok() => Ok(Some(Mechanism::Netem)),
-        Some(Mechanism::Userspace) | None => match has_queue() {
+        None if has_netem(host).is_ok() => Ok(Some(Mechanism::Netem)),
+        Some(Mechanism::Userspace) | None => match has_queue(host) {
             Ok(()) => Ok(Some(Mechanism::Userspace)),
             Err(why) => Err(format!(
                 "this kernel has neither sch_netem nor a way to user space (NFQUEUE: {why}): install kernel-modules-extra or \
@@ -76,7 +73,7 @@ fn emulator(network: &Network) -> Result<Option<Mechanism>, String> {
     }
 }
 
-/// What this machine has for packets that are late or altered, as tried in a namespace that is gone at once; which it takes
+/// What a machine has for packets that are late or altered, as tried in a namespace that is gone at once; which it takes
 /// root to do.
 #[derive(Debug, Clone)]
 pub struct Mechanisms {
@@ -89,14 +86,13 @@ pub struct Mechanisms {
 impl Mechanisms {
     /// Tries both.
     #[must_use]
-    pub fn here() -> Self {
-        Self { netem: has_netem(), userspace: has_queue() }
+    pub fn of(host: &Host) -> Self {
+        Self { netem: has_netem(host), userspace: has_queue(host) }
     }
 }
 
-fn has_netem() -> Result<(), String> {
-    static TRIED: OnceLock<Result<(), String>> = OnceLock::new();
-    tried(&TRIED, || {
+fn has_netem(host: &Host) -> Result<(), String> {
+    host.trials().netem.once(|| {
         let mut socket = Socket::open(Family::Route)?;
         let links = link::links(&mut socket)?;
         let loopback = links.first().ok_or(io::ErrorKind::NotFound)?;
@@ -106,9 +102,8 @@ fn has_netem() -> Result<(), String> {
 
 /// Whether the kernel has what queues hang on. Trying loads its modules, too: who is killed while the kernel waits for one
 /// could leave a `clsact` without a filter, which could not be told for Squall's.
-fn has_hooks() -> Result<(), String> {
-    static TRIED: OnceLock<Result<(), String>> = OnceLock::new();
-    tried(&TRIED, || {
+fn has_hooks(host: &Host) -> Result<(), String> {
+    host.trials().hooks.once(|| {
         let mut socket = Socket::open(Family::Route)?;
         link::add_ifb(&mut socket, "try")?;
         let slow = Shape { bandwidth: Some(Bandwidth { rate: 8000, burst: 0 }), ..Shape::default() };
@@ -118,9 +113,8 @@ fn has_hooks() -> Result<(), String> {
     })
 }
 
-fn has_queue() -> Result<(), String> {
-    static TRIED: OnceLock<Result<(), String>> = OnceLock::new();
-    tried(&TRIED, || {
+fn has_queue(host: &Host) -> Result<(), String> {
+    host.trials().queue.once(|| {
         let verdict = nft::Verdict::Queue(1);
         let rule = nft::Rule { matches: Vec::new(), verdict, comment: String::new() };
         let (name, hook) = ("try".to_owned(), nft::Hook::Input);
@@ -130,20 +124,12 @@ fn has_queue() -> Result<(), String> {
 }
 
 /// Whether a packet that leaves can be made late without its socket, as [`crate::host::shaper::layout`] has it.
-fn has_copies() -> Result<(), String> {
-    static TRIED: OnceLock<Result<(), String>> = OnceLock::new();
-    tried(&TRIED, || {
+fn has_copies(host: &Host) -> Result<(), String> {
+    host.trials().copies.once(|| {
         let late = Shape { delay: Duration::from_millis(1), ..Shape::default() };
         let flow = Flow { traffic: Traffic::all(Direction::Egress), treatment: Treatment::Shape(Box::new(late)) };
         let network = Network { flows: vec![flow], mechanism: Some(Mechanism::Userspace), seed: 0 };
         nft::create("try")?;
         nft::fill("try", &layout(&network, Surroundings { interface: &|_| None, tracked: true }).chains)
     })
-}
-
-fn tried(
-    known: &'static OnceLock<Result<(), String>>,
-    attempt: impl FnOnce() -> io::Result<()> + Send,
-) -> Result<(), String> {
-    known.get_or_init(|| Namespace::new().and_then(|n| n.run(attempt)).map_err(|e| e.to_string())).clone()
 }

@@ -63,9 +63,9 @@ struct LaidTraffic {
     by_policy: bool,
 }
 
-/// Whether this machine's kernel can do it to this instance, and by which mechanism.
+/// Whether the kernel of an instance's machine can do it to the instance, and by which mechanism.
 #[must_use]
-pub fn can(instance: &Instance, to: &Setting) -> Ability {
+pub fn can(host: &Host, instance: &Instance, to: &Setting) -> Ability {
     let network = match to {
         Setting::Network(network) => network,
         Setting::ConnectionsReset(_) | Setting::Mark(Aspect::Network, None) => return Ability::Yes,
@@ -87,7 +87,7 @@ pub fn can(instance: &Instance, to: &Setting) -> Ability {
     if let Some(why) = network.flows.iter().find_map(|flow| nft::too_many(&flow.traffic)) {
         return Ability::No(why);
     }
-    match mechanism::choose(network) {
+    match mechanism::choose(host, network) {
         Ok(mechanism) => {
             let network = Network { mechanism, ..network.as_ref().clone() };
             match loses_its_route(instance, &network) {

@@ -28,8 +28,10 @@ pub mod trials;
 pub mod user;
 pub mod worker;
 
+use std::collections::BTreeMap;
+use std::os::fd::OwnedFd;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use self::cgroup::Hierarchies;
 use self::facts::{CAPABILITIES, Facts};
@@ -48,6 +50,7 @@ pub struct Host {
     hierarchies: OnceLock<Hierarchies>,
     root: OnceLock<MachineRoot>,
     trials: Trials,
+    held: Mutex<BTreeMap<String, OwnedFd>>,
 }
 
 impl Default for Host {
@@ -66,6 +69,7 @@ impl Host {
             hierarchies: OnceLock::new(),
             root: OnceLock::new(),
             trials: Trials::default(),
+            held: Mutex::default(),
         }
     }
 
@@ -101,5 +105,16 @@ impl Host {
     #[must_use]
     pub fn trials(&self) -> &Trials {
         &self.trials
+    }
+
+    /// Keeps the other end of the standard input of a process of Squall's there, by the tag of its change: with this value, or this
+    /// process, that one ends.
+    pub fn hold(&self, tag: String, input: OwnedFd) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).insert(tag, input);
+    }
+
+    /// Closes the end that [`Host::hold`] has kept for a change.
+    pub fn let_go(&self, tag: &str) {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner).remove(tag);
     }
 }

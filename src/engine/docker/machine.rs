@@ -92,7 +92,7 @@ impl Docker {
         if !matches!(to, Setting::Mark(_, None)) {
             return Ok(());
         }
-        machine::forget(tag).await.map_err(|why| EngineError::Refused { attempt, why: why.to_string() })
+        machine::forget(&self.host, tag).await.map_err(|why| EngineError::Refused { attempt, why: why.to_string() })
     }
 
     /// Makes a setting of the machine so.

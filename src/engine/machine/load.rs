@@ -1,11 +1,8 @@
 //! Load, and processes held still: a process of Squall's that stands in the instance's control groups (`squall load`) and is known by
 //! what it carries in its environment; and signals to processes of the instance.
 
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::io;
-use std::os::fd::OwnedFd;
-use std::sync::{LazyLock, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal as Native;
@@ -36,10 +33,6 @@ const POLL_INTERVAL: Duration = Duration::from_millis(5);
 
 /// The mark of what has not begun (yet), or is not all there.
 const UNFINISHED: &str = "unfinished";
-
-/// The other ends of the standard inputs of those that this process has started, by the change's tag: with this process they
-/// end, too.
-static LEASH: LazyLock<Mutex<BTreeMap<String, OwnedFd>>> = LazyLock::new(Mutex::default);
 
 /// One that is there.
 struct Found {
@@ -239,7 +232,7 @@ async fn clear(site: &MachineAccess, tag: &Tag, kind: &str) -> io::Result<Outcom
             tracing::debug!(%why, "a load ends as slowly as its instance runs");
         }
     }
-    let mut ended = forget(tag).await?;
+    let mut ended = forget(&site.host, tag).await?;
     for load in found(site)?.into_iter().filter(|f| f.kind == kind) {
         load.process.signal(Native::KILL)?;
         if !load.process.ended_within(ENDS).await? {
@@ -266,10 +259,10 @@ fn go_on(site: &MachineAccess) -> io::Result<usize> {
 }
 
 /// Ends what carries a change's tag, wherever it is. Says how many there were.
-pub(super) async fn forget(tag: &Tag) -> io::Result<usize> {
+pub(super) async fn forget(host: &Host, tag: &Tag) -> io::Result<usize> {
     let tag = tag.to_string();
     let ended = process::kill_with_variable(MARK, &tag, ENDS).await?;
-    LEASH.lock().unwrap_or_else(PoisonError::into_inner).remove(&tag);
+    host.let_go(&tag);
     Ok(ended)
 }
 
@@ -293,7 +286,7 @@ async fn start(site: &MachineAccess, tag: &Tag, stressor: &Stressor) -> io::Resu
         .env(VARIABLE, format!("{kind}:{}", stressor.mark()))
         .env(MARK, tag.to_string());
     let input = worker::begin(&mut program, &order, READY_TIMEOUT).await?;
-    LEASH.lock().unwrap_or_else(PoisonError::into_inner).insert(tag.to_string(), input.into_owned_fd()?);
+    site.host.hold(tag.to_string(), input.into_owned_fd()?);
     Ok(())
 }
 

@@ -163,8 +163,8 @@ fn is_load(aspect: Aspect) -> bool {
 ///
 /// # Errors
 /// Where it does not end.
-pub async fn forget(tag: &Tag) -> io::Result<()> {
-    load::forget(tag).await.map(drop)
+pub async fn forget(host: &Host, tag: &Tag) -> io::Result<()> {
+    load::forget(host, tag).await.map(drop)
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {

@@ -16,7 +16,7 @@ use anyhow::{Context as _, ensure};
 use clap::Parser;
 use futures_util::future::try_join_all;
 use squall::engine::docker::PROGRAM;
-use squall::engine::{Ability, Engine as _, Outcome, Tag};
+use squall::engine::{Ability, Apply as _, Observe as _, Outcome, Tag};
 use squall::model::instance::{Aspect, Setting};
 use squall::model::network::{Direction, Flow, Network, Peer, Peers, Shape, Traffic, Treatment};
 use tokio::process::Command;

@@ -19,7 +19,7 @@ use anyhow::{Context as _, ensure};
 use clap::Parser;
 use futures_util::future::try_join_all;
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
-use squall::engine::{Ability, Engine as _, Outcome, Tag};
+use squall::engine::{Ability, Apply as _, Observe as _, Outcome, Tag};
 use squall::host::process::Process;
 use squall::model::instance::{Aspect, Instance, Kill, RestartPolicy, Setting, Signal, Via};
 use squall::model::network::{Direction, Flow, Network, Peer, Peers, Traffic, Treatment};

@@ -11,7 +11,7 @@ use bollard::query_parameters::{
 };
 use futures_util::TryStreamExt as _;
 use squall::engine::docker::Docker;
-use squall::engine::{Ability, Engine as _, Outcome, Tag};
+use squall::engine::{Ability, Apply as _, Engine as _, Observe as _, Outcome, Tag};
 use squall::experiment::fault::{Context, Fault};
 use squall::host::facts::Facts;
 use squall::model::instance::{Aspect, Instance, InstanceId, Rollback, Setting};

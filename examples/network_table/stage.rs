@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, ensure};
 use squall::engine::net::userspace::{self, ShaperSetup};
 use squall::engine::net::{kernel, lay_here};
-use squall::engine::{Engine as _, Outcome, Tag};
+use squall::engine::{Apply as _, Engine as _, Observe as _, Outcome, Tag};
 use squall::host::net::namespace::Namespace;
 use squall::model::instance::{Aspect, InstanceId, Setting};
 use squall::model::network::{Mechanism, Network, Treatment};

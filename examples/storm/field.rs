@@ -12,8 +12,8 @@ use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
     RestartContainerOptionsBuilder, StartContainerOptions,
 };
-use squall::engine::Engine as _;
 use squall::engine::docker::{Docker, PROGRAM};
+use squall::engine::{Lock as _, Observe as _};
 use squall::host::process;
 use squall::model::instance::{Instance, InstanceId};
 use squall::record::journal;

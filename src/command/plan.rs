@@ -12,7 +12,7 @@ use super::connect::reach;
 use super::load;
 use super::run::no_verdict;
 use crate::command::cli;
-use crate::engine::{Engine, Kind};
+use crate::engine::{Apply, Engine, Kind};
 use crate::experiment::Experiment;
 use crate::host::store::StateDir;
 use crate::model::exit::INVALID;
@@ -141,7 +141,7 @@ fn shown(
 }
 
 /// The line that a person would type to undo a change; a comment where there is nothing to type.
-fn undo(c: &Change, targets: &Targets, engine: &dyn Engine) -> String {
+fn undo(c: &Change, targets: &Targets, engine: &dyn Apply) -> String {
     let instance = targets.hit.iter().find(|i| i.id == c.instance);
     match (&c.back, instance.and_then(Instance::replaced_by)) {
         (Rollback::To(_), Some(by)) if c.to.aspect() == Aspect::Running => {

@@ -1,7 +1,8 @@
 //! The world that holds the instances: what an engine can observe and set.
 //!
 //! An engine does one thing to one instance at a time and keeps no record of runs; choosing, ordering, journaling and
-//! judging belong to others. One suite (`tests/conformance`) says what every engine must do.
+//! judging belong to others. It is four things at once, each a trait of its own, so that who needs one of them says so: it observes,
+//! applies settings, locks services and executes commands. One suite (`tests/conformance`) says what every engine must do.
 
 mod claim;
 pub mod docker;
@@ -23,20 +24,27 @@ use thiserror::Error;
 use crate::model::instance::{Change, Command, Instance, InstanceId, Setting};
 use crate::model::quantity::{Absent, fill};
 
-/// Observes and sets.
-#[async_trait]
-pub trait Engine: Send + Sync {
+/// All of an engine.
+pub trait Engine: Observe + Apply + Lock + Execute {
     /// What it is, and how another process finds the same one.
     fn describe(&self) -> Description;
+}
 
+/// Tells how instances are.
+#[async_trait]
+pub trait Observe: Send + Sync {
     /// Every instance as it is now, in every state, ordered by name.
     async fn observe(&self) -> Result<Vec<Instance>, EngineError>;
 
     /// One instance as it is now; `None` where it does not exist (any more).
     async fn look(&self, id: &InstanceId) -> Result<Option<Instance>, EngineError>;
+}
 
+/// Makes settings so.
+#[async_trait]
+pub trait Apply: Send + Sync {
     /// Looks at what these settings will need, so that they can then be set in the same moment. Changes nothing; what it does not
-    /// find, [`Engine::set`] finds for itself.
+    /// find, [`Apply::set`] finds for itself.
     async fn prepare(&self, _all: &[(InstanceId, Setting)]) {}
 
     /// Makes one setting so. Safe to repeat; what is already so, or already gone, is not an error.
@@ -45,27 +53,6 @@ pub trait Engine: Send + Sync {
 
     /// Whether it can make such a setting of this instance so, asked for the whole plan before anything is touched.
     fn can(&self, instance: &Instance, to: &Setting) -> Ability;
-
-    /// Runs a command inside an instance: exit status and output. For probes.
-    async fn exec(&self, instance: &str, command: &[String], timeout: Duration) -> Result<Ran, EngineError>;
-
-    /// Ends what still runs of commands whose asker went away before they ended. Where dropping the call of
-    /// [`Engine::exec`] ends its command, there is nothing to do.
-    async fn end_abandoned(&self) {}
-
-    /// What a service is called on its lock: by its name, unless only some of the engine's instances are seen.
-    fn marked_as(&self, service: &str) -> String {
-        service.to_owned()
-    }
-
-    /// Takes the lock on a service, so that no run elsewhere hits the same service meanwhile.
-    async fn claim(&self, claim: &Claim) -> Result<(), EngineError>;
-
-    /// Removes a lock that its run has taken. Nothing to do is not an error.
-    async fn release(&self, claim: &Claim) -> Result<(), EngineError>;
-
-    /// The locks that are taken.
-    async fn claims(&self) -> Result<Vec<Claim>, EngineError>;
 
     /// Why a command of a person's could not be started for an instance, as far as that can be told without running it.
     async fn cannot_start(&self, _instance: &InstanceId, _command: &Command) -> Option<String> {
@@ -79,6 +66,35 @@ pub trait Engine: Send + Sync {
 
     /// The command that a person would type to set this by hand.
     fn by_hand(&self, change: &Change, to: &Setting) -> String;
+}
+
+/// Locks services, so that two runs do not hit the same one.
+#[async_trait]
+pub trait Lock: Send + Sync {
+    /// What a service is called on its lock: by its name, unless only some of the engine's instances are seen.
+    fn marked_as(&self, service: &str) -> String {
+        service.to_owned()
+    }
+
+    /// Takes the lock on a service, so that no run elsewhere hits the same service meanwhile.
+    async fn claim(&self, claim: &Claim) -> Result<(), EngineError>;
+
+    /// Removes a lock that its run has taken. Nothing to do is not an error.
+    async fn release(&self, claim: &Claim) -> Result<(), EngineError>;
+
+    /// The locks that are taken.
+    async fn claims(&self) -> Result<Vec<Claim>, EngineError>;
+}
+
+/// Runs commands inside instances. For probes.
+#[async_trait]
+pub trait Execute: Send + Sync {
+    /// Runs a command inside an instance: exit status and output.
+    async fn exec(&self, instance: &str, command: &[String], timeout: Duration) -> Result<Ran, EngineError>;
+
+    /// Ends what still runs of commands whose asker went away before they ended. Where dropping the call of
+    /// [`Execute::exec`] ends its command, there is nothing to do.
+    async fn end_abandoned(&self) {}
 }
 
 /// What an engine is, and how another process finds the same one. Stored in the journal.

@@ -13,7 +13,7 @@ use super::guard::GuardHandle;
 use super::inject::{Off, not_made_again, off, stays_applied, traits_during};
 use super::revert::What;
 use super::{RunContext, RunSpec, stranger};
-use crate::engine::{Engine, EngineError};
+use crate::engine::{EngineError, Observe};
 use crate::experiment::Span;
 use crate::experiment::fault::Heal;
 use crate::model::instance::{Aspect, Change, Instance, Setting};
@@ -114,7 +114,7 @@ pub(super) async fn lasting(
 }
 
 /// The last look before the rollback.
-pub(super) async fn still_on(engine: &dyn Engine, rec: &Recorder, hit: &[Instance], what: What) -> Result<(), Ended> {
+pub(super) async fn still_on(engine: &dyn Observe, rec: &Recorder, hit: &[Instance], what: What) -> Result<(), Ended> {
     match first_off(engine, rec, hit, what, Look::Last).await {
         Ok(None) => Ok(()),
         Ok(Some((change, Off::Gone(what) | Off::Down(what, _)))) => Err(noticed(rec, &change, what)),
@@ -169,7 +169,7 @@ enum Look {
 /// The first change that is no longer in effect, though it should last. Each that is found so, and each that is in effect again,
 /// is recorded with the moment at which that is seen.
 async fn first_off(
-    engine: &dyn Engine,
+    engine: &dyn Observe,
     rec: &Recorder,
     hit: &[Instance],
     what: What,

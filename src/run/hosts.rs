@@ -4,7 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
-use crate::engine::{Engine, EngineError};
+use crate::engine::{Apply, EngineError};
 use crate::model::instance::{Change, Setting};
 use crate::model::network::{Peer, Peers, Traffic};
 use crate::run::target::Refusal;
@@ -14,7 +14,7 @@ use crate::run::target::Refusal;
 /// # Errors
 /// The first that cannot be looked up.
 pub(crate) async fn addresses(
-    engine: &dyn Engine,
+    engine: &dyn Apply,
     changes: &[Change],
 ) -> Result<BTreeMap<String, Vec<IpAddr>>, Refusal> {
     let mut known = BTreeMap::new();

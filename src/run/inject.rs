@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::effect::no_more_is_known;
 use super::{plan, target};
-use crate::engine::{Engine, EngineError, Outcome, Tag};
+use crate::engine::{Engine, EngineError, Observe, Outcome, Tag};
 use crate::experiment::BlastRadius;
 use crate::model::instance::{Aspect, Change, CommandLocation, Instance, RestartPolicy, Setting, Stage, Trait};
 use crate::model::machine::Limit;
@@ -151,11 +151,11 @@ pub(super) async fn make(engine: &dyn Engine, rec: &Recorder, run: &str, change:
 ///
 /// # Errors
 /// Where a change shows none in time.
-pub(super) async fn prove(engine: &dyn Engine, rec: &Recorder, changes: &[Change]) -> Result<(), NotOn> {
+pub(super) async fn prove(engine: &dyn Observe, rec: &Recorder, changes: &[Change]) -> Result<(), NotOn> {
     join_all(changes.iter().map(|change| prove_one(engine, rec, change))).await.into_iter().collect()
 }
 
-async fn prove_one(engine: &dyn Engine, rec: &Recorder, change: &Change) -> Result<(), NotOn> {
+async fn prove_one(engine: &dyn Observe, rec: &Recorder, change: &Change) -> Result<(), NotOn> {
     let end = Instant::now() + VERIFY_TIMEOUT;
     loop {
         let seen = match engine.look(&change.instance).await {

@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::inject::is_so;
 use super::revert::{LAST_LOOK, ROLLBACK_TIMEOUT, persist};
-use crate::engine::{Engine, Tag};
+use crate::engine::{Apply, Engine, Lock, Tag};
 use crate::model::instance::{Aspect, Change, Instance, Rollback, Setting};
 use crate::record::event::{Actor, Event, micros};
 use crate::record::journal::Recorder;
@@ -51,7 +51,7 @@ pub(super) async fn late(engine: &dyn Engine, rec: &Recorder, by: Actor, stage: 
 }
 
 /// Says of which injections it is not known whether they may still come.
-fn tell(engine: &dyn Engine, rec: &Recorder, by: Actor) {
+fn tell(engine: &dyn Apply, rec: &Recorder, by: Actor) {
     let open: Vec<Change> = rec.read(|s| s.unanswered().map(|c| c.change.clone()).collect());
     for change in open {
         let Rollback::To(to) = &change.back else { continue };
@@ -108,7 +108,7 @@ fn has_come(change: &Change, back: &Setting, now: &Instance) -> bool {
 }
 
 /// Whether another run has a service that this one had: what is seen there may be its fault.
-async fn another_has_it(engine: &dyn Engine, rec: &Recorder, run: &str) -> bool {
+async fn another_has_it(engine: &dyn Lock, rec: &Recorder, run: &str) -> bool {
     let had: Vec<String> = rec.read(|s| s.claimed.iter().map(|c| c.service.clone()).collect());
     // Who cannot be asked may say so.
     timeout(LAST_LOOK, engine.claims())

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::ended::Ended;
 use super::{RunContext, RunSpec, time_limit};
-use crate::engine::{Claim, Engine, Holder};
+use crate::engine::{Claim, Holder, Lock};
 use crate::model::instance::Change;
 use crate::record::event::Event;
 use crate::record::journal::Recorder;
@@ -41,7 +41,7 @@ pub(super) async fn lock(
 }
 
 /// Removes the locks. What cannot be removed is in the journal, so that `squall recover` tries again.
-pub(super) async fn unlock(engine: &dyn Engine, rec: &Recorder) {
+pub(super) async fn unlock(engine: &dyn Lock, rec: &Recorder) {
     for claim in rec.read(|s| s.claimed.clone()) {
         let released = engine.release(&claim).await;
         let service = claim.service;

@@ -1,7 +1,7 @@
 //! Commands of a person's, and the commands that undo them: whether they could be started, looked up before anything is touched.
 //! An undo that cannot be started would be found out when it is needed.
 
-use crate::engine::Engine;
+use crate::engine::Apply;
 use crate::model::instance::{Change, Rollback, Setting};
 use crate::run::target::Refusal;
 
@@ -9,7 +9,7 @@ use crate::run::target::Refusal;
 ///
 /// # Errors
 /// The first that could not.
-pub(crate) async fn are_there(engine: &dyn Engine, changes: &[Change]) -> Result<(), Refusal> {
+pub(crate) async fn are_there(engine: &dyn Apply, changes: &[Change]) -> Result<(), Refusal> {
     for change in changes {
         let undo = if let Rollback::To(to) = &change.back { Some(("its undo", to)) } else { None };
         for (what, setting) in [("the command", &change.to)].into_iter().chain(undo) {

@@ -7,7 +7,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::verdict::Recovered;
 use super::watch::Watch;
-use crate::engine::Engine;
+use crate::engine::Observe;
 use crate::experiment::Experiment;
 use crate::model::instance::Instance;
 use crate::record::event::{Event, Phase, Standing, millis};
@@ -45,7 +45,7 @@ fn since_rollback(rec: &Recorder) -> Duration {
 /// With `heal: self`: waits for steady state, and for the instances themselves, with no helping hand.
 pub(super) async fn by_itself(
     x: &Experiment,
-    engine: &dyn Engine,
+    engine: &dyn Observe,
     rec: &Recorder,
     watch: &mut Watch<'_>,
     injected: Instant,
@@ -78,7 +78,7 @@ pub(super) async fn by_itself(
 
 /// Who is not up although it should have been brought back by now, and which others have come for those that are replaced.
 async fn missing<'a>(
-    engine: &dyn Engine,
+    engine: &dyn Observe,
     hit: &'a [Instance],
     known: &BTreeSet<String>,
     end: Instant,

@@ -8,7 +8,7 @@ use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout};
 
 use super::revert::What;
-use crate::engine::{Engine, Tag};
+use crate::engine::{Engine, Observe, Tag};
 use crate::experiment::fault::Heal;
 use crate::model::addresses::moves;
 use crate::model::instance::{Aspect, Change, Instance};
@@ -128,7 +128,7 @@ async fn as_before(
 }
 
 /// Records where an instance has other addresses than before, and who may not know of it: who runs on that network since then.
-async fn readdressed(engine: &dyn Engine, rec: &Recorder, before: &Instance, now: &Instance) {
+async fn readdressed(engine: &dyn Observe, rec: &Recorder, before: &Instance, now: &Instance) {
     let moves = moves(before, now);
     if rec.read(|s| s.readdressed.get(&before.name).map_or(moves.is_empty(), |known| known.moves == moves)) {
         return;

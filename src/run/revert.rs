@@ -16,7 +16,7 @@ use super::effect::{last_effect, no_more_is_known};
 use super::inject::verified_by;
 use super::order::{in_turn, longest_wait, queues};
 use super::restore::{RESTORE_TIMEOUT, prove, saw};
-use crate::engine::{Engine, EngineError, Outcome, Tag};
+use crate::engine::{Apply, Engine, EngineError, Observe, Outcome, Tag};
 use crate::model::instance::{Aspect, Change, CommandLocation, Instance, InstanceId, Rollback, Setting};
 use crate::record::event::{Actor, Event, micros};
 use crate::record::journal::Recorder;
@@ -223,7 +223,7 @@ async fn wake(engine: &dyn Engine, rec: &Recorder, run: &str, o: &Outstanding) {
 
 /// Tries until it works or the time is over.
 pub(super) async fn persist(
-    engine: &dyn Engine,
+    engine: &dyn Apply,
     rec: &Recorder,
     tag: &Tag,
     change: &Change,
@@ -259,7 +259,7 @@ fn note_verification(rec: &Recorder, change: &Change, now: Option<&Instance>) {
 }
 
 /// A last look at changes whose effect is not proven yet, where rolling back could not tell. Without waiting.
-pub(super) async fn look_once(engine: &dyn Engine, rec: &Recorder) {
+pub(super) async fn look_once(engine: &dyn Observe, rec: &Recorder) {
     let unproven: Vec<Change> = rec.read(|s| {
         s.changes
             .iter()

@@ -8,7 +8,7 @@ use std::process::Output;
 
 use jiff::{SignedDuration, Timestamp};
 use squall::engine::local::Local;
-use squall::engine::{Claim, Description, Engine as _, Holder, Kind, ProcessId};
+use squall::engine::{Claim, Description, Engine as _, Holder, Kind, Lock as _, ProcessId};
 use squall::host::store::StateDir;
 use squall::model::instance::{Change, Epoch, InstanceId, Rollback, Setting};
 use squall::record::event::{Event, FORMAT, Started};

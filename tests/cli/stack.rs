@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use squall::engine::local::Local;
-use squall::engine::{Ability, Engine as _, Outcome, Tag};
+use squall::engine::{Ability, Apply as _, Engine as _, Execute as _, Observe as _, Outcome, Tag};
 use squall::host::store::StateDir;
 use squall::model::instance::{self, Change, CommandLocation, Instance, InstanceId, Kill, Setting, Signal, Trait, Via};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bollard::models::RestartPolicyNameEnum;
-use squall::engine::{Engine as _, Outcome};
+use squall::engine::{Apply as _, Outcome};
 use squall::host::process::{Process, start_ticks};
 use squall::model::instance::{Kill, Setting, Signal, Trait, Via};
 

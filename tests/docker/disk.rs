@@ -10,7 +10,7 @@ use bollard::models::{HostConfig, Mount, MountType};
 use bollard::query_parameters::RemoveContainerOptionsBuilder;
 use rustix::process::Signal;
 use squall::engine::docker::{Docker, PROGRAM};
-use squall::engine::{Ability, Engine, Outcome};
+use squall::engine::{Ability, Apply as _, Execute as _, Observe as _, Outcome};
 use squall::model::disk::{DiskLocation, Fill, Goal, MountKind, Space};
 use squall::model::instance::{Aspect, Instance, InstanceId, Setting};
 

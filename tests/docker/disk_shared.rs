@@ -1,6 +1,6 @@
 //! A disk that other containers write to as well is not filled for them, by whatever path they have it.
 
-use squall::engine::Engine as _;
+use squall::engine::Observe as _;
 use squall::engine::docker::Docker;
 use squall::model::disk::sharing::Common;
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bollard::exec::{CreateExecOptions, StartExecOptions};
 use bollard::query_parameters::InspectContainerOptions;
 use squall::engine::docker::PROGRAM;
-use squall::engine::{Engine as _, Outcome};
+use squall::engine::{Apply as _, Execute as _, Outcome};
 use squall::model::instance::{Aspect, InstanceId, Setting};
 use tokio::task::JoinSet;
 use tokio::time::timeout;

@@ -9,7 +9,7 @@ use bollard::query_parameters::{
     ListVolumesOptionsBuilder, RemoveContainerOptionsBuilder, RemoveVolumeOptions, StartContainerOptions,
 };
 use squall::engine::docker::Docker;
-use squall::engine::{Engine as _, Tag};
+use squall::engine::{Observe as _, Tag};
 use squall::model::instance::{Instance, InstanceId};
 
 /// Names this process's yards: `squall-test-PID-N`.

@@ -6,7 +6,7 @@ use bollard::models::HostConfig;
 use bollard::query_parameters::WaitContainerOptions;
 use futures_util::TryStreamExt as _;
 use squall::engine::docker::Docker;
-use squall::engine::{Ability, Engine as _, EngineError, Outcome, Tag};
+use squall::engine::{Ability, Apply as _, EngineError, Observe as _, Outcome, Tag};
 use squall::model::instance::{InstanceId, Kill, Setting, Signal, Trait, Via};
 
 use crate::harness::{Spec, Yard};

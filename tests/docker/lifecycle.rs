@@ -6,7 +6,7 @@ use bollard::models::{HostConfig, PortBinding, RestartPolicyNameEnum};
 use bollard::query_parameters::KillContainerOptions;
 use squall::engine::docker::PROGRAM;
 use squall::engine::here::MARK;
-use squall::engine::{Engine as _, EngineError, Outcome};
+use squall::engine::{Apply as _, EngineError, Execute as _, Observe as _, Outcome};
 use squall::host::process;
 use squall::model::instance::{Aspect, Command, CommandLocation, Setting, Trait};
 use squall::model::zones::Zones;

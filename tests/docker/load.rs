@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use bollard::models::HostConfig;
-use squall::engine::{Engine as _, Outcome, Tag};
+use squall::engine::{Apply as _, Outcome, Tag};
 use squall::host::Host;
 use squall::host::cgroup::{Cgroup, Controller};
 use squall::host::load;

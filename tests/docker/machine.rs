@@ -7,7 +7,7 @@ use bollard::models::{HostConfig, RestartPolicyNameEnum};
 use bollard::query_parameters::LogsOptionsBuilder;
 use futures_util::TryStreamExt as _;
 use squall::engine::docker::PROGRAM;
-use squall::engine::{Engine as _, Outcome};
+use squall::engine::{Apply as _, Execute as _, Outcome};
 use squall::experiment::fault::{Context, Fault};
 use squall::model::instance::{Aspect, Instance, InstanceId, Setting};
 use squall::model::machine::Limit;

@@ -7,7 +7,7 @@ use bollard::models::RestartPolicyNameEnum;
 use jiff::Timestamp;
 use rustix::process::Signal;
 use squall::engine::docker::Docker;
-use squall::engine::{Engine as _, Outcome};
+use squall::engine::{Apply as _, Outcome};
 use squall::host::store::StateDir;
 use squall::model::exit::Verdict;
 use squall::model::instance::{Aspect, Setting};

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use squall::engine::{Engine as _, Outcome};
+use squall::engine::{Apply as _, Outcome};
 use squall::host::cgroup::Cgroup;
 use squall::host::load;
 use squall::host::process::{self, Process};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use squall::engine::docker::PROGRAM;
-use squall::engine::{Engine as _, EngineError, Outcome};
+use squall::engine::{Apply as _, EngineError, Outcome};
 use squall::model::instance::{Command, CommandLocation, Setting};
 
 use crate::scene::{Scene, lonely};

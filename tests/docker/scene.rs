@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bollard::models::HostConfig;
 use rustix::process::{Pid, Signal, kill_process};
-use squall::engine::Engine as _;
+use squall::engine::{Lock as _, Observe as _};
 use squall::model::instance::{Aspect, InstanceId, Setting};
 use squall::record::event::GuardKind;
 use squall::record::journal;

@@ -48,7 +48,7 @@ impl Shop {
             };
             yard.docker.start_new(new).await.expect("it starts");
         }
-        let fleet = squall::engine::Engine::observe(&yard.docker).await.expect("the engine answers");
+        let fleet = squall::engine::Observe::observe(&yard.docker).await.expect("the engine answers");
         let fleet: Vec<_> = fleet.into_iter().filter(|i| i.name.starts_with(&yard.name(""))).collect();
         let gateway = fleet.iter().find(|i| i.service == yard.name("gateway")).expect("a gateway");
         let gateway = format!("{}:8080", gateway.addresses[0].ip);
@@ -137,7 +137,7 @@ async fn each_comes_to_what_its_first_lines_say_and_leaves_no_trace() {
         shop.scene.is_as(&before.0).await;
         assert_eq!(shop.networks().await, before.1, "{file}");
     }
-    let claims = squall::engine::Engine::claims(&shop.scene.yard.docker).await.expect("the engine answers");
+    let claims = squall::engine::Lock::claims(&shop.scene.yard.docker).await.expect("the engine answers");
     assert!(!claims.iter().any(|claim| claim.service.starts_with(&shop.scene.yard.name(""))), "{claims:?}");
 }
 
@@ -158,7 +158,7 @@ async fn a_zone_goes_out_in_every_mode_and_the_others_serve() {
         shop.scene.is_as(&before).await;
     }
     // Without power it stayed down, although its engine restarts it: as before, afterwards.
-    let shop_2 = squall::engine::Engine::observe(&shop.scene.yard.docker).await.expect("the engine answers");
+    let shop_2 = squall::engine::Observe::observe(&shop.scene.yard.docker).await.expect("the engine answers");
     let shop_2 = shop_2.into_iter().find(|i| i.name == shop.scene.yard.name("shop-2")).expect("it is there");
     assert_eq!(shop_2.restarts, 0);
     let policy = &shop_2.settings[&Aspect::RestartPolicy];

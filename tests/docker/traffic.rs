@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use bollard::models::HostConfig;
 use bollard::query_parameters::{RestartContainerOptions, StopContainerOptionsBuilder};
-use squall::engine::{Ability, Engine as _, EngineError, Outcome};
+use squall::engine::{Ability, Apply as _, EngineError, Observe as _, Outcome};
 use squall::model::instance::sharing::{Resource, Side};
 use squall::model::instance::{Aspect, InstanceId, Setting};
 use squall::model::network::{

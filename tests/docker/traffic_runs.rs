@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use bollard::query_parameters::{RestartContainerOptions, RestartContainerOptionsBuilder};
 use rustix::process::Signal;
-use squall::engine::{Claim, Engine as _};
+use squall::engine::{Apply as _, Claim, Lock as _};
 use squall::host::process::with_variable;
 use squall::model::instance::{Aspect, Setting};
 use squall::model::network::{Direction, Flow, Network, Peers, Traffic, Treatment};

@@ -183,7 +183,7 @@ async fn a_second_run_on_the_same_service_is_refused_and_the_first_goes_on() {
     assert!(second.state.changes.is_empty() && second.state.guards.is_empty());
 
     assert!(!first.is_over() && first.so_far().stopping.is_none());
-    let claims = squall::engine::Engine::claims(&scene.yard.docker).await.unwrap();
+    let claims = squall::engine::Lock::claims(&scene.yard.docker).await.unwrap();
     assert!(claims.iter().any(|c| c.service == scene.service && c.run == owner), "the marker is still the first's");
     // Nor does another process take it from a run that lives.
     for args in [&["recover", "--unlock"][..], &["recover", "--force-unlock", &owner]] {

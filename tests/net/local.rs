@@ -8,7 +8,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use squall::engine::local::Local;
-use squall::engine::{Ability, Engine as _, Outcome, Tag};
+use squall::engine::{Ability, Apply as _, Execute as _, Observe as _, Outcome, Tag};
 use squall::host::process::Process;
 use squall::host::store::StateDir;
 use squall::model::instance::{Aspect, Instance, InstanceId, Setting, Trait};

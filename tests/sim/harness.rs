@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use squall::engine::sim::{ExternalAction, InjectedFailure, Sim, SimProber};
-use squall::engine::{Engine, ProcessId};
+use squall::engine::{Lock as _, ProcessId};
 use squall::experiment::Experiment;
 use squall::host::clock::Clock;
 use squall::model::instance::{Aspect, InstanceId, Setting};

@@ -1,6 +1,6 @@
 //! Locks on services: how long they stay, and who removes them when the run could not.
 
-use squall::engine::Engine as _;
+use squall::engine::Lock as _;
 use squall::engine::sim::InjectedFailure;
 use squall::model::exit::Verdict;
 

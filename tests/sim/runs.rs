@@ -266,7 +266,7 @@ async fn self_healing_is_measured_from_the_injection() {
 
 #[tokio::test(start_paused = true)]
 async fn a_service_that_another_run_has_is_not_touched() {
-    use squall::engine::{Claim, Engine};
+    use squall::engine::{Claim, Lock};
     let s = Scenario::new(experiment("{ kill: {} }", ONE_SHOP));
     let other = Claim {
         service: "shop".into(),

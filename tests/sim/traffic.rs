@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use squall::engine::Engine as _;
+use squall::engine::Apply as _;
 use squall::engine::sim::Sim;
 use squall::engine::{Outcome, Tag};
 use squall::experiment::Experiment;

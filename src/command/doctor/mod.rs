@@ -12,7 +12,7 @@ use tabled::settings::Style as Frame;
 use super::{orphans, unlock};
 use crate::command::cli::EngineArgs;
 use crate::engine::docker::Docker;
-use crate::engine::{Engine as _, EngineError, Kind, Life};
+use crate::engine::{Engine as _, EngineError, Kind, Life, Lock as _, Observe as _};
 use crate::host::Host;
 use crate::host::facts::{Cgroups, Facts, nearest};
 use crate::host::kernel::Kernel;

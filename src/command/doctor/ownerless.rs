@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use super::{Finding, good, note};
 use crate::engine::docker::Docker;
-use crate::engine::{Engine as _, EngineError};
+use crate::engine::{Apply as _, EngineError, Lock as _, Observe as _};
 use crate::model::instance::{Change, Instance, InstanceId, Setting};
 
 const WHAT: &str = "left at containers";

@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{ACTS, LABEL, NAME, Ports, stack};
 use crate::command::shop::serve;
-use crate::engine::Engine as _;
+use crate::engine::Observe as _;
 use crate::engine::docker::{Docker, NewContainer};
 use crate::engine::local::Local;
 use crate::host::store::{StateDir, private_dir, private_file};

@@ -145,7 +145,7 @@ impl Docker {
 mod tests {
     use super::*;
     use crate::engine::docker::fake::Fake;
-    use crate::engine::{Engine as _, Tag};
+    use crate::engine::{Apply as _, Tag};
     use crate::model::instance::{Kill, Via};
 
     /// So long that no control group of the machine that runs this has it in its path.

@@ -140,7 +140,7 @@ fn whole_seconds(t: Duration) -> i32 {
 mod tests {
     use super::*;
     use crate::engine::docker::fake::Fake;
-    use crate::engine::{Engine as _, Tag};
+    use crate::engine::{Apply as _, Tag};
 
     #[test]
     fn a_part_of_a_second_is_given_as_a_whole_one() {

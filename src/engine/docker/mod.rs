@@ -50,7 +50,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{
-    Ability, Claim, Description, Engine, EngineError, Kind, NOTHING_LIES_THERE, ONLY_A_MARK, Outcome, Ran, Tag, here,
+    Ability, Apply, Claim, Description, Engine, EngineError, Execute, Kind, Lock, NOTHING_LIES_THERE, ONLY_A_MARK,
+    Observe, Outcome, Ran, Tag, here,
 };
 use crate::engine::machine::disk::Fillings;
 use crate::host::Host;
@@ -216,12 +217,14 @@ fn client(address: &str) -> Result<bollard::Docker, String> {
     made.map_err(|e| failure::unreachable(&e))
 }
 
-#[async_trait]
 impl Engine for Docker {
     fn describe(&self) -> Description {
         Description { kind: Kind::Docker, address: self.address.clone(), version: self.version.clone() }
     }
+}
 
+#[async_trait]
+impl Observe for Docker {
     async fn observe(&self) -> Result<Vec<Instance>, EngineError> {
         self.observe_all().await
     }
@@ -233,7 +236,10 @@ impl Engine for Docker {
             None => Ok(None),
         }
     }
+}
 
+#[async_trait]
+impl Apply for Docker {
     async fn set(&self, tag: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
         match to {
             Setting::Running(true) => self.start(id, to).await,
@@ -297,6 +303,24 @@ impl Engine for Docker {
         }
     }
 
+    async fn addresses_of(&self, host: &str) -> Result<Vec<IpAddr>, EngineError> {
+        crate::engine::net::addresses_of(host).await
+    }
+
+    async fn cannot_start(&self, instance: &InstanceId, command: &Command) -> Option<String> {
+        match command.place {
+            CommandLocation::Here => here::cannot_start(command),
+            CommandLocation::Target => self.lacks(instance, command).await,
+        }
+    }
+
+    fn by_hand(&self, change: &Change, to: &Setting) -> String {
+        manual::command(&self.address, change, to)
+    }
+}
+
+#[async_trait]
+impl Execute for Docker {
     async fn exec(&self, instance: &str, command: &[String], timeout: Duration) -> Result<Ran, EngineError> {
         self.run_in(instance, command, Vec::new(), timeout).await.map(|(ran, _)| ran).map_err(|(error, _)| error)
     }
@@ -304,7 +328,10 @@ impl Engine for Docker {
     async fn end_abandoned(&self) {
         self.end_begun().await;
     }
+}
 
+#[async_trait]
+impl Lock for Docker {
     /// Services of one name in two projects are two services.
     fn marked_as(&self, service: &str) -> String {
         match self.only.as_deref().map(|label| label.rsplit('=').next().unwrap_or(label)) {
@@ -323,21 +350,6 @@ impl Engine for Docker {
 
     async fn claims(&self) -> Result<Vec<Claim>, EngineError> {
         self.all_claims().await
-    }
-
-    async fn addresses_of(&self, host: &str) -> Result<Vec<IpAddr>, EngineError> {
-        crate::engine::net::addresses_of(host).await
-    }
-
-    async fn cannot_start(&self, instance: &InstanceId, command: &Command) -> Option<String> {
-        match command.place {
-            CommandLocation::Here => here::cannot_start(command),
-            CommandLocation::Target => self.lacks(instance, command).await,
-        }
-    }
-
-    fn by_hand(&self, change: &Change, to: &Setting) -> String {
-        manual::command(&self.address, change, to)
     }
 }
 

@@ -23,7 +23,8 @@ use futures_util::future::join_all;
 use super::net::manual::{end_connections, untouch};
 use super::shell::{quote, typed_here};
 use super::{
-    Ability, Claim, Description, Engine, EngineError, Kind, NOTHING_LIES_THERE, ONLY_A_MARK, Outcome, Ran, Tag, here,
+    Ability, Apply, Claim, Description, Engine, EngineError, Execute, Kind, Lock, NOTHING_LIES_THERE, ONLY_A_MARK,
+    Observe, Outcome, Ran, Tag, here,
 };
 use crate::host::{Host, command};
 use crate::model::instance::{Aspect, Change, Command, Epoch, Instance, InstanceId, Kill, Laid, Setting, Trait};
@@ -146,7 +147,6 @@ fn not_marked(aspect: Aspect, mark: Option<&str>) -> Option<String> {
     Some(why.to_owned())
 }
 
-#[async_trait]
 impl Engine for Local {
     fn describe(&self) -> Description {
         Description {
@@ -155,7 +155,10 @@ impl Engine for Local {
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }
+}
 
+#[async_trait]
+impl Observe for Local {
     async fn observe(&self) -> Result<Vec<Instance>, EngineError> {
         let Some(records) = records::read(&self.dir)? else { return Ok(Vec::new()) };
         let each = records.processes.iter().map(|(name, record)| self.with_traffic(&records, name, record));
@@ -171,7 +174,10 @@ impl Engine for Local {
             None => Ok(None),
         }
     }
+}
 
+#[async_trait]
+impl Apply for Local {
     async fn set(&self, tag: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
         self.make_so(tag, id, to).await
     }
@@ -192,6 +198,21 @@ impl Engine for Local {
         }
     }
 
+    async fn addresses_of(&self, host: &str) -> Result<Vec<IpAddr>, EngineError> {
+        super::net::addresses_of(host).await
+    }
+
+    async fn cannot_start(&self, _: &InstanceId, command: &Command) -> Option<String> {
+        here::cannot_start(command)
+    }
+
+    fn by_hand(&self, change: &Change, to: &Setting) -> String {
+        self.typed(change, to)
+    }
+}
+
+#[async_trait]
+impl Execute for Local {
     async fn exec(&self, instance: &str, argv: &[String], timeout: Duration) -> Result<Ran, EngineError> {
         let refused =
             |why: String| EngineError::Refused { attempt: format!("run `{}` in {instance}", argv.join(" ")), why };
@@ -215,7 +236,10 @@ impl Engine for Local {
             Err(e) => Err(refused(e.to_string())),
         }
     }
+}
 
+#[async_trait]
+impl Lock for Local {
     async fn claim(&self, claim: &Claim) -> Result<(), EngineError> {
         claims::take(&self.dir, claim)
     }
@@ -227,16 +251,11 @@ impl Engine for Local {
     async fn claims(&self) -> Result<Vec<Claim>, EngineError> {
         claims::list(&self.dir)
     }
+}
 
-    async fn addresses_of(&self, host: &str) -> Result<Vec<IpAddr>, EngineError> {
-        super::net::addresses_of(host).await
-    }
-
-    async fn cannot_start(&self, _: &InstanceId, command: &Command) -> Option<String> {
-        here::cannot_start(command)
-    }
-
-    fn by_hand(&self, change: &Change, to: &Setting) -> String {
+impl Local {
+    /// What a person would type.
+    fn typed(&self, change: &Change, to: &Setting) -> String {
         // It needs nobody to be there.
         if let Setting::Ran(command) = to {
             return typed_here(command);

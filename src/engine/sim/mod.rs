@@ -20,8 +20,8 @@ pub use prober::SimProber;
 use world::World;
 
 use super::{
-    Ability, Claim, Description, Engine, EngineError, FROM_EXPERIMENT, Kind, NOTHING_LIES_THERE, ONLY_A_MARK, Outcome,
-    Ran, Tag,
+    Ability, Apply, Claim, Description, Engine, EngineError, Execute, FROM_EXPERIMENT, Kind, Lock, NOTHING_LIES_THERE,
+    ONLY_A_MARK, Observe, Outcome, Ran, Tag,
 };
 use crate::experiment::Experiment;
 use crate::experiment::stack::Stack;
@@ -216,13 +216,15 @@ impl Sim {
     }
 }
 
-#[async_trait]
 impl Engine for Sim {
     fn describe(&self) -> Description {
         let version = env!("CARGO_PKG_VERSION").to_owned();
         Description { kind: Kind::Sim, address: self.from.clone(), version }
     }
+}
 
+#[async_trait]
+impl Observe for Sim {
     async fn observe(&self) -> Result<Vec<Instance>, EngineError> {
         self.call("observe", |_| {}, None).await?;
         Ok(self.world().fleet())
@@ -232,7 +234,10 @@ impl Engine for Sim {
         self.call("look", |_| {}, None).await?;
         Ok(self.world().get(id))
     }
+}
 
+#[async_trait]
+impl Apply for Sim {
     async fn set(&self, _: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
         tokio::time::sleep(CHANGE / 2).await;
         let mut outcome = Ok(Outcome::Gone);
@@ -266,10 +271,20 @@ impl Engine for Sim {
         }
     }
 
+    fn by_hand(&self, change: &Change, _: &Setting) -> String {
+        format!("# nothing: {} is simulated", change.name)
+    }
+}
+
+#[async_trait]
+impl Execute for Sim {
     async fn exec(&self, _: &str, _: &[String], _: Duration) -> Result<Ran, EngineError> {
         Ok(Ran { status: 0, stdout: String::new(), stderr: String::new() })
     }
+}
 
+#[async_trait]
+impl Lock for Sim {
     async fn claim(&self, claim: &Claim) -> Result<(), EngineError> {
         let mut taken = None;
         self.call("claim", |world| taken = world.claim(claim), None).await?;
@@ -282,10 +297,6 @@ impl Engine for Sim {
 
     async fn claims(&self) -> Result<Vec<Claim>, EngineError> {
         Ok(self.world().claims())
-    }
-
-    fn by_hand(&self, change: &Change, _: &Setting) -> String {
-        format!("# nothing: {} is simulated", change.name)
     }
 }
 

@@ -10,7 +10,7 @@ use tokio::time::timeout;
 
 use super::ask::{Ask, ProbeSetup, Sightings};
 use super::{Answer, ProbeKind, Simulated};
-use crate::engine::Engine;
+use crate::engine::Observe;
 use crate::experiment::document::found::Found;
 use crate::model::instance::project::by_project;
 use crate::model::instance::{Instance, Trait};
@@ -69,7 +69,7 @@ pub enum Count {
 
 impl ProbeKind for EngineProbe {
     fn prepare(&self, setup: &ProbeSetup<'_>) -> anyhow::Result<Box<dyn Ask>> {
-        let (engine, timeout) = (Arc::clone(&setup.engine), setup.timeout);
+        let (engine, timeout) = (setup.engine.clone(), setup.timeout);
         Ok(Box::new(Ready { probe: self.clone(), engine, timeout, instances: Sightings::default() }))
     }
 
@@ -102,7 +102,7 @@ impl ProbeKind for EngineProbe {
 
 struct Ready {
     probe: EngineProbe,
-    engine: Arc<dyn Engine>,
+    engine: Arc<dyn Observe>,
     timeout: Duration,
     /// Of instances of the service.
     instances: Sightings,

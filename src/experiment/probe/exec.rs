@@ -14,7 +14,7 @@ use tokio::time::timeout;
 use super::ask::{Ask, ProbeSetup};
 use super::value::ValueAt;
 use super::{Answer, ProbeKind, Simulated, failure, keys};
-use crate::engine::{Engine, EngineError};
+use crate::engine::{EngineError, Execute, Observe};
 use crate::experiment::document::found::{Found, command};
 use crate::host;
 use crate::model::quantity::{Rate, Span, Text};
@@ -59,8 +59,16 @@ impl ProbeKind for Exec {
             let assignments = env.drain(..).map(|(name, value)| format!("{name}={value}"));
             run = std::iter::once("env".to_owned()).chain(assignments).chain(run).collect();
         }
-        let (engine, timeout) = (Arc::clone(&setup.engine), setup.timeout);
-        Ok(Box::new(Ready { run, env, status: self.status, value: self.value.clone(), instance, engine, timeout }))
+        Ok(Box::new(Ready {
+            run,
+            env,
+            status: self.status,
+            value: self.value.clone(),
+            instance,
+            inside: setup.engine.clone(),
+            instances: setup.engine.clone(),
+            timeout: setup.timeout,
+        }))
     }
 
     fn check(&self, found: &mut Found<'_>, own: &[&str]) {
@@ -101,7 +109,10 @@ struct Ready {
     status: i32,
     value: Option<ValueAt>,
     instance: Option<String>,
-    engine: Arc<dyn Engine>,
+    /// What runs it in an instance.
+    inside: Arc<dyn Execute>,
+    /// What tells whether an instance is up.
+    instances: Arc<dyn Observe>,
     timeout: Duration,
 }
 
@@ -130,7 +141,7 @@ impl Ready {
 
     async fn in_instance(&self, instance: &str) -> Answer {
         const MARGIN: Duration = Duration::from_millis(500);
-        let running = self.engine.exec(instance, &self.run, self.timeout);
+        let running = self.inside.exec(instance, &self.run, self.timeout);
         let Ok(ran) = timeout(self.timeout + MARGIN, running).await else {
             return failure::timeout();
         };
@@ -148,7 +159,7 @@ impl Ready {
 
     /// An instance that is down cannot run a command: that is the system's failure, not ours.
     async fn refused(&self, instance: &str, why: &str) -> Answer {
-        match timeout(self.timeout, self.engine.observe()).await {
+        match timeout(self.timeout, self.instances.observe()).await {
             Ok(Ok(all)) if all.iter().any(|i| i.name == instance && !i.is_up()) => failure::failed("instance is down"),
             _ => Answer::CouldNotAsk(failure::short(why)),
         }

@@ -14,14 +14,12 @@ use tokio::time::{Instant, sleep};
 
 use super::brought_up::{self, Note};
 use super::keeper::Keeper;
-use crate::engine::docker::{Docker, Readiness, new_name};
+use crate::engine::docker::{Docker, Readiness, new_name, of_project};
 use crate::engine::{Engine as _, StillThere};
 use crate::host::store::StateDir;
 use crate::host::{command, process};
 use crate::text::glob::glob;
 
-/// Where Compose writes the name of its project on all that it makes.
-pub(crate) const LABEL: &str = "com.docker.compose.project";
 /// In the environment of Compose's processes, so that they are found by the process that takes the stack away.
 const VARIABLE: &str = "SQUALL_PROJECT";
 /// How long Compose may take: images are pulled and built.
@@ -124,7 +122,7 @@ impl Project {
     async fn healthy(&self) -> anyhow::Result<()> {
         let end = Instant::now() + HEALTH;
         loop {
-            let all = self.docker.readiness(&label(&self.name)).await?;
+            let all = self.docker.readiness(&of_project(&self.name)).await?;
             let of = |wanted: fn(&Readiness) -> bool| {
                 all.iter().filter(|(_, _, r)| wanted(r)).map(|(_, name, r)| format!("{name} {r}")).collect::<Vec<_>>()
             };
@@ -149,7 +147,7 @@ impl Project {
     /// What those printed last that are not ready.
     async fn last_words(&self) -> String {
         let mut words = String::new();
-        for (id, name, readiness) in self.docker.readiness(&label(&self.name)).await.unwrap_or_default() {
+        for (id, name, readiness) in self.docker.readiness(&of_project(&self.name)).await.unwrap_or_default() {
             if readiness != Readiness::Ready {
                 for line in self.docker.last_words(&id).await.lines() {
                     let _ = write!(words, "\n{name} | {line}");
@@ -174,14 +172,9 @@ impl Project {
 /// Takes away all that carries a project's name, and ends the processes of Compose that would still add to it.
 pub(super) async fn take_away(docker: &Docker, project: &str) -> anyhow::Result<()> {
     process::kill_with_variable(VARIABLE, project, END).await.context("cannot end Compose")?;
-    docker.remove_labelled(&label(project), false).await?;
-    docker.remove_volumes_labelled(&label(project)).await?;
+    docker.remove_labelled(&of_project(project), false).await?;
+    docker.remove_volumes_labelled(&of_project(project)).await?;
     Ok(())
-}
-
-/// The label of all that belongs to a project.
-pub(super) fn label(project: &str) -> String {
-    format!("{LABEL}={project}")
 }
 
 fn environment(project: &str, host: Option<&str>) -> Vec<(&'static str, String)> {

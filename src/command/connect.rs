@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
 use crate::command::cli::{EngineArgs, GuardChoice};
-use crate::engine::docker::Docker;
+use crate::engine::docker::{self, Docker};
 use crate::engine::local::Local;
 use crate::engine::sim::{Sim, SimProber};
 use crate::engine::{Description, Engine, Kind, here};
@@ -48,7 +48,7 @@ pub(crate) async fn reach(
         (Kind::Docker, ..) => {
             let docker = Docker::meant(args.docker_host.as_deref()).await?;
             let docker = docker.with_zones(x.map(Experiment::zones).unwrap_or_default()).await?;
-            let docker = docker.with_label_filter(args.project.as_deref().map(compose::label));
+            let docker = docker.with_label_filter(args.project.as_deref().map(docker::of_project));
             ConnectedEngine::Docker(Arc::new(docker.with_reserve(state.root())))
         }
         (Kind::Local, Some(stack), _) => ConnectedEngine::Local(Arc::new(Local::open(state, stack)?)),

@@ -38,6 +38,8 @@ fn one(service: &Value) -> Service {
         port: None,
         environment: IndexMap::new(),
         labels,
+        project: None,
+        orchestrator: None,
         needs: Vec::new(),
         failover: None,
         restart: false,

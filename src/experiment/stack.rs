@@ -49,6 +49,12 @@ pub struct Service {
     /// Labels to select by.
     #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
     pub labels: IndexMap<String, String>,
+    /// The project that it belongs to, if it is of one. (Only the sim needs to know.)
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// What replaces an instance that has ended by another one, such as `Docker Swarm`. (Only the sim does.)
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub orchestrator: Option<String>,
     /// The services it cannot answer without. (Only the sim needs to know.)
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub needs: Vec<String>,

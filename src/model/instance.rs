@@ -54,6 +54,12 @@ pub struct Instance {
     pub name: String,
     /// The service it is a replica of.
     pub service: String,
+    /// The project that it belongs to, if its engine knows one: that of Compose, or the stack of Docker Swarm.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// Its service in Compose, where a label says that it is of another one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub composed: Option<String>,
     /// The failure domain it runs in, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
@@ -117,6 +123,8 @@ impl Instance {
             id: InstanceId(id.into()),
             name: name.into(),
             service: service.into(),
+            project: None,
+            composed: None,
             zone: None,
             image: None,
             hostname: None,
@@ -161,12 +169,10 @@ impl Instance {
         }
     }
 
-    /// What it may call itself in answers beside its name and its id: the compose service, where a label says that it is of another
-    /// one, and the name of its host.
+    /// What it may call itself in answers beside its name and its id: its other service, and the name of its host.
     #[must_use]
     pub fn also_called(&self) -> Vec<String> {
-        let composed = self.labels.get("com.docker.compose.service").filter(|name| **name != self.service);
-        composed.into_iter().chain(&self.hostname).cloned().collect()
+        self.composed.iter().chain(&self.hostname).cloned().collect()
     }
 
     /// Whether its main process runs and is not paused.

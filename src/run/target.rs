@@ -204,7 +204,7 @@ pub fn within(radius: &BlastRadius, fleet: &[Instance], hit: &[&Instance], down:
 
 /// Which instances stand in for each other: those of a service, in one project where the engine knows projects.
 fn replica_group(i: &Instance) -> (&str, Option<&str>) {
-    (&i.service, i.project())
+    (&i.service, i.project.as_deref())
 }
 
 fn candidates<'a>(radius: &BlastRadius, injection: &Injection, fleet: &'a [Instance]) -> Vec<&'a Instance> {

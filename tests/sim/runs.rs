@@ -317,7 +317,7 @@ version: 1
 name: shop
 services:
   gateway: { command: [x], port: 8080, needs: [shop] }
-  shop: { command: [x], replicas: 3, port: 8081, labels: { com.docker.swarm.service.name: shop } }
+  shop: { command: [x], replicas: 3, port: 8081, orchestrator: Docker Swarm }
 ";
 
 #[tokio::test(start_paused = true)]

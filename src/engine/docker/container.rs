@@ -2,20 +2,10 @@
 
 use bollard::models::{ContainerInspectResponse, ContainerState, HostConfig, RestartPolicyNameEnum};
 
+use super::labels;
 use crate::model::disk::Mount;
 use crate::model::instance::sharing::{Borrowed, Sharer};
 use crate::model::instance::{Aspect, Instance, InstanceId, RestartPolicy, Setting};
-
-/// The label by which Swarm tells of which service a container is a task.
-pub(super) const SWARM_SERVICE: &str = "com.docker.swarm.service.name";
-
-/// Those who replace containers that end, each by a label of its containers.
-pub(super) const ORCHESTRATORS: [(&str, &str); 4] = [
-    (SWARM_SERVICE, "Docker Swarm"),
-    ("io.kubernetes.pod.name", "Kubernetes"),
-    ("com.hashicorp.nomad.alloc_id", "Nomad"),
-    ("com.amazonaws.ecs.task-arn", "Amazon ECS"),
-];
 
 /// One container of the list.
 pub(super) struct Found {
@@ -57,8 +47,8 @@ pub(super) fn is_so(to: &Setting, now: &ContainerInspectResponse) -> bool {
 
 /// Whether an orchestrator replaces it when it ends: once ended, it is not to be started again.
 pub(super) fn is_replaced(container: &ContainerInspectResponse) -> bool {
-    let labels = container.config.as_ref().and_then(|c| c.labels.as_ref());
-    labels.is_some_and(|labels| ORCHESTRATORS.iter().any(|(label, _)| labels.contains_key(*label)))
+    let all = container.config.as_ref().and_then(|c| c.labels.as_ref());
+    all.is_some_and(|all| labels::is_replaced(|label| all.contains_key(label)))
 }
 
 /// What the engine does when the main process ends by itself.

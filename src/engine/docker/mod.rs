@@ -20,6 +20,7 @@ mod fake;
 mod guard;
 mod image;
 mod info;
+mod labels;
 mod lifecycle;
 mod machine;
 mod manual;
@@ -36,6 +37,7 @@ mod unanswered;
 
 pub use image::PROGRAM;
 pub use info::Details;
+pub use labels::of_project;
 pub use project::new_name;
 pub use readiness::Readiness;
 pub use stack::NewContainer;

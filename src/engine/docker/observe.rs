@@ -9,17 +9,14 @@ use bollard::models::{ContainerInspectResponse, ContainerSummary, HealthStatusEn
 use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder};
 use futures_util::StreamExt as _;
 
-use super::container::{Found, ORCHESTRATORS, SWARM_SERVICE, is_running, main_pid, restart_policy};
+use super::container::{Found, is_running, main_pid, restart_policy};
 use super::failure::{Failure, within};
 use super::unanswered::Answer;
-use super::{Docker, QUICK};
+use super::{Docker, QUICK, labels};
 use crate::engine::{EngineError, machine, net};
 use crate::host::process::Process;
 use crate::model::instance::{Aspect, Epoch, Health, Instance, RestartPolicy, Setting, Trait};
 use crate::model::zones::Zones;
-
-/// The label by which Compose tells that a container does one task beside its service.
-const ONE_OFF: &str = "com.docker.compose.oneoff";
 
 /// How many containers are inspected at once.
 const AT_ONCE: usize = 16;
@@ -138,8 +135,8 @@ impl Docker {
     pub(super) fn instance(&self, container: ContainerInspectResponse) -> Option<Instance> {
         let mut instance = instance(container, &self.zones, &self.name, self.own.as_deref())?;
         // Another run's stack is that run's alone; where one project is all that is seen, it is the own one.
-        let project = instance.labels.get("com.docker.compose.project");
-        if self.only.is_none() && project.is_some_and(|name| super::project::is_of_a_run(name)) {
+        let project = labels::composed_project(&instance.labels);
+        if self.only.is_none() && project.is_some_and(super::project::is_of_a_run) {
             instance.traits.insert(Trait::Ours);
         }
         Some(instance)
@@ -160,13 +157,9 @@ fn instance(container: ContainerInspectResponse, zones: &Zones, engine: &str, ow
     let id = container.id?;
     let state = container.state?;
     let config = container.config.unwrap_or_default();
-    let labels: BTreeMap<String, String> = config.labels.unwrap_or_default().into_iter().collect();
+    let told: BTreeMap<String, String> = config.labels.unwrap_or_default().into_iter().collect();
     let name = container.name.unwrap_or_default().trim_start_matches('/').to_owned();
-    let names = ["squall.service", "com.docker.compose.service", SWARM_SERVICE];
-    let service = names.iter().find_map(|key| labels.get(*key));
-    // What `compose run` makes carries the labels of the service that it does a task for, and is none of its instances.
-    let one_off = labels.get(ONE_OFF).is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    let service = service.filter(|_| !one_off).unwrap_or(&name).clone();
+    let service = labels::service(&told).unwrap_or(&name).to_owned();
     let host = container.host_config.unwrap_or_default();
     let health = state.health.as_ref().and_then(|h| match h.status? {
         HealthStatusEnum::HEALTHY => Some(Health::Healthy),
@@ -181,22 +174,24 @@ fn instance(container: ContainerInspectResponse, zones: &Zones, engine: &str, ow
     // Unless it is given another one, its host's name is the beginning of its id.
     let is_own = host.network_mode.as_deref() != Some("host");
     Some(Instance {
-        zone: zones.of(&labels, addresses.iter().map(|a| a.network.as_str()), engine),
+        zone: zones.of(&told, addresses.iter().map(|a| a.network.as_str()), engine),
         image: config.image,
         hostname: config.hostname.filter(|name| is_own && !name.is_empty() && !id.starts_with(name.as_str())),
-        traits: traits(&host, &labels, own == Some(id.as_str())),
+        traits: traits(&host, &told, own == Some(id.as_str())),
         epoch: Epoch(state.started_at.unwrap_or_default()),
         health,
         restarts: container.restart_count.and_then(|n| u64::try_from(n).ok()).unwrap_or_default(),
         addresses,
         mounts,
         settings: settings.map(|s| (s.aspect(), s)).collect::<BTreeMap<Aspect, Setting>>(),
-        labels,
+        project: labels::project(&told).map(str::to_owned),
+        composed: labels::composed_service(&told).filter(|name| *name != service).map(str::to_owned),
+        labels: told,
         ..Instance::new(id, name, service)
     })
 }
 
-fn traits(host: &HostConfig, labels: &BTreeMap<String, String>, own: bool) -> BTreeSet<Trait> {
+fn traits(host: &HostConfig, told: &BTreeMap<String, String>, own: bool) -> BTreeSet<Trait> {
     let mut traits = BTreeSet::new();
     if host.auto_remove == Some(true) {
         traits.insert(Trait::AutoRemove);
@@ -204,11 +199,7 @@ fn traits(host: &HostConfig, labels: &BTreeMap<String, String>, own: bool) -> BT
     if restart_policy(host) != RestartPolicy::Never {
         traits.insert(Trait::Restarts);
     }
-    for (label, who) in ORCHESTRATORS {
-        if let Some(what) = labels.get(label) {
-            traits.insert(Trait::Orchestrated(format!("{who} ({what})")));
-        }
-    }
+    traits.extend(labels::replaced_by(told).map(Trait::Orchestrated));
     if host.network_mode.as_deref() == Some("host") {
         traits.insert(Trait::HostNetwork);
     }
@@ -217,7 +208,7 @@ fn traits(host: &HostConfig, labels: &BTreeMap<String, String>, own: bool) -> BT
     if host.publish_all_ports == Some(true) || ports.into_iter().any(|p| random(p.host_port.as_deref())) {
         traits.insert(Trait::RandomPorts);
     }
-    if own || labels.contains_key("squall.run") {
+    if own || told.contains_key("squall.run") {
         traits.insert(Trait::Ours);
     }
     traits
@@ -257,6 +248,24 @@ mod tests {
             }));
             assert_eq!(instance(found, &Zones::default(), "", None).unwrap().service, service, "{one_off}");
         }
+    }
+
+    #[test]
+    fn its_project_and_its_other_service_are_told() {
+        let of = |labels: serde_json::Value| {
+            let found = container(
+                serde_json::json!({ "Id": "abc", "Name": "/x", "State": {}, "Config": { "Labels": labels } }),
+            );
+            let i = instance(found, &Zones::default(), "", None).unwrap();
+            (i.project, i.service, i.composed)
+        };
+        let composed = serde_json::json!({ "com.docker.compose.project": "shop", "com.docker.compose.service": "web" });
+        assert_eq!(of(composed.clone()), (Some("shop".to_owned()), "web".to_owned(), None));
+        let mut renamed = composed;
+        renamed["squall.service"] = "front".into();
+        assert_eq!(of(renamed), (Some("shop".to_owned()), "front".to_owned(), Some("web".to_owned())));
+        let swarm = serde_json::json!({ "com.docker.stack.namespace": "shop" });
+        assert_eq!(of(swarm), (Some("shop".to_owned()), "x".to_owned(), None), "a stack of Swarm");
     }
 
     #[test]

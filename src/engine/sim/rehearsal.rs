@@ -22,6 +22,7 @@ pub(super) fn stack_for(x: &Experiment) -> Stack {
                     known.port = known.port.or(new.port);
                     known.restart |= new.restart;
                     known.labels.extend(new.labels);
+                    known.project = new.project.or(known.project.take());
                     known.needs.extend(needs);
                     known
                         .zones
@@ -45,7 +46,7 @@ fn stage(Injection { fault, target: chosen, .. }: &Injection) -> Vec<(String, Se
         .iter()
         .map(|l| l.split_once('=').map_or((l.clone(), String::new()), |(k, v)| (k.to_owned(), v.to_owned())))
         .collect();
-    target.labels.extend(project(&chosen.project));
+    target.project = project(&chosen.project);
     target.restart = fault.heal() == Heal::Itself;
     let zones_are_out = fault.disturb().hits_zones();
     if let Some(zone) = chosen.zone.as_ref().filter(|zone| !target.zones.contains(zone)) {
@@ -83,6 +84,8 @@ fn service() -> Service {
         port: None,
         environment: IndexMap::new(),
         labels: IndexMap::new(),
+        project: None,
+        orchestrator: None,
         needs: Vec::new(),
         failover: None,
         restart: false,
@@ -108,7 +111,7 @@ fn other_end(fault: &Fault) -> Option<(String, Service, Option<u16>, bool)> {
     let mut peer = Service { zones: Vec::new(), ..service() };
     let called = match peering {
         Some(Peering::To([who, ..]) | Peering::From([who, ..])) => {
-            peer.labels.extend(project(&who.project));
+            peer.project = project(&who.project);
             peer.zones = who.zone.clone().into_iter().collect();
             who.service.clone().or(who.host.clone()).or(who.instance.first().map(|name| plain(name)))
         }
@@ -119,11 +122,9 @@ fn other_end(fault: &Fault) -> Option<(String, Service, Option<u16>, bool)> {
     Some((called.filter(|name| !name.is_empty()).unwrap_or_else(|| "peer".to_owned()), peer, port, comes))
 }
 
-/// The label of the first project that is named, for instances that are invented as part of it.
-fn project(named: &[String]) -> Option<(String, String)> {
-    let name =
-        named.first().map(|name| name.replace('*', "")).filter(|name| !name.is_empty() && name != project::NONE)?;
-    Some((project::LABELS[0].to_owned(), name))
+/// The first project that is named, for instances that are invented as part of it.
+fn project(named: &[String]) -> Option<String> {
+    named.first().map(|name| name.replace('*', "")).filter(|name| !name.is_empty() && name != project::NONE)
 }
 
 /// A pattern without its stars and numbers at either end: the service in `store-*` and in `*.store`.

@@ -67,11 +67,12 @@ impl World {
                 let mut instance = Instance {
                     zone: (!s.zones.is_empty()).then(|| s.zones[n % s.zones.len()].clone()),
                     labels: s.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
+                    project: s.project.clone(),
                     epoch: world.birth(),
                     ..instance(service, at + 1, n)
                 };
-                if let Some(service) = instance.labels.get("com.docker.swarm.service.name") {
-                    instance.traits.insert(Trait::Orchestrated(format!("Docker Swarm ({service})")));
+                if let Some(who) = &s.orchestrator {
+                    instance.traits.insert(Trait::Orchestrated(format!("{who} ({service})")));
                 }
                 let policy = if s.restart { RestartPolicy::Always } else { RestartPolicy::Never };
                 restarted(&mut instance, policy);

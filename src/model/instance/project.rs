@@ -5,23 +5,14 @@ use std::collections::BTreeMap;
 use super::Instance;
 use crate::text::glob::glob;
 
-/// The labels that name an instance's project: that of Compose, and the stack of Docker Swarm.
-pub const LABELS: [&str; 2] = ["com.docker.compose.project", "com.docker.stack.namespace"];
-
 /// How a file names the instances that belong to no project: they are a project of their own kind.
 pub const NONE: &str = "none";
 
 impl Instance {
-    /// The project that it belongs to, if its engine knows one.
-    #[must_use]
-    pub fn project(&self) -> Option<&str> {
-        LABELS.iter().find_map(|label| self.labels.get(*label)).map(String::as_str)
-    }
-
     /// Whether its project is among these, in which `*` stands for any text; whether none is named.
     #[must_use]
     pub fn is_of(&self, projects: &[String]) -> bool {
-        let means = |named: &String| match self.project() {
+        let means = |named: &String| match &self.project {
             Some(project) => named != NONE && glob(named, project),
             None => named == NONE || named == "*",
         };
@@ -34,7 +25,7 @@ impl Instance {
 pub fn by_project<'a>(instances: impl IntoIterator<Item = &'a Instance>) -> BTreeMap<Option<&'a str>, Vec<&'a str>> {
     let mut projects: BTreeMap<Option<&str>, Vec<&str>> = BTreeMap::new();
     for i in instances {
-        projects.entry(i.project()).or_default().push(&i.name);
+        projects.entry(i.project.as_deref()).or_default().push(&i.name);
     }
     projects
 }
@@ -45,14 +36,8 @@ mod tests {
 
     #[test]
     fn the_project_of_an_instance_is_one_of_those_that_are_named() {
-        let of = |label: Option<&str>| {
-            let mut i = Instance::new("web-1", "web-1", "web");
-            i.labels.extend(label.map(|label| (label.to_owned(), "shop".to_owned())));
-            i
-        };
-        let (shop, lone) = (of(Some("com.docker.compose.project")), of(None));
-        assert_eq!((shop.project(), lone.project()), (Some("shop"), None));
-        assert_eq!(of(Some("com.docker.stack.namespace")).project(), Some("shop"), "a stack of Swarm");
+        let lone = Instance::new("web-1", "web-1", "web");
+        let shop = Instance { project: Some("shop".to_owned()), ..lone.clone() };
         for (named, is_shop, is_lone) in [
             (&[][..], true, true),
             (&["shop"], true, false),

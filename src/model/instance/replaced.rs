@@ -18,7 +18,7 @@ impl Instance {
     /// Whether it is what an orchestrator would start when the other one has ended: of the same service, and not the same.
     #[must_use]
     pub fn could_replace(&self, other: &Self) -> bool {
-        let service = |i: &Self| (i.service.clone(), i.project().map(str::to_owned));
+        let service = |i: &Self| (i.service.clone(), i.project.clone());
         self.id != other.id && self.replaced_by().is_some() && service(self) == service(other)
     }
 }

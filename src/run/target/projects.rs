@@ -36,7 +36,7 @@ pub(crate) fn others(fleet: &[Instance], instance: &Instance, injection: &Inject
     let others = fleet.iter().filter(|i| i.id != instance.id);
     let Some(peering) = peering else {
         // A zone is that of the target's project.
-        let own = |i: &&Instance| if target.is_empty() { i.project() == instance.project() } else { i.is_of(target) };
+        let own = |i: &&Instance| if target.is_empty() { i.project == instance.project } else { i.is_of(target) };
         return Ok(others.filter(own).cloned().collect());
     };
     let mut meant: BTreeSet<&InstanceId> = BTreeSet::new();
@@ -53,7 +53,7 @@ pub(crate) fn others(fleet: &[Instance], instance: &Instance, injection: &Inject
 /// Whether a fault that hits these could have meant this instance as well, by its project.
 pub(crate) fn could_mean(injection: &Injection, hit: &[&Instance], i: &Instance) -> bool {
     let named = &injection.target.project;
-    if named.is_empty() { hit.iter().any(|h| h.project() == i.project()) } else { i.is_of(named) }
+    if named.is_empty() { hit.iter().any(|h| h.project == i.project) } else { i.is_of(named) }
 }
 
 /// What else would match in other projects, where a selection says its own and finds nothing.
@@ -96,7 +96,6 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::model::instance::project::LABELS;
     use crate::model::instance::{Aspect, Setting};
     use crate::run::target::choose;
 
@@ -105,7 +104,8 @@ mod tests {
         let name = format!("{}{service}-1", project.map(|p| format!("{p}-")).unwrap_or_default());
         let mut i = Instance::new(&name, &name, service);
         i.zone = Some("b".to_owned());
-        i.labels.extend(project.map(|p| (LABELS[0].to_owned(), p.to_owned())));
+        i.project = project.map(str::to_owned);
+        i.labels.extend(project.map(|p| ("com.docker.compose.project".to_owned(), p.to_owned())));
         i.settings.insert(Aspect::Running, Setting::Running(true));
         i
     }

@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use super::*;
 use crate::experiment::Percent;
-use crate::model::instance::{Aspect, Epoch, Health, Setting, project};
+use crate::model::instance::{Aspect, Epoch, Health, Setting};
 
 fn instance(n: usize) -> impl Strategy<Value = Instance> {
     let service = prop::sample::select(vec!["shop", "store", "gateway"]);
@@ -23,11 +23,8 @@ fn instance(n: usize) -> impl Strategy<Value = Instance> {
     )
         .prop_map(move |(service, zone, health, running, paused, protected, ours, project)| Instance {
             zone: zone.map(str::to_owned),
-            labels: protected
-                .then(|| ("squall.protect".to_owned(), "true".to_owned()))
-                .into_iter()
-                .chain(project.map(|name| (project::LABELS[0].to_owned(), name.to_owned())))
-                .collect(),
+            labels: protected.then(|| ("squall.protect".to_owned(), "true".to_owned())).into_iter().collect(),
+            project: project.map(str::to_owned),
             epoch: Epoch("1".to_owned()),
             health,
             traits: ours.then_some(Trait::Ours).into_iter().collect(),
@@ -98,7 +95,7 @@ proptest! {
                 prop_assert!(!hit.is_empty());
                 let could_be_meant = fleet.iter().filter(|i| {
                     let of = |f: &Injection, ids: &[InstanceId]| match f.target.project.as_slice() {
-                        [] => hit.iter().any(|h| ids.contains(&h.id) && h.project() == i.project()),
+                        [] => hit.iter().any(|h| ids.contains(&h.id) && h.project == i.project),
                         said => i.is_of(said),
                     };
                     x.faults().iter().zip(&targets.by_fault).any(|(f, ids)| of(f, ids))
@@ -114,10 +111,10 @@ proptest! {
                 // What those without a zone share is not known, so that each counts.
                 let zones: BTreeSet<_> = hit.iter().map(|i| i.zone.as_ref().ok_or(&i.id)).collect();
                 prop_assert!(radius.max_zones.is_none_or(|max| zones.len() <= max));
-                for (service, project) in hit.iter().map(|i| (&i.service, i.project())) {
-                    let targeted = hit.iter().filter(|i| &i.service == service && i.project() == project).count();
+                for (service, project) in hit.iter().map(|i| (&i.service, i.project.as_deref())) {
+                    let targeted = hit.iter().filter(|i| &i.service == service && i.project.as_deref() == project).count();
                     // A replica in another project is none.
-                    let members: Vec<_> = fleet.iter().filter(|i| &i.service == service && i.project() == project).collect();
+                    let members: Vec<_> = fleet.iter().filter(|i| &i.service == service && i.project.as_deref() == project).collect();
                     let serving = members.iter().filter(|i| i.is_up()).count();
                     prop_assert!(radius.max_percent.is_none_or(|max| targeted as f64 <= max.0 * serving as f64 + 1e-6));
                     let left = members.iter().filter(|i| i.is_healthy() && !hit.iter().any(|h| h.id == i.id)).count();
@@ -128,7 +125,7 @@ proptest! {
                     let own: Vec<&Instance> = hit.iter().filter(|i| ids.contains(&i.id)).collect();
                     prop_assert_eq!(own.len(), ids.len(), "whom a fault hits is among those who are hit");
                     prop_assert!(own.iter().all(|i| fault.target.selector().matches(i)));
-                    let projects: BTreeSet<_> = own.iter().map(|i| i.project()).collect();
+                    let projects: BTreeSet<_> = own.iter().map(|i| &i.project).collect();
                     prop_assert!(!fault.target.project.is_empty() || projects.len() == 1, "of several, and nothing says so");
                     let zones: BTreeSet<_> = own.iter().map(|i| &i.zone).collect();
                     match fault.pick() {

@@ -8,17 +8,18 @@
 pub mod kernel;
 pub mod manual;
 mod mechanism;
+mod peers;
 pub mod userspace;
 
-use std::collections::BTreeSet;
 use std::io;
-use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 pub use self::mechanism::Mechanisms;
+pub use self::peers::addresses_of;
+use self::peers::{look_up, look_up_peers};
 use self::userspace::ShaperSetup;
-use super::{Ability, EngineError, Outcome, Tag};
+use super::{Ability, Outcome, Tag};
 use crate::host::Host;
 use crate::host::net::link::{self, Link};
 use crate::host::net::namespace::Namespace;
@@ -27,7 +28,7 @@ use crate::host::net::{nft, routes, sockets, tracking};
 use crate::host::process;
 use crate::host::shaper::{Surroundings, copies, layout};
 use crate::model::instance::{Address, Aspect, Counted, Instance, Setting, Trait};
-use crate::model::network::{Cidr, Network, Peer, Peers, Talk, Traffic};
+use crate::model::network::{Network, Talk, Traffic};
 
 /// Where traffic is disturbed.
 #[derive(Debug)]
@@ -354,58 +355,6 @@ async fn inside<T: Send + 'static>(
 ) -> io::Result<T> {
     let namespace = namespace.try_clone()?;
     blocking(move || namespace.run(work)).await
-}
-
-/// How long a name may take to be looked up.
-const LOOK_UP: Duration = Duration::from_secs(10);
-
-/// The addresses of a host, as this machine knows it.
-///
-/// # Errors
-/// If it knows none.
-pub async fn addresses_of(host: &str) -> Result<Vec<IpAddr>, EngineError> {
-    let attempt = format!("look up `{host}`");
-    match tokio::time::timeout(LOOK_UP, tokio::net::lookup_host((host, 0))).await {
-        Err(_) => Err(EngineError::TimedOut { attempt, after: LOOK_UP }),
-        Ok(Err(e)) => Err(EngineError::Refused { attempt, why: e.to_string() }),
-        Ok(Ok(found)) => {
-            let addresses: BTreeSet<IpAddr> = found.map(|a| a.ip()).collect();
-            Ok(addresses.into_iter().collect())
-        }
-    }
-}
-
-/// The same with the addresses of peers that are known by name.
-async fn look_up(network: &Network) -> io::Result<Network> {
-    let mut network = network.clone();
-    for flow in &mut network.flows {
-        flow.traffic.peers = look_up_peers(&flow.traffic.peers).await?;
-    }
-    Ok(network)
-}
-
-async fn look_up_peers(peers: &Peers) -> io::Result<Peers> {
-    match peers {
-        Peers::Everybody => Ok(Peers::Everybody),
-        Peers::These(peers) => look_up_each(peers).await.map(Peers::These),
-        Peers::AllBut(peers) => look_up_each(peers).await.map(Peers::AllBut),
-    }
-}
-
-async fn look_up_each(peers: &[Peer]) -> io::Result<Vec<Peer>> {
-    let mut addresses = Vec::new();
-    for peer in peers {
-        match peer {
-            Peer::Addresses(_) | Peer::Instance { .. } => addresses.push(peer.clone()),
-            Peer::Host(name) => {
-                let found = addresses_of(name).await.map_err(io::Error::other)?;
-                addresses.extend(found.into_iter().map(|ip| Peer::Addresses(Cidr::from(ip))));
-            }
-        }
-    }
-    addresses.sort();
-    addresses.dedup();
-    Ok(addresses)
 }
 
 async fn blocking<T: Send + 'static>(work: impl FnOnce() -> io::Result<T> + Send + 'static) -> io::Result<T> {

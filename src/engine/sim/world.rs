@@ -2,6 +2,7 @@
 
 mod counters;
 mod request;
+mod untouched;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,15 +10,15 @@ use std::time::Duration;
 use indexmap::IndexMap;
 use tokio::time::Instant;
 
+pub(super) use self::untouched::instance;
+use self::untouched::{configured, unstressed};
 use super::traffic::Disturbed;
 use super::{ExternalAction, Outcome};
 use crate::engine::{Claim, NOTHING_LIES_THERE, ONLY_A_MARK};
 use crate::experiment::stack::{Service, Stack};
-use crate::model::disk::{Mount, MountKind};
 use crate::model::instance::{
-    Address, Aspect, CommandLocation, Counted, Epoch, Instance, InstanceId, Laid, RestartPolicy, Setting, Trait, Via,
+    Aspect, CommandLocation, Counted, Epoch, Instance, InstanceId, Laid, RestartPolicy, Setting, Trait, Via,
 };
-use crate::model::machine::{Allowance, Disk, Limit, Quota};
 use crate::model::network::Network;
 use crate::model::stressor::StressSpec;
 
@@ -376,67 +377,5 @@ fn restarted(i: &mut Instance, policy: RestartPolicy) {
         i.traits.remove(&Trait::Restarts);
     } else {
         i.traits.insert(Trait::Restarts);
-    }
-}
-
-/// The n-th instance of a service, untouched, with an address of its own.
-pub(super) fn instance(service: &str, at: usize, n: usize) -> Instance {
-    let name = format!("{service}-{}", n + 1);
-    let byte = |number: usize| u8::try_from(number % 256).unwrap_or_default();
-    let ip = [10, byte(at), byte((n + 1) / 256), byte(n + 1)].into();
-    Instance {
-        addresses: vec![Address { network: "simulated".to_owned(), ip }],
-        allowance: Some(allowance()),
-        mounts: vec![Mount::new("/", MountKind::Root, None, false)],
-        settings: [Setting::Running(true), Setting::Paused(false), Setting::Mark(Aspect::Network, None), NOT_FILLED]
-            .into_iter()
-            .chain(configured())
-            .map(|s| (s.aspect(), s))
-            .collect(),
-        ..Instance::new(&name, &name, service)
-    }
-}
-
-/// What lies on a disk stays, whatever becomes of the life that it was laid in.
-const NOT_FILLED: Setting = Setting::Mark(Aspect::Disk, None);
-
-/// What an instance of this world begins its life with: limits, and nothing of Squall's.
-fn configured() -> Vec<Setting> {
-    let disk = Disk {
-        device: "8:0".to_owned(),
-        paths: vec!["/".to_owned()],
-        buffered: true,
-        read: None,
-        write: None,
-        read_ops: None,
-        write_ops: None,
-    };
-    let limits = [
-        Limit::Processes(None),
-        Limit::Cpu(Quota { us: None, period_us: Quota::PERIOD_US }),
-        Limit::Memory(Some(256 << 20)),
-        Limit::Io(vec![disk]),
-        Limit::Descriptors(1024),
-        Limit::Ports { first: 32_768, last: 60_999 },
-    ];
-    let read_only = Setting::ReadOnly(BTreeSet::new());
-    limits.map(Setting::Limit).into_iter().chain([read_only]).chain(unstressed()).collect()
-}
-
-/// What is observed where no process of Squall's does anything to an instance.
-fn unstressed() -> [Setting; 3] {
-    [Aspect::CpuLoad, Aspect::MemoryLoad, Aspect::Processes].map(|aspect| Setting::Mark(aspect, None))
-}
-
-/// What an instance of this world may use, and uses.
-fn allowance() -> Allowance {
-    Allowance {
-        cores: Some(2.0),
-        memory: Some(256 << 20),
-        processes: None,
-        memory_used: Some(64 << 20),
-        memory_held: Some(64 << 20),
-        processes_used: Some(8),
-        descriptors_used: Some(12),
     }
 }

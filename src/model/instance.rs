@@ -27,8 +27,11 @@ use crate::model::network::Talk;
 use crate::model::stressor::called::Called;
 use sharing::Share;
 
-/// The identity of an instance: a container id, or the name of a local or simulated process.
+/// The identity of an instance on its engine: a container id, or the name of a local or simulated process.
 /// Never a PID or a namespace, which other processes inherit.
+///
+/// It does not name its engine: a run has one, which its journal names once, and all its ids are that engine's. To all others an id is
+/// opaque, so that an engine of several machines can tell ids that name the machine, too.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct InstanceId(pub String);

@@ -6,12 +6,12 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use anyhow::{Context as _, bail};
-use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::connect::ConnectedEngine;
 use super::keeper::Keeper;
 use super::load;
 use super::run::{RunOptions, no_verdict};
+use super::stop::Signals;
 use crate::command::cli;
 use crate::command::shop::{ACTS, Act, DemoStack, NAME, Ports};
 use crate::engine::docker::Docker;
@@ -32,7 +32,7 @@ pub(super) async fn run(args: cli::Demo, state: StateDir) -> anyhow::Result<Exit
     if args.down {
         return down(&args, &state).await;
     }
-    let mut signals = Signals::new()?;
+    let mut signals = Signals::listen()?;
     let ports = Ports::free().context("there are no free ports from 8080 on for the demonstration")?;
     let site = site(&args, &state, ports).await?;
     site.refuse_if_taken().await?;
@@ -102,7 +102,7 @@ async fn bring_up(site: &DemoStack, ports: Ports, signals: &mut Signals) -> anyh
     say(&format!("A gateway, three shops in three zones and a store, as {kind} …"));
     tokio::select! {
         up = site.up(ports) => up?,
-        name = signals.any() => bail!(Stopped(name)),
+        name = signals.next() => bail!(Stopped(name)),
     }
     say(&format!("They are up: customers check out at http://127.0.0.1:{}/checkout", ports.gateway));
     Ok(())
@@ -188,33 +188,4 @@ async fn down(args: &cli::Demo, state: &StateDir) -> anyhow::Result<ExitCode> {
     }
     say(&if found { format!("{NAME} is taken away.") } else { format!("There is no {NAME} to take away.") });
     Ok(ExitCode::SUCCESS)
-}
-
-/// The signals that end the demonstration. A run heeds them too; here they are noted for afterwards.
-struct Signals([(Signal, &'static str); 3]);
-
-impl Signals {
-    fn new() -> anyhow::Result<Self> {
-        let heed = |kind| signal(kind).context("cannot heed signals");
-        Ok(Self([
-            (heed(SignalKind::interrupt())?, "SIGINT"),
-            (heed(SignalKind::terminate())?, "SIGTERM"),
-            (heed(SignalKind::hangup())?, "SIGHUP"),
-        ]))
-    }
-
-    /// The next one.
-    async fn any(&mut self) -> &'static str {
-        let [(int, a), (term, b), (hup, c)] = &mut self.0;
-        tokio::select! {
-            _ = int.recv() => a,
-            _ = term.recv() => b,
-            _ = hup.recv() => c,
-        }
-    }
-
-    /// One that has come already.
-    fn come(&mut self) -> Option<&'static str> {
-        futures_util::FutureExt::now_or_never(self.any())
-    }
 }

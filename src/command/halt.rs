@@ -5,8 +5,10 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::Context;
+use tokio::time::sleep;
 
 use crate::host::store::{HALT, StateDir};
 
@@ -63,6 +65,24 @@ pub(super) fn resume(state: &StateDir) -> anyhow::Result<ExitCode> {
 /// Why runs are halted, if they are.
 pub(super) fn note(state: &StateDir) -> Option<String> {
     notes(state).into_iter().find_map(|path| std::fs::read_to_string(path).ok()).map(|text| text.trim().to_owned())
+}
+
+/// Why nothing is begun while runs are halted; `None` if they are not.
+pub(super) fn refusal(state: &StateDir) -> Option<String> {
+    note(state).map(|note| format!("runs are halted: {note}; `squall resume` allows them again"))
+}
+
+/// How often a note is looked for.
+const POLL_INTERVAL: Duration = Duration::from_millis(100);
+
+/// Waits until runs are halted: why.
+pub(super) async fn halted(state: &StateDir) -> String {
+    loop {
+        if let Some(note) = note(state) {
+            return note;
+        }
+        sleep(POLL_INTERVAL).await;
+    }
 }
 
 fn machine_note() -> PathBuf {

@@ -7,11 +7,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use anyhow::Context;
-use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
-use tokio::time::{sleep, timeout};
+use tokio::time::timeout;
 
 use super::connect::ConnectedEngine;
+use super::stop::Signals;
 use super::{halt, recover, unlock};
 use crate::command::cli::{Format, GuardChoice};
 use crate::experiment::Experiment;
@@ -96,11 +96,8 @@ pub(super) async fn attempt(
     state: &StateDir,
     options: &RunOptions,
 ) -> anyhow::Result<RunOutcome> {
-    if let Some(note) = halt::note(state) {
-        return Ok(not_begun(
-            Verdict::NoVerdict,
-            format!("runs are halted: {note}; `squall resume` allows them again"),
-        ));
+    if let Some(why) = halt::refusal(state) {
+        return Ok(not_begun(Verdict::NoVerdict, why));
     }
     match recover::before_run(connected, state, x).await {
         Ok(lines) => lines.iter().for_each(|line| complain!("{line}")),
@@ -210,33 +207,18 @@ pub(super) fn new_id(name: &str) -> String {
 
 /// The first signal rolls everything back, the second does not wait for probes, the third leaves at once.
 fn heed_signals(handle: AbortHandle) -> anyhow::Result<impl Future<Output = ()>> {
-    let mut int = signal(SignalKind::interrupt()).context("cannot heed SIGINT")?;
-    let mut term = signal(SignalKind::terminate()).context("cannot heed SIGTERM")?;
-    let mut hup = signal(SignalKind::hangup()).context("cannot heed SIGHUP")?;
+    let mut signals = Signals::listen()?;
     Ok(async move {
         loop {
-            let name = tokio::select! {
-                Some(()) = int.recv() => "SIGINT",
-                Some(()) = term.recv() => "SIGTERM",
-                Some(()) = hup.recv() => "SIGHUP",
-                else => return,
-            };
+            let name = signals.next().await;
             handle.press(Reason::Interrupted, &format!("stopped by {name}"));
         }
     })
 }
 
-/// How often the halt note is looked for.
-const HALT: Duration = Duration::from_millis(100);
-
 async fn heed_halt(handle: AbortHandle, state: StateDir) {
-    loop {
-        sleep(HALT).await;
-        if let Some(note) = halt::note(&state) {
-            handle.stop(Level::RollBack, Reason::Halted, &format!("halted: {note}"));
-            return;
-        }
-    }
+    let note = halt::halted(&state).await;
+    handle.stop(Level::RollBack, Reason::Halted, &format!("halted: {note}"));
 }
 
 async fn left(abort: &Abort) {

@@ -31,6 +31,7 @@ use self::memory::Memory;
 use self::tell::{Listeners, Messages};
 use self::view::View;
 use super::connect::kind;
+use super::stop::Signals;
 use super::table::{column, table};
 use super::{halt, load};
 use crate::command::cli;
@@ -175,7 +176,7 @@ impl Daemon {
     }
 
     async fn work(mut self) -> anyhow::Result<ExitCode> {
-        let mut stop = Stop::listen()?;
+        let mut stop = Signals::but_hangup()?;
         let mut hangup = signal(SignalKind::hangup()).context("cannot heed SIGHUP")?;
         let mut pages = JoinSet::new();
         if self.args.listen != "off" {
@@ -205,7 +206,7 @@ impl Daemon {
             let pause = self.pause();
             tokio::select! {
                 ended = end(&mut self.child) => self.ended(ended),
-                () = stop.asked() => {
+                _ = stop.next() => {
                     asked = true;
                     self.notify.stopping();
                     self.stop_run();
@@ -547,26 +548,4 @@ async fn end(child: &mut Option<(Child, ChildTask)>) -> std::io::Result<std::pro
 /// A line with its time, for a log.
 fn say(text: &str) {
     let _ = super::show(&format!("{} {text}\n", Timestamp::now().strftime("%Y-%m-%dT%H:%M:%SZ")));
-}
-
-/// SIGTERM and SIGINT.
-struct Stop {
-    term: tokio::signal::unix::Signal,
-    int: tokio::signal::unix::Signal,
-}
-
-impl Stop {
-    fn listen() -> anyhow::Result<Self> {
-        Ok(Self {
-            term: signal(SignalKind::terminate()).context("cannot heed SIGTERM")?,
-            int: signal(SignalKind::interrupt()).context("cannot heed SIGINT")?,
-        })
-    }
-
-    async fn asked(&mut self) {
-        tokio::select! {
-            _ = self.term.recv() => {}
-            _ = self.int.recv() => {}
-        }
-    }
 }

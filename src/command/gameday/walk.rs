@@ -5,7 +5,6 @@ use std::io::IsTerminal as _;
 use std::ops::ControlFlow::{self, Break, Continue};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::time::Duration;
 
 use anyhow::bail;
 use tokio::time::sleep;
@@ -32,9 +31,6 @@ use crate::report::follow::{self, Output};
 use crate::report::series;
 use crate::text::units::{count, times};
 
-/// How often the halt note is looked for while nothing else happens.
-const HALT: Duration = Duration::from_millis(100);
-
 pub(super) async fn run(mut args: cli::Run, state: StateDir) -> anyhow::Result<ExitCode> {
     let mut agenda = match load::gameday(&args.file) {
         Ok(reading) => reading.value,
@@ -49,8 +45,8 @@ pub(super) async fn run(mut args: cli::Run, state: StateDir) -> anyhow::Result<E
              checklist before the game day counts as done"
         );
     }
-    if let Some(note) = halt::note(&state) {
-        return Ok(no_verdict(&format!("runs are halted: {note}; `squall resume` allows them again")));
+    if let Some(why) = halt::refusal(&state) {
+        return Ok(no_verdict(&why));
     }
     for x in &mut agenda.experiments {
         x.blast_radius.protect.extend(args.protect.iter().cloned());
@@ -334,18 +330,10 @@ impl Walk<'_> {
 
     /// Comes back when a signal or `squall halt` ends the game day.
     async fn called_off(&self) -> Stopped {
-        let halted = async {
-            loop {
-                if let Some(note) = halt::note(self.state) {
-                    return note;
-                }
-                sleep(HALT).await;
-            }
-        };
         tokio::select! {
             biased;
             () = self.stop.wait() => Stopped::at_once("stopped by a signal"),
-            note = halted => Stopped::at_once(format!("halted: {note}")),
+            note = halt::halted(self.state) => Stopped::at_once(format!("halted: {note}")),
         }
     }
 

@@ -140,7 +140,10 @@ async fn perform(file: &Path, site: &DemoStack, state: &StateDir) -> anyhow::Res
         DemoStack::Docker { docker, .. } => ConnectedEngine::Docker(Arc::clone(docker)),
         DemoStack::Local { local, .. } => ConnectedEngine::Local(Arc::clone(local)),
     };
-    super::run::experiment(&x, &file.display().to_string(), &connected, state, &RunOptions::default()).await
+    let options = RunOptions::default();
+    let came = super::run::experiment(&x, &file.display().to_string(), &connected, state, &options).await?;
+    let started = came.run.as_ref().and_then(|run| run.started.as_ref());
+    Ok((came.verdict, started.map(|started| state.run_dir(&started.run))))
 }
 
 fn summary(ends: &[(Verdict, Option<PathBuf>)]) -> String {

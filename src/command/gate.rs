@@ -8,18 +8,17 @@ use anyhow::{Context as _, anyhow, bail};
 
 use super::connect::{kind, reach};
 use super::load;
-use super::run::{self, RunOptions, RunOutcome};
+use super::run::{self, RunOptions};
 use super::run_stack::{self, RunStack};
 use super::stop::Stop;
 use crate::command::cli::{self, Format};
 use crate::engine::Kind;
 use crate::experiment::Experiment;
-use crate::host::store::{JOURNAL, StateDir};
+use crate::host::store::StateDir;
 use crate::model::exit::{INVALID, Verdict};
 use crate::occasions::compare::{Comparison, Side, compare};
 use crate::occasions::gate::{self, Attempt, Entry, Repeat};
 use crate::record::event::Reason;
-use crate::record::journal;
 use crate::report::follow::{self, Output};
 use crate::report::{self, series};
 use crate::text::glob::glob;
@@ -249,10 +248,7 @@ async fn series(
                 Ok(attempt) => attempt,
                 Err(e) if alone => return Err(e),
                 // Others have run or will: this one begins nothing, and says nothing about its hypothesis.
-                Err(e) => {
-                    run::no_verdict(&format!("{e:#}"));
-                    Attempt { verdict: Verdict::NoVerdict, why: format!("{e:#}"), run: None }
-                }
+                Err(e) => run::not_begun(Verdict::NoVerdict, format!("{e:#}")),
             };
             ended = why_no_further(&attempt, &stop);
             entry.attempts.push(attempt);
@@ -293,23 +289,9 @@ pub(super) async fn attempt(
     let x = &run_stack::at_home(engine, x);
     let connected = match reach(engine, Some(x), state).await {
         Ok(connected) => connected,
-        Err(e) => {
-            let why = format!("{e:#}");
-            run::no_verdict(&why);
-            return Ok(Attempt { verdict: Verdict::NoVerdict, why, run: None });
-        }
+        Err(e) => return Ok(run::not_begun(Verdict::NoVerdict, format!("{e:#}"))),
     };
-    Ok(match run::attempt(x, file, &connected, state, options).await? {
-        RunOutcome::NotBegun { verdict, why } => Attempt { verdict, why, run: None },
-        RunOutcome::Run { verdict, dir } => match journal::replay(&dir.join(JOURNAL)) {
-            Ok(run) => {
-                let why = run.finished.as_ref().map_or("it was left before its end", |f| f.text.as_str()).to_owned();
-                Attempt { verdict, why, run: Some(Box::new(run)) }
-            }
-            // It happened all the same.
-            Err(e) => Attempt { verdict, why: e.to_string(), run: None },
-        },
-    })
+    run::experiment(x, file, &connected, state, options).await
 }
 
 /// Shows and writes what all of them came to. What cannot be written is a warning: the exit code says the rest.

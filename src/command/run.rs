@@ -1,6 +1,5 @@
 //! One experiment, with its journal, its guard, its followers and its reports.
 
-use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -18,9 +17,11 @@ use crate::experiment::Experiment;
 use crate::host::store::StateDir;
 use crate::host::user;
 use crate::model::exit::Verdict;
+use crate::occasions::gate::Attempt;
 use crate::occasions::history::History;
 use crate::record::event::Reason;
 use crate::record::journal::Recorder;
+use crate::record::state::RunState;
 use crate::report;
 use crate::report::follow::{self, Output, Style};
 use crate::run::abort::{Abort, AbortHandle, Level, abort};
@@ -54,48 +55,18 @@ impl Default for RunOptions {
     }
 }
 
-/// What came of an experiment.
-#[derive(Debug)]
-pub(crate) enum RunOutcome {
-    /// It was run.
-    Run {
-        verdict: Verdict,
-        /// The run's directory.
-        dir: PathBuf,
-    },
-    /// It did not begin, and touched nothing; people have been told why.
-    NotBegun { verdict: Verdict, why: String },
-}
-
-/// Runs one experiment on an engine that answers: with its journal, its guard, its followers and its reports. Tells the
-/// verdict and the run's directory.
+/// Runs one experiment on an engine that answers: with its journal, its guard, its followers and its reports. What came of it;
+/// where it did not begin, nothing was touched, and people have been told why.
 ///
 /// # Errors
 /// Where it cannot even begin; nothing has been touched then.
-pub(crate) async fn experiment(
+pub(super) async fn experiment(
     x: &Experiment,
     file: &str,
     connected: &ConnectedEngine,
     state: &StateDir,
     options: &RunOptions,
-) -> anyhow::Result<(Verdict, Option<PathBuf>)> {
-    Ok(match attempt(x, file, connected, state, options).await? {
-        RunOutcome::Run { verdict, dir } => (verdict, Some(dir)),
-        RunOutcome::NotBegun { verdict, .. } => (verdict, None),
-    })
-}
-
-/// The same, and why where it did not begin.
-///
-/// # Errors
-/// As [`experiment`].
-pub(super) async fn attempt(
-    x: &Experiment,
-    file: &str,
-    connected: &ConnectedEngine,
-    state: &StateDir,
-    options: &RunOptions,
-) -> anyhow::Result<RunOutcome> {
+) -> anyhow::Result<Attempt> {
     if let Some(why) = halt::refusal(state) {
         return Ok(not_begun(Verdict::NoVerdict, why));
     }
@@ -152,7 +123,7 @@ pub(super) async fn attempt(
         },
         () = left(&abort) => {
             complain!("left at once: the guard rolls everything back; `squall list` tells when it has");
-            return Ok(RunOutcome::Run { verdict: Verdict::NoVerdict, dir });
+            return Ok(came_to(Verdict::NoVerdict, &rec));
         }
     };
     watchers.shutdown().await;
@@ -185,18 +156,26 @@ pub(super) async fn attempt(
         Ok(_) => {}
         Err(e) => complain!("warning: the reports could not be written: {e:#}; `squall report {id}` tries again"),
     }
-    Ok(RunOutcome::Run { verdict, dir })
+    Ok(came_to(verdict, &rec))
+}
+
+/// What a run came to that has begun.
+fn came_to(verdict: Verdict, rec: &Recorder) -> Attempt {
+    let run = rec.read(RunState::clone);
+    let why = run.finished.as_ref().map_or("it was left before its end", |f| f.text.as_str()).to_owned();
+    Attempt { verdict, why, run: Some(Box::new(run)) }
 }
 
 /// Without a journal nothing may be touched; that says nothing about the file or the command line.
-fn no_journal(e: &anyhow::Error) -> RunOutcome {
+fn no_journal(e: &anyhow::Error) -> Attempt {
     let why = format!("{e:#}; nothing was touched, --state DIR names another place for the journal");
     not_begun(Verdict::NoVerdict, why)
 }
 
-fn not_begun(verdict: Verdict, why: String) -> RunOutcome {
+/// A run that did not begin: tells people why.
+pub(super) fn not_begun(verdict: Verdict, why: String) -> Attempt {
     no_verdict(&why);
-    RunOutcome::NotBegun { verdict, why }
+    Attempt { verdict, why, run: None }
 }
 
 /// A new id. It begins with the time, so that the order of the names is that of the runs.

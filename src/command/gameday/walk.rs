@@ -10,7 +10,7 @@ use anyhow::bail;
 use tokio::time::sleep;
 
 use super::super::connect::{kind, reach};
-use super::super::run::{RunOptions, new_id, no_verdict};
+use super::super::run::{RunOptions, new_id, no_verdict, not_begun};
 use super::super::run_stack::{self, RunStack};
 use super::super::stop::Stop;
 use super::super::{gate as series_of, halt, load};
@@ -244,19 +244,15 @@ impl Walk<'_> {
         let file = self.args.file.parent().map_or_else(PathBuf::new, PathBuf::from).join(&scenario.experiment);
         let file = file.display().to_string();
         let came = series_of::attempt(&self.args.engine, self.state, x, &file, &options).await;
-        let attempt = came.unwrap_or_else(|e| {
-            no_verdict(&format!("{e:#}"));
-            Attempt { verdict: Verdict::NoVerdict, why: format!("{e:#}"), run: None }
-        });
-        let finished = attempt.run.as_ref().and_then(|run| run.finished.as_ref());
-        // Left by a third signal, or with a journal that cannot be read: it has happened all the same.
-        let without = if self.state.journal(&run).exists() { "unfinished" } else { NOT_BEGUN };
-        self.note(Event::ScenarioEnded {
-            scenario: n,
-            verdict: attempt.verdict,
-            reason: finished.map_or_else(|| without.to_owned(), |f| f.reason.word()),
-            text: attempt.why.clone(),
-        });
+        let attempt = came.unwrap_or_else(|e| not_begun(Verdict::NoVerdict, format!("{e:#}")));
+        let reason = match attempt.run.as_ref().map(|run| &run.finished) {
+            Some(Some(finished)) => finished.reason.word(),
+            // Left by a third signal: it has happened all the same.
+            Some(None) => "unfinished".to_owned(),
+            None => NOT_BEGUN.to_owned(),
+        };
+        let (verdict, text) = (attempt.verdict, attempt.why.clone());
+        self.note(Event::ScenarioEnded { scenario: n, verdict, reason, text });
         if let Some(day) = self.day() {
             say::on_weakness(&day, n, self.state);
         }

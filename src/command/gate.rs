@@ -6,11 +6,10 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow, bail};
 
-use super::connect::{kind, reach};
-use super::load;
-use super::run::{self, RunOptions};
-use super::run_stack::{self, RunStack};
-use super::stop::Stop;
+use super::connect::kind;
+use super::run::RunOptions;
+use super::suite::{self, Suite, cannot_begin};
+use super::{load, run_stack};
 use crate::command::cli::{self, Format};
 use crate::engine::Kind;
 use crate::experiment::Experiment;
@@ -18,8 +17,7 @@ use crate::host::store::StateDir;
 use crate::model::exit::{INVALID, Verdict};
 use crate::occasions::compare::{Comparison, Side, compare};
 use crate::occasions::gate::{self, Attempt, Entry, Repeat};
-use crate::record::event::Reason;
-use crate::report::follow::{self, Output};
+use crate::report::follow;
 use crate::report::{self, series};
 use crate::text::glob::glob;
 
@@ -40,30 +38,31 @@ pub(super) async fn run(mut args: cli::Run, state: StateDir) -> anyhow::Result<E
     run_stack::named(&mut args.engine, items.iter_mut().map(|item| &mut item.x))?;
     let alone = items.len() == 1 && repeat == Repeat::ONCE;
     let baselines = baselines(&args, &items, &state)?;
-    let mut entries: Vec<Entry> = items.iter().map(|item| entry(item, repeat)).collect();
+    let file = |item: &Item| item.file.display().to_string();
+    let mut entries: Vec<Entry> = items.iter().map(|item| Entry::of(&item.x, file(item), repeat)).collect();
 
-    let stack = match RunStack::up(&mut args.engine, Some(&items[0].x), &state).await {
-        Ok(stack) => stack,
-        // A stack that does not come up says nothing about any hypothesis.
-        Err(e) => {
-            let (verdict, why) = (run_stack::not_up(&e), format!("{e:#}"));
+    let options = RunOptions {
+        format: args.format,
+        quiet: args.quiet,
+        guard: args.guard.guard,
+        grace: args.guard.grace,
+        ..RunOptions::default()
+    };
+    let suite = match Suite::begin(&args.engine, Some(&items[0].x), &state, options).await {
+        Ok(suite) => suite,
+        Err(attempt) => {
             for entry in &mut entries {
-                entry.attempts.push(Attempt { verdict, why: why.clone(), run: None });
+                entry.attempts.push(attempt.clone());
             }
             tell(&args, &entries, alone);
             return Ok(ExitCode::from(gate::verdict(&entries).code()));
         }
     };
-    if let (Some(project), false) = (&args.engine.project, args.quiet) {
+    if let (Some(project), false) = (suite.project(), args.quiet) {
         complain!("the stack is up as the project {project}");
     }
-    let done = series(&args, &state, &items, &baselines, &mut entries, alone).await;
-    let left = run_stack::down(stack).await;
-    match (&left, done) {
-        (_, Ok(())) => {}
-        (None, Err(e)) => return Err(e),
-        (Some(_), Err(e)) => complain!("error: {e:#}"),
-    }
+    let done = run_all(&args, &suite, &state, &items, &baselines, &mut entries, alone).await;
+    let left = suite.end(done).await?.err();
     let alone = alone && left.is_none();
     // Whoever reads only the files is to see it, too.
     entries.extend(left.map(|why| Entry {
@@ -153,18 +152,6 @@ fn chosen(mut items: Vec<Item>, gate: &cli::Gate) -> anyhow::Result<Vec<Item>> {
     Ok(items)
 }
 
-fn entry(item: &Item, repeat: Repeat) -> Entry {
-    Entry {
-        name: item.x.name.clone(),
-        file: item.file.display().to_string(),
-        known_weakness: item.x.known_weakness.clone(),
-        repeat,
-        attempts: Vec::new(),
-        comparison: None,
-        cut_short: None,
-    }
-}
-
 /// What each experiment is held against. Looked up before anything is run: a name that means nothing is a mistake of the
 /// command line, and `last` is not one of the runs that are about to be made.
 fn baselines(args: &cli::Run, items: &[Item], state: &StateDir) -> anyhow::Result<Vec<Option<Side>>> {
@@ -207,24 +194,15 @@ fn compared(entry: &Entry, base: &Side, x: &Experiment) -> Option<Comparison> {
 
 /// Runs all of them. A signal and `squall halt` end the run that goes on, and no further one is started. Neither is one
 /// after a rollback was incomplete: on ground that is not as it was, nothing can be proven.
-async fn series(
+async fn run_all(
     args: &cli::Run,
+    suite: &Suite,
     state: &StateDir,
     items: &[Item],
     baselines: &[Option<Side>],
     entries: &mut [Entry],
     alone: bool,
 ) -> anyhow::Result<()> {
-    let stop = Stop::listen()?;
-    let options = RunOptions {
-        seed: args.seed,
-        format: args.format,
-        quiet: args.quiet,
-        guard: args.guard.guard,
-        grace: args.guard.grace,
-        stopped: stop.flag(),
-        id: None,
-    };
     let mut ended: Option<String> = None;
     for (n, item) in items.iter().enumerate() {
         let entry = &mut entries[n];
@@ -243,14 +221,16 @@ async fn series(
                     if entry.repeat.times > 1 { format!(", {turn} of {}", entry.repeat.times) } else { String::new() };
                 follow::say(&format!("\n{} of {}  {}{times}\n", n + 1, items.len(), item.x.name));
             }
-            let file = item.file.display().to_string();
-            let attempt = match attempt(&args.engine, state, &item.x, &file, &options).await {
+            let attempt = match suite.attempt(&item.x, &entry.file, args.seed, None).await {
                 Ok(attempt) => attempt,
                 Err(e) if alone => return Err(e),
-                // Others have run or will: this one begins nothing, and says nothing about its hypothesis.
-                Err(e) => run::not_begun(Verdict::NoVerdict, format!("{e:#}")),
+                // Others have run or will.
+                Err(e) => cannot_begin(&e),
             };
-            ended = why_no_further(&attempt, &stop);
+            ended = suite.ended_in(&attempt).or_else(|| {
+                let left = attempt.verdict == Verdict::LeftBehind;
+                left.then(|| "not run after an incomplete rollback".to_owned())
+            });
             entry.attempts.push(attempt);
         }
         if let Some(base) = &baselines[n] {
@@ -264,41 +244,11 @@ async fn series(
     Ok(())
 }
 
-/// Why nothing is started after this run, if nothing is.
-fn why_no_further(attempt: &Attempt, stop: &Stop) -> Option<String> {
-    let reason = attempt.run.as_ref().and_then(|run| run.finished.as_ref()).map(|f| f.reason);
-    match reason {
-        _ if stop.asked() => Some("stopped by a signal".to_owned()),
-        Some(Reason::Interrupted | Reason::Halted) => Some(attempt.why.clone()),
-        _ if attempt.verdict == Verdict::LeftBehind => Some("not run after an incomplete rollback".to_owned()),
-        _ => None,
-    }
-}
-
-/// Runs an experiment: what came of it.
-///
-/// # Errors
-/// Where it cannot even begin; nothing has been touched then.
-pub(super) async fn attempt(
-    engine: &cli::EngineArgs,
-    state: &StateDir,
-    x: &Experiment,
-    file: &str,
-    options: &RunOptions,
-) -> anyhow::Result<Attempt> {
-    let x = &run_stack::at_home(engine, x);
-    let connected = match reach(engine, Some(x), state).await {
-        Ok(connected) => connected,
-        Err(e) => return Ok(run::not_begun(Verdict::NoVerdict, format!("{e:#}"))),
-    };
-    run::experiment(x, file, &connected, state, options).await
-}
-
 /// Shows and writes what all of them came to. What cannot be written is a warning: the exit code says the rest.
 fn tell(args: &cli::Run, entries: &[Entry], alone: bool) {
     let simple = alone && entries.iter().all(|e| e.known_weakness.is_none() && e.comparison.is_none());
     if !simple && args.format == Format::Text {
-        follow::tell(&format!("\n{}", series::table(entries, Output::stdout().width())));
+        suite::show(entries);
     }
     let write = |path: &Path, text: &str| {
         if let Err(e) = report::write(path, text) {

@@ -40,6 +40,7 @@ pub mod shop;
 mod stack;
 mod stop;
 pub mod stressor;
+mod suite;
 mod table;
 mod unlock;
 mod validate;

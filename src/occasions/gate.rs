@@ -1,6 +1,7 @@
 //! What several experiments come to together: a standing for each, and one verdict for the pipeline. Computation alone:
 //! it knows runs as what they came to, and neither how they are made nor how they are shown.
 
+use crate::experiment::Experiment;
 use crate::model::exit::Verdict;
 use crate::occasions::compare::Comparison;
 use crate::record::state::RunState;
@@ -128,6 +129,13 @@ impl Standing {
 }
 
 impl Entry {
+    /// An experiment of which no run was made yet. `file`: as messages call it.
+    #[must_use]
+    pub fn of(x: &Experiment, file: String, repeat: Repeat) -> Self {
+        let (name, known_weakness) = (x.name.clone(), x.known_weakness.clone());
+        Self { name, file, known_weakness, repeat, attempts: Vec::new(), comparison: None, cut_short: None }
+    }
+
     fn verdicts(&self) -> Vec<Verdict> {
         self.attempts.iter().map(|a| a.verdict).collect()
     }

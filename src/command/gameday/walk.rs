@@ -10,14 +10,13 @@ use anyhow::bail;
 use tokio::time::sleep;
 
 use super::super::connect::{kind, reach};
-use super::super::run::{RunOptions, new_id, no_verdict, not_begun};
-use super::super::run_stack::{self, RunStack};
-use super::super::stop::Stop;
-use super::super::{gate as series_of, halt, load};
+use super::super::run::{RunOptions, new_id, no_verdict};
+use super::super::suite::{self, Suite, cannot_begin};
+use super::super::{halt, load, run_stack};
 use super::ask::{Word, ask};
 use super::tell::Tell;
 use super::{place, reports, say};
-use crate::command::cli::{Format, gameday as cli};
+use crate::command::cli::gameday as cli;
 use crate::engine::Kind;
 use crate::host::store::{StateDir, private_dir};
 use crate::model::exit::{INVALID, Verdict};
@@ -25,10 +24,8 @@ use crate::occasions::gameday::event::{Event, FORMAT, List, NOT_BEGUN};
 use crate::occasions::gameday::state::GamedayState;
 use crate::occasions::gameday::{Agenda, Checklist, StopOn, timeline};
 use crate::occasions::gate::{self, Attempt, Entry, Repeat};
-use crate::record::event::Reason;
+use crate::report::follow;
 use crate::report::follow::words::wrap;
-use crate::report::follow::{self, Output};
-use crate::report::series;
 use crate::text::units::{count, times};
 
 pub(super) async fn run(mut args: cli::Run, state: StateDir) -> anyhow::Result<ExitCode> {
@@ -58,24 +55,17 @@ pub(super) async fn run(mut args: cli::Run, state: StateDir) -> anyhow::Result<E
     if let Err(e) = reach(&args.engine, agenda.experiments.first(), &state).await {
         return Ok(no_verdict(&format!("{e:#}")));
     }
-    let stack = match RunStack::up(&mut args.engine, agenda.experiments.first(), &state).await {
-        Ok(stack) => stack,
-        Err(e) => return Ok(ExitCode::from(run_stack::not_up(&e).code())),
+    let options =
+        RunOptions { quiet: args.quiet, guard: args.guard.guard, grace: args.guard.grace, ..RunOptions::default() };
+    let suite = match Suite::begin(&args.engine, agenda.experiments.first(), &state, options).await {
+        Ok(suite) => suite,
+        Err(attempt) => return Ok(ExitCode::from(attempt.verdict.code())),
     };
-    let stop = Stop::listen()?;
-    let walk = Walk { path: state.timeline(&id), args: &args, state: &state, agenda: &agenda, id: &id, stop: &stop };
+    let walk = Walk { path: state.timeline(&id), args: &args, state: &state, agenda: &agenda, id: &id, suite: &suite };
     let verdict = walk.through().await;
-    let left = run_stack::down(stack).await;
+    let verdict = suite.end(verdict).await;
     drop(lock);
-    let verdict = match (&left, verdict) {
-        (None, verdict) => verdict?,
-        (Some(_), Ok(_)) => Verdict::LeftBehind,
-        (Some(_), Err(e)) => {
-            complain!("error: {e:#}");
-            Verdict::LeftBehind
-        }
-    };
-    Ok(ExitCode::from(verdict.code()))
+    Ok(ExitCode::from(verdict?.unwrap_or(Verdict::LeftBehind).code()))
 }
 
 /// A game day that goes on.
@@ -86,7 +76,7 @@ struct Walk<'a> {
     id: &'a str,
     /// Its timeline.
     path: PathBuf,
-    stop: &'a Stop,
+    suite: &'a Suite,
 }
 
 /// No further scenario begins.
@@ -154,15 +144,9 @@ impl Walk<'_> {
     }
 
     fn entry(&self, n: usize) -> Entry {
-        Entry {
-            name: self.title(n).to_owned(),
-            file: self.agenda.gameday.scenarios[n].experiment.clone(),
-            known_weakness: self.agenda.experiments[n].known_weakness.clone(),
-            repeat: Repeat::ONCE,
-            attempts: Vec::new(),
-            comparison: None,
-            cut_short: None,
-        }
+        let file = self.agenda.gameday.scenarios[n].experiment.clone();
+        let entry = Entry::of(&self.agenda.experiments[n], file, Repeat::ONCE);
+        Entry { name: self.title(n).to_owned(), ..entry }
     }
 
     /// What has happened goes on the timeline. Where that fails, it has happened all the same.
@@ -232,19 +216,10 @@ impl Walk<'_> {
         if let Err(e) = timeline::add(&self.path, Event::ScenarioBegan { scenario: n, run: run.clone() }) {
             return Break(Stopped::at_once(format!("{e:#}")));
         }
-        let options = RunOptions {
-            seed: scenario.overrides.seed,
-            format: Format::Text,
-            quiet: self.args.quiet,
-            guard: self.args.guard.guard,
-            grace: self.args.guard.grace,
-            id: Some(run.clone()),
-            stopped: self.stop.flag(),
-        };
         let file = self.args.file.parent().map_or_else(PathBuf::new, PathBuf::from).join(&scenario.experiment);
         let file = file.display().to_string();
-        let came = series_of::attempt(&self.args.engine, self.state, x, &file, &options).await;
-        let attempt = came.unwrap_or_else(|e| not_begun(Verdict::NoVerdict, format!("{e:#}")));
+        let came = self.suite.attempt(x, &file, scenario.overrides.seed, Some(run)).await;
+        let attempt = came.unwrap_or_else(|e| cannot_begin(&e));
         let reason = match attempt.run.as_ref().map(|run| &run.finished) {
             Some(Some(finished)) => finished.reason.word(),
             // Left by a third signal: it has happened all the same.
@@ -261,12 +236,12 @@ impl Walk<'_> {
 
     /// Why nothing is begun after this scenario, if nothing is.
     fn why_no_further(&self, attempt: &Attempt) -> Option<Stopped> {
-        let reason = attempt.run.as_ref().and_then(|run| run.finished.as_ref()).map(|f| f.reason);
+        if let Some(why) = self.suite.ended_in(attempt) {
+            return Some(Stopped::at_once(why));
+        }
         let stop_on = self.agenda.gameday.stop_on;
         let stopped = |why: &str| Some(Stopped { why: why.to_owned(), at_once: false });
         match attempt.verdict.would_be() {
-            _ if self.stop.asked() => Some(Stopped::at_once("stopped by a signal")),
-            _ if matches!(reason, Some(Reason::Interrupted | Reason::Halted)) => Some(Stopped::at_once(&*attempt.why)),
             _ if stop_on == StopOn::Never => None,
             Verdict::LeftBehind => stopped("a rollback was incomplete"),
             Verdict::Broken if stop_on == StopOn::Breach => stopped("a hypothesis broke (`stop-on: breach`)"),
@@ -326,11 +301,7 @@ impl Walk<'_> {
 
     /// Comes back when a signal or `squall halt` ends the game day.
     async fn called_off(&self) -> Stopped {
-        tokio::select! {
-            biased;
-            () = self.stop.wait() => Stopped::at_once("stopped by a signal"),
-            note = halt::halted(self.state) => Stopped::at_once(format!("halted: {note}")),
-        }
+        Stopped::at_once(self.suite.ended().await)
     }
 
     /// The timeline as it is now, with what others have added.
@@ -368,7 +339,7 @@ impl Walk<'_> {
     }
 
     fn show_the_end(&self, entries: &[Entry]) {
-        follow::tell(&format!("\n{}", series::table(entries, Output::stdout().width())));
+        suite::show(entries);
         let day = self.day().unwrap_or_default();
         for (recipient, why, messages) in day.undelivered() {
             let often = if messages == 1 { String::new() } else { format!(" {}", times(messages)) };

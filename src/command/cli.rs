@@ -2,11 +2,15 @@
 
 pub mod gameday;
 pub mod history;
+mod run;
+mod stack;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub use self::run::{Format, Gate, GuardArgs, GuardChoice, Run};
+pub use self::stack::{Demo, Role, Serve, Stack};
 use crate::engine::Kind;
 use crate::experiment::Percent;
 
@@ -35,7 +39,7 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run experiments, one after the other
-    #[command(after_help = RUN_EXAMPLES)]
+    #[command(after_help = run::EXAMPLES)]
     Run(Run),
     /// Show who would be hit and how it would be undone; touches nothing
     Plan(Plan),
@@ -76,7 +80,7 @@ pub enum Command {
     /// Look at this machine: what works, what does not, and what to do about it
     Doctor(EngineArgs),
     /// A demonstration: two experiments on a small stack that is made and taken away
-    #[command(after_help = DEMO_EXIT)]
+    #[command(after_help = stack::DEMO_EXIT)]
     Demo(Demo),
     /// Start or stop a stack of local processes from a stack file
     #[command(subcommand)]
@@ -93,24 +97,6 @@ pub enum Command {
     #[command(hide = true)]
     Serve(Serve),
 }
-
-const RUN_EXAMPLES: &str = "\
-Examples:
-  squall run experiments/kill-one.yaml              on the Docker Engine of this machine
-  squall run kill-one.yaml --seed 7                 the same victims again
-  squall run kill-one.yaml --engine sim             a rehearsal: nothing real is touched
-  squall run kill-one.yaml --stack shop.yaml        on local processes, started for it
-  squall run chaos/*.yaml --stack compose.yaml      on containers, started for them
-  squall run kill-one.yaml --format json | jq .     every event, one a line
-  squall run chaos/*.yaml --junit junit.xml         a gate: the worst verdict is the exit code
-  squall run chaos/*.yaml --tag nightly --repeat 3 --require 2
-
-Of several experiments the worst verdict is the exit code: 4 before 1 before 3 before 0. All files are checked before the
-first of them runs; where one is wrong the exit code is 2, and nothing was touched.";
-
-const DEMO_EXIT: &str = "\
-Exit codes: 0 where both experiments came out as expected, 1 where not, 3 where it was stopped (Ctrl-C). The stack is taken
-away all the same.";
 
 const COMPARE_EXAMPLES: &str = "\
 Examples:
@@ -171,99 +157,6 @@ pub struct EngineArgs {
     /// The Docker Engine's socket [default: /var/run/docker.sock]
     #[arg(long, value_name = "URL", env = "DOCKER_HOST")]
     pub docker_host: Option<String>,
-}
-
-/// Arguments of `run`.
-#[derive(Debug, Args)]
-pub struct Run {
-    /// The experiments
-    #[arg(required = true, value_name = "FILE")]
-    pub files: Vec<PathBuf>,
-    /// Which engine
-    #[command(flatten)]
-    pub engine: EngineArgs,
-    /// What belongs to a gate
-    #[command(flatten)]
-    pub gate: Gate,
-    /// Repeat the random choices of an earlier run
-    #[arg(long)]
-    pub seed: Option<u64>,
-    /// A label of instances that are not hit, on top of what the file protects; may be given several times
-    #[arg(long, value_name = "LABEL", value_parser = label)]
-    pub protect: Vec<String>,
-    /// Text for people, or events as JSON, one a line
-    #[arg(long, value_enum, default_value_t)]
-    pub format: Format,
-    /// Print only the end
-    #[arg(short, long)]
-    pub quiet: bool,
-    /// What rolls the fault back if this process does not
-    #[command(flatten)]
-    pub guard: GuardArgs,
-}
-
-/// The guard of a run.
-#[derive(Debug, Clone, Copy, Args)]
-pub struct GuardArgs {
-    /// How much longer than planned the fault may be on before the guard rolls it back
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = humantime::parse_duration)]
-    pub grace: std::time::Duration,
-    /// Which kind of guard [default: a container where Squall itself runs in one]
-    #[arg(long, value_enum, default_value_t)]
-    pub guard: GuardChoice,
-}
-
-/// Which experiments, how often, and what is written about all of them.
-#[derive(Debug, Clone, Default, Args)]
-#[command(next_help_heading = "As a gate")]
-pub struct Gate {
-    /// Only experiments of this name, in which `*` stands for any text; may be given several times
-    #[arg(long, value_name = "NAME")]
-    pub only: Vec<String>,
-    /// Only experiments with this tag; may be given several times
-    #[arg(long, value_name = "TAG")]
-    pub tag: Vec<String>,
-    /// Start no further experiment after one that is no pass
-    #[arg(long)]
-    pub fail_fast: bool,
-    /// Run each experiment so many times
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub repeat: u32,
-    /// It has to hold at least so many of these times [default: each time]
-    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=1000))]
-    pub require: Option<u32>,
-    /// Hold each experiment against an earlier run of it: a run's id, a directory, a `report.json`, or `last`; may be given
-    /// several times, and runs of one experiment are taken together
-    #[arg(long, value_name = "RUN")]
-    pub baseline: Vec<String>,
-    /// Write one `JUnit` file for all of them
-    #[arg(long, value_name = "FILE")]
-    pub junit: Option<PathBuf>,
-    /// Write one Markdown summary for all of them; also appended to `$GITHUB_STEP_SUMMARY`, where that is set
-    #[arg(long, value_name = "FILE")]
-    pub summary: Option<PathBuf>,
-}
-
-/// How a run shows itself.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum Format {
-    /// For people.
-    #[default]
-    Text,
-    /// One event a line.
-    Json,
-}
-
-/// Which guard a run gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum GuardChoice {
-    /// A container where Squall itself runs in one, else a process.
-    #[default]
-    Auto,
-    /// A process in a session of its own.
-    Process,
-    /// A container on the engine.
-    Container,
 }
 
 /// Which file a schema is of.
@@ -370,75 +263,6 @@ pub enum ReportFormat {
     Junit,
 }
 
-/// Arguments of `demo`.
-#[derive(Debug, Args)]
-pub struct Demo {
-    /// Which engine [default: docker where one answers, else local]
-    #[arg(long, value_enum)]
-    pub engine: Option<Kind>,
-    /// The Docker Engine's socket [default: /var/run/docker.sock]
-    #[arg(long, value_name = "URL", env = "DOCKER_HOST")]
-    pub docker_host: Option<String>,
-    /// Leave the stack up for the files in experiments/
-    #[arg(long)]
-    pub keep: bool,
-    /// Only bring the stack up for the files in experiments/: no demonstration
-    #[arg(long, conflicts_with = "keep")]
-    pub up: bool,
-    /// Take a stack away that was left up
-    #[arg(long, conflicts_with_all = ["keep", "up"])]
-    pub down: bool,
-}
-
-/// A stack of local processes.
-#[derive(Debug, Subcommand)]
-pub enum Stack {
-    /// Start it and wait until it answers
-    Up {
-        /// The stack file
-        file: PathBuf,
-    },
-    /// Stop it
-    Down {
-        /// The stack file
-        file: PathBuf,
-    },
-    /// Show its processes
-    Status {
-        /// The stack file
-        file: PathBuf,
-    },
-    /// Starts one process in a session of its own, prints its PID and ends
-    #[command(hide = true)]
-    Spawn {
-        /// File for its output
-        #[arg(long)]
-        log: PathBuf,
-        /// Its place in the stack's own network, as JSON
-        #[arg(long)]
-        slot: Option<String>,
-        /// Program and arguments
-        #[arg(last = true, required = true)]
-        command: Vec<String>,
-    },
-    /// Waits for the end of standard input, then takes the stack away
-    #[command(hide = true)]
-    Keep {
-        /// The stack file
-        #[arg(required_unless_present_any = ["demo", "project"])]
-        file: Option<PathBuf>,
-        /// In its place: the containers of a demonstration
-        #[arg(long, conflicts_with = "file")]
-        demo: Option<String>,
-        /// In its place: a project of Compose
-        #[arg(long, conflicts_with_all = ["file", "demo"])]
-        project: Option<String>,
-        /// The Docker Engine that they are on
-        #[arg(long, value_name = "URL")]
-        docker_host: Option<String>,
-    },
-}
-
 /// Arguments of the guard.
 #[derive(Debug, Args)]
 pub struct Guard {
@@ -454,34 +278,6 @@ pub struct Guard {
     /// The runner's container, where it lives in one
     #[arg(long)]
     pub runner_container: Option<String>,
-}
-
-/// Arguments of a demonstration service.
-#[derive(Debug, Args)]
-pub struct Serve {
-    /// Its part
-    #[arg(value_enum)]
-    pub role: Role,
-    /// Where it listens
-    #[arg(long, default_value = "127.0.0.1:8080")]
-    pub listen: String,
-    /// Whom it asks, separated by commas
-    #[arg(long, value_delimiter = ',')]
-    pub upstream: Vec<String>,
-    /// What it calls itself
-    #[arg(long, default_value = "")]
-    pub name: String,
-}
-
-/// The parts of the demonstration's stack.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Role {
-    /// Balances over the shops, and goes on to the next where one does not answer.
-    Gateway,
-    /// Asks the store.
-    Shop,
-    /// Answers.
-    Store,
 }
 
 /// A label, `key` or `key=value`.

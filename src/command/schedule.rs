@@ -4,45 +4,41 @@
 //! alone, and a run that dies is the guard's business. One run at a time.
 
 mod ask;
+mod ended;
 mod files;
+mod item;
 mod memory;
 mod page;
+mod start;
 mod tell;
 mod view;
 
-use std::path::PathBuf;
-use std::process::{ExitCode, Stdio};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use anyhow::Context as _;
-use jiff::{SignedDuration, Timestamp};
-use rand::RngExt as _;
-use rand::seq::IndexedRandom as _;
-use rustix::process::{Pid, Signal, kill_process};
+use jiff::Timestamp;
 use tokio::net::TcpListener;
-use tokio::process::{Child, Command};
+use tokio::process::Child;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinSet;
 use tokio::time::sleep;
 
+use self::ended::end;
 use self::files::Source;
+use self::item::{Item, advance, tell_missed};
 use self::memory::Memory;
 use self::tell::{Listeners, Messages};
 use self::view::View;
-use super::connect::kind;
 use super::stop::Signals;
 use super::table::{column, table};
-use super::{halt, load};
 use crate::command::cli;
-use crate::engine::Kind;
 use crate::host::store::StateDir;
 use crate::host::systemd::Notify;
-use crate::model::exit::{INVALID, Verdict};
-use crate::occasions::history::{Filter, History, Row, Status};
-use crate::occasions::notify::Recipient;
-use crate::occasions::schedule::{Entry, Missed, Mode, Past, Tell, Timetable};
-use crate::report::Format;
+use crate::model::exit::INVALID;
+use crate::occasions::history::{Filter, History, Status};
+use crate::occasions::schedule::{Past, Timetable};
 use crate::report::follow;
 use crate::text::units;
 
@@ -92,25 +88,6 @@ fn show(sources: &[Source], n: usize, seed: u64) -> anyhow::Result<ExitCode> {
     let columns = vec![column("START", &starts, |s| s.1.clone()), column("ENTRY", &starts, |s| s.2.clone())];
     super::show(&format!("{}\n", table(columns, &[(1, 12)])))?;
     Ok(ExitCode::SUCCESS)
-}
-
-/// An entry of a file.
-struct Item {
-    schedule: String,
-    name: String,
-    dir: PathBuf,
-    entry: Entry,
-    opt_out: Vec<String>,
-    notify: Vec<Recipient>,
-    tell: Tell,
-    times: Timetable,
-    next: Option<Timestamp>,
-}
-
-impl Item {
-    fn key(&self) -> String {
-        format!("{}/{}", self.schedule, self.name)
-    }
 }
 
 /// What a process of Squall's is for.
@@ -287,217 +264,6 @@ impl Daemon {
         Ok(())
     }
 
-    /// Starts the entry that is due, where there is one and nothing is in its way.
-    async fn start_what_is_due(&mut self) -> anyhow::Result<()> {
-        let now = Timestamp::now();
-        if self.child.is_some() || !self.items.iter().any(|item| item.next.is_some_and(|next| next <= now)) {
-            return Ok(());
-        }
-        if self.trouble.is_some() && self.recovering.is_none_or(|began| began.elapsed() > AGAIN) {
-            self.recover();
-            return Ok(());
-        }
-        self.waits = self.is_busy()?;
-        if self.waits {
-            return Ok(());
-        }
-        while self.child.is_none() {
-            let due = self.items.iter().enumerate().filter_map(|(i, item)| Some((item.next.filter(|n| *n <= now)?, i)));
-            let Some((at, i)) = due.min() else { break };
-            let item = &mut self.items[i];
-            let late = Timetable::is_late(at, now);
-            let starts = !late || item.entry.missed == Missed::CatchUp;
-            // On disk before anything starts: a daemon that dies after this has started it, or never will.
-            self.memory.settle(&item.key(), if late { now } else { at }, starts.then_some(now));
-            advance(item, &mut self.memory, now);
-            self.memory.save()?;
-            if starts {
-                self.start(i, now).await;
-            } else {
-                tell_missed(item, at, &self.view);
-            }
-        }
-        self.planned();
-        Ok(())
-    }
-
-    /// Whether a run goes on in this state directory: one of an earlier daemon, or one of a person's.
-    fn is_busy(&self) -> anyhow::Result<bool> {
-        Ok(History::open(&self.state)?.rows(&Filter::default())?.iter().any(|row| row.status == Status::Running))
-    }
-
-    async fn start(&mut self, i: usize, now: Timestamp) {
-        let item = &self.items[i];
-        if let Some(trouble) = &self.trouble {
-            let why = format!("not started: {trouble}");
-            return self.skip(i, "left-behind", &why);
-        }
-        if let Some(note) = halt::note(&self.state) {
-            return self.skip(i, "halted", &format!("not started: runs are halted: {note}"));
-        }
-        if let Some(budget) = &item.entry.budget {
-            let since = now - SignedDuration::try_from(budget.window.0).unwrap_or(SignedDuration::MAX);
-            let rows = History::open(&self.state).and_then(|history| history.rows(&Filter::default()));
-            let left = rows.map(|rows| budget.left_after(crate::occasions::history::bad_since(&rows, since)));
-            match left {
-                Ok(left) if left >= budget.left.0 => {}
-                Ok(left) => {
-                    let why =
-                        format!("not started: {:.0}% of the error budget is left, not {}", 100.0 * left, budget.left);
-                    return self.skip(i, "budget", &why);
-                }
-                Err(e) => return self.skip(i, "budget", &format!("not started: the budget is not known: {e:#}")),
-            }
-        }
-        if let Err(why) = ask::all(&item.entry.only_while, &self.args.engine, &self.state).await {
-            return self.skip(i, "only-while", &format!("not started: {why}"));
-        }
-        let mut dice = item.times.dice(now);
-        let mut eligible = Vec::new();
-        for name in &item.entry.experiments {
-            let path = item.dir.join(name);
-            match load::experiment(&path) {
-                Ok(reading) => eligible.push((path, reading.value.name)),
-                Err(trouble) => follow::complain_styled(&trouble.to_string()),
-            }
-        }
-        let Some((file, experiment)) = eligible.choose(&mut dice).cloned() else {
-            return self.skip(i, "invalid", "not started: none of its experiments can be read");
-        };
-        let seed = u64::from(dice.random::<u32>()).to_string();
-        let file_text = file.display().to_string();
-        let mut args = match item.entry.mode {
-            Mode::Run => vec!["run", "--quiet"],
-            Mode::DryRun => vec!["plan"],
-        };
-        args.extend([file_text.as_str(), "--seed", &seed]);
-        for label in &item.opt_out {
-            args.extend(["--protect", label]);
-        }
-        let key = item.key();
-        let dry_run = item.entry.mode == Mode::DryRun;
-        let how = if dry_run { " (dry run: nothing is touched)" } else { "" };
-        let spawned = self.squall(&args).and_then(|mut command| Ok(command.spawn()?));
-        match spawned {
-            Ok(child) => {
-                say(&format!("{key}: starts {file_text} with seed {seed}{how}"));
-                let recipients = if dry_run { Vec::new() } else { item.notify.clone() };
-                let listeners = Listeners { key, recipients, tell: item.tell };
-                if let Some(message) = tell::begins(&listeners, &experiment, now) {
-                    self.messages.send(&listeners.recipients, &message);
-                }
-                self.child =
-                    Some((child, ChildTask::Run(Going { listeners, experiment, began: now, stopped: false, dry_run })));
-            }
-            Err(e) => self.skip(i, "failed", &format!("cannot be started: {e:#}")),
-        }
-    }
-
-    /// A call of this very program, on the same state directory and engine.
-    fn squall(&self, args: &[&str]) -> anyhow::Result<Command> {
-        let exe = std::env::current_exe().context("cannot find this program's own file")?;
-        let mut command = Command::new(exe);
-        command.arg("--state").arg(self.state.root()).args(args).stdin(Stdio::null());
-        let engine = &self.args.engine;
-        command.args(engine.engine.map(|kind| format!("--engine={kind}")));
-        command.args(engine.stack.iter().map(|stack| format!("--stack={}", stack.display())));
-        command.args(engine.docker_host.iter().map(|host| format!("--docker-host={host}")));
-        for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
-            command.env_remove(name);
-        }
-        // Not in this one's group: a Ctrl-C means the daemon, which passes it on once.
-        command.process_group(0);
-        Ok(command)
-    }
-
-    fn skip(&self, i: usize, word: &'static str, why: &str) {
-        let item = &self.items[i];
-        say(&format!("{}: {why}", item.key()));
-        self.view.skipped(&item.schedule, &item.name, word);
-    }
-
-    fn ended(&mut self, ended: std::io::Result<std::process::ExitStatus>) {
-        self.learned = None;
-        let going = match self.child.take() {
-            Some((_, ChildTask::Run(going))) => going,
-            Some((_, ChildTask::Recover)) => {
-                self.trouble = match ended {
-                    Ok(status) if status.success() => None,
-                    Ok(status) => Some(format!("`squall recover` ended with {status}: its rollback may be incomplete")),
-                    Err(e) => Some(format!("the end of `squall recover` cannot be seen: {e}")),
-                };
-                if let Some(trouble) = &self.trouble {
-                    say(trouble);
-                }
-                return;
-            }
-            None => return,
-        };
-        let key = &going.listeners.key;
-        let code = ended.as_ref().ok().and_then(std::process::ExitStatus::code);
-        let verdict = Verdict::ALL.into_iter().find(|verdict| Some(i32::from(verdict.code())) == code);
-        let simulated = kind(&self.args.engine) == Kind::Sim;
-        let verdict = verdict.map(|verdict| if simulated { verdict.rehearsed() } else { verdict });
-        if going.dry_run {
-            let came = match code {
-                Some(0) => "dry run: it could be run; nothing was touched".to_owned(),
-                Some(_) => "dry run: it could not be run, as said above; nothing was touched".to_owned(),
-                None => "dry run: stopped; nothing was touched".to_owned(),
-            };
-            say(&format!("{key}: ended: {came}"));
-            return;
-        }
-        match ended {
-            Ok(status) => {
-                let came = verdict.map_or_else(|| status.to_string(), |verdict| verdict.words().to_owned());
-                say(&format!("{key}: ended: {came}"));
-                if !matches!(status.code(), Some(0..=3)) {
-                    self.trouble = Some(format!("a run of {key} ended with {status}: its rollback may be incomplete"));
-                }
-            }
-            Err(e) => say(&format!("{key}: its end cannot be seen: {e}")),
-        }
-        // One that had not even begun to heed signals ends by them, and has touched nothing.
-        if !(going.stopped && matches!(verdict, None | Some(Verdict::NoVerdict))) {
-            self.tell(&going, verdict);
-        }
-    }
-
-    /// Tells who wants to know what a run came to.
-    fn tell(&mut self, going: &Going, verdict: Option<Verdict>) {
-        let (listeners, now) = (&going.listeners, Timestamp::now());
-        let rows = History::open(&self.state).and_then(|history| history.rows(&Filter::default())).unwrap_or_default();
-        let its_own = |row: &&Row| {
-            row.experiment.as_ref() == Some(&going.experiment) && row.began.is_some_and(|began| began >= going.began)
-        };
-        let row = rows.iter().filter(its_own).max_by_key(|row| row.began);
-        let row = row.map(|row| (row, self.state.run_dir(&row.run).join(Format::Html.file())));
-        let row = row.as_ref().map(|(row, report)| (*row, report.as_path()));
-        // A rehearsal neither begins trouble nor ends it.
-        let rehearsal = verdict.is_some_and(Verdict::is_rehearsal);
-        let troubled = !rehearsal && self.memory.set_troubled(&listeners.key, verdict != Some(Verdict::Held));
-        if let Some(message) = tell::ends(listeners, &going.experiment, now, verdict, troubled, row) {
-            self.messages.send(&listeners.recipients, &message);
-        }
-        if let Err(e) = self.memory.save() {
-            say(&format!("{e:#}"));
-        }
-    }
-
-    /// Passes the wish to stop on to the run, which rolls everything back.
-    fn stop_run(&mut self) {
-        // What rolls back is not stopped; it is waited for.
-        let run = self.child.as_ref().filter(|(_, work)| matches!(work, ChildTask::Run(_)));
-        let pid = run.and_then(|(child, _)| child.id()).and_then(|pid| i32::try_from(pid).ok());
-        if let Some((_, ChildTask::Run(going))) = &mut self.child {
-            going.stopped = true;
-        }
-        if let Some(pid) = pid.and_then(Pid::from_raw) {
-            say("the run that goes on rolls everything back first");
-            let _ = kill_process(pid, Signal::TERM);
-        }
-    }
-
     /// Reads the history again, where something may have changed in it.
     fn learn(&mut self) {
         let changed = std::fs::metadata(self.state.runs_dir()).and_then(|m| m.modified()).ok();
@@ -517,31 +283,6 @@ impl Daemon {
                 self.learned = Some((Instant::now(), changed, false));
             }
         }
-    }
-}
-
-/// Sets when an entry starts next. Where starts were missed and are left out, all up to now is settled; the first of them.
-fn advance(item: &mut Item, memory: &mut Memory, now: Timestamp) -> Option<Timestamp> {
-    let key = item.key();
-    let next = item.times.next(memory.past(&key, now));
-    let missed = next.filter(|next| Timetable::is_late(*next, now) && item.entry.missed == Missed::Skip);
-    if missed.is_some() {
-        memory.settle(&key, now, None);
-    }
-    item.next = item.times.from_now(memory.past(&key, now), now);
-    missed
-}
-
-fn tell_missed(item: &Item, at: Timestamp, view: &View) {
-    say(&format!("{}: missed its start at {}", item.key(), at.strftime("%Y-%m-%dT%H:%M:%SZ")));
-    view.skipped(&item.schedule, &item.name, "missed");
-}
-
-/// The end of the run that goes on; never, where none does.
-async fn end(child: &mut Option<(Child, ChildTask)>) -> std::io::Result<std::process::ExitStatus> {
-    match child {
-        Some((child, _)) => child.wait().await,
-        None => std::future::pending().await,
     }
 }
 

@@ -6,8 +6,7 @@
 //!
 //! It is started for each of a hundred targets at once: one thread, no runtime, no reading of a command line.
 
-use std::io::Write as _;
-use std::os::fd::AsFd as _;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::process::ExitCode;
 
 use anyhow::{Context as _, ensure};
@@ -15,7 +14,7 @@ use rustix::process::Signal;
 
 use crate::host::process::Process;
 use crate::host::shaper::{Orders, Shaper, Surroundings, layout};
-use crate::host::signals;
+use crate::host::{signals, worker};
 use crate::model::exit;
 
 /// Does this instead of everything else, where that is what the process was started for. To be called first of all, while
@@ -23,17 +22,26 @@ use crate::model::exit;
 #[must_use]
 pub fn if_asked_to() -> Option<ExitCode> {
     std::env::args_os().nth(1).filter(|word| word == Orders::COMMAND)?;
-    Some(match run() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(e) => {
-            // The reason goes the same way as the good news, for the process that waits.
-            say(&format!("{e:#}"));
-            ExitCode::from(exit::INVALID)
-        }
-    })
+    Some(run().map_or_else(|_| ExitCode::from(exit::INVALID), |()| ExitCode::SUCCESS))
+}
+
+/// What it goes on with, once it stands.
+struct Shaping {
+    shaper: Shaper,
+    /// The mark of what its table stands for.
+    mark: String,
+    /// By these it ends.
+    told: OwnedFd,
+    holder: Process,
 }
 
 fn run() -> anyhow::Result<()> {
+    // Where nobody hears that it stands, what takes over finds the table.
+    let Shaping { mut shaper, mark, told, holder } = worker::stand(begin)?;
+    shaper.serve(&mark, [told.as_fd(), holder.as_fd()]).context("cannot go on")
+}
+
+fn begin() -> anyhow::Result<Shaping> {
     // A session of its own, and deaf: a Ctrl-C or a polite end of everything means the runner.
     let _ = rustix::process::setsid();
     let told = signals::deaf_but_for(Signal::USR1).context("cannot listen for its end")?;
@@ -46,14 +54,7 @@ fn run() -> anyhow::Result<()> {
     namespace.enter().context("cannot enter the namespace")?;
     // All queues that the rules may name. Which interfaces these are for is for the process that lays the rules to know.
     let layout = layout(&orders.network, Surroundings { interface: &|_| Some(0), tracked: false });
-    let mut shaper =
+    let shaper =
         Shaper::new(layout, orders.network.seed).context("cannot bind the queues (NFQUEUE) in the namespace")?;
-    say("ready");
-    shaper.serve(&orders.mark, [told.as_fd(), holder.as_fd()]).context("cannot go on")
-}
-
-/// Whoever has died meanwhile hears nothing; what takes over after it finds the table.
-fn say(word: &str) {
-    let mut output = std::io::stdout();
-    let _ = writeln!(output, "{word}").and_then(|()| output.flush());
+    Ok(Shaping { shaper, mark: orders.mark, told, holder })
 }

@@ -18,13 +18,12 @@ use crate::host::load::inside::{self, Inside};
 use crate::host::load::{ARGUMENT, Order, VARIABLE};
 use crate::host::memory;
 use crate::host::process::{self, Process, Stat};
-use crate::host::worker;
+use crate::host::worker::Worker;
 use crate::model::instance::{Aspect, Instance, Setting, Signal, Signalled};
 use crate::model::machine::counters::{Counters, CpuLoad};
 use crate::model::stressor::{Goal, Oom, StressSpec, Stressor, in_mib, reserve};
 
-/// How long such a process may take to begin, and to be gone.
-const READY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long such a process may take to be gone.
 const ENDS: Duration = Duration::from_secs(5);
 
 /// How long its first effect is waited for, and how often it is looked.
@@ -285,8 +284,8 @@ async fn start(site: &MachineAccess, tag: &Tag, stressor: &Stressor) -> io::Resu
         .env_clear()
         .env(VARIABLE, format!("{kind}:{}", stressor.mark()))
         .env(MARK, tag.to_string());
-    let input = worker::begin(&mut program, &order, READY_TIMEOUT).await?;
-    site.host.hold(tag.to_string(), input.into_owned_fd()?);
+    let input = Worker::start_with(&mut program, &order).await?.into_input()?;
+    site.host.hold(tag.to_string(), input);
     Ok(())
 }
 

@@ -14,14 +14,13 @@ use crate::host::net::namespace::Namespace;
 use crate::host::net::nft::{self, Chain};
 use crate::host::process::{if_with_variable, kill_with_variable, stat, with_variable};
 use crate::host::shaper::{Orders, Statistics, counts_for, keeps_socket, statistics};
-use crate::host::worker;
+use crate::host::worker::Worker;
 use crate::model::network::Network;
 
 /// What a shaper has in its environment, so that anybody finds it who knows its tag.
 pub const VARIABLE: &str = "SQUALL_SHAPER";
 
-/// How long a shaper may take to stand, and to let go.
-const READY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a shaper may take to let go.
 const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What it takes to lay settings on a namespace.
@@ -63,9 +62,8 @@ async fn start(setup: &ShaperSetup<'_>, network: &Network) -> io::Result<()> {
     };
     let mut program = Command::new(setup.program);
     program.arg(Orders::COMMAND).env(VARIABLE, setup.tag).env(MARK, setup.change);
-    worker::begin(&mut program, &orders, READY_TIMEOUT)
-        .await
-        .map_err(|e| io::Error::other(format!("the shaper: {e}")))?;
+    // Its work ends with its table, not with this process.
+    Worker::start_with(&mut program, &orders).await.map_err(|e| io::Error::other(format!("the shaper: {e}")))?;
     Ok(())
 }
 

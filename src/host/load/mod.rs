@@ -10,7 +10,7 @@ pub mod inside;
 mod memory;
 mod stop;
 
-use std::io::{self, BufRead as _, Read as _, Write as _};
+use std::io::{self, BufRead as _, Read as _};
 use std::os::fd::AsFd;
 use std::time::{Duration, Instant};
 
@@ -20,6 +20,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::host::cgroup::{Cgroup, Version};
 use crate::host::process::{self, Process};
+use crate::host::worker;
 use crate::model::stressor::{Oom, StressSpec, Stressor};
 
 /// What such a process has in its environment, so that it is known by what it does: its kind and the mark of what it does.
@@ -69,11 +70,9 @@ pub fn run() -> io::Result<()> {
     // What began the line may have died before it ended it.
     io::stdin().lock().read_line(&mut line)?;
     let order: Order = serde_json::from_str(&line).map_err(io::Error::other)?;
-    let started = start(&order);
-    let said = started.as_ref().map_or_else(ToString::to_string, |_| "ready".to_owned());
-    // Whoever has died meanwhile hears nothing, and its end is what comes next.
-    let _ = writeln!(io::stdout(), "{said}").and_then(|()| io::stdout().flush());
-    watch(&started?, begin + order.stressor.at_most)
+    // Where nobody hears that it has begun, the end is what comes next.
+    let started = worker::stand(|| start(&order))?;
+    watch(&started, begin + order.stressor.at_most)
 }
 
 /// How often it is looked whether what was begun still goes on.

@@ -24,6 +24,7 @@ use crate::engine::Description;
 use crate::host::clock::since_boot;
 use crate::host::process::{Process, stat};
 use crate::host::store::private_file;
+use crate::host::worker;
 use crate::record::event::{Actor, Event, Phase, Reason, TakenOver};
 use crate::record::journal::{Recorder, Watch};
 use crate::record::state::RunState;
@@ -42,11 +43,7 @@ pub(super) async fn run(args: cli::Guard) -> anyhow::Result<ExitCode> {
     // Nor does a polite end of everything: the guard ends when its work is done.
     let _deaf: Vec<_> =
         [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal).into_iter().collect();
-    // Held from the start, so that it can never mean another file or another process.
-    let watch = Watch::open(&args.journal)?;
-    let runner = args.runner.map(Process::open).transpose().context("cannot hold the runner")?.flatten();
-    // A runner that has died meanwhile hears nothing, and needs its guard all the more.
-    let _ = writeln!(std::io::stdout(), "ready").and_then(|()| std::io::stdout().flush());
+    let (watch, runner) = worker::stand(|| held(&args))?;
     if args.runner_container.is_some() {
         let ready = private_file().write(true).truncate(true).open(ready_file(&args.journal));
         ready.and_then(|mut file| file.write_all(b"ready\n")).context("cannot say that the guard stands")?;
@@ -86,6 +83,14 @@ pub(super) async fn run(args: cli::Guard) -> anyhow::Result<ExitCode> {
         let _ = std::fs::remove_file(ready_file(&args.journal));
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// What is held from the start, so that it can never mean another file or another process: the journal, and the runner if it can be
+/// seen from here.
+fn held(args: &cli::Guard) -> anyhow::Result<(Watch, Option<Process>)> {
+    let watch = Watch::open(&args.journal)?;
+    let runner = args.runner.map(Process::open).transpose().context("cannot hold the runner")?;
+    Ok((watch, runner.flatten()))
 }
 
 /// A run that its guard has finished, for people.

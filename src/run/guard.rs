@@ -1,17 +1,16 @@
 //! The guard, seen from the runner: a process that rolls everything back if this one ends in any way.
 
 use std::path::{Path, PathBuf};
-use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 use async_trait::async_trait;
 use rustix::process::{Pid, WaitId, WaitIdOptions, waitid};
-use tokio::io::{AsyncBufReadExt, BufReader};
-use tokio::process::{Child, Command};
+use tokio::process::Command;
 use tokio::time::timeout;
 
 use crate::host::clock::since_boot;
+use crate::host::worker::Worker;
 use crate::record::event::GuardKind;
 
 /// Starts guards.
@@ -72,39 +71,16 @@ pub struct ProcessLauncher {
     pub exe: PathBuf,
 }
 
-/// How long a guard may take to stand.
-const READY_TIMEOUT: Duration = Duration::from_secs(5);
-
 #[async_trait]
 impl GuardLauncher for ProcessLauncher {
     async fn launch(&self, journal: &Path, left: Duration) -> anyhow::Result<Box<dyn GuardHandle>> {
-        let mut child = Command::new(&self.exe)
-            .arg("guard")
-            .arg("--journal")
-            .arg(journal)
-            .arg("--deadline")
-            .arg(deadline(left))
-            .arg("--runner")
-            .arg(std::process::id().to_string())
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            // Where it has to finish the run, it says there what came of it: the runner cannot any more.
-            .stderr(Stdio::inherit())
-            .spawn()
-            .with_context(|| format!("cannot start a guard from {}", self.exe.display()))?;
-        let pid = child.id().context("the guard ended at once")?;
-        let stdout = child.stdout.take().context("the guard has no standard output")?;
-        let mut line = String::new();
-        match timeout(READY_TIMEOUT, BufReader::new(stdout).read_line(&mut line)).await {
-            Ok(Ok(_)) if line.trim() == "ready" => {}
-            Ok(Ok(_)) => bail!("the guard ended at once"),
-            Ok(Err(e)) => return Err(e).context("cannot hear the guard"),
-            Err(_) => {
-                let _ = child.start_kill();
-                bail!("the guard was not ready within {}", humantime::format_duration(READY_TIMEOUT));
-            }
-        }
-        Ok(Box::new(GuardProcess { pid, child }))
+        let mut command = Command::new(&self.exe);
+        command.arg("guard").arg("--journal").arg(journal).arg("--deadline").arg(deadline(left));
+        command.arg("--runner").arg(std::process::id().to_string());
+        // Where it has to finish the run, it complains of what came of it: the runner cannot any more.
+        let guard = Worker::start_apart(&mut command).await;
+        let guard = guard.with_context(|| format!("cannot start a guard from {}", self.exe.display()))?;
+        Ok(Box::new(GuardProcess(guard)))
     }
 }
 
@@ -118,11 +94,7 @@ fn is_stopped(pid: u32) -> bool {
     pid.and_then(stopped).is_some_and(|status| status.stopped())
 }
 
-struct GuardProcess {
-    /// Kept, because a child that has ended has none any more.
-    pid: u32,
-    child: Child,
-}
+struct GuardProcess(Worker);
 
 #[async_trait]
 impl GuardHandle for GuardProcess {
@@ -131,20 +103,21 @@ impl GuardHandle for GuardProcess {
     }
 
     fn id(&self) -> String {
-        self.pid.to_string()
+        self.0.pid().to_string()
     }
 
     async fn has_exited(&mut self) {
-        while timeout(LOOK_INTERVAL, self.child.wait()).await.is_err() {
+        while timeout(LOOK_INTERVAL, self.0.exited()).await.is_err() {
             // One that is held still guards nothing; should it wake, it would be one too many.
-            if is_stopped(self.pid) {
-                let _ = self.child.start_kill();
+            if is_stopped(self.0.pid()) {
+                self.0.kill();
             }
         }
     }
 
     async fn shutdown(mut self: Box<Self>) {
         // The run is finished in the journal, so it has nothing to do; but it need not find that out by itself.
-        let _ = self.child.kill().await;
+        self.0.kill();
+        let _ = self.0.exited().await;
     }
 }

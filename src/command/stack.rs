@@ -10,13 +10,15 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::brought_up::Note;
 use super::guard::patiently;
-use super::{brought_up, compose, keeper, load};
+use super::keeper::Master;
+use super::{brought_up, compose, load};
 use crate::command::cli;
 use crate::command::shop;
 use crate::engine::docker::Docker;
 use crate::engine::local::{Local, Status};
 use crate::host::net::switch::{self, NetworkSlot};
 use crate::host::store::{StateDir, private_file};
+use crate::host::worker;
 use crate::model::exit;
 use crate::report::follow::{self, say};
 use crate::text::units::count;
@@ -155,8 +157,11 @@ struct Kept<'a> {
 
 /// Waits for the master's end and takes away what he had.
 async fn keep(kept: &Kept<'_>, docker_host: Option<&str>, state: &StateDir) -> anyhow::Result<ExitCode> {
-    let local = kept.file.map(|file| Local::open(state, file)).transpose()?;
-    if keeper::master_is_gone().await? {
+    let (local, mut master) = worker::stand(|| {
+        let local = kept.file.map(|file| Local::open(state, file)).transpose()?;
+        anyhow::Ok((local, Master::hold()?))
+    })?;
+    if master.is_gone().await {
         let of_project = || kept.project.map(|project| brought_up::directory(state, project));
         let noted = local.as_ref().map(|local| local.directory().to_owned()).or_else(of_project);
         let note = noted.map(|dir| Note::charge(&dir)).transpose()?.flatten();

@@ -1,7 +1,8 @@
 //! Several runs in a row: what a gate and a game day have in common. The stack that they run on, the engine that is reached anew
 //! for each run, what ends them early, and the end of all. It knows neither which experiments come, nor what happens between them.
 //!
-//! A schedule has none: each of its runs is a gate in a process of its own (docs/decisions/0017-scheduler-starts-processes.md).
+//! A schedule has none: each of its runs is a gate in a process of its own, so that a
+//! daemon that dies leaves it alone.
 
 use super::connect::reach;
 use super::halt;

@@ -372,6 +372,13 @@ fn a_keeper_takes_the_stack_away_when_its_master_is_gone() {
     assert_eq!(pids(&world), [] as [i32; 0]);
 }
 
+#[test]
+fn a_worker_that_cannot_stand_says_why() {
+    let guard = ["guard", "--journal", "none.ndjson", "--deadline", "1s"];
+    Squall::new(guard).run().exits(2).says("cannot open the journal none.ndjson");
+    Squall::new(["stack", "keep", "none.yaml"]).run().says("none.yaml").complains("none.yaml");
+}
+
 #[tokio::test]
 async fn traffic_that_is_everybodys_is_not_disturbed() {
     let world = World::new("  idle: { command: [sleep, '78'] }");

@@ -17,7 +17,8 @@ use tokio::time::sleep;
 use super::ended::Ended;
 use super::hold::{lasting, still_on};
 use super::inject::{inject, prove};
-use super::revert::{What, revert, revert_one_by_one};
+use super::revert::{revert, revert_one_by_one};
+use super::scope::Scope;
 use super::{RunContext, RunSpec, staged};
 use crate::experiment::{Injection, Span};
 use crate::model::instance::{Change, Instance};
@@ -111,12 +112,12 @@ impl<'a> Faults<'a> {
     async fn roll_back(&self, fault: usize) -> Result<(), Ended> {
         let engine = self.context.engine.as_ref();
         let _turn = self.amending.read().await;
-        still_on(engine, self.rec, self.hit, What::Fault(fault)).await?;
+        still_on(engine, self.rec, self.hit, Scope::Fault(fault)).await?;
         if let Some((instances, every)) = staged(self.spec.experiment, self.rec, fault) {
             // Where the run stops meanwhile, this is dropped, and what is left comes back at once.
-            revert_one_by_one(engine, self.rec, None, What::Fault(fault), (&instances, every)).await;
+            revert_one_by_one(engine, self.rec, None, Scope::Fault(fault), (&instances, every)).await;
         }
-        revert(engine, self.rec, Actor::Runner, What::Fault(fault)).await;
+        revert(engine, self.rec, Actor::Runner, Scope::Fault(fault)).await;
         match self.rec.read(|s| still_there(s, fault)) {
             None => Ok(()),
             Some(name) => Err(Ended {

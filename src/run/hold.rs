@@ -11,7 +11,7 @@ use super::effect::first_effect;
 use super::ended::Ended;
 use super::guard::GuardHandle;
 use super::inject::{Off, not_made_again, off, stays_applied, traits_during};
-use super::revert::What;
+use super::scope::Scope;
 use super::{RunContext, RunSpec, stranger};
 use crate::engine::{EngineError, Observe};
 use crate::experiment::Span;
@@ -79,7 +79,7 @@ pub(super) async fn lasting(
     let mut amended = Instant::now();
     loop {
         sleep(LOOK_INTERVAL).await;
-        match first_off(context.engine.as_ref(), rec, hit, What::Everything, Look::Meanwhile).await {
+        match first_off(context.engine.as_ref(), rec, hit, Scope::Everything, Look::Meanwhile).await {
             Ok(None) => {
                 out_of_reach = None;
                 // One that was down and is up again has to be disturbed again at once.
@@ -114,7 +114,7 @@ pub(super) async fn lasting(
 }
 
 /// The last look before the rollback.
-pub(super) async fn still_on(engine: &dyn Observe, rec: &Recorder, hit: &[Instance], what: What) -> Result<(), Ended> {
+pub(super) async fn still_on(engine: &dyn Observe, rec: &Recorder, hit: &[Instance], what: Scope) -> Result<(), Ended> {
     match first_off(engine, rec, hit, what, Look::Last).await {
         Ok(None) => Ok(()),
         Ok(Some((change, Off::Gone(what) | Off::Down(what, _)))) => Err(noticed(rec, &change, what)),
@@ -172,7 +172,7 @@ async fn first_off(
     engine: &dyn Observe,
     rec: &Recorder,
     hit: &[Instance],
-    what: What,
+    what: Scope,
     look: Look,
 ) -> Result<Option<(Change, Off)>, EngineError> {
     // Only from its recorded end on is a change expected to be in effect, and only until it is rolled back.

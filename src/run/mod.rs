@@ -24,6 +24,7 @@ mod recovery;
 mod restore;
 mod revert;
 pub mod sample;
+mod scope;
 pub mod steady;
 mod stranger;
 pub mod target;
@@ -44,8 +45,9 @@ use guard::{GuardHandle, GuardLauncher};
 use hold::{stand_guard, still_on};
 use late::{Stage, late};
 use recovery::{by_itself, recovered, recovery};
-use revert::{What, look_once, revert, revert_one_by_one};
+use revert::{look_once, revert, revert_one_by_one};
 use sample::Sampler;
+use scope::Scope;
 use verdict::Facts;
 use watch::Watch;
 
@@ -150,13 +152,13 @@ pub async fn run(
             for (fault, _) in x.faults().iter().enumerate() {
                 if let Some((instances, every)) = staged(x, rec, fault) {
                     let one_by_one =
-                        revert_one_by_one(engine, rec, Some(abort), What::Fault(fault), (&instances, every));
+                        revert_one_by_one(engine, rec, Some(abort), Scope::Fault(fault), (&instances, every));
                     watch.alongside(one_by_one).await;
                 }
             }
         }
         // Nothing can cancel this: it takes no Abort, and it stands outside of every phase that does.
-        watch.alongside(revert(engine, rec, Actor::Runner, What::Everything)).await;
+        watch.alongside(revert(engine, rec, Actor::Runner, Scope::Everything)).await;
         look_once(engine, rec).await;
         watch.settle(Phase::During).await;
         facts.unproven.extend(watch.judge(Phase::During, whole));
@@ -239,7 +241,7 @@ async fn disturb(
     rec.commit(Event::Planned { changes: changes.clone(), deadline })?;
 
     let last = Box::pin(fault_phase(spec, context, (rec, watch), guard, (&changes, &targets, deadline))).await?;
-    watch.alongside(still_on(engine, rec, &targets.hit, What::Everything)).await?;
+    watch.alongside(still_on(engine, rec, &targets.hit, Scope::Everything)).await?;
     if let Some(ended) = watch.alongside(stranger::answers(x, context, rec, &targets.hit)).await {
         return Err(ended);
     }

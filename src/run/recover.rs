@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use super::late::{Stage, WAIT, late};
 use super::locks::unlock;
-use super::revert::{What, longest, revert};
+use super::revert::{longest, revert};
+use super::scope::Scope;
 use crate::engine::{Engine, Kind, ProcessId};
 use crate::host::store::StateDir;
 use crate::model::exit::Verdict;
@@ -78,7 +79,7 @@ pub async fn finish(rec: &Recorder, engine: &dyn Engine, by: Actor) {
     if rec.read(|s| s.started.as_ref().is_some_and(|s| s.engine.kind != Kind::Sim))
         || engine.describe().kind == Kind::Sim
     {
-        revert(engine, rec, by, What::Everything).await;
+        revert(engine, rec, by, Scope::Everything).await;
         late(engine, rec, by, Stage::InRun).await;
     }
     let left = rec.read(RunState::incomplete);

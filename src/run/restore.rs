@@ -7,7 +7,7 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep, timeout};
 
-use super::revert::What;
+use super::scope::Scope;
 use crate::engine::{Engine, Observe, Tag};
 use crate::experiment::fault::Heal;
 use crate::model::addresses::moves;
@@ -20,7 +20,7 @@ pub(super) const RESTORE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Compares every instance that was hit with what it was before, and sets back what differs: a target may have died as a
 /// consequence of the fault. What other faults have changed meanwhile is theirs.
-pub(super) async fn prove(engine: &dyn Engine, rec: &Recorder, run: &str, what: What) {
+pub(super) async fn prove(engine: &dyn Engine, rec: &Recorder, run: &str, what: Scope) {
     let (hit, heal) = rec.read(|s| (s.hit.clone(), s.started.as_ref().map(|s| s.experiment.heal())));
     let planned: Vec<(Change, bool)> = rec.read(|s| {
         s.changes.iter().map(|c| (c.change.clone(), c.injecting.is_none() || c.reverted.is_some())).collect()
@@ -28,7 +28,7 @@ pub(super) async fn prove(engine: &dyn Engine, rec: &Recorder, run: &str, what: 
     join_all(hit.iter().map(|before| async {
         let of_it = || planned.iter().filter(|(c, _)| c.instance == before.id);
         let changes: Vec<&Change> = of_it().map(|(c, _)| c).filter(|c| what.covers(c)).collect();
-        if changes.is_empty() && what != What::Everything {
+        if changes.is_empty() && what != Scope::Everything {
             return;
         }
         let theirs: BTreeSet<Aspect> =

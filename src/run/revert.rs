@@ -16,6 +16,7 @@ use super::effect::{last_effect, no_more_is_known};
 use super::inject::verified_by;
 use super::order::{in_turn, longest_wait, queues};
 use super::restore::{RESTORE_TIMEOUT, prove, saw};
+use super::scope::Scope;
 use crate::engine::{Apply, Engine, EngineError, Observe, Outcome, Tag};
 use crate::model::instance::{Aspect, Change, CommandLocation, Instance, InstanceId, Rollback, Setting};
 use crate::record::event::{Actor, Event, micros};
@@ -28,23 +29,8 @@ pub(super) const ROLLBACK_TIMEOUT: Duration = Duration::from_mins(1);
 /// The most that is waited between two attempts.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
-/// What is rolled back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum What {
-    /// All of the run.
-    Everything,
-    /// One fault of its list, whose time is over.
-    Fault(usize),
-}
-
-impl What {
-    pub(super) fn covers(self, change: &Change) -> bool {
-        self == Self::Everything || self == Self::Fault(change.fault)
-    }
-}
-
 /// Rolls back what is outstanding; what could not be, is in the journal as stuck.
-pub(super) async fn revert(engine: &dyn Engine, rec: &Recorder, by: Actor, what: What) {
+pub(super) async fn revert(engine: &dyn Engine, rec: &Recorder, by: Actor, what: Scope) {
     let run = rec.run();
     let mut per_instance: BTreeMap<InstanceId, Vec<Outstanding>> = BTreeMap::new();
     for change in outstanding(rec, by).into_iter().filter(|o| what.covers(&o.change)) {
@@ -78,7 +64,7 @@ pub(super) async fn revert_one_by_one(
     engine: &dyn Engine,
     rec: &Recorder,
     abort: Option<&Abort>,
-    what: What,
+    what: Scope,
     (instances, every): (&[InstanceId], Duration),
 ) {
     let run = rec.run();

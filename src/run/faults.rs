@@ -144,10 +144,17 @@ impl<'a> Faults<'a> {
                 sleep(POLL_INTERVAL).await;
             }
         };
+        let seen = async {
+            // What only an answer tells is not there before it.
+            if !changes.iter().all(|c| c.to.is_seen()) {
+                pending::<()>().await;
+            }
+            let _ = prove(self.context.engine.as_ref(), self.rec, &changes).await;
+        };
         tokio::select! {
             _ = turn => {}
             () = made => {}
-            _ = prove(self.context.engine.as_ref(), self.rec, &changes) => {}
+            () = seen => {}
             () = sleep(SETTLE) => {}
         }
     }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::net::IpAddr;
 
 use crate::engine::{Apply, EngineError};
-use crate::model::instance::{Change, Setting};
-use crate::model::network::{Peer, Peers, Traffic};
+use crate::model::instance::Change;
+use crate::model::network::{Peer, Peers};
 use crate::run::target::Refusal;
 
 /// The addresses of each host that these changes are about.
@@ -31,25 +31,18 @@ fn found(host: &str, found: Result<Vec<IpAddr>, EngineError>) -> Result<Vec<IpAd
 
 /// The hosts that are peers in these changes.
 fn hosts(changes: &[Change]) -> BTreeSet<String> {
-    let traffic = |to: &Setting| -> Vec<Traffic> {
-        match to {
-            Setting::Network(network) => network.flows.iter().map(|flow| flow.traffic.clone()).collect(),
-            Setting::ConnectionsReset(traffic) => vec![traffic.as_ref().clone()],
-            _ => Vec::new(),
-        }
-    };
-    let peers = changes.iter().flat_map(|c| traffic(&c.to)).flat_map(|traffic| match traffic.peers {
-        Peers::Everybody => Vec::new(),
-        Peers::These(peers) | Peers::AllBut(peers) => peers,
+    let peers = changes.iter().flat_map(|c| c.to.traffic()).flat_map(|traffic| match &traffic.peers {
+        Peers::Everybody => &[],
+        Peers::These(peers) | Peers::AllBut(peers) => peers.as_slice(),
     });
-    peers.filter_map(|peer| if let Peer::Host(name) = peer { Some(name) } else { None }).collect()
+    peers.filter_map(|peer| if let Peer::Host(name) = peer { Some(name.clone()) } else { None }).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::instance::{Epoch, InstanceId, Rollback};
-    use crate::model::network::Direction;
+    use crate::model::instance::{Epoch, InstanceId, Rollback, Setting};
+    use crate::model::network::{Direction, Traffic};
 
     #[test]
     fn a_host_that_is_not_known_is_refused_before_anything_is_touched() {

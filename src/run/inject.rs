@@ -14,6 +14,7 @@ use crate::model::instance::{Aspect, Change, CommandLocation, Instance, RestartP
 use crate::model::machine::Limit;
 use crate::record::event::{Event, Reason, micros};
 use crate::record::journal::Recorder;
+use crate::record::state::ChangeStep;
 
 /// How long the verification is awaited beyond the change's own time.
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(2);
@@ -114,6 +115,10 @@ fn still_as_planned(fleet: &[Instance], change: &Change, frozen: bool, again: bo
 pub(super) async fn make(engine: &dyn Engine, rec: &Recorder, run: &str, change: &Change) -> Result<(), NotOn> {
     let n = change.n;
     let tag = Tag { run: run.to_owned(), change: n };
+    if rec.read(|s| s.changes.get(n).is_none_or(|c| c.status.after(ChangeStep::Inject).is_none())) {
+        let text = format!("{} was not hit: its rollback has begun", change.name);
+        return Err(NotOn { why: Reason::NotInjected, text });
+    }
     rec.note(Event::Injecting { n });
     let begin = Instant::now();
     tracing::debug!(change = %tag, %change, "inject");

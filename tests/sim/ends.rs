@@ -2,6 +2,7 @@
 
 use std::path::Path;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use squall::engine::sim::{InjectedFailure, SimProber};
@@ -10,7 +11,7 @@ use squall::host::clock::Clock;
 use squall::record::journal::Recorder;
 use squall::record::state::RunState;
 
-use crate::harness::{Disk, Scenario, experiment};
+use crate::harness::{Disk, Scenario, compound, experiment};
 
 /// A prober with a bug: it panics once a change is made.
 struct Bug {
@@ -82,4 +83,51 @@ async fn a_plan_that_cannot_be_recorded_is_not_carried_out() {
         s.assert_restored("full").await;
     }
     assert!(failed > 0, "the plan is the write that fails, for one number of writes at least");
+}
+
+/// The engine takes its time to say that it has made a change, which has broken the system meanwhile.
+#[tokio::test(start_paused = true)]
+async fn a_breach_before_the_engine_has_answered_is_recorded_and_rolled_back() {
+    for (fault, set) in [
+        ("{ pause: {} }", "set store-1 paused"),
+        ("{ kill: {} }", "set store-1 killed"),
+        ("{ stop: {} }", "set store-1 stopped"),
+    ] {
+        let s = Scenario::new(experiment(fault, "{ service: store }"));
+        s.sim.fail_calls(move |_, what| {
+            if what.starts_with(set) {
+                InjectedFailure::SlowAnswer(Duration::from_secs(3))
+            } else {
+                InjectedFailure::None
+            }
+        });
+        let ran = s.run().await.unwrap();
+        assert_eq!((ran.reason().as_str(), ran.code()), ("hypothesis-broken", 1), "{fault}: {}", ran.text());
+        assert!(ran.state.changes[0].injected.is_none(), "{fault}: the engine has not answered by then");
+        assert!(ran.state.changes[0].is_verified(), "{fault}: its target shows it");
+        s.assert_restored(fault).await;
+        assert!(s.written().damaged.is_empty(), "{fault}: {:?}", s.written().damaged);
+    }
+}
+
+/// What only an answer tells is not said before it.
+#[tokio::test(start_paused = true)]
+async fn a_command_that_still_runs_at_a_breach_has_not_ended_with_status_0() {
+    let frozen = "{ fault: { pause: {} }, target: { service: store } }";
+    let slow = "{ fault: { exec: { run: [touch, x], undo: [rm, x], timeout: 10s } }, target: { name: shop-1 } }";
+    let s = Scenario::new(compound(&[frozen, slow]));
+    s.sim.fail_calls(|_, what| {
+        if what.contains("`touch x`") {
+            InjectedFailure::SlowAnswer(Duration::from_secs(5))
+        } else {
+            InjectedFailure::None
+        }
+    });
+    let ran = s.run().await.unwrap();
+    let command = ran.state.changes.iter().find(|c| c.change.name == "shop-1").unwrap();
+    assert!(command.verification.is_none() && command.injected.is_none(), "{command:?}");
+    assert!(command.reverted.is_some(), "its undo ran");
+    assert!(ran.state.breach().is_some() && ran.code() != 0, "{}", ran.text());
+    s.assert_restored("a command on its way").await;
+    assert!(s.written().damaged.is_empty(), "{:?}", s.written().damaged);
 }

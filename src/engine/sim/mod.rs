@@ -56,6 +56,8 @@ pub enum InjectedFailure {
     CrashDelayed(Duration),
     /// The engine takes so much longer, and the effect comes at the end of that.
     Slow(Duration),
+    /// The effect comes at once, and the engine answers so much later.
+    SlowAnswer(Duration),
     /// The engine does not answer in its time, and the effect comes so much later.
     Unanswered(Duration),
     /// The engine answers with an error and does nothing.
@@ -178,6 +180,10 @@ impl Sim {
             InjectedFailure::Slow(longer) => {
                 tokio::time::sleep(longer).await;
                 effect(&mut self.world());
+            }
+            InjectedFailure::SlowAnswer(later) => {
+                effect(&mut self.world());
+                tokio::time::sleep(later).await;
             }
             InjectedFailure::Meanwhile(id, meddling) => {
                 self.act_on(&id, meddling);

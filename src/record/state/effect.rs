@@ -19,11 +19,16 @@ pub struct TargetEffect<'a> {
     aspect: Aspect,
 }
 
+/// Whether a change had no effect. Of packets it is counted what met it: what is not recorded is none.
+fn is_idle(aspect: Aspect, effect: Option<&Effect>) -> bool {
+    effect.map_or(aspect == Aspect::Network, Effect::is_unaffected)
+}
+
 impl TargetEffect<'_> {
-    /// Whether it had no effect. Of packets it is counted what met it: what is not recorded is none.
+    /// Whether it had no effect.
     #[must_use]
     pub fn is_idle(&self) -> bool {
-        self.effect.map_or(self.aspect == Aspect::Network, Effect::is_unaffected)
+        is_idle(self.aspect, self.effect)
     }
 
     /// Whether it cannot be known if it had an effect.
@@ -66,10 +71,7 @@ impl RunState {
     /// one that is not idle.
     #[must_use]
     pub fn had_effect(&self) -> bool {
-        let idle = |c: &ChangeState| match &c.effect {
-            Some(effect) => effect.is_unaffected(),
-            None => c.change.to.aspect() == Aspect::Network,
-        };
+        let idle = |c: &ChangeState| is_idle(c.change.to.aspect(), c.effect.as_ref());
         let affects = |c: &ChangeState| !c.change.to.can_be_idle() || !idle(c);
         self.changes.iter().filter(|c| c.is_verified()).any(affects)
     }

@@ -61,8 +61,9 @@ impl ChangeStatus {
             (_, ChangeStep::RollBack) | (RollingBack, ChangeStep::RollbackFailed) => RollingBack,
             (RollingBack, ChangeStep::RolledBack) => RolledBack,
             (RollingBack, ChangeStep::GivenUp) => Stuck,
-            // A look takes its time: what it finds may be recorded when more has happened.
-            (Injected | RollingBack | RolledBack | Stuck, ChangeStep::Observed) | (_, ChangeStep::Seen) => self,
+            // A look takes its time, and may see what an engine has not answered yet: only of what was never begun there is nothing.
+            (Planned, ChangeStep::Observed) => return None,
+            (_, ChangeStep::Observed | ChangeStep::Seen) => self,
             _ => return None,
         })
     }
@@ -145,7 +146,7 @@ mod tests {
             (ChangeStep::Inject, "i......"),
             (ChangeStep::Injected, ".I....."),
             (ChangeStep::InjectFailed, ".N....."),
-            (ChangeStep::Observed, "..I.rRS"),
+            (ChangeStep::Observed, ".iINrRS"),
             (ChangeStep::Seen, "PiINrRS"),
             (ChangeStep::RollBack, "rrrrrrr"),
             (ChangeStep::RollbackFailed, "....r.."),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use crate::experiment::fault::spares_others;
 use crate::model::instance::sharing::{Reach, Resource, Share, Side};
 use crate::model::instance::{Change, CommandLocation, Instance, InstanceId, Setting, Trait};
-use crate::model::network::{Peer, Peers, Traffic};
+use crate::model::network::{Peer, Peers};
 use crate::run::target::unanswered::not_known;
 use crate::run::target::{Refusal, list};
 
@@ -61,12 +61,8 @@ pub(super) fn all_are_known(changes: &[Change], fleet: &[Instance]) -> Result<()
 
 /// The instances that a disturbance of traffic names as peers.
 fn peers(to: &Setting) -> BTreeSet<&str> {
-    let traffic: Vec<&Traffic> = match to {
-        Setting::Network(network) => network.flows.iter().map(|flow| &flow.traffic).collect(),
-        Setting::ConnectionsReset(traffic) => vec![traffic],
-        _ => Vec::new(),
-    };
-    let named = traffic.into_iter().filter_map(|t| if let Peers::These(all) = &t.peers { Some(all) } else { None });
+    let named =
+        to.traffic().into_iter().filter_map(|t| if let Peers::These(all) = &t.peers { Some(all) } else { None });
     named
         .flatten()
         .filter_map(|p| if let Peer::Instance { name, .. } = p { Some(name.as_str()) } else { None })

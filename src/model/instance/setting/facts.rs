@@ -50,8 +50,10 @@ pub(super) trait Marked {
 /// What tells that a setting was made.
 #[derive(PartialEq, Eq)]
 pub(super) enum Proof {
-    /// What is observed of the instance, or what the kernel or the engine answered.
+    /// What is observed of the instance.
     Seen,
+    /// What the kernel or the engine answered, and nothing else.
+    Answered,
     /// A command's exit status and nothing else.
     Claimed,
 }

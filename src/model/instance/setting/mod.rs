@@ -147,6 +147,12 @@ impl Setting {
         self.facts().proof == Proof::Claimed
     }
 
+    /// Whether its instance shows that it was made, so that there is no need to wait for the engine's answer.
+    #[must_use]
+    pub fn is_seen(&self) -> bool {
+        self.facts().proof == Proof::Seen
+    }
+
     /// Whether it can be in place without anything that meets it, so that its effect has to be shown. An instance that ends,
     /// is frozen, or has processes that are, is what was to be brought about; a command may do nothing, and processes may take no
     /// notice of a signal.
@@ -190,6 +196,29 @@ impl Setting {
     #[must_use]
     pub fn may_starve(&self) -> bool {
         self.facts().starves != Starves::Never
+    }
+
+    /// The traffic that this is about.
+    #[must_use]
+    pub fn traffic(&self) -> Vec<&Traffic> {
+        match self {
+            Self::Network(network) => network.flows.iter().map(|flow| &flow.traffic).collect(),
+            Self::ConnectionsReset(traffic) => vec![traffic],
+            Self::Running(_)
+            | Self::Killed(_)
+            | Self::Stopped { .. }
+            | Self::Restarted { .. }
+            | Self::Paused(_)
+            | Self::Mark(..)
+            | Self::Limit(_)
+            | Self::Filled(_)
+            | Self::Freed(_)
+            | Self::ReadOnly(_)
+            | Self::Stressor(_)
+            | Self::Signalled(_)
+            | Self::RestartPolicy(_)
+            | Self::Ran(_) => Vec::new(),
+        }
     }
 
     /// What of an instance's shared resources this is on, beside the instance itself.

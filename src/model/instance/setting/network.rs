@@ -35,7 +35,7 @@ pub(super) fn connections_reset() -> Facts<'static> {
     Facts {
         aspect: Aspect::Connections,
         observed: Observed::Nothing,
-        proof: Proof::Seen,
+        proof: Proof::Answered,
         stage: Stage::Then,
         longest: SHORT,
         ends_with_life: false,

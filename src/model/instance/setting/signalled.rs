@@ -9,7 +9,7 @@ pub(super) fn facts(signalled: &Signalled) -> Facts<'static> {
     Facts {
         aspect: Aspect::Processes,
         observed: Observed::Nothing,
-        proof: Proof::Seen,
+        proof: Proof::Answered,
         stage: Stage::Then,
         longest: SHORT,
         ends_with_life: false,

@@ -4,6 +4,7 @@ use super::*;
 use crate::model::instance::sharing::{Borrowed, Sharer, link};
 use crate::model::instance::{Command, Kill, Signal, Via};
 use crate::model::machine::Limit;
+use crate::model::network::Traffic;
 use crate::model::stressor::{StressSpec, Stressor};
 
 /// `app`, and `side` that borrows this of it.

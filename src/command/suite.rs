@@ -53,8 +53,9 @@ impl Suite {
                 Ok(Self { engine, state, options, stack, stop })
             }
             Err(e) => {
-                run_stack::down(stack).await;
-                Err(not_begun(Verdict::NoVerdict, format!("{e:#}")))
+                let left =
+                    run_stack::down(stack).await.map(|why| Attempt { verdict: Verdict::LeftBehind, why, run: None });
+                Err(left.unwrap_or_else(|| not_begun(Verdict::NoVerdict, format!("{e:#}"))))
             }
         }
     }

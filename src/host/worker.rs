@@ -20,7 +20,7 @@ use tokio::time::timeout;
 const READY: &str = "ready";
 
 /// How long it may take for that, and to end when it is let go.
-const READY_TIMEOUT: Duration = Duration::from_secs(5);
+const READY_TIMEOUT: Duration = Duration::from_secs(10);
 const EXIT_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// A worker that stands. Dropping it closes its standard input, and kills nothing.
@@ -66,12 +66,18 @@ impl Worker {
         };
         let mut input = child.stdin.take();
         let said = async {
-            if let Some(input) = &mut input {
+            let ordered = async {
+                let Some(input) = &mut input else { return Ok(()) };
                 input.write_all(order).await?;
-                input.flush().await?;
-            }
+                input.flush().await
+            };
+            let ordered = ordered.await;
             let mut line = String::new();
             BufReader::new(output).read_line(&mut line).await?;
+            // One that says why it cannot need not have read its order.
+            if line.trim().is_empty() {
+                ordered?;
+            }
             io::Result::Ok(line)
         };
         let why = match timeout(limit, said).await {

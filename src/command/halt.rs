@@ -62,9 +62,21 @@ pub(super) fn resume(state: &StateDir) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Why runs are halted, if they are.
+/// Why runs are halted, if they are. A note that is there and cannot be read halts, too; one in a directory that this user may not
+/// look into is not known to be there.
 pub(super) fn note(state: &StateDir) -> Option<String> {
-    notes(state).into_iter().find_map(|path| std::fs::read_to_string(path).ok()).map(|text| text.trim().to_owned())
+    notes(state).into_iter().find_map(|path| match std::fs::read(&path) {
+        Ok(text) => Some(String::from_utf8_lossy(&text).trim().to_owned()),
+        Err(e)
+            if matches!(
+                e.kind(),
+                io::ErrorKind::NotFound | io::ErrorKind::NotADirectory | io::ErrorKind::PermissionDenied
+            ) =>
+        {
+            None
+        }
+        Err(e) => Some(format!("the note {} cannot be read: {e}", path.display())),
+    })
 }
 
 /// Why nothing is begun while runs are halted; `None` if they are not.

@@ -14,7 +14,7 @@ pub use self::stack::{Demo, Role, Serve, Stack};
 use crate::engine::Kind;
 use crate::experiment::Percent;
 
-/// Chaos experiments that take themselves back.
+/// Chaos experiments that roll themselves back.
 #[derive(Debug, Parser)]
 #[command(name = "squall", version, about, propagate_version = true, after_help = EXIT_CODES)]
 pub struct Cli {

@@ -131,7 +131,7 @@ pub struct Takes {
 
 /// What a fault does to one instance. Pure.
 pub trait Disturb {
-    /// The settings that `instance` shall have; `peers` is everybody else, hit or not.
+    /// The settings that `instance` shall have; `context` tells what it needs beside it.
     fn settings(&self, instance: &Instance, context: &Context<'_>) -> Vec<Setting>;
 
     /// Adds what is wrong with its keys beyond what their types can tell. `own` is its path in the file, its name last.

@@ -8,14 +8,16 @@ use crate::model::instance::{Aspect, Change, Instance, Setting};
 use crate::model::machine::counters::Counters;
 use crate::record::event::Event;
 use crate::record::journal::Recorder;
+use crate::record::state::ChangeState;
 
 /// What a change has done so far to the target that it was made for; `None` where its effect needs no showing
-/// ([`Setting::can_be_idle`]), or that life of the target is over. `since`: what the kernel had counted when its injection was
-/// verified. Pure.
-fn effect(change: &Change, since: Option<&Counters>, now: Option<&Instance>) -> Option<Effect> {
+/// ([`Setting::can_be_idle`]), or that life of the target is over. Pure.
+fn effect(change: &Change, known: &Known, now: Option<&Instance>) -> Option<Effect> {
     let now = now?;
+    let since = known.counters.as_ref();
     if now.epoch != change.epoch {
-        let died = change.to.may_starve();
+        // Its engine counts the lives that it begins by itself; that another process has restarted it says nothing of memory.
+        let died = change.to.may_starve() && now.restarts > known.restarts;
         return died.then(|| Effect::Affected { evidence: "its main process has ended for want of memory".to_owned() });
     }
     match &change.to {
@@ -39,21 +41,22 @@ pub(super) fn no_more_is_known(rec: &Recorder, change: &Change) {
 pub(super) fn first_effect(rec: &Recorder, change: &Change, now: Option<&Instance>) {
     // A load may have its size only for a while, and gives way to its target: that it had it counts.
     let counts = |effect: &Effect| effect.is_affected() || (is_of_memory(&change.to) && !effect.is_unaffected());
-    let (since, known) = known(rec, change);
+    let known = known(rec, change);
     // What a load of the processor comes to is an average of its whole time.
-    if known.is_some_and(|e| !e.is_unaffected()) || change.to.aspect() == Aspect::CpuLoad {
+    if known.effect.as_ref().is_some_and(|e| !e.is_unaffected()) || change.to.aspect() == Aspect::CpuLoad {
         return;
     }
-    if let Some(effect) = effect(change, since.as_ref(), now).filter(counts) {
+    if let Some(effect) = effect(change, &known, now).filter(counts) {
         rec.note(Event::Effect { n: change.n, effect });
     }
 }
 
 /// Records what a change came to, right before it is rolled back; an effect that was recorded before stays.
 pub(super) fn last_effect(rec: &Recorder, change: &Change, now: Option<&Instance>) {
-    let (since, known) = known(rec, change);
-    let Some(effect) = effect(change, since.as_ref(), now) else { return };
-    let stays = known.is_some_and(|known| known.is_affected() || (effect.is_unaffected() && !known.is_unaffected()));
+    let known = known(rec, change);
+    let Some(effect) = effect(change, &known, now) else { return };
+    let stays =
+        known.effect.is_some_and(|known| known.is_affected() || (effect.is_unaffected() && !known.is_unaffected()));
     if effect.is_affected() || !stays {
         rec.note(Event::Effect { n: change.n, effect });
     }
@@ -63,7 +66,42 @@ fn is_of_memory(to: &Setting) -> bool {
     to.aspect() == Aspect::MemoryLoad
 }
 
-/// What was counted of the target when the injection was verified, and the effect as it is recorded so far.
-fn known(rec: &Recorder, change: &Change) -> (Option<Counters>, Option<Effect>) {
-    rec.read(|s| s.changes.get(change.n).map(|c| (c.counters.clone(), c.effect.clone()))).unwrap_or_default()
+/// What is known of a change beside what its target shows now.
+#[derive(Default)]
+struct Known {
+    /// What the kernel had counted of the target when the injection was verified.
+    counters: Option<Counters>,
+    /// How often its engine had restarted the target by itself when it was chosen.
+    restarts: u64,
+    /// The effect as it is recorded so far.
+    effect: Option<Effect>,
+}
+
+fn known(rec: &Recorder, change: &Change) -> Known {
+    rec.read(|s| {
+        let restarts = s.hit.iter().find(|i| i.id == change.instance).map_or(0, |i| i.restarts);
+        let of = |c: &ChangeState| Known { counters: c.counters.clone(), restarts, effect: c.effect.clone() };
+        s.changes.get(change.n).map(of).unwrap_or_default()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::instance::{Epoch, Rollback};
+    use crate::model::machine::Limit;
+
+    #[test]
+    fn a_restart_by_another_process_is_no_want_of_memory() {
+        let mut now = Instance::new("1", "shop-1", "shop");
+        let to = Setting::Limit(Limit::Memory(Some(1 << 20)));
+        let change = Change { back: Rollback::Nothing, ..Change::restoring(&now, to) };
+        let known = Known { restarts: 3, ..Known::default() };
+        now.epoch = Epoch("the next life".to_owned());
+        for (restarts, died) in [(0, false), (3, false), (4, true)] {
+            now.restarts = restarts;
+            let found = effect(&change, &known, Some(&now)).is_some_and(|e| e.is_affected());
+            assert_eq!(found, died, "{restarts}");
+        }
+    }
 }

@@ -68,7 +68,7 @@ pub enum JournalError {
 
 /// Where a journal's bytes go. A trait only because tests need a disk that is full.
 pub trait Storage: Send {
-    /// Writes all bytes at an offset.
+    /// Writes all bytes at an offset, which is the end of what was written before. Where that fails, as little as can be stays of them.
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()>;
     /// Returns when all that was written is on disk.
     fn sync(&mut self) -> io::Result<()>;
@@ -76,7 +76,8 @@ pub trait Storage: Send {
 
 impl Storage for File {
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<()> {
-        self.write_all_at(bytes, offset)
+        // What a full disk has taken of them would stand behind what is written next.
+        self.write_all_at(bytes, offset).inspect_err(|_| drop(self.set_len(offset)))
     }
     fn sync(&mut self) -> io::Result<()> {
         self.sync_data()
@@ -92,7 +93,7 @@ pub struct Recorder {
 
 struct Inner {
     storage: Box<dyn Storage>,
-    /// How much of the file is good; a torn write is overwritten by the next one.
+    /// How much of the file is good.
     written: u64,
     /// What could not be written yet.
     unwritten: Vec<u8>,

@@ -11,6 +11,7 @@ mod load;
 pub mod manual;
 mod mounts;
 
+use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 
@@ -18,7 +19,10 @@ use super::{Ability, Outcome, Tag};
 use crate::host::Host;
 use crate::host::cgroup::Cgroup;
 use crate::host::process::Process;
-use crate::model::instance::{Aspect, Instance, Laid, Setting};
+use crate::model::disk::Fill;
+use crate::model::instance::{Aspect, Instance, Laid, Setting, Signalled};
+use crate::model::machine::Limit;
+use crate::model::stressor::Stressor;
 
 /// Where a running instance's machine is found.
 #[derive(Debug)]
@@ -80,34 +84,23 @@ pub async fn observe(host: &Host, site: Option<MachineAccess>, instance: &mut In
 /// Whether this process can make such a setting of an instance so.
 #[must_use]
 pub fn can(at: &DiskAccess<'_>, instance: &Instance, to: &Setting) -> Ability {
-    match to {
-        Setting::Filled(_) | Setting::ReadOnly(_) if !rustix::process::geteuid().is_root() => {
+    let Some(own) = OfMachine::of(to) else { return Ability::No(NOT_OF_THE_MACHINE.to_owned()) };
+    match own {
+        OfMachine::Filled(_) | OfMachine::ReadOnly(_) if !rustix::process::geteuid().is_root() => {
             Ability::No("the disk of a container is reached from its host: run as root".to_owned())
         }
-        Setting::Filled(fill) => disk::can(at, instance, fill),
-        Setting::ReadOnly(paths) => mounts::can(instance, paths),
-        Setting::Stressor(_) | Setting::Signalled(_) => load::can(at.host, instance, to),
-        Setting::Limit(_) if !rustix::process::geteuid().is_root() => Ability::No(
+        OfMachine::Filled(fill) => disk::can(at, instance, fill),
+        OfMachine::ReadOnly(paths) => mounts::can(instance, paths),
+        OfMachine::Stressor(_) | OfMachine::Signalled(_) => load::can(at.host, instance, to),
+        OfMachine::Limit(_) if !rustix::process::geteuid().is_root() => Ability::No(
             "limits are set in the control group of the container, on its host: run as root".to_owned(),
         ),
-        Setting::Limit(_) if !at.host.cgroups().are_writable() => Ability::No(
+        OfMachine::Limit(_) if !at.host.cgroups().are_writable() => Ability::No(
             "limits are set in the control group of the container, and control groups can only be read from here: run Squall on \
              the engine's own host, or in a container with `--pid=host --cgroupns=host -v /sys/fs/cgroup:/sys/fs/cgroup`"
                 .to_owned(),
         ),
-        Setting::Limit(_) => Ability::Yes,
-        Setting::Mark(aspect, None) if is_load(*aspect) => Ability::Yes,
-        Setting::Running(_)
-        | Setting::Killed(_)
-        | Setting::Stopped { .. }
-        | Setting::Restarted { .. }
-        | Setting::Paused(_)
-        | Setting::Network(_)
-        | Setting::Mark(..)
-        | Setting::Freed(_)
-        | Setting::ConnectionsReset(_)
-        | Setting::RestartPolicy(_)
-        | Setting::Ran(_) => Ability::No(NOT_OF_THE_MACHINE.to_owned()),
+        OfMachine::Limit(_) | OfMachine::NoLoad(_) => Ability::Yes,
     }
 }
 
@@ -122,40 +115,60 @@ pub async fn set(
     instance: &Instance,
     to: &Setting,
 ) -> io::Result<Outcome> {
-    match to {
-        Setting::Filled(fill) => disk::fill(at, tag, instance, fill).await,
-        Setting::Stressor(stressor) => load::begin(site, tag, stressor).await,
-        Setting::Signalled(signalled) => load::signal(site, signalled).await,
-        Setting::Mark(aspect, None) if is_load(*aspect) => load::end(site, tag, *aspect).await,
-        Setting::Limit(limit) => {
+    match OfMachine::of(to).ok_or_else(|| io::Error::other(NOT_OF_THE_MACHINE))? {
+        OfMachine::Filled(fill) => disk::fill(at, tag, instance, fill).await,
+        OfMachine::Stressor(stressor) => load::begin(site, tag, stressor).await,
+        OfMachine::Signalled(signalled) => load::signal(site, signalled).await,
+        OfMachine::NoLoad(aspect) => load::end(site, tag, aspect).await,
+        OfMachine::Limit(limit) => {
             let limit = limit.clone();
             blocking(move || limits::set(&site, &limit)).await
         }
-        Setting::ReadOnly(paths) => {
+        OfMachine::ReadOnly(paths) => {
             let (paths, instance) = (paths.clone(), instance.clone());
             blocking(move || mounts::set(site.process.pid(), &instance, &paths)).await
         }
-        Setting::Running(_)
-        | Setting::Killed(_)
-        | Setting::Stopped { .. }
-        | Setting::Restarted { .. }
-        | Setting::Paused(_)
-        | Setting::Network(_)
-        | Setting::Mark(..)
-        | Setting::Freed(_)
-        | Setting::ConnectionsReset(_)
-        | Setting::RestartPolicy(_)
-        | Setting::Ran(_) => Err(io::Error::other(NOT_OF_THE_MACHINE)),
     }
 }
 
 const NOT_OF_THE_MACHINE: &str = "it is no setting of the machine";
 
-/// Whether a process of Squall's makes it so.
-fn is_load(aspect: Aspect) -> bool {
-    match aspect.laid() {
-        Some(Laid::Cpu | Laid::Memory | Laid::Still) => true,
-        Some(Laid::Traffic | Laid::Filling) | None => false,
+/// A setting of the machine.
+enum OfMachine<'a> {
+    Filled(&'a Fill),
+    ReadOnly(&'a BTreeSet<String>),
+    Stressor(&'a Stressor),
+    Signalled(&'a Signalled),
+    Limit(&'a Limit),
+    /// No process of Squall's uses anything of this aspect.
+    NoLoad(Aspect),
+}
+
+impl<'a> OfMachine<'a> {
+    /// `None` where it is none of the machine's.
+    fn of(to: &'a Setting) -> Option<Self> {
+        Some(match to {
+            Setting::Filled(fill) => Self::Filled(fill),
+            Setting::ReadOnly(paths) => Self::ReadOnly(paths),
+            Setting::Stressor(stressor) => Self::Stressor(stressor),
+            Setting::Signalled(signalled) => Self::Signalled(signalled),
+            Setting::Limit(limit) => Self::Limit(limit),
+            Setting::Mark(aspect, None) => match aspect.laid() {
+                Some(Laid::Cpu | Laid::Memory | Laid::Still) => Self::NoLoad(*aspect),
+                Some(Laid::Traffic | Laid::Filling) | None => return None,
+            },
+            Setting::Running(_)
+            | Setting::Killed(_)
+            | Setting::Stopped { .. }
+            | Setting::Restarted { .. }
+            | Setting::Paused(_)
+            | Setting::Network(_)
+            | Setting::Mark(_, Some(_))
+            | Setting::Freed(_)
+            | Setting::ConnectionsReset(_)
+            | Setting::RestartPolicy(_)
+            | Setting::Ran(_) => return None,
+        })
     }
 }
 

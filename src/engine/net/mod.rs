@@ -67,30 +67,17 @@ struct LaidTraffic {
 /// Whether the kernel of an instance's machine can do it to the instance, and by which mechanism.
 #[must_use]
 pub fn can(host: &Host, instance: &Instance, to: &Setting) -> Ability {
-    let network = match to {
-        Setting::Network(network) => network,
-        Setting::ConnectionsReset(_) | Setting::Mark(Aspect::Network, None) => return Ability::Yes,
-        Setting::Running(_)
-        | Setting::Killed(_)
-        | Setting::Stopped { .. }
-        | Setting::Restarted { .. }
-        | Setting::Paused(_)
-        | Setting::Mark(..)
-        | Setting::Limit(_)
-        | Setting::Filled(_)
-        | Setting::Freed(_)
-        | Setting::ReadOnly(_)
-        | Setting::Stressor(_)
-        | Setting::Signalled(_)
-        | Setting::RestartPolicy(_)
-        | Setting::Ran(_) => return Ability::No(NOT_OF_TRAFFIC.to_owned()),
+    let network = match OfTraffic::of(to) {
+        Some(OfTraffic::Disturbed(network)) => network,
+        Some(OfTraffic::Reset(_) | OfTraffic::Untouched) => return Ability::Yes,
+        None => return Ability::No(NOT_OF_TRAFFIC.to_owned()),
     };
     if let Some(why) = network.flows.iter().find_map(|flow| nft::too_many(&flow.traffic)) {
         return Ability::No(why);
     }
     match mechanism::choose(host, network) {
         Ok(mechanism) => {
-            let network = Network { mechanism, ..network.as_ref().clone() };
+            let network = Network { mechanism, ..network.clone() };
             match loses_its_route(instance, &network) {
                 Some(why) => Ability::No(why),
                 None => Ability::As(Box::new(Setting::Network(Box::new(network)))),
@@ -138,34 +125,52 @@ pub async fn observe(site: io::Result<Option<NetworkAccess>>, instance: &mut Ins
 /// Where it cannot be entered, a peer's name cannot be looked up, another program's arrangements are in the way, the kernel
 /// refuses, or the setting is none of traffic. Then nothing of it is in place.
 pub async fn set(site: NetworkAccess, tag: &Tag, to: &Setting) -> io::Result<Outcome> {
-    match to {
-        Setting::Network(network) => {
+    match OfTraffic::of(to).ok_or_else(|| io::Error::other(NOT_OF_TRAFFIC))? {
+        OfTraffic::Disturbed(network) => {
             let mark = network.mark();
             let network = look_up(network).await?;
             lay(site, tag, &mark, network).await
         }
-        Setting::ConnectionsReset(traffic) => {
-            let traffic = Traffic { peers: look_up_peers(&traffic.peers).await?, ..traffic.as_ref().clone() };
+        OfTraffic::Reset(traffic) => {
+            let traffic = Traffic { peers: look_up_peers(&traffic.peers).await?, ..traffic.clone() };
             match blocking(move || site.namespace.run(|| reset_soon(&traffic))).await? {
                 0 => Err(io::Error::other("there is no established connection of this kind")),
                 _ => Ok(Outcome::Done),
             }
         }
-        Setting::Mark(Aspect::Network, None) => clear(&Arc::new(site)).await,
-        Setting::Running(_)
-        | Setting::Killed(_)
-        | Setting::Stopped { .. }
-        | Setting::Restarted { .. }
-        | Setting::Paused(_)
-        | Setting::Mark(..)
-        | Setting::Limit(_)
-        | Setting::Filled(_)
-        | Setting::Freed(_)
-        | Setting::ReadOnly(_)
-        | Setting::Stressor(_)
-        | Setting::Signalled(_)
-        | Setting::RestartPolicy(_)
-        | Setting::Ran(_) => Err(io::Error::other(NOT_OF_TRAFFIC)),
+        OfTraffic::Untouched => clear(&Arc::new(site)).await,
+    }
+}
+
+/// A setting of traffic.
+enum OfTraffic<'a> {
+    Disturbed(&'a Network),
+    Reset(&'a Traffic),
+    Untouched,
+}
+
+impl<'a> OfTraffic<'a> {
+    /// `None` where it is none of traffic.
+    fn of(to: &'a Setting) -> Option<Self> {
+        Some(match to {
+            Setting::Network(network) => Self::Disturbed(network),
+            Setting::ConnectionsReset(traffic) => Self::Reset(traffic),
+            Setting::Mark(Aspect::Network, None) => Self::Untouched,
+            Setting::Running(_)
+            | Setting::Killed(_)
+            | Setting::Stopped { .. }
+            | Setting::Restarted { .. }
+            | Setting::Paused(_)
+            | Setting::Mark(..)
+            | Setting::Limit(_)
+            | Setting::Filled(_)
+            | Setting::Freed(_)
+            | Setting::ReadOnly(_)
+            | Setting::Stressor(_)
+            | Setting::Signalled(_)
+            | Setting::RestartPolicy(_)
+            | Setting::Ran(_) => return None,
+        })
     }
 }
 

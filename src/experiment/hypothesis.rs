@@ -108,8 +108,8 @@ impl TryFrom<CheckKeys> for Check {
             format!("needs exactly one of {}; found {}", Probe::NAMES.map(|n| format!("`{n}`")).join(", "), found.len())
         })?;
         Ok(Self {
-            rate: keys.rate.unwrap_or(probe.kind().default_rate()),
-            timeout: keys.timeout.unwrap_or(probe.kind().default_timeout()),
+            rate: keys.rate.unwrap_or(probe.kind().pace().rate),
+            timeout: keys.timeout.unwrap_or(probe.kind().pace().timeout),
             probe,
             expect: keys.expect.with_default(),
             during: keys.during,

@@ -40,11 +40,11 @@ pub(super) fn pace(found: &Found<'_>, path: [&str; 2]) -> Option<(Rate, Span)> {
     let probe = written(found, &path).into_iter().next()?;
     let rate = match document.entry(&[section, name, "rate"]) {
         Some(_) => document.part(&[section, name, "rate"])?,
-        None => probe.kind().default_rate(),
+        None => probe.kind().pace().rate,
     };
     let timeout = match document.entry(&[section, name, "timeout"]) {
         Some(_) => document.part(&[section, name, "timeout"])?,
-        None => probe.kind().default_timeout(),
+        None => probe.kind().pace().timeout,
     };
     Some((rate, timeout))
 }

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use async_trait::async_trait;
@@ -13,10 +12,10 @@ use serde_json::Value;
 
 use super::ask::{Ask, ProbeSetup};
 use super::monitor::{Api, ApiAddress};
-use super::{Answer, ProbeKind, Simulated, failure, keys};
+use super::{Answer, Pace, ProbeKind, Simulated, failure, keys};
 use crate::experiment::document::diagnostic::Mistake;
 use crate::experiment::document::found::Found;
-use crate::model::quantity::{Rate, Span, Text};
+use crate::model::quantity::Text;
 use crate::text::glob::glob;
 
 /// Ask whether an alert fires. One that is pending, silenced or inhibited does not.
@@ -93,12 +92,8 @@ impl ProbeKind for Alert {
         }
     }
 
-    fn default_rate(&self) -> Rate {
-        Rate(1.0)
-    }
-
-    fn default_timeout(&self) -> Span {
-        Span(Duration::from_secs(5))
+    fn pace(&self) -> Pace {
+        Pace::SELDOM
     }
 
     fn silence_is_failure(&self) -> bool {

@@ -9,12 +9,11 @@ use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
 use super::ask::{Ask, ProbeSetup, Sightings};
-use super::{Answer, ProbeKind, Simulated};
+use super::{Answer, Pace, ProbeKind, Simulated};
 use crate::engine::Observe;
 use crate::experiment::document::found::Found;
 use crate::model::instance::project::by_project;
 use crate::model::instance::{Instance, Trait};
-use crate::model::quantity::{Rate, Span};
 
 /// Ask the engine about a service; the number is the probe's value.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -75,12 +74,8 @@ impl ProbeKind for EngineProbe {
 
     fn check(&self, _: &mut Found<'_>, _: &[&str]) {}
 
-    fn default_rate(&self) -> Rate {
-        Rate(1.0)
-    }
-
-    fn default_timeout(&self) -> Span {
-        Span(Duration::from_secs(5))
+    fn pace(&self) -> Pace {
+        Pace::SELDOM
     }
 
     fn silence_is_failure(&self) -> bool {

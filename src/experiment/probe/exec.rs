@@ -13,11 +13,11 @@ use tokio::time::timeout;
 
 use super::ask::{Ask, ProbeSetup};
 use super::value::ValueAt;
-use super::{Answer, ProbeKind, Simulated, failure, keys};
+use super::{Answer, Pace, ProbeKind, Simulated, failure, keys};
 use crate::engine::{EngineError, Execute, Observe};
 use crate::experiment::document::found::{Found, command};
 use crate::host;
-use crate::model::quantity::{Rate, Span, Text};
+use crate::model::quantity::Text;
 
 /// Run a command. The short form is the argument list alone.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -78,12 +78,8 @@ impl ProbeKind for Exec {
         }
     }
 
-    fn default_rate(&self) -> Rate {
-        Rate(1.0)
-    }
-
-    fn default_timeout(&self) -> Span {
-        Span(Duration::from_secs(5))
+    fn pace(&self) -> Pace {
+        Pace::SELDOM
     }
 
     fn silence_is_failure(&self) -> bool {

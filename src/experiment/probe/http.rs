@@ -14,12 +14,12 @@ use tokio::time::timeout;
 
 use super::ask::{Ask, ProbeSetup};
 use super::value::{ValueAt, plain};
-use super::{Answer, ProbeKind, Simulated, failure, keys, request, socket};
+use super::{Answer, Pace, ProbeKind, Simulated, failure, keys, request, socket};
 use crate::experiment::document::diagnostic::Mistake;
 use crate::experiment::document::found::Found;
 use crate::experiment::document::pattern::{regex, telling};
 use crate::host::tls::{self, Trust};
-use crate::model::quantity::{Rate, Span, Text};
+use crate::model::quantity::Text;
 
 /// How much of an answer's body is read (bytes).
 const MOST_BODY: usize = 1024 * 1024;
@@ -191,12 +191,8 @@ impl ProbeKind for Http {
         }
     }
 
-    fn default_rate(&self) -> Rate {
-        Rate(10.0)
-    }
-
-    fn default_timeout(&self) -> Span {
-        Span(Duration::from_secs(1))
+    fn pace(&self) -> Pace {
+        Pace::OFTEN
     }
 
     fn silence_is_failure(&self) -> bool {

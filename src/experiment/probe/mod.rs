@@ -14,6 +14,8 @@ mod socket;
 mod tests;
 mod value;
 
+use std::time::Duration;
+
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
@@ -96,11 +98,8 @@ pub(crate) trait ProbeKind {
     /// Adds what is wrong with its keys beyond what their types can tell. `own` is its path in the file, its name last.
     fn check(&self, found: &mut Found<'_>, own: &[&str]);
 
-    /// How often it asks unless told otherwise.
-    fn default_rate(&self) -> Rate;
-
-    /// How long an answer may take unless told otherwise.
-    fn default_timeout(&self) -> Span;
+    /// How often it asks, and how long an answer may take, unless told otherwise.
+    fn pace(&self) -> Pace;
 
     /// Whether no answer is a failure of the system; else it is one of who watches the system (the engine, a monitor), and says nothing
     /// of it.
@@ -119,6 +118,19 @@ pub(crate) trait ProbeKind {
 
     /// What answers it in a simulated world.
     fn simulated(&self) -> Simulated<'_>;
+}
+
+/// How often a probe asks, and how long an answer may take.
+pub(crate) struct Pace {
+    pub(crate) rate: Rate,
+    pub(crate) timeout: Span,
+}
+
+impl Pace {
+    /// Of what customers ask, many at a time.
+    const OFTEN: Self = Self { rate: Rate(10.0), timeout: Span(Duration::from_secs(1)) };
+    /// Of what costs more, or does not change so fast.
+    const SELDOM: Self = Self { rate: Rate(1.0), timeout: Span(Duration::from_secs(5)) };
 }
 
 /// What answers a probe in a simulated world.

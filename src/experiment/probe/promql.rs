@@ -1,7 +1,5 @@
 //! A number from Prometheus, or whatever speaks its HTTP API.
 
-use std::time::Duration;
-
 use anyhow::Context as _;
 use async_trait::async_trait;
 use indexmap::IndexMap;
@@ -11,10 +9,10 @@ use serde_json::Value;
 
 use super::ask::{Ask, ProbeSetup, Sightings};
 use super::monitor::{Api, ApiAddress};
-use super::{Answer, ProbeKind, Simulated, failure, keys};
+use super::{Answer, Pace, ProbeKind, Simulated, failure, keys};
 use crate::experiment::document::diagnostic::Mistake;
 use crate::experiment::document::found::Found;
-use crate::model::quantity::{Rate, Span, Text};
+use crate::model::quantity::Text;
 
 /// Ask Prometheus; the result is the probe's value.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -52,12 +50,8 @@ impl ProbeKind for Promql {
         }
     }
 
-    fn default_rate(&self) -> Rate {
-        Rate(1.0)
-    }
-
-    fn default_timeout(&self) -> Span {
-        Span(Duration::from_secs(5))
+    fn pace(&self) -> Pace {
+        Pace::SELDOM
     }
 
     fn silence_is_failure(&self) -> bool {

@@ -14,9 +14,9 @@ use tokio::net::{TcpStream, UnixStream};
 use tokio::time::timeout;
 
 use super::ask::{Ask, ProbeSetup};
-use super::{Answer, ProbeKind, Simulated, failure, keys, resolve, socket};
+use super::{Answer, Pace, ProbeKind, Simulated, failure, keys, resolve, socket};
 use crate::experiment::document::found::Found;
-use crate::model::quantity::{Rate, Span, Text};
+use crate::model::quantity::Text;
 
 /// Connect over TCP.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -58,12 +58,8 @@ impl ProbeKind for Tcp {
         }
     }
 
-    fn default_rate(&self) -> Rate {
-        Rate(10.0)
-    }
-
-    fn default_timeout(&self) -> Span {
-        Span(Duration::from_secs(1))
+    fn pace(&self) -> Pace {
+        Pace::OFTEN
     }
 
     fn silence_is_failure(&self) -> bool {

@@ -78,7 +78,7 @@ fn world(replicas: usize) -> Arc<dyn Engine> {
 
 fn check(probe: Probe, timeout: u64) -> Check {
     Check {
-        rate: probe.kind().default_rate(),
+        rate: probe.kind().pace().rate,
         timeout: crate::experiment::Span(Duration::from_millis(timeout)),
         probe,
         expect: Expect::default(),

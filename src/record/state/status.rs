@@ -48,24 +48,23 @@ pub enum ChangeStep {
 }
 
 impl ChangeStatus {
-    /// What it is after a step, if that may come next. A rollback may begin anywhere and any number of times: who begins it may
-    /// have lost what came before, or died at it, and what an engine makes late is rolled back again.
+    /// What it is after a step, if that may come next.
     #[must_use]
     pub fn after(self, step: ChangeStep) -> Option<Self> {
-        use ChangeStatus::{Injected, Injecting, NotInjected, Planned, RolledBack, RollingBack, Stuck};
-        Some(match (self, step) {
-            (Planned, ChangeStep::NewLife) => Planned,
-            (Planned, ChangeStep::Inject) => Injecting,
-            (Injecting, ChangeStep::Injected) => Injected,
-            (Injecting, ChangeStep::InjectFailed) => NotInjected,
-            (_, ChangeStep::RollBack) | (RollingBack, ChangeStep::RollbackFailed) => RollingBack,
-            (RollingBack, ChangeStep::RolledBack) => RolledBack,
-            (RollingBack, ChangeStep::GivenUp) => Stuck,
+        self.may_take(step).then(|| step.leads_to(self))
+    }
+
+    /// A rollback may begin anywhere and any number of times: who begins it may have lost what came before, or died at it, and what
+    /// an engine makes late is rolled back again.
+    fn may_take(self, step: ChangeStep) -> bool {
+        match step {
+            ChangeStep::NewLife | ChangeStep::Inject => self == Self::Planned,
+            ChangeStep::Injected | ChangeStep::InjectFailed => self == Self::Injecting,
             // A look takes its time, and may see what an engine has not answered yet: only of what was never begun there is nothing.
-            (Planned, ChangeStep::Observed) => return None,
-            (_, ChangeStep::Observed | ChangeStep::Seen) => self,
-            _ => return None,
-        })
+            ChangeStep::Observed => self != Self::Planned,
+            ChangeStep::Seen | ChangeStep::RollBack => true,
+            ChangeStep::RollbackFailed | ChangeStep::RolledBack | ChangeStep::GivenUp => self == Self::RollingBack,
+        }
     }
 }
 
@@ -115,7 +114,7 @@ impl ChangeStep {
         })
     }
 
-    /// Where it leads from anywhere: for a journal with damage, in which what came before may be missing.
+    /// Where it leads from anywhere, also in a journal with damage, in which what came before may be missing.
     #[must_use]
     pub(super) fn leads_to(self, from: ChangeStatus) -> ChangeStatus {
         match self {

@@ -39,8 +39,10 @@ pub fn plan(
     can: impl Fn(&Instance, &Setting) -> Ability,
 ) -> Result<Plan, Refusal> {
     let faults = x.faults();
-    // When Squall's own processes are to end by themselves, the changes tell: each has its longest time.
-    let draft = changes(x, (&faults, targets, fleet), (seed, Duration::ZERO), &can)?.0;
+    // When Squall's own processes are to end by themselves, the changes tell: each has its longest time. No engine is asked for that,
+    // and what is wrong with a draft is wrong with the changes, which say so in their order.
+    let draft =
+        changes(x, (&faults, targets, fleet), (seed, Duration::ZERO), |_, _| Ability::Yes).unwrap_or_default().0;
     let (changes, second_best) = changes(x, (&faults, targets, fleet), (seed, limit::of_stressors(x, &draft)), &can)?;
     bystanders::none_is_hit(&changes, &changes, fleet)?;
     bystanders::all_are_known(&changes, fleet)?;

@@ -1,6 +1,7 @@
 //! HTTP/1.1 over this machine's sockets, for what Squall serves itself: GET requests, one a connection, bodies of known length.
 //! `hyper` reads and writes it; who is answered, for how long and how many at once is decided here.
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::convert::Infallible;
 use std::io;
@@ -9,7 +10,7 @@ use std::time::Duration;
 
 use http_body_util::{BodyExt as _, Empty, Full, Limited};
 use hyper::body::{Bytes, Incoming};
-use hyper::header::{CONTENT_TYPE, HOST, HeaderValue};
+use hyper::header::{CONTENT_TYPE, HOST, HeaderName, HeaderValue};
 use hyper::service::service_fn;
 use hyper::{Method, StatusCode, client, server};
 use hyper_util::rt::TokioIo;
@@ -22,7 +23,7 @@ const HEAD: usize = 8 * 1024;
 const BODY: usize = 64 * 1024;
 
 /// The header that tells who has made an answer.
-const SERVED_BY: &str = "x-served-by";
+const SERVED_BY: HeaderName = HeaderName::from_static("x-served-by");
 
 /// What a client wants.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,7 +40,7 @@ pub struct Answer {
     /// The status, such as 200.
     pub status: u16,
     /// What the body is: its media type.
-    pub kind: &'static str,
+    pub kind: Cow<'static, str>,
     /// The body.
     pub body: String,
     /// Who has made it, where that is told (`X-Served-By`).
@@ -112,14 +113,16 @@ async fn one<F: Future<Output = Answer>>(stream: TcpStream, answer: impl Fn(Requ
 fn response(answer: Answer) -> hyper::Response<Full<Bytes>> {
     let mut response = hyper::Response::new(Full::new(Bytes::from(answer.body)));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(answer.kind));
-    if let Some(by) = answer.by.and_then(|by| HeaderValue::try_from(by).ok()) {
-        response.headers_mut().insert(SERVED_BY, by);
+    let told = [(CONTENT_TYPE, Some(answer.kind.into_owned())), (SERVED_BY, answer.by)];
+    for (name, value) in told {
+        if let Some(value) = value.and_then(|value| HeaderValue::try_from(value).ok()) {
+            response.headers_mut().insert(name, value);
+        }
     }
     response
 }
 
-/// Asks at host:port for a path, over a connection of its own; the name is looked up anew each time. The body's type is not kept.
+/// Asks at host:port for a path, over a connection of its own; the name is looked up anew each time.
 ///
 /// # Errors
 /// Where there is no whole answer in this time.
@@ -134,9 +137,10 @@ pub async fn get(address: &str, path: &str, within: Duration) -> io::Result<Answ
             let answer = sender.send_request(request).await.map_err(io::Error::other)?;
             let (head, body) = answer.into_parts();
             let body = Limited::new(body, BODY).collect().await.map_err(io::Error::other)?.to_bytes();
-            let by = head.headers.get(SERVED_BY).and_then(|by| by.to_str().ok()).map(str::to_owned);
+            let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
+            let (kind, by) = (header(CONTENT_TYPE).unwrap_or_default().into(), header(SERVED_BY));
             let body = String::from_utf8_lossy(&body).into_owned();
-            Ok(Answer { status: head.status.as_u16(), kind: "", body, by })
+            Ok(Answer { status: head.status.as_u16(), kind, body, by })
         });
         tokio::select! {
             biased;
@@ -165,7 +169,12 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let echo = |request| {
-            ready(Answer { status: 200, kind: "text/plain", body: format!("{request:?}"), by: Some("me".to_owned()) })
+            ready(Answer {
+                status: 200,
+                kind: "text/plain".into(),
+                body: format!("{request:?}"),
+                by: Some("me".to_owned()),
+            })
         };
         tokio::select! {
             () = serve(listener, LIMITS, echo, pending()) => unreachable!("it serves until it is dropped"),

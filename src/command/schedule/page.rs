@@ -28,5 +28,5 @@ fn respond(request: &Request, view: &View) -> Answer {
         Request::Get(_) => (404, TEXT, "there are /healthz and /metrics\n".to_owned()),
         Request::Other => (405, TEXT, "only GET; nothing can be changed here\n".to_owned()),
     };
-    Answer { status, kind, body, by: None }
+    Answer { status, kind: kind.into(), body, by: None }
 }

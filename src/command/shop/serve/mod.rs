@@ -96,7 +96,7 @@ impl Service {
     }
 
     fn says(&self, status: u16, body: &Value) -> Answer {
-        Answer { status, kind: JSON, body: format!("{body}\n"), by: Some(self.name.clone()) }
+        Answer { status, kind: JSON.into(), body: format!("{body}\n"), by: Some(self.name.clone()) }
     }
 
     fn given(&self) -> MutexGuard<'_, BTreeMap<u16, u64>> {
@@ -109,14 +109,14 @@ impl Service {
         for (status, n) in self.given().iter() {
             let _ = writeln!(body, "http_requests_total{{code=\"{status}\"}} {n}");
         }
-        Answer { status: 200, body, kind: "text/plain; version=0.0.4", by: Some(self.name.clone()) }
+        Answer { status: 200, body, kind: "text/plain; version=0.0.4".into(), by: Some(self.name.clone()) }
     }
 
     async fn answer(&self, path: &str) -> Answer {
         match (&self.part, path) {
             (_, "/health") => self.says(200, &json!({ "name": self.name, "status": "ok" })),
             (Part::Gateway(shops), "/checkout") => match shops.get("/checkout", SHOP_TIMEOUT).await {
-                Some(answer) => Answer { kind: JSON, ..answer },
+                Some(answer) => answer,
                 None => self.says(503, &json!({ "error": "no shop answers" })),
             },
             (Part::Shop { store }, "/checkout") => match http::get(store, "/stock", STORE_TIMEOUT).await {

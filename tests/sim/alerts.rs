@@ -1,6 +1,5 @@
 //! Monitoring is part of the hypothesis: what a run comes to where alerts fire, or do not.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,9 +7,6 @@ use async_trait::async_trait;
 use squall::engine::sim::SimProber;
 use squall::experiment::probe::{Answer, Failure, Prober};
 use squall::experiment::{Experiment, OnBreach};
-use squall::host::clock::Clock;
-use squall::record::journal::Recorder;
-use squall::record::state::RunState;
 use tokio::time::Instant;
 
 use crate::harness::{RunResult, Scenario, experiment};
@@ -53,9 +49,7 @@ fn deaf() -> Answer {
 async fn come(x: Experiment, says: fn(u128) -> Answer) -> RunResult {
     let s = Scenario::new(x);
     let others = SimProber::new(s.sim.clone(), s.experiment.questions().iter());
-    let rec =
-        Recorder::over(Box::new(s.disk.clone()), 0, RunState::default(), Clock::start(None), Path::new("journal"));
-    let ran = s.run_with(&rec, Arc::new(Monitoring { others, began: Instant::now(), says })).await.expect("its end");
+    let ran = s.run_with(Arc::new(Monitoring { others, began: Instant::now(), says })).await.expect("its end");
     s.assert_restored("alerts").await;
     ran
 }

@@ -1,15 +1,11 @@
-//! Ends that nobody plans: a bug in a phase, a journal that takes no more.
+//! Ends that no plan foresees: a bug in a phase, a journal that takes no more.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use squall::engine::sim::{InjectedFailure, SimProber};
 use squall::experiment::probe::{Answer, Prober};
-use squall::host::clock::Clock;
-use squall::record::journal::Recorder;
-use squall::record::state::RunState;
 
 use crate::harness::{Disk, Scenario, compound, experiment};
 
@@ -28,14 +24,12 @@ impl Prober for Bug {
     }
 }
 
-/// A bug of ours breaks no hypothesis.
+/// A bug in Squall breaks no hypothesis.
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_panics_could_not_ask() {
     let s = Scenario::new(experiment("{ pause: {} }", "{ service: store }"));
     let prober = SimProber::new(s.sim.clone(), s.experiment.questions().iter());
-    let state = RunState::default();
-    let rec = Recorder::over(Box::new(s.disk.clone()), 0, state, Clock::start(None), Path::new("journal"));
-    let ran = s.run_with(&rec, Arc::new(Bug { prober, disk: s.disk.clone() })).await.unwrap();
+    let ran = s.run_with(Arc::new(Bug { prober, disk: s.disk.clone() })).await.unwrap();
     assert_eq!((ran.reason().as_str(), ran.code()), ("could-not-ask", 3), "{}", ran.text());
     assert!(ran.text().contains("a bug in Squall"), "{}", ran.text());
     s.assert_restored("the probe panicked").await;

@@ -9,11 +9,8 @@ use async_trait::async_trait;
 use squall::engine::sim::{InjectedFailure, Sim, SimProber};
 use squall::experiment::probe::{Answer, Failure, Prober};
 use squall::experiment::{Experiment, Percent, Rate, Span};
-use squall::host::clock::Clock;
 use squall::model::instance::{Aspect, Setting};
 use squall::record::event::{Judged, Phase};
-use squall::record::journal::Recorder;
-use squall::record::state::RunState;
 use tokio::time::Instant;
 
 use crate::harness::{RunResult, Scenario, compound, experiment};
@@ -146,9 +143,7 @@ async fn patient(mut x: Experiment, timeout: u64, one_in: usize) -> RunResult {
     let s = Scenario::new(x);
     let asked = AtomicUsize::new(0);
     let prober = Patient { sim: s.sim.clone(), timeout: Duration::from_millis(timeout), one_in, asked };
-    let clock = Clock::start(None);
-    let rec = Recorder::over(Box::new(s.disk.clone()), 0, RunState::default(), clock, std::path::Path::new("journal"));
-    let ran = s.run_with(&rec, Arc::new(prober)).await.expect("no process dies");
+    let ran = s.run_with(Arc::new(prober)).await.expect("no process dies");
     s.assert_restored("patient").await;
     ran
 }
@@ -227,10 +222,7 @@ async fn what_was_never_seen_to_exist_proves_nothing() {
     for (until, reason, code) in [(Some(HELD_FOR), "hypothesis-held", 0), (None, "no-evidence", 3)] {
         let s = Scenario::new(experiment("{ kill: {} }", "{ name: shop-1 }"));
         let others = SimProber::new(s.sim.clone(), s.experiment.questions().iter());
-        let clock = Clock::start(None);
-        let rec =
-            Recorder::over(Box::new(s.disk.clone()), 0, RunState::default(), clock, std::path::Path::new("journal"));
-        let ran = s.run_with(&rec, Arc::new(Hollow { others, until, began: Instant::now() })).await.expect("its end");
+        let ran = s.run_with(Arc::new(Hollow { others, until, began: Instant::now() })).await.expect("its end");
         assert_eq!((ran.reason().as_str(), ran.code()), (reason, code), "{}", ran.text());
         assert!(ran.state.warnings.iter().any(|w| w == "so far, `checkout` never had a result"), "{until:?}");
         s.assert_restored("hollow").await;

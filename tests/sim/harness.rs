@@ -172,17 +172,13 @@ impl Scenario {
 
     /// Runs the experiment; nothing, where the runner died at an engine call.
     pub(crate) async fn run(&self) -> Option<RunResult> {
-        let rec = self.recorder();
-        let x = &self.experiment;
-        let prober = Arc::new(SimProber::new(self.sim.clone(), x.questions().iter()));
-        self.run_with(&rec, prober).await
+        let prober = Arc::new(SimProber::new(self.sim.clone(), self.experiment.questions().iter()));
+        self.run_with(prober).await
     }
 
-    pub(crate) async fn run_with(
-        &self,
-        rec: &Recorder,
-        prober: Arc<dyn squall::experiment::probe::Prober>,
-    ) -> Option<RunResult> {
+    /// The same, with another prober.
+    pub(crate) async fn run_with(&self, prober: Arc<dyn squall::experiment::probe::Prober>) -> Option<RunResult> {
+        let rec = self.recorder();
         let context = RunContext {
             engine: self.sim.clone(),
             prober,
@@ -195,7 +191,7 @@ impl Scenario {
         tokio::select! {
             biased;
             () = self.sim.crashed() => None,
-            result = run(&spec, &context, rec, &self.abort) => {
+            result = run(&spec, &context, &rec, &self.abort) => {
                 if let Err(e) = result {
                     assert!(rec.read(|s| s.changes.is_empty()), "nothing is planned without a journal: {e}");
                 }

@@ -206,14 +206,7 @@ async fn a_probe_that_cannot_ask_is_no_verdict() {
     let s = Scenario::new(experiment("{ kill: {} }", ONE_SHOP));
     let x = s.experiment.clone();
     let prober = SimProber::new(s.sim.clone(), x.steady_state.iter());
-    let rec = squall::record::journal::Recorder::over(
-        Box::new(s.disk.clone()),
-        0,
-        squall::record::state::RunState::default(),
-        squall::host::clock::Clock::start(None),
-        std::path::Path::new("journal"),
-    );
-    let ran = s.run_with(&rec, Arc::new(Hoarse(prober, 0.into()))).await.unwrap();
+    let ran = s.run_with(Arc::new(Hoarse(prober, 0.into()))).await.unwrap();
     assert_eq!((ran.reason().as_str(), ran.code()), ("could-not-ask", 3), "{}", ran.text());
 }
 

@@ -36,7 +36,7 @@ struct Shaping {
 }
 
 fn run() -> anyhow::Result<()> {
-    // Where nobody hears that it stands, what takes over finds the table.
+    // Where its starter has died meanwhile, what takes over finds the table.
     let Shaping { mut shaper, mark, told, holder } = worker::stand(begin)?;
     shaper.serve(&mark, [told.as_fd(), holder.as_fd()]).context("cannot go on")
 }

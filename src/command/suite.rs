@@ -84,7 +84,7 @@ impl Suite {
         }
     }
 
-    /// Why a person wants nothing further to begin, as could be seen during this run; `None` if nobody said so.
+    /// Why a person wants nothing further to begin, as could be seen during this run; `None` if none does.
     pub(super) fn ended_in(&self, attempt: &Attempt) -> Option<String> {
         let reason = attempt.run.as_ref().and_then(|run| run.finished.as_ref()).map(|f| f.reason);
         match reason {

@@ -33,7 +33,7 @@ pub struct Worker {
 }
 
 impl Worker {
-    /// Starts one that hears of this process's end: its standard input ends then, even on SIGKILL. It complains to nobody.
+    /// Starts one that hears of this process's end: its standard input ends then, even on SIGKILL. What it complains of is not heard.
     ///
     /// # Errors
     /// Where it cannot be started, is not ready in time, or says why it cannot be; then it is gone.
@@ -87,7 +87,7 @@ impl Worker {
             Ok(Err(e)) => e,
             Err(_) => io::Error::other("the worker does not begin"),
         };
-        // Should it stand after all, nobody would know of it.
+        // Should it stand after all, no process would know of it.
         let _ = child.start_kill();
         Err(why)
     }

@@ -168,7 +168,7 @@ async fn drive(origin: Instant, series: Vec<Series>, prober: Arc<dyn Prober>, ou
                     in_flight.fetch_add(1, Ordering::Relaxed);
                     let (prober, name, out) = (Arc::clone(&prober), Arc::clone(&table.check), out.clone());
                     questions.spawn(async move {
-                        // A bug of ours says nothing of the system.
+                        // A bug in Squall says nothing of the system.
                         let answer = AssertUnwindSafe(prober.ask(&name)).catch_unwind().await;
                         let answer = answer.unwrap_or_else(|_| Answer::CouldNotAsk(PANICKED.to_owned()));
                         in_flight.fetch_sub(1, Ordering::Relaxed);

@@ -70,7 +70,7 @@ pub fn run() -> io::Result<()> {
     // What began the line may have died before it ended it.
     io::stdin().lock().read_line(&mut line)?;
     let order: Order = serde_json::from_str(&line).map_err(io::Error::other)?;
-    // Where nobody hears that it has begun, the end is what comes next.
+    // Where its starter has died meanwhile, the end is what comes next.
     let started = worker::stand(|| start(&order))?;
     watch(&started, begin + order.stressor.at_most)
 }

@@ -1,5 +1,6 @@
 //! Faults of the machine that meet nothing, or are not had, are no verdict; those that are met say what shows it.
 
+use std::os::unix::fs::MetadataExt as _;
 use std::process::Stdio;
 
 use squall::host::Host;
@@ -100,6 +101,10 @@ async fn what_is_synced_is_limited_and_counted_as_the_targets() {
     let main = Process::open(yard.pid(&id).await).expect("it may be held").expect("it runs");
     let group = Host::default().cgroups().of(&main, &id.0).expect("its control groups");
     let Some(io) = group.controller("blkio") else { return };
+    // Since Linux 6.10 a disk's traffic is counted from the first limit on.
+    let disk = std::fs::metadata(own.path()).expect("it is there").dev();
+    let limit = format!("{}:{} {}", rustix::fs::major(disk), rustix::fs::minor(disk), u64::MAX >> 1);
+    std::fs::write(io.dir().join("blkio.throttle.write_bps_device"), limit).expect("a limit that is never met");
     let script = format!(
         "echo $$ > {}/cgroup.procs && exec dd if=/dev/zero of={}/synced bs=64k count=32 oflag=dsync",
         io.dir().display(),

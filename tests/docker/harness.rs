@@ -156,12 +156,7 @@ async fn clear(
     let named = HashMap::from([("name", vec![format!("{prefix}-")])]);
     let options = ListContainersOptionsBuilder::new().all(true).filters(&named).build();
     for container in api.list_containers(Some(options)).await? {
-        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
-        match api.remove_container(&container.id.unwrap_or_default(), Some(options)).await {
-            // A guard may be removing itself at this very moment.
-            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404 | 409, .. }) => {}
-            other => other?,
-        }
+        remove(&api, &container.id.unwrap_or_default()).await?;
     }
     let volumes = api.list_volumes(Some(ListVolumesOptionsBuilder::new().filters(&named).build())).await?.volumes;
     for volume in volumes.unwrap_or_default() {
@@ -183,6 +178,23 @@ async fn clear(
         }
     }
     Ok(())
+}
+
+/// Removes a container for good. It may be removing itself at this very moment, or be at something else that ends soon.
+async fn remove(api: &bollard::Docker, id: &str) -> Result<(), bollard::errors::Error> {
+    let deadline = tokio::time::Instant::now() + std::time::Duration::from_secs(20);
+    loop {
+        let options = RemoveContainerOptionsBuilder::new().force(true).v(true).build();
+        match api.remove_container(id, Some(options)).await {
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 404, .. }) => return Ok(()),
+            Err(bollard::errors::Error::DockerResponseServerError { status_code: 409, .. })
+                if tokio::time::Instant::now() < deadline =>
+            {
+                tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+            }
+            other => return other,
+        }
+    }
 }
 
 impl Drop for Yard {

@@ -92,7 +92,7 @@ async fn all(arguments: &Arguments, squall: &Path, examples: &Path, dir: &Path) 
     Ok(())
 }
 
-/// A row: one container that answers over HTTP is hit until the hypothesis breaks.
+/// A row: one container that answers over HTTP is targeted until the hypothesis breaks.
 async fn abort_latency(fault: &str, runs: usize, squall: &Path, dir: &Path) -> anyhow::Result<String> {
     let docker = Docker::connect(std::env::var("DOCKER_HOST").ok().as_deref()).await?;
     let api = bollard::Docker::connect_with_defaults()?;
@@ -117,7 +117,7 @@ async fn abort_latency(fault: &str, runs: usize, squall: &Path, dir: &Path) -> a
             let state = journal::replay(&state.resolve("last")?.join(JOURNAL))?;
             let latency = state.stopped_in().context("no abort")?;
             let change = &state.changes[0];
-            let call = change.reverted.as_ref().context("not rolled back")?.took;
+            let call = change.rolled_back.as_ref().context("not rolled back")?.took;
             let breach = state.breach().context("no breach")?.at;
             let made = change.injected.as_ref().map(|i| i.at).or(change.verification.as_ref().map(|v| v.at)).context("not made")?;
             let making = Duration::try_from(made.duration_since(breach)).unwrap_or_default();
@@ -220,7 +220,7 @@ async fn startup(arguments: &Arguments, squall: &Path, dir: &Path) -> anyhow::Re
     Ok(())
 }
 
-/// How long a no-op run waits because it is told to, by its journal: baseline and fault as planned, the call that takes
+/// How long a no-op run waits because it is told to, by its journal: baseline and fault as planned, the call that rolls
 /// back, and the window in which recovery is seen. The median of all runs.
 fn waited(state: &Path) -> anyhow::Result<Duration> {
     let state = StateDir::find(Some(state.to_owned()))?;
@@ -228,7 +228,7 @@ fn waited(state: &Path) -> anyhow::Result<Duration> {
     for id in state.runs()? {
         let run = journal::replay(&state.journal(&id))?;
         let timing = run.started.as_ref().context("no start")?.experiment.timing;
-        let call = run.changes[0].reverted.as_ref().context("not rolled back")?.took;
+        let call = run.changes[0].rolled_back.as_ref().context("not rolled back")?.took;
         let (from, _) = run.span_of(Phase::Recovery).context("no recovery")?;
         let back = run.times.recovery.context("not recovered")?;
         all.push(timing.baseline.0 + timing.duration.0 + call + Duration::try_from(back.duration_since(from))?);

@@ -1,7 +1,7 @@
-//! Can one process hold 5,000 open-loop HTTP questions a second, and does it see what a stalling server does to people?
+//! Can one process hold 5,000 open-loop HTTP requests a second, and does it see what a stalling server does to people?
 //!
 //! A server on this machine stalls for 100 ms in every second: it holds its answers until the stall is over. So one in ten
-//! waits for up to 100 ms, and the 99th percentile is about 90 ms; the truth is computed from when each question was due
+//! waits for up to 100 ms, and the 99th percentile is about 90 ms; the truth is computed from when each sample was due
 //! (plus the median of an answer without a stall). A closed-loop client (ten workers, each waits for its answer before it
 //! asks again) asks least while the server stalls, and so hardly notices.
 //!
@@ -50,12 +50,12 @@ async fn main() -> anyhow::Result<()> {
     let open = open_loop(prober, Rate(rate), length, started).await?;
 
     println!(
-        "| wanted/s | sent/s | answered/s | not asked | open-loop p99 | true p99 | of it the stall | off by | closed-loop p99 |\n\
+        "| wanted/s | sent/s | answered/s | not measured | open-loop p99 | true p99 | of it the stall | off by | closed-loop p99 |\n\
          |---|---|---|---|---|---|---|---|---|\n\
          | {rate} | {:.0} | {:.0} | {:.2} % | {:.1} ms | {:.1} ms | {:.1} ms | {:.1} % | {closed:.1} ms |",
         open.sent,
         open.answered,
-        open.unasked * 100.0,
+        open.unmeasured * 100.0,
         open.p99,
         open.truth,
         open.stall,
@@ -110,7 +110,7 @@ fn prober(port: u16) -> anyhow::Result<Arc<dyn Prober>> {
 struct Measured {
     sent: f64,
     answered: f64,
-    unasked: f64,
+    unmeasured: f64,
     p99: f64,
     truth: f64,
     /// The truth without the time that an answer takes anyway, which on a busy machine is long.
@@ -150,7 +150,7 @@ async fn open_loop(
     }
     sampler.stop().await;
     let judged = judge.finish(from + length, true).0;
-    let unasked = judged.unasked as f64 / judged.samples.max(1) as f64;
+    let unmeasured = judged.unmeasured as f64 / judged.samples.max(1) as f64;
     let p99 = judged.latency.context("the server never answered")?.p99;
 
     let service = at(&mut good, 0.5);
@@ -158,9 +158,9 @@ async fn open_loop(
     let mut stalls: Vec<Duration> = dues.iter().map(|due| stalls_for(age + *due)).collect();
     let stall = at(&mut stalls, 0.99);
     Ok(Measured {
-        sent: (judged.samples - judged.unasked) as f64 / length.as_secs_f64(),
+        sent: (judged.samples - judged.unmeasured) as f64 / length.as_secs_f64(),
         answered: good.len() as f64 / length.as_secs_f64(),
-        unasked,
+        unmeasured,
         p99,
         truth: (stall + service).as_secs_f64() * 1e3,
         stall: stall.as_secs_f64() * 1e3,

@@ -28,7 +28,7 @@ struct Arguments {
     /// What happens to them.
     #[arg(long, value_enum, default_value_t = Fault::Latency)]
     fault: Fault,
-    /// How many containers are hit.
+    /// How many containers are targeted.
     #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 50, 100])]
     counts: Vec<usize>,
     /// Times that each figure is taken.

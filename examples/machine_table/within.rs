@@ -186,19 +186,19 @@ fn start_worker() -> std::io::Result<UnixStream> {
 fn work() {
     std::fs::write("/proc/self/comm", "worker").expect("a name");
     let mut line = UnixStream::from(rustix::io::dup(std::io::stdin()).expect("its standard input"));
-    let mut question = [0];
-    while line.read_exact(&mut question).and_then(|()| line.write_all(&question)).is_ok() {}
+    let mut byte = [0];
+    while line.read_exact(&mut byte).and_then(|()| line.write_all(&byte)).is_ok() {}
 }
 
 /// Whether the worker answers, and what was asked before is answered, too.
 fn ask(line: &mut UnixStream) -> String {
     let begin = Instant::now();
     let mut asked = || -> std::io::Result<()> {
-        static QUESTION: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(0);
-        let question = QUESTION.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        line.write_all(&[question])?;
-        let mut answer = [question.wrapping_add(1)];
-        while answer[0] != question {
+        static COUNT: std::sync::atomic::AtomicU8 = std::sync::atomic::AtomicU8::new(0);
+        let byte = COUNT.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        line.write_all(&[byte])?;
+        let mut answer = [byte.wrapping_add(1)];
+        while answer[0] != byte {
             line.read_exact(&mut answer)?;
         }
         Ok(())

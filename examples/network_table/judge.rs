@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-/// How many of `n` may be hit where each is hit with probability `p` by itself: in 9,999 of 10,000 cases it is within this.
+/// How many of `n` may be targeted where each is targeted with probability `p` by itself: in 9,999 of 10,000 cases it is within this.
 pub(crate) fn binomial(n: usize, p: f64) -> RangeInclusive<usize> {
     const TAIL: f64 = 0.5e-4;
     if p <= 0.0 {

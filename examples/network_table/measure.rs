@@ -212,7 +212,7 @@ pub(crate) fn pushed(
 /// How a conversation over TCP went.
 #[derive(Debug, Clone)]
 pub(crate) enum Talk {
-    /// How long a question and its answer took, in the middle of several; connecting counts as one.
+    /// How long a request and its response took, in the middle of several; connecting counts as one.
     RoundTrip(Duration),
     /// Nobody answered in time.
     Silence,
@@ -222,7 +222,7 @@ pub(crate) enum Talk {
 
 /// Connects, and asks and is answered a few times, each within `patience`.
 pub(crate) fn conversation(line: Line<'_>, patience: Duration) -> io::Result<Talk> {
-    const QUESTIONS: usize = 4;
+    const REQUESTS: usize = 4;
     with_server(line, echo, || {
         let begin = Instant::now();
         let mut stream = match TcpStream::connect_timeout(&line.at, patience) {
@@ -234,7 +234,7 @@ pub(crate) fn conversation(line: Line<'_>, patience: Duration) -> io::Result<Tal
         let mut took = vec![begin.elapsed()];
         stream.set_nodelay(true)?;
         stream.set_read_timeout(Some(patience))?;
-        for _ in 0..QUESTIONS {
+        for _ in 0..REQUESTS {
             let begin = Instant::now();
             stream.write_all(b"?")?;
             match stream.read_exact(&mut [0]) {

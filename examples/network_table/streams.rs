@@ -33,7 +33,7 @@ enum Kind {
     Pushed { bytes: usize, nodelay: bool },
     /// Datagrams of a sender that does not wait.
     Sent { megabits: u32, bytes: usize },
-    /// A question and its answer.
+    /// a request and its response.
     Pulled,
 }
 

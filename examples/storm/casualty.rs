@@ -124,7 +124,7 @@ pub(crate) async fn disturb(
         return Ok(None);
     }
     let state = journal_in(dir).and_then(|path| journal::replay(&path).ok()).unwrap_or_default();
-    let was_on = state.changes.iter().any(|c| c.injected.is_some() && c.reverted.is_none());
+    let was_on = state.changes.iter().any(|c| c.injected.is_some() && c.rolled_back.is_none());
     let guard = state.guards.last().and_then(|g| g.id.parse().ok()).and_then(Pid::from_raw);
     let from = Instant::now();
     let mut removed = None;
@@ -177,7 +177,7 @@ pub(crate) async fn disturb(
     Ok(Some(Blow { took: from.elapsed(), was_on, removed }))
 }
 
-/// The first container that is hit, where it is known by now.
+/// The first container that is targeted, where it is known by now.
 fn target(state: &RunState) -> Option<String> {
     state.changes.first().map(|c| c.change.name.clone())
 }

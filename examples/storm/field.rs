@@ -1,4 +1,4 @@
-//! The containers that are hit, and a directory for everything else.
+//! The containers that are targeted, and a directory for everything else.
 
 use std::collections::BTreeMap;
 use std::os::unix::process::CommandExt as _;
@@ -24,7 +24,7 @@ use crate::casualty::journal_in;
 use crate::look::{Look, inhabitants, mounted, namespace};
 
 /// The word that this program is started with in the containers.
-pub(crate) const VICTIM: &str = "victim";
+pub(crate) const TARGET: &str = "target";
 
 /// Where a container has what can be filled.
 const PLACES: [&str; 3] = ["/", "/data", "/memory"];
@@ -63,7 +63,7 @@ pub(crate) fn suffer() -> ! {
 /// What the last container of a field is called, which no run is about.
 const BYSTANDER: &str = "bystander";
 
-/// The containers that are hit, one that is not, a network that none of them is on, and a directory for everything else.
+/// The containers that are targeted, one that is not, a network that none of them is on, and a directory for everything else.
 pub(crate) struct Field {
     docker: Docker,
     api: bollard::Docker,
@@ -107,7 +107,7 @@ impl Field {
         ["1", "2", "3", BYSTANDER].map(|n| format!("{}-{n}", self.service))
     }
 
-    /// Of those that may be hit.
+    /// Of those that may be targeted.
     pub(crate) fn targets(&self) -> [String; 3] {
         let [one, two, three, _] = self.names();
         [one, two, three]
@@ -140,7 +140,7 @@ impl Field {
         let labels = [("squall.service", service), ("squall.zone", zone)];
         let body = ContainerCreateBody {
             image: Some(self.image.clone()),
-            entrypoint: Some(vec![PROGRAM.to_owned(), VICTIM.to_owned()]),
+            entrypoint: Some(vec![PROGRAM.to_owned(), TARGET.to_owned()]),
             labels: Some(labels.map(|(k, v)| (k.to_owned(), v.to_owned())).into()),
             host_config: Some(HostConfig {
                 restart_policy: Some(RestartPolicy { name: Some(policy), maximum_retry_count: None }),

@@ -50,7 +50,7 @@ impl Watched {
     fn longest_off(&self, c: &ChangeState) -> SignedDuration {
         let mut since = None;
         let mut longest = SignedDuration::ZERO;
-        let before = |seen: &&Seen| seen.n == c.change.n && c.reverting.is_none_or(|end| seen.to < end);
+        let before = |seen: &&Seen| seen.n == c.change.n && c.rolling_back.is_none_or(|end| seen.to < end);
         for seen in self.0.iter().filter(before) {
             if seen.is_on {
                 since = None;
@@ -113,7 +113,7 @@ fn false_green(state: &RunState, meddled: Option<&Meddled>, meddling: &Meddling,
     let meddled = meddled?;
     let of_it = || state.changes.iter().filter(|c| c.change.name == meddled.name);
     let was_on = of_it().filter_map(|c| c.injected.as_ref()).map(|i| i.at).max()? < meddled.from;
-    let is_on_after = of_it().filter_map(|c| c.reverting).min()?.duration_since(meddled.to) > TO_NOTICE;
+    let is_on_after = of_it().filter_map(|c| c.rolling_back).min()?.duration_since(meddled.to) > TO_NOTICE;
     let makes = |aspect| of_it().any(|c| c.change.to.aspect() == aspect);
     let (is_down, is_frozen) = (makes(Aspect::Running), makes(Aspect::Paused));
     // A crash that a policy makes good is over at once.

@@ -31,7 +31,7 @@ use rand::{RngExt, SeedableRng};
 use casualty::{Blow, Casualty, Disk, Moment};
 use field::Field;
 
-/// The subcommands that this program passes on to Squall itself: it is its own runner, guard and victim.
+/// The subcommands that this program passes on to Squall itself: it is its own runner, guard and target.
 const SQUALL: [&str; 4] = ["run", "guard", "recover", "serve"];
 
 #[derive(Debug, Parser)]
@@ -110,7 +110,7 @@ fn main() -> ExitCode {
         return code;
     }
     let word = std::env::args().nth(1);
-    if word.as_deref() == Some(field::VICTIM) {
+    if word.as_deref() == Some(field::TARGET) {
         field::suffer();
     }
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");

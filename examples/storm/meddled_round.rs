@@ -46,17 +46,17 @@ pub(crate) enum Step {
     Begun,
     Injecting,
     On,
-    Reverting,
+    RollingBack,
 }
 
 impl Step {
-    const ALL: [Self; 4] = [Self::Begun, Self::Injecting, Self::On, Self::Reverting];
+    const ALL: [Self; 4] = [Self::Begun, Self::Injecting, Self::On, Self::RollingBack];
 
     /// The latest moment after it, in ms.
     fn latest(self) -> u64 {
         match self {
             Self::Begun => 700,
-            Self::Injecting | Self::Reverting => 60,
+            Self::Injecting | Self::RollingBack => 60,
             Self::On => 1800,
         }
     }
@@ -66,7 +66,7 @@ impl Step {
             Self::Begun => s.started.is_some(),
             Self::Injecting => s.changes.iter().any(|c| c.injecting.is_some()),
             Self::On => !s.changes.is_empty() && s.changes.iter().all(|c| c.injected.is_some()),
-            Self::Reverting => s.changes.iter().any(|c| c.reverting.is_some()),
+            Self::RollingBack => s.changes.iter().any(|c| c.rolling_back.is_some()),
         }
     }
 }
@@ -355,7 +355,7 @@ fn latest(dir: &Path) -> Option<RunState> {
 /// How long a run may take altogether.
 fn limit(s: &RunState) -> Duration {
     let planned = s.deadline.zip(s.began).and_then(|(end, began)| Duration::try_from(end.duration_since(began)).ok());
-    let rollback = if s.changes.iter().any(|c| !c.revert_errors.is_empty()) {
+    let rollback = if s.changes.iter().any(|c| !c.rollback_errors.is_empty()) {
         squall::run::recover::time_limit(s)
     } else {
         Duration::ZERO
@@ -446,7 +446,7 @@ async fn make_good(
 
 /// The exit code and the reason in the journal.
 fn said_code(code: Option<i32>, state: &RunState) -> String {
-    let reason = state.finished.as_ref().map_or_else(|| "no end".to_owned(), |f| f.reason.word());
+    let reason = state.finished.as_ref().map_or_else(|| "no end".to_owned(), |f| f.reason.word().to_owned());
     match code {
         Some(code) => format!("{code} {reason}"),
         None => format!("killed {reason}"),

@@ -1,8 +1,8 @@
 //! What this program has brought up for a while: a note of each stack, on disk before anything of it is started, for `squall recover`
-//! to take away what neither the run nor the stack's keeper could.
+//! to take away what neither the run nor the stack's guard could.
 //!
 //! A note lies in the stack's directory, and goes with the stack. It is locked by the process that is in charge of the stack, the run
-//! or then the keeper, and the kernel frees it. It does not know how a stack is made.
+//! or then the guard, and the kernel frees it. It does not know how a stack is made.
 
 use std::fs::File;
 use std::io::{self, Write as _};

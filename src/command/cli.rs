@@ -41,7 +41,7 @@ pub enum Command {
     /// Run experiments, one after the other
     #[command(after_help = run::EXAMPLES)]
     Run(Run),
-    /// Show who would be hit and how it would be undone; touches nothing
+    /// Show who would be targeted and how it would be undone; touches nothing
     Plan(Plan),
     /// Check files, of experiments and others: every mistake at once
     Validate(Validate),
@@ -186,7 +186,7 @@ pub struct Plan {
     /// Show the choice that this seed makes
     #[arg(long)]
     pub seed: Option<u64>,
-    /// A label of instances that are not hit, on top of what the file protects; may be given several times
+    /// A label of instances that are not targeted, on top of what the file protects; may be given several times
     #[arg(long, value_name = "LABEL", value_parser = label)]
     pub protect: Vec<String>,
     /// Print JSON

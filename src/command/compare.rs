@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use anyhow::{Context as _, anyhow};
 
-use super::run::no_verdict;
+use super::one_run::no_verdict;
 use crate::command::cli;
 use crate::engine::Kind;
 use crate::experiment::NoWorseThan;

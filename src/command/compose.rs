@@ -13,7 +13,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
 use super::brought_up::{self, Note};
-use super::keeper::Keeper;
+use super::stack_guard::StackGuard;
 use crate::engine::docker::{Docker, Readiness, new_name, of_project};
 use crate::engine::{Engine as _, StillThere};
 use crate::host::store::StateDir;
@@ -62,7 +62,7 @@ pub(super) fn name_of(file: &Path) -> Option<String> {
 pub(super) struct Project {
     name: String,
     docker: Docker,
-    keeper: Keeper,
+    guard: StackGuard,
     note: Option<Note>,
 }
 
@@ -82,8 +82,8 @@ impl Project {
         if let Some(host) = host {
             words.extend(["--docker-host".into(), host.into()]);
         }
-        let keeper = Keeper::start(words).await.inspect_err(|_| brought_up::over(note.as_ref()))?;
-        let project = Self { name, docker, keeper, note };
+        let guard = StackGuard::start(words).await.inspect_err(|_| brought_up::over(note.as_ref()))?;
+        let project = Self { name, docker, guard, note };
         let stopped = stopped()?;
         let came = tokio::select! {
             came = project.make(&compose, file, host) => came,
@@ -160,11 +160,11 @@ impl Project {
     /// Takes it away: containers, networks and volumes.
     ///
     /// # Errors
-    /// Where the engine refuses; the keeper tries again then.
+    /// Where the engine refuses; the guard tries again then.
     pub(super) async fn down(self) -> anyhow::Result<()> {
         take_away(&self.docker, &self.name).await?;
         brought_up::over(self.note.as_ref());
-        self.keeper.shutdown().await;
+        self.guard.shutdown().await;
         Ok(())
     }
 }

@@ -91,11 +91,11 @@ impl ConnectedEngine {
 
     /// Who asks the experiment's probes.
     pub(crate) fn prober(&self, x: &Experiment) -> anyhow::Result<Arc<dyn Prober>> {
-        let questions = x.questions();
+        let checks = x.all_checks();
         Ok(match self {
-            Self::Sim(sim) => Arc::new(SimProber::new(sim.clone(), questions.iter())),
+            Self::Sim(sim) => Arc::new(SimProber::new(sim.clone(), checks.iter())),
             _ => Arc::new(Live::new(
-                questions.iter().map(|(name, check)| (name.as_str(), check)),
+                checks.iter().map(|(name, check)| (name.as_str(), check)),
                 self.engine(),
                 here::variable_in_use,
             )?),

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use anyhow::{Context as _, bail};
 
 use super::connect::ConnectedEngine;
-use super::keeper::Keeper;
 use super::load;
-use super::run::{RunOptions, no_verdict};
+use super::one_run::{RunOptions, no_verdict};
+use super::stack_guard::StackGuard;
 use super::stop::Signals;
 use crate::command::cli;
 use crate::command::shop::{ACTS, Act, DemoStack, NAME, Ports};
@@ -36,20 +36,20 @@ pub(super) async fn run(args: cli::Demo, state: StateDir) -> anyhow::Result<Exit
     let ports = Ports::free().context("there are no free ports from 8080 on for the demonstration")?;
     let site = site(&args, &state, ports).await?;
     site.refuse_if_taken().await?;
-    let keeper = Keeper::start(keeper_arguments(&site, &state)).await?;
+    let guard = StackGuard::start(guard_arguments(&site, &state)).await?;
     let played = match bring_up(&site, ports, &mut signals).await {
         Ok(()) if args.up => DemoStack::experiments(&state, ports).map(|_| Vec::new()),
         Ok(()) => play(&site, &state, ports, &mut signals).await,
         Err(e) => Err(e),
     };
     if (args.keep || args.up) && played.is_ok() {
-        keeper.shutdown().await;
+        guard.shutdown().await;
         how_to_go_on(&site, &state, ports);
     } else {
         site.down(played.is_ok())
             .await
             .context("the stack is not wholly taken away; `squall demo --down` tries again")?;
-        keeper.shutdown().await;
+        guard.shutdown().await;
         say("The stack is taken away; nothing of it is left.");
     }
     let as_expected = match played {
@@ -82,7 +82,7 @@ async fn site(args: &cli::Demo, state: &StateDir, ports: Ports) -> anyhow::Resul
     }
 }
 
-fn keeper_arguments(site: &DemoStack, state: &StateDir) -> Vec<OsString> {
+fn guard_arguments(site: &DemoStack, state: &StateDir) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec!["--state".into(), state.root().into(), "stack".into(), "keep".into()];
     match site {
         DemoStack::Docker { docker, id } => {
@@ -141,7 +141,7 @@ async fn perform(file: &Path, site: &DemoStack, state: &StateDir) -> anyhow::Res
         DemoStack::Local { local, .. } => ConnectedEngine::Local(Arc::clone(local)),
     };
     let options = RunOptions::default();
-    let came = super::run::experiment(&x, &file.display().to_string(), &connected, state, &options).await?;
+    let came = super::one_run::experiment(&x, &file.display().to_string(), &connected, state, &options).await?;
     let started = came.run.as_ref().and_then(|run| run.started.as_ref());
     Ok((came.verdict, started.map(|started| state.run_dir(&started.run))))
 }

@@ -172,7 +172,7 @@ async fn comes_to_its_end(args: &cli::Guard, waiting: &mut Waiting, runner: Opti
 /// Until when a runner that is over its deadline is waited for, where nothing was on since `rolled_back` at the latest; `None` if
 /// not at all. Pure.
 fn waits_until(s: &RunState, is_stopped: bool, deadline: Duration, rolled_back: Duration) -> Option<Duration> {
-    match (is_on(s), s.reached(Phase::Revert)) {
+    match (is_on(s), s.reached(Phase::Rollback)) {
         _ if is_stopped => None,
         (true, false) => None,
         (true, true) => Some(deadline.saturating_add(recover::time_limit(s))),
@@ -234,8 +234,8 @@ mod tests {
             fixture::fold(&tape[..=end])
         };
         let is_on = at(|e| matches!(e, Event::Injected { .. }));
-        let rolls_back = at(|e| matches!(e, Event::Reverting { .. }));
-        let recovers = at(|e| matches!(e, Event::Reverted { .. }));
+        let rolls_back = at(|e| matches!(e, Event::RollingBack { .. }));
+        let recovers = at(|e| matches!(e, Event::RolledBack { .. }));
         let (deadline, rolled_back) = (Duration::from_secs(100), Duration::from_secs(90));
         let waits = |s: &RunState, is_stopped| waits_until(s, is_stopped, deadline, rolled_back);
         assert_eq!(waits(&is_on, false), None, "the fault is rolled back now");

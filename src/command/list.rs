@@ -128,7 +128,7 @@ mod tests {
             began: "2026-11-20T09:30:00Z".parse().ok(),
             status: Status::Finished,
             verdict: Some(reason.verdict()),
-            reason: Some(reason.word()),
+            reason: Some(reason.word().to_owned()),
             recovery_ms: Some(1240),
             ..Row::of(run, &RunState::default())
         }

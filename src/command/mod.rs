@@ -18,13 +18,12 @@ mod connect;
 mod demo;
 mod doctor;
 mod gameday;
-mod gate;
 mod guard;
 mod halt;
 mod history;
-mod keeper;
 mod list;
 pub mod load;
+mod one_run;
 mod orphans;
 mod plan;
 mod recover;
@@ -38,6 +37,7 @@ mod serve;
 pub mod shape;
 pub mod shop;
 mod stack;
+mod stack_guard;
 mod stop;
 pub mod stressor;
 mod suite;
@@ -74,7 +74,7 @@ fn print(text: &str) -> std::io::Result<()> {
 pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let state = StateDir::find(cli.state);
     match cli.command {
-        Command::Run(args) => gate::run(args, state?).await,
+        Command::Run(args) => run::run(args, state?).await,
         Command::Plan(args) => plan::run(args, state?).await,
         Command::Validate(args) => Ok(validate::run(&args)),
         Command::Schema { of } => schema::run(of),

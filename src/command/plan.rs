@@ -1,4 +1,4 @@
-//! `squall plan`: who would be hit, who is spared and why, and how it would be undone. Touches nothing.
+//! `squall plan`: who would be targeted, who is spared and why, and how it would be undone. Touches nothing.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,7 +10,7 @@ use tabled::settings::{Style, Width, peaker::Priority};
 
 use super::connect::reach;
 use super::load;
-use super::run::no_verdict;
+use super::one_run::no_verdict;
 use crate::command::cli;
 use crate::engine::{Apply, Engine, Kind};
 use crate::experiment::Experiment;
@@ -65,7 +65,7 @@ pub(super) async fn run(mut args: cli::Plan, state: StateDir) -> anyhow::Result<
             .iter()
             .map(|c| serde_json::json!({ "change": c, "undo": undo(c, &targets, engine.as_ref()) }))
             .collect();
-        let all = serde_json::json!({ "seed": seed, "hit": targets.hit, "spared": targets.spared, "changes": steps, "warnings": plan.warnings });
+        let all = serde_json::json!({ "seed": seed, "targeted": targets.targeted, "spared": targets.spared, "changes": steps, "warnings": plan.warnings });
         super::print(&format!("{all:#}\n"))?;
     } else {
         let mut again = format!("squall run {} --seed {seed}", args.file.display());
@@ -76,7 +76,7 @@ pub(super) async fn run(mut args: cli::Plan, state: StateDir) -> anyhow::Result<
             let _ = write!(again, " --engine {kind}");
         }
         let text = shown(&x, &targets, &plan, &hosts, engine.as_ref());
-        super::show(&format!("{text}\nThe same victims again: {again}\n"))?;
+        super::show(&format!("{text}\nThe same targets again: {again}\n"))?;
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -88,17 +88,17 @@ fn shown(
     hosts: &BTreeMap<String, Vec<IpAddr>>,
     engine: &dyn Engine,
 ) -> String {
-    let mut out = String::from("Would be hit:\n");
+    let mut out = String::from("Would be targeted:\n");
     let mut rows = Builder::default();
     rows.push_record(["instance", "zone", "now", "with the fault"]);
     for c in &plan.changes {
-        let instance = targets.hit.iter().find(|i| i.id == c.instance);
+        let instance = targets.targeted.iter().find(|i| i.id == c.instance);
         let zone = instance.and_then(|i| i.zone.clone()).unwrap_or_else(|| "–".to_owned());
         let now = c.before.as_ref().map_or_else(|| "–".to_owned(), ToString::to_string);
         rows.push_record([c.name.clone(), zone, now, c.to.to_string()].map(|cell| line(&cell).into_owned()));
     }
     let _ = writeln!(out, "{}", table(rows));
-    let projects: Vec<&str> = by_project(&targets.hit).into_keys().flatten().collect();
+    let projects: Vec<&str> = by_project(&targets.targeted).into_keys().flatten().collect();
     if !projects.is_empty() {
         let _ = writeln!(out, "Project: {}", line(&projects.join(", ")));
     }
@@ -142,7 +142,7 @@ fn shown(
 
 /// The line that a person would type to undo a change; a comment where there is nothing to type.
 fn undo(c: &Change, targets: &Targets, engine: &dyn Apply) -> String {
-    let instance = targets.hit.iter().find(|i| i.id == c.instance);
+    let instance = targets.targeted.iter().find(|i| i.id == c.instance);
     match (&c.back, instance.and_then(Instance::replaced_by)) {
         (Rollback::To(_), Some(by)) if c.to.aspect() == Aspect::Running => {
             format!("# nothing for {}: {} replaces it", line(&c.name), line(by))

@@ -156,7 +156,7 @@ fn at_work(path: &Path) -> anyhow::Result<AtWork> {
     Ok(if runner.and_then(unlock::lives) == Some(false) {
         // It is about to say who it is.
         AtWork::Rollback("another process".to_owned())
-    } else if on && (s.stopping.is_some() || s.reached(Phase::Revert)) {
+    } else if on && (s.stopping.is_some() || s.reached(Phase::Rollback)) {
         AtWork::Rollback(who)
     } else {
         AtWork::Runner(who)
@@ -358,12 +358,12 @@ mod tests {
     use crate::model::instance::{Aspect, Setting};
 
     #[test]
-    fn what_is_left_is_met_by_who_could_hit_the_same_service_or_instance() {
+    fn what_is_left_is_met_by_who_could_targeted_the_same_service_or_instance() {
         let experiment = "{ version: 1, name: x, hypothesis: h, steady-state: { a: { tcp: { address: '127.0.0.1:1' } } }, \
                           target: { service: shop }, fault: { pause: {} }, blast-radius: { max-instances: 1 } }";
         let x: Experiment = serde_json::from_value(serde_yaml::from_str(experiment).unwrap()).unwrap();
         let mut fleet = [("shop-1", "shop"), ("store-1", "store")].map(|(n, s)| Instance::new(n, n, s)).to_vec();
-        // What is left may be the very reason for which it could not be hit now.
+        // What is left may be the very reason for which it could not be targeted now.
         fleet[0].settings.insert(Aspect::Paused, Setting::Paused(true));
         let claim = |service: &str| {
             let (service, none) = (service.to_owned(), String::new);

@@ -10,8 +10,8 @@ use anyhow::bail;
 use super::brought_up::{self, Note};
 use super::compose::{self, Project};
 use super::connect::{ConnectedEngine, kind, reach};
-use super::keeper::Keeper;
 use super::orphans;
+use super::stack_guard::StackGuard;
 use crate::command::cli::EngineArgs;
 use crate::engine::local::Local;
 use crate::engine::{Engine as _, Kind, StillThere};
@@ -22,7 +22,7 @@ use crate::model::exit::Verdict;
 pub(super) enum RunStack {
     Local {
         local: Arc<Local>,
-        keeper: Box<Keeper>,
+        guard: Box<StackGuard>,
         /// As long as it is held, this process is in charge.
         note: Option<Note>,
     },
@@ -136,14 +136,14 @@ impl RunStack {
         let stack = brought_up::Stack { engine: local.describe(), project: None };
         let note = Note::write(local.directory(), &stack)?;
         let words: [OsString; 5] = ["--state".into(), state.root().into(), "stack".into(), "keep".into(), file.into()];
-        let keeper = Keeper::start(words).await.inspect_err(|_| brought_up::over(note.as_ref()))?;
+        let guard = StackGuard::start(words).await.inspect_err(|_| brought_up::over(note.as_ref()))?;
         let started = match local.up().await {
             Ok(started) => started,
             Err(e) => {
-                // Where something is still there, the keeper goes on trying: its master's end of the line goes with this.
+                // Where something is still there, the guard goes on trying: its starter's end of the line goes with this.
                 if !e.is::<StillThere>() {
                     brought_up::over(note.as_ref());
-                    keeper.shutdown().await;
+                    guard.shutdown().await;
                 }
                 return Err(e);
             }
@@ -151,21 +151,21 @@ impl RunStack {
         // Of two that start it at the same moment, it belongs to who has started its first process.
         if local.status()?.first().is_some_and(|first| !started.contains(&first.instance.name)) {
             brought_up::over(note.as_ref());
-            keeper.shutdown().await;
+            guard.shutdown().await;
             return Ok(None);
         }
-        Ok(Some(Self::Local { local, keeper: Box::new(keeper), note }))
+        Ok(Some(Self::Local { local, guard: Box::new(guard), note }))
     }
 
     /// Takes it away.
     async fn down(self) -> anyhow::Result<()> {
         match self {
             Self::Compose(project) => project.down().await,
-            Self::Local { local, keeper, note } => {
+            Self::Local { local, guard, note } => {
                 local.down().await?;
                 brought_up::over(note.as_ref());
-                // Before anybody can start the same stack again: a keeper that comes late would take that one away.
-                keeper.shutdown().await;
+                // Before anybody can start the same stack again: a guard that comes late would take that one away.
+                guard.shutdown().await;
                 Ok(())
             }
         }

@@ -10,7 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use super::brought_up::Note;
 use super::guard::patiently;
-use super::keeper::Master;
+use super::stack_guard::Starter;
 use super::{brought_up, compose, load};
 use crate::command::cli;
 use crate::command::shop;
@@ -145,7 +145,7 @@ fn spawn(log: &Path, slot: Option<&str>, command: &[String]) -> anyhow::Result<E
     Ok(ExitCode::SUCCESS)
 }
 
-/// What a keeper takes away: one of these.
+/// What a stack's guard takes away: one of these.
 struct Kept<'a> {
     /// The stack of a file.
     file: Option<&'a Path>,
@@ -155,13 +155,13 @@ struct Kept<'a> {
     project: Option<&'a str>,
 }
 
-/// Waits for the master's end and takes away what he had.
+/// Waits for the starter's end and takes away what he had.
 async fn keep(kept: &Kept<'_>, docker_host: Option<&str>, state: &StateDir) -> anyhow::Result<ExitCode> {
-    let (local, mut master) = worker::stand(|| {
+    let (local, mut starter) = worker::stand(|| {
         let local = kept.file.map(|file| Local::open(state, file)).transpose()?;
-        anyhow::Ok((local, Master::hold()?))
+        anyhow::Ok((local, Starter::hold()?))
     })?;
-    if master.is_gone().await {
+    if starter.is_gone().await {
         let of_project = || kept.project.map(|project| brought_up::directory(state, project));
         let noted = local.as_ref().map(|local| local.directory().to_owned()).or_else(of_project);
         let note = noted.map(|dir| Note::charge(&dir)).transpose()?.flatten();

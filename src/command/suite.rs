@@ -6,7 +6,7 @@
 
 use super::connect::reach;
 use super::halt;
-use super::run::{self, RunOptions, not_begun};
+use super::one_run::{self, RunOptions, not_begun};
 use super::run_stack::{self, RunStack};
 use super::stop::Stop;
 use crate::command::cli::EngineArgs;
@@ -79,7 +79,7 @@ impl Suite {
         let x = &run_stack::at_home(&self.engine, x);
         let options = RunOptions { seed, id, ..self.options.clone() };
         match reach(&self.engine, Some(x), &self.state).await {
-            Ok(connected) => run::experiment(x, file, &connected, &self.state, &options).await,
+            Ok(connected) => one_run::experiment(x, file, &connected, &self.state, &options).await,
             Err(e) => Ok(cannot_begin(&e)),
         }
     }

@@ -68,7 +68,7 @@ pub trait Apply: Send + Sync {
     fn by_hand(&self, change: &Change, to: &Setting) -> String;
 }
 
-/// Locks services, so that two runs do not hit the same one.
+/// Locks services, so that two runs do not target the same one.
 #[async_trait]
 pub trait Lock: Send + Sync {
     /// What a service is called on its lock: by its name, unless only some of the engine's instances are seen.
@@ -76,7 +76,7 @@ pub trait Lock: Send + Sync {
         service.to_owned()
     }
 
-    /// Takes the lock on a service, so that no run elsewhere hits the same service meanwhile.
+    /// Takes the lock on a service, so that no run elsewhere targets the same service meanwhile.
     async fn claim(&self, claim: &Claim) -> Result<(), EngineError>;
 
     /// Removes a lock that its run has taken. Nothing to do is not an error.
@@ -130,8 +130,9 @@ impl Description {
 }
 
 /// The kinds of engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, strum::Display)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Kind {
     /// A Docker Engine.
     Docker,
@@ -139,16 +140,6 @@ pub enum Kind {
     Local,
     /// A world in a map, for rehearsals and tests.
     Sim,
-}
-
-impl std::fmt::Display for Kind {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(match self {
-            Self::Docker => "docker",
-            Self::Local => "local",
-            Self::Sim => "sim",
-        })
-    }
 }
 
 /// Names what a change creates, so that a process that never saw it being made finds it.

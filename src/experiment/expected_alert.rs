@@ -37,7 +37,7 @@ fn five_seconds() -> Span {
 }
 
 impl ExpectedAlert {
-    /// The question whether it fires.
+    /// Whether it fires, as a check.
     #[must_use]
     pub fn check(&self) -> Check {
         Check {

@@ -15,7 +15,7 @@ use crate::experiment::fault::{Fault, Heal};
 pub struct Injection {
     /// What goes wrong.
     pub fault: Fault,
-    /// Whom the fault hits.
+    /// Whom the fault targets.
     pub target: Target,
     /// How long after the beginning of the fault phase it is injected (default 0s).
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -42,7 +42,7 @@ pub(super) fn beginnings(after: Span, on: Option<Span>, every: Span, phase: Span
 }
 
 impl Injection {
-    /// How many of the selected instances it hits.
+    /// How many of the selected instances it targets.
     #[must_use]
     pub fn pick(&self) -> Pick {
         let one = if self.fault.disturb().hits_zones() { Pick::Zones(1) } else { Pick::Count(1) };

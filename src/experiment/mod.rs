@@ -1,4 +1,4 @@
-//! The experiment file as a value: what healthy means, what goes wrong, how much may be hit.
+//! The experiment file as a value: what healthy means, what goes wrong, how much may be targeted.
 //!
 //! Plain data that can be compared, printed and stored in the journal. No I/O: reading files and variables is the
 //! caller's business. `docs/experiment-format.md` describes every key for users.
@@ -68,7 +68,7 @@ pub struct Experiment {
     pub due: Option<Due>,
     /// What healthy means: probes by name, each with its expectations.
     pub steady_state: IndexMap<String, Check>,
-    /// Whom the fault hits.
+    /// Whom the fault targets.
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schemars(required)]
     target: Option<Target>,
@@ -79,7 +79,7 @@ pub struct Experiment {
     /// Several faults, each with its own target and time, instead of `fault` and `target`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     faults: Vec<Injection>,
-    /// How much may be hit. Limits only; there is no default.
+    /// How much may be targeted. Limits only; there is no default.
     pub blast_radius: BlastRadius,
     /// How long each phase takes.
     #[serde(default)]
@@ -117,9 +117,9 @@ impl Experiment {
 }
 
 impl Experiment {
-    /// Every question that is asked in a run, by name: steady state, safety, and whether alerts fire.
+    /// Every check of a run, by name: steady state, safety, and whether alerts fire.
     #[must_use]
-    pub fn questions(&self) -> IndexMap<String, Check> {
+    pub fn all_checks(&self) -> IndexMap<String, Check> {
         let checks = self.steady_state.iter().chain(&self.safety).map(|(name, check)| (name.clone(), check.clone()));
         let checks = checks.map(|(name, check)| (name, check.within(&self.project)));
         checks.chain(self.alerts.iter().map(|(name, alert)| (name.clone(), alert.check()))).collect()
@@ -142,7 +142,7 @@ impl Experiment {
         faults
     }
 
-    /// Hits another number of instances; whether it can: only an experiment of one fault has one such number.
+    /// Targeted another number of instances; whether it can: only an experiment of one fault has one such number.
     #[must_use]
     pub fn set_pick(&mut self, pick: Pick) -> bool {
         let target = match (&mut self.target, &mut self.faults[..]) {
@@ -161,7 +161,7 @@ impl Experiment {
     }
 }
 
-/// Whom the fault hits: a selection, and how many of it.
+/// Whom the fault targets: a selection, and how many of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct Target {

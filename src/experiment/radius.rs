@@ -1,4 +1,4 @@
-//! How much may be hit: limits that refuse, and the number that is picked.
+//! How much may be targeted: limits that refuse, and the number that is picked.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::Percent;
 
-/// How many of the selected instances are hit.
+/// How many of the selected instances are targeted.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Pick {
     /// That many.
@@ -21,23 +21,23 @@ pub enum Pick {
     Zones(usize),
 }
 
-/// How much may be hit. A plan that exceeds a limit is refused before anything is touched.
+/// How much may be targeted. A plan that exceeds a limit is refused before anything is touched.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub struct BlastRadius {
     /// At most so many instances.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_instances: Option<usize>,
-    /// At most this share of every service that is hit.
+    /// At most this share of every service that is targeted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_percent: Option<Percent>,
     /// At most so many zones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_zones: Option<usize>,
-    /// So many healthy instances of every service that is hit are left running and untouched.
+    /// So many healthy instances of every service that is targeted are left running and untouched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_healthy: Option<usize>,
-    /// Instances with one of these labels (`key` or `key=value`) are never hit, whatever the target says.
+    /// Instances with one of these labels (`key` or `key=value`) are never targeted, whatever the target says.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub protect: Vec<String>,
 }

@@ -51,8 +51,8 @@ pub fn head(document: &Document) -> Vec<Mistake> {
 
 /// What is wrong with a check that is asked by itself, for formats that stand elsewhere.
 #[must_use]
-pub fn question(document: &Document, lookup: Lookup<'_>, path: &[&str]) -> Vec<Mistake> {
-    check::question(document, lookup, path)
+pub fn probe(document: &Document, lookup: Lookup<'_>, path: &[&str]) -> Vec<Mistake> {
+    check::probe_of(document, lookup, path)
 }
 
 #[cfg(test)]

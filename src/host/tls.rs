@@ -75,7 +75,7 @@ fn builder(provider: Arc<CryptoProvider>) -> anyhow::Result<ConfigBuilder<Client
 
 fn as_asked(mut config: ClientConfig) -> ClientConfig {
     config.alpn_protocols = vec![b"http/1.1".to_vec()];
-    // Every question meets what a new customer meets: a whole handshake.
+    // Every sample meets what a new customer meets: a whole handshake.
     config.resumption = rustls::client::Resumption::disabled();
     config
 }

@@ -43,28 +43,21 @@ impl Mount {
 }
 
 /// What a mount is made of.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "kebab-case")]
 pub enum MountKind {
     /// The instance's own root: an image, and over it what was written since. Gone with the instance.
+    #[strum(to_string = "its root file system")]
     Root,
     /// A volume of the engine. It outlives the instance.
+    #[strum(to_string = "a volume")]
     Volume,
     /// A directory of the host.
+    #[strum(to_string = "a directory of the host")]
     Bind,
     /// Memory. Gone with the life of the instance.
+    #[strum(to_string = "memory (tmpfs)")]
     Tmpfs,
-}
-
-impl fmt::Display for MountKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Root => "its root file system",
-            Self::Volume => "a volume",
-            Self::Bind => "a directory of the host",
-            Self::Tmpfs => "memory (tmpfs)",
-        })
-    }
 }
 
 /// The mount that holds a path, by the paths alone: what a symbolic link makes of it shows only where it is opened.

@@ -3,8 +3,9 @@
 use serde::{Deserialize, Serialize};
 
 /// What a run came to, worst last; the exit code is [`Verdict::code`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Verdict {
     /// The hypothesis held, steady state was back in time, everything was rolled back.
     Held,
@@ -85,14 +86,7 @@ impl Verdict {
     /// In a word, for programs: as it is stored.
     #[must_use]
     pub fn word(self) -> &'static str {
-        match self {
-            Self::Held => "held",
-            Self::Broken => "broken",
-            Self::NoVerdict => "no-verdict",
-            Self::LeftBehind => "left-behind",
-            Self::Rehearsed => "rehearsed",
-            Self::RehearsedBroken => "rehearsed-broken",
-        }
+        self.into()
     }
 
     /// As people read it.

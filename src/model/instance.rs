@@ -242,7 +242,7 @@ pub struct Counted {
     /// How often a rate made a packet wait; `None` where this is not counted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub waited: Option<u64>,
-    /// Questions about names that were answered wrongly or not at all, where names are meant.
+    /// DNS queries that were answered wrongly or not at all, where names are meant.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub names: Option<u64>,
     /// Packets that waited while they belonged to their sender's socket, which sends no more when its buffer is full.

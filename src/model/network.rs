@@ -44,8 +44,9 @@ pub struct Flow {
 }
 
 /// Who delays, loses and alters packets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema, strum::Display)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Mechanism {
     /// The kernel's own emulator, sch_netem (tc-netem(8)).
     Netem,
@@ -74,7 +75,7 @@ pub enum Treatment {
     Drop,
     /// They are refused: a reset for TCP, "port unreachable" for everything else.
     Reject,
-    /// Questions to name servers are answered wrongly, or not at all.
+    /// DNS queries are answered wrongly, or not at all.
     Dns(Dns),
 }
 
@@ -179,7 +180,7 @@ pub struct Bandwidth {
     pub burst: u64,
 }
 
-/// Wrong answers, or none, to questions about names.
+/// Wrong answers, or none, to DNS queries.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Dns {
@@ -189,7 +190,7 @@ pub struct Dns {
     pub answer: Answer,
 }
 
-/// What a question about a name is answered with.
+/// What a DNS query is answered with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Answer {
@@ -199,7 +200,7 @@ pub enum Answer {
     Nxdomain,
     /// The server has failed.
     Servfail,
-    /// This address. A question for addresses of the other family is answered with none.
+    /// This address. A query for addresses of the other family is answered with none.
     Address(IpAddr),
 }
 

@@ -3,7 +3,6 @@
 //! Words never claim an inequality that is not so: what was not judged to its end says how far it had come.
 
 use std::collections::BTreeMap;
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
@@ -65,25 +64,18 @@ impl Excerpt {
 }
 
 /// What an expectation came to.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "kebab-case")]
 pub enum Judgement {
     /// It was judged to its end, and held.
+    #[strum(to_string = "held")]
     Held,
     /// It exceeded its budget.
+    #[strum(to_string = "broken")]
     Broken,
     /// Neither.
+    #[strum(to_string = "not judged")]
     NotJudged,
-}
-
-impl fmt::Display for Judgement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Held => "held",
-            Self::Broken => "broken",
-            Self::NotJudged => "not judged",
-        })
-    }
 }
 
 impl From<bool> for Judgement {

@@ -23,8 +23,9 @@ pub struct Stressor {
 }
 
 /// What is done.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum StressSpec {
     /// Processor time is used up.
     Cpu {
@@ -86,11 +87,7 @@ impl StressSpec {
     /// One word for it.
     #[must_use]
     pub fn kind(&self) -> &'static str {
-        match self {
-            Self::Cpu { .. } => "cpu",
-            Self::Memory(_) => "memory",
-            Self::Stop(_) => "stop",
-        }
+        self.into()
     }
 }
 

@@ -49,7 +49,7 @@ pub enum Event {
     /// The locks on these services are about to be taken on the engine. On disk before that, so that a recovery knows which
     /// to remove.
     Claiming {
-        /// One for every service that could be hit.
+        /// One for every service that could be targeted.
         claims: Vec<Claim>,
     },
     /// A lock could not be removed: `squall recover` tries again.
@@ -93,11 +93,11 @@ pub enum Event {
         /// The expectation, as it stands.
         standing: Standing,
     },
-    /// The victims are chosen.
+    /// The targets are chosen.
     Targeted {
-        /// Who will be hit, as observed.
-        hit: Vec<Instance>,
-        /// Who was selected or stands beside them and will not be hit.
+        /// Who will be targeted, as observed.
+        targeted: Vec<Instance>,
+        /// Who was selected or stands beside them and will not be targeted.
         spared: Vec<Spared>,
     },
     /// A guard stands by: if this process ends in any way, it rolls everything back.
@@ -215,12 +215,12 @@ pub enum Event {
         text: String,
     },
     /// A change is about to be rolled back.
-    Reverting {
+    RollingBack {
         /// Its number in the plan.
         n: usize,
     },
     /// A change is rolled back.
-    Reverted {
+    RolledBack {
         /// Its number in the plan.
         n: usize,
         /// What came of it.
@@ -231,7 +231,7 @@ pub enum Event {
         took_us: u64,
     },
     /// A change could not be rolled back in one attempt.
-    RevertFailed {
+    RollbackFailed {
         /// Its number in the plan.
         n: usize,
         /// From 1.
@@ -259,7 +259,7 @@ pub enum Event {
     },
     /// Whether steady state came back in time.
     Recovery {
-        /// From the revert (from the injection with `heal: self`) to the first good sample of the first whole good
+        /// from the rollback (from the injection with `heal: self`) to the first good sample of the first whole good
         /// window (ms); nothing where it did not come back in time.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rto_ms: Option<u64>,
@@ -287,7 +287,7 @@ pub enum Event {
         /// How long after the fault was gone (ms).
         after_ms: u64,
     },
-    /// The failover clock, where zones were hit.
+    /// The failover clock, where zones were targeted.
     Failover {
         /// For each check.
         checks: BTreeMap<String, Failover>,
@@ -342,7 +342,7 @@ impl Started {
     }
 }
 
-/// An instance that is not hit, and why.
+/// An instance that is not targeted, and why.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Spared {
     /// The instance's name.
@@ -358,7 +358,7 @@ pub struct Spared {
     /// What it may be called in answers beside these.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub called: Vec<String>,
-    /// Why it is not hit: `not picked`, `protected by squall.protect=true`, `other service` …
+    /// Why it is not targeted: `not picked`, `protected by squall.protect=true`, `other service` …
     pub why: String,
 }
 

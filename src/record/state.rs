@@ -64,8 +64,8 @@ pub struct RunState {
     pub alerts: IndexMap<String, AlertState>,
     /// The first breach of each check and phase.
     pub breaches: Vec<Breach>,
-    /// Who is hit.
-    pub hit: Vec<Instance>,
+    /// Who is targeted.
+    pub targeted: Vec<Instance>,
     /// Who is not.
     pub spared: Vec<Spared>,
     /// The guards, newest last.
@@ -88,7 +88,7 @@ pub struct RunState {
     pub readdressed: BTreeMap<String, Readdressed>,
     /// The recovery, once it is known.
     pub recovery: Option<RecoveryState>,
-    /// The failover clock of each check, where zones were hit.
+    /// The failover clock of each check, where zones were targeted.
     pub failover: BTreeMap<String, Failover>,
     /// The end, once it is reached.
     pub finished: Option<Finished>,
@@ -99,7 +99,7 @@ pub struct RunState {
 /// When certain steps came, for the timeline.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Times {
-    /// The victims were chosen.
+    /// The targets were chosen.
     pub targeted: Option<Timestamp>,
     /// The newest guard stood by.
     pub guarded: Option<Timestamp>,
@@ -213,11 +213,11 @@ impl RunState {
                     standing: standing.clone(),
                 });
             }
-            Event::Targeted { hit, spared } => {
+            Event::Targeted { targeted, spared } => {
                 if !self.changes.is_empty() {
                     return Err(illegal("other targets than those of the plan"));
                 }
-                self.hit.clone_from(hit);
+                self.targeted.clone_from(targeted);
                 self.spared.clone_from(spared);
                 self.times.targeted = Some(at);
             }
@@ -234,7 +234,7 @@ impl RunState {
                 self.extend(changes).map_err(|why| illegal(&why))?;
             }
             Event::Amended { changes } => {
-                let ending = |fault| self.changes.iter().any(|c| c.change.fault == fault && c.reverting.is_some());
+                let ending = |fault| self.changes.iter().any(|c| c.change.fault == fault && c.rolling_back.is_some());
                 if changes.iter().any(|c| ending(c.fault)) {
                     return Err(illegal("an amendment of a fault whose rollback has begun"));
                 }
@@ -267,7 +267,7 @@ impl RunState {
             }
             Event::Seen { n, what } => {
                 let change = self.change(*n).map_err(|w| illegal(&w))?;
-                let when = if change.reverted.is_some() { &mut change.sees.after } else { &mut change.sees.during };
+                let when = if change.rolled_back.is_some() { &mut change.sees.after } else { &mut change.sees.during };
                 *when = Some(what.clone());
             }
             Event::Noticed { instance, what } => {
@@ -292,21 +292,21 @@ impl RunState {
             Event::Stopping { why, text } => {
                 self.stopping.get_or_insert(Stopping { at, why: *why, text: text.clone() });
             }
-            Event::Reverting { n } => {
+            Event::RollingBack { n } => {
                 let change = self.change(*n).map_err(|w| illegal(&w))?;
-                change.reverting.get_or_insert(at);
+                change.rolling_back.get_or_insert(at);
                 // It has come late, and is rolled back again.
-                change.reverted = None;
+                change.rolled_back = None;
                 change.rollbacks += 1;
             }
-            Event::Reverted { n, outcome, by, took_us } => {
+            Event::RolledBack { n, outcome, by, took_us } => {
                 let change = self.change(*n).map_err(|w| illegal(&w))?;
-                change.reverted =
+                change.rolled_back =
                     Some(RolledBack { at, outcome: *outcome, by: *by, took: Duration::from_micros(*took_us) });
                 change.stuck = None;
             }
-            Event::RevertFailed { n, error, .. } => {
-                self.change(*n).map_err(|w| illegal(&w))?.revert_errors.push(error.clone());
+            Event::RollbackFailed { n, error, .. } => {
+                self.change(*n).map_err(|w| illegal(&w))?.rollback_errors.push(error.clone());
             }
             Event::Stuck { n, by_hand } => self.change(*n).map_err(|w| illegal(&w))?.stuck = Some(by_hand.clone()),
             Event::Restored(restored) => {
@@ -347,7 +347,7 @@ impl RunState {
             if change.n != self.changes.len() {
                 return Err(format!("change {} where {} was expected", change.n, self.changes.len()));
             }
-            let before = self.hit.iter().find(|i| i.id == change.instance);
+            let before = self.targeted.iter().find(|i| i.id == change.instance);
             let before = before.and_then(|i| i.sees.get(&change.to.aspect())).cloned();
             self.changes.push(ChangeState {
                 change: change.clone(),
@@ -363,10 +363,10 @@ impl RunState {
                 effect: None,
                 sees: Sees { before, ..Sees::default() },
                 off: Vec::new(),
-                reverting: None,
+                rolling_back: None,
                 rollbacks: 0,
-                reverted: None,
-                revert_errors: Vec::new(),
+                rolled_back: None,
+                rollback_errors: Vec::new(),
                 stuck: None,
             });
         }

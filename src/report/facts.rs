@@ -20,7 +20,7 @@ pub(super) const JUDGED: [Phase; 3] = [Phase::Baseline, Phase::During, Phase::Re
 pub(super) struct Samples {
     pub(super) asked: u64,
     pub(super) failed: u64,
-    pub(super) unasked: u64,
+    pub(super) unmeasured: u64,
 }
 
 /// A budget and what was spent of it.
@@ -78,7 +78,7 @@ pub(super) fn samples<'a>(checks: impl IntoIterator<Item = &'a CheckState>) -> S
     checks.into_iter().flat_map(|c| &c.windows).fold(Samples::default(), |sum, w| Samples {
         asked: sum.asked + w.samples,
         failed: sum.failed + w.failed,
-        unasked: sum.unasked + w.unasked,
+        unmeasured: sum.unmeasured + w.unmeasured,
     })
 }
 
@@ -165,7 +165,7 @@ pub(super) fn share(spent: u64, budget: u64) -> f64 {
 pub(super) fn recovery_from(state: &RunState) -> Option<Timestamp> {
     let x = experiment(state)?;
     match x.heal() {
-        Heal::Squall => Some(state.span_of(Phase::Revert)?.0),
+        Heal::Squall => Some(state.span_of(Phase::Rollback)?.0),
         Heal::Itself => {
             let last = x.faults().iter().map(|fault| fault.span(x.timing.duration).start).max()?;
             Some(words::later(state.span_of(Phase::During)?.0, last))
@@ -208,7 +208,7 @@ pub(super) fn injected_of(state: &RunState, fault: usize) -> Option<Timestamp> {
 
 /// When the last change of one fault of the list was rolled back.
 pub(super) fn rolled_back_of(state: &RunState, fault: usize) -> Option<Timestamp> {
-    state.changes.iter().filter(|c| c.change.fault == fault).filter_map(|c| c.reverted.as_ref().map(|r| r.at)).max()
+    state.changes.iter().filter(|c| c.change.fault == fault).filter_map(|c| c.rolled_back.as_ref().map(|r| r.at)).max()
 }
 
 /// When the last change was rolled back.

@@ -1,4 +1,4 @@
-//! Every fault of a run: whom it hit, and from when to when it was on. Pure; every format shows it.
+//! Every fault of a run: whom it targeted, and from when to when it was on. Pure; every format shows it.
 
 use std::time::Duration;
 
@@ -17,8 +17,8 @@ pub(super) struct On {
     pub(super) name: &'static str,
     /// From when to when it was to be on, from the begin of the fault phase.
     pub(super) due: (Duration, Duration),
-    /// Whom it was to hit, in the order of the plan.
-    pub(super) hit: Vec<String>,
+    /// Whom it was to target, in the order of the plan.
+    pub(super) targeted: Vec<String>,
     /// When its first change was made.
     pub(super) injected: Option<Timestamp>,
     /// When its last change was rolled back; nothing while there is one to be rolled back.
@@ -37,14 +37,14 @@ pub(super) fn all(state: &RunState) -> Vec<On> {
     let of = |(n, fault): (usize, &Injection)| {
         let changes = || state.changes.iter().filter(move |c| c.change.fault == n);
         let span = fault.span(x.timing.duration);
-        let mut hit: Vec<String> = changes().map(|c| c.change.name.clone()).collect();
-        hit.dedup();
-        let outstanding = changes().any(|c| c.reverted.is_none() && c.change.back != Rollback::Nothing);
+        let mut targeted: Vec<String> = changes().map(|c| c.change.name.clone()).collect();
+        targeted.dedup();
+        let outstanding = changes().any(|c| c.rolled_back.is_none() && c.change.back != Rollback::Nothing);
         On {
             n,
             name: fault.fault.name(),
             due: (span.start, span.end),
-            hit,
+            targeted,
             injected: facts::injected_of(state, n),
             rolled_back: facts::rolled_back_of(state, n).filter(|_| !outstanding),
             effective: state.fault_on(n),
@@ -61,9 +61,9 @@ impl On {
         format!("{} {}", self.n + 1, self.name)
     }
 
-    /// Whom it was to hit, in a few words.
+    /// Whom it was to target, in a few words.
     pub(super) fn whom(&self) -> String {
-        match self.hit.as_slice() {
+        match self.targeted.as_slice() {
             [] => "no instance".to_owned(),
             [one] => one.clone(),
             [first, second] => format!("{first} and {second}"),

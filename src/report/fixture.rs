@@ -70,8 +70,8 @@ pub(super) fn held() -> RunState {
         vec![standing("success", "≥ 100%", "100%", Some((0, 0)), true), standing("value", "≥ 2", "2", None, true)],
     );
     s.judge(26_130, "billing", Phase::During, vec![standing("success", "≥ 90%", "100%", Some((0, 10)), true)]);
-    s.phase(26_131, Phase::Revert);
-    s.revert(26_132, 0, 291, Actor::Runner);
+    s.phase(26_131, Phase::Rollback);
+    s.roll_back(26_132, 0, 291, Actor::Runner);
     s.at(26_430, Event::Restored(Restored::as_before("shop-2")));
     s.phase(26_431, Phase::Recovery);
     s.sample("checkout", Phase::Recovery, (26_431, 33_931), 50, 12.4, &[2, 1, 0, 1]);
@@ -141,7 +141,7 @@ pub(super) fn late() -> RunState {
     s.inject(6131, 0, 4, "12 packets have met it");
     s.sample("checkout", Phase::During, (6140, 9140), 50, 212.0, &[]);
     s.at(9150, Event::Stopping { why: Reason::Interrupted, text: "interrupted".to_owned() });
-    s.phase(9151, Phase::Revert);
+    s.phase(9151, Phase::Rollback);
     s.at(
         9152,
         Event::Measured {
@@ -150,7 +150,7 @@ pub(super) fn late() -> RunState {
         },
     );
     s.at(9152, Event::Seen { n: 0, what: "12 processes, at most 12; another one refused 7 times".to_owned() });
-    s.revert(9153, 0, 3, Actor::Runner);
+    s.roll_back(9153, 0, 3, Actor::Runner);
     s.at(9160, Event::Restored(Restored::as_before("shop-2")));
     s.finish(9161, Reason::Interrupted, "interrupted")
 }
@@ -175,8 +175,8 @@ target:";
     s.inject(6131, 0, 38, "exited with status 137 at 09:30:06.166Z");
     s.sample("checkout", Phase::During, (6130, 26_130), 50, 13.5, &[1]);
     s.at(17_320, Event::AlertFired { alert: "shop-down".to_owned(), after_ms: 11_151 });
-    s.phase(26_131, Phase::Revert);
-    s.revert(26_132, 0, 291, Actor::Runner);
+    s.phase(26_131, Phase::Rollback);
+    s.roll_back(26_132, 0, 291, Actor::Runner);
     s.at(26_430, Event::Restored(Restored::as_before("shop-2")));
     let missing = standing("fires-within", "≤ 20 s", "no such alert", None, false);
     s.at(

@@ -43,7 +43,7 @@ struct Report<'a> {
     squall: Option<&'a str>,
     run: Option<&'a str>,
     verdict: Option<Verdict>,
-    reason: Option<String>,
+    reason: Option<&'static str>,
     exit_code: Option<u8>,
     text: Option<&'a str>,
     began: Option<Timestamp>,
@@ -58,7 +58,7 @@ struct Report<'a> {
     phases: Vec<PhaseOut>,
     samples: u64,
     failed: u64,
-    unasked: u64,
+    unmeasured: u64,
     checks: Vec<CheckOut<'a>>,
     alerts: Vec<AlertOut<'a>>,
     breaches: Vec<BreachOut<'a>>,
@@ -69,7 +69,7 @@ struct Report<'a> {
     zones: Vec<ZoneOut<'a>>,
     answers: Vec<AnswersOut<'a>>,
     failover: Vec<FailoverOut<'a>>,
-    hit: Vec<HitOut<'a>>,
+    targeted: Vec<HitOut<'a>>,
     spared: Vec<SparedOut<'a>>,
     guards: Vec<GuardOut<'a>>,
     deadline: Option<Timestamp>,
@@ -93,7 +93,7 @@ struct PhaseOut {
 #[serde(rename_all = "kebab-case")]
 struct StoppingOut<'a> {
     at: Timestamp,
-    reason: String,
+    reason: &'static str,
     text: &'a str,
 }
 
@@ -161,7 +161,7 @@ impl<'a> Report<'a> {
             phases: phases(state),
             samples: sum.asked,
             failed: sum.failed,
-            unasked: sum.unasked,
+            unmeasured: sum.unmeasured,
             checks: state.checks.iter().map(|(name, check)| CheckOut::of(state, name, check)).collect(),
             alerts: state.alerts.iter().map(|(name, alert)| AlertOut::of(state, name, alert)).collect(),
             breaches: state.breaches.iter().map(BreachOut::of).collect(),
@@ -172,7 +172,7 @@ impl<'a> Report<'a> {
             zones: ZoneOut::all(state),
             answers: AnswersOut::all(state),
             failover: FailoverOut::all(state),
-            hit: state.hit.iter().map(HitOut::of).collect(),
+            targeted: state.targeted.iter().map(HitOut::of).collect(),
             spared: state.spared.iter().map(SparedOut::of).collect(),
             guards: state.guards.iter().map(|g| GuardOut { kind: g.kind, id: &g.id }).collect(),
             deadline: state.deadline,

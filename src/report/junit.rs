@@ -37,7 +37,7 @@ pub(super) fn suite(state: &RunState) -> TestSuite {
         add_property(&mut suite, &format!("fault {}", fault.n + 1), &value);
     }
     add_property(&mut suite, "verdict", &words::verdict(facts::verdict(state)).to_lowercase());
-    add_property(&mut suite, "reason", &reason(state));
+    add_property(&mut suite, "reason", reason(state));
     for warning in &state.warnings {
         add_property(&mut suite, "warning", warning);
     }
@@ -89,8 +89,8 @@ pub(super) fn text(suites: Vec<TestSuite>) -> String {
     text.replacen(&format!(" skipped=\"{}\"", report.skipped), "", 1)
 }
 
-fn reason(state: &RunState) -> String {
-    state.finished.as_ref().map_or_else(|| "unfinished".to_owned(), |f| f.reason.word())
+fn reason(state: &RunState) -> &'static str {
+    state.finished.as_ref().map_or("unfinished", |f| f.reason.word())
 }
 
 /// What a case came to, before the run's verdict colours it.
@@ -140,7 +140,7 @@ fn status(state: &RunState, outcome: Outcome) -> TestCaseStatus {
             let broken = matches!(verdict, Some(Verdict::Broken | Verdict::RehearsedBroken));
             let rehearsed = if verdict.is_some_and(Verdict::is_rehearsal) { "rehearsed: would fail: " } else { "" };
             let kind = if broken { NonSuccessKind::Failure } else { NonSuccessKind::Error };
-            not(kind, &reason(state), &format!("{rehearsed}{why}"))
+            not(kind, reason(state), &format!("{rehearsed}{why}"))
         }
         Outcome::Unjudged(why) => skipped(&why),
         Outcome::Open => skipped(&format!("not come to: {}", reason(state))),
@@ -374,7 +374,7 @@ mod tests {
             Reason::RecoveryTooSlow,
             Reason::AlertMissing,
             Reason::AlertUnresolved,
-            Reason::CouldNotAsk,
+            Reason::NotMeasured,
             Reason::SafetyBreached,
             Reason::NoTarget,
             Reason::EngineFailed,

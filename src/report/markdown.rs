@@ -40,7 +40,7 @@ fn write(out: &mut String, state: &RunState) -> std::fmt::Result {
     several(out, state)?;
     zones_out(out, state)?;
     alerts(out, state)?;
-    victims(out, state)?;
+    targets(out, state)?;
     let warned = state.warned();
     for warning in &warned {
         writeln!(out, "- ⚠️ {}", text(warning))?;
@@ -102,7 +102,7 @@ fn figures(out: &mut String, state: &RunState) -> std::fmt::Result {
     );
     cells.extend(state.stopped_in().map(|d| ("Breach → rolled back", words::span(d))));
     let all_back = state.left_in_place().is_empty();
-    cells.extend(state.on_shortest().filter(|_| all_back).map(|on| ("Fault on for", words::span(on))));
+    cells.extend(state.on_shortest().filter(|_| all_back).map(|on| ("Fault lasted", words::span(on))));
     if let Some(spent) = facts::tightest(state) {
         cells.push((
             "Tightest budget",
@@ -164,7 +164,7 @@ fn several(out: &mut String, state: &RunState) -> std::fmt::Result {
     }
     writeln!(
         out,
-        "| Fault | Hit | Planned | Injected | Rolled back | Was on | Injection |\n|---|---|---|---|---|---|---|"
+        "| Fault | Targeted | Planned | Injected | Rolled back | Was on | Injection |\n|---|---|---|---|---|---|---|"
     )?;
     for fault in all.iter().take(SHOWN) {
         let at = |at: Option<jiff::Timestamp>| at.map_or("no".to_owned(), |at| words::relative(state, at));
@@ -183,14 +183,14 @@ fn zones_out(out: &mut String, state: &RunState) -> std::fmt::Result {
     for sentence in zones::sentences(state) {
         writeln!(out, "{}.\n", text(&sentence))?;
     }
-    writeln!(out, "| Zone | What happened | Hit | Spared |\n|---|---|---|---|")?;
+    writeln!(out, "| Zone | What happened | Targeted | Spared |\n|---|---|---|---|")?;
     for zone in all.all.iter().take(SHOWN) {
-        let names = |hit: bool| {
+        let names = |targeted: bool| {
             let name = |m: &zones::Member<'_>| match m.fate {
                 zones::InstanceOutcome::Down => format!("{} (was down)", m.name),
                 _ => m.name.to_owned(),
             };
-            let of: Vec<String> = zone.members.iter().filter(|m| m.fate.is_hit() == hit).map(name).collect();
+            let of: Vec<String> = zone.members.iter().filter(|m| m.fate.is_targeted() == targeted).map(name).collect();
             if of.is_empty() { "–".to_owned() } else { few(&of, 3) }
         };
         let cells = [zone.title(), zone.words().unwrap_or_else(|| "–".to_owned()), names(true), names(false)];
@@ -239,11 +239,11 @@ fn alerts(out: &mut String, state: &RunState) -> std::fmt::Result {
     more(out, rows.len(), "")
 }
 
-fn victims(out: &mut String, state: &RunState) -> std::fmt::Result {
+fn targets(out: &mut String, state: &RunState) -> std::fmt::Result {
     if state.changes.is_empty() {
         return Ok(());
     }
-    writeln!(out, "| Hit | Change | Injection | Rolled back | Undo |\n|---|---|---|---|---|")?;
+    writeln!(out, "| Targeted | Change | Injection | Rolled back | Undo |\n|---|---|---|---|---|")?;
     for change in state.changes.iter().take(SHOWN) {
         let injection = match &change.verification {
             Some(Verification { verified: true, proof, .. }) => {
@@ -260,7 +260,7 @@ fn victims(out: &mut String, state: &RunState) -> std::fmt::Result {
             Some(effect) if !effect.is_affected() => format!("{injection}; its effect cannot be known: {effect}"),
             _ => injection,
         };
-        let back = match &change.reverted {
+        let back = match &change.rolled_back {
             Some(r) => format!("{} by {}", words::relative(state, r.at), r.by),
             None => "no".to_owned(),
         };

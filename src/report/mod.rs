@@ -172,7 +172,7 @@ mod tests {
         assert_eq!(junit.matches("<skipped message=\"1 change only claimed").count(), 1, "{junit}");
         let json: serde_json::Value = serde_json::from_str(&render(&state, Format::Json)).unwrap();
         let change = &json["changes"][0];
-        assert!(change["verification"]["claimed"] == true && change["reverted"]["claimed"] == true, "{change:#}");
+        assert!(change["verification"]["claimed"] == true && change["rolled-back"]["claimed"] == true, "{change:#}");
     }
 
     /// Puts the fixtures where a browser can show them: `cargo test --lib paints_the_fixtures -- --ignored`.

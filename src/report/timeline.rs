@@ -51,8 +51,8 @@ pub(super) fn moments(state: &RunState) -> Vec<Moment> {
         add(Some(*at), Kind::Step, format!("phase: {phase}"));
     }
     if state.times.targeted.is_some() {
-        let (hit, spared) = (state.hit.len() as u64, state.spared.len() as u64);
-        let text = format!("{} chosen, {} spared", words::count(hit, "instance"), words::thousands(spared));
+        let (targeted, spared) = (state.targeted.len() as u64, state.spared.len() as u64);
+        let text = format!("{} chosen, {} spared", words::count(targeted, "instance"), words::thousands(spared));
         add(state.times.targeted, Kind::Step, text);
     }
     if let Some(GuardState { kind, id }) = state.guards.last() {
@@ -67,7 +67,7 @@ pub(super) fn moments(state: &RunState) -> Vec<Moment> {
             Some(breach.at),
             Kind::Alarm,
             format!(
-                "{which} while {}: {} {} {}, measured {}",
+                "{which} ({}): {} {} {}, measured {}",
                 breach.phase, breach.check, s.expectation, s.bound, s.measured
             ),
         );
@@ -162,7 +162,7 @@ fn of_changes(changes: &[ChangeState]) -> Vec<Moment> {
     out.extend(of(
         Kind::Good,
         &|c| {
-            let RolledBack { at, by, took, .. } = c.reverted?;
+            let RolledBack { at, by, took, .. } = c.rolled_back?;
             let (_, _, back) = words::values(&c.change);
             Some((at, format!("rolled back by {by}: {}: {back} (took {})", c.change.name, words::span(took))))
         },
@@ -170,7 +170,9 @@ fn of_changes(changes: &[ChangeState]) -> Vec<Moment> {
     ));
     out.extend(of(
         Kind::Alarm,
-        &|c| c.stuck.as_ref().and(c.reverting).map(|at| (at, format!("{}: could not be rolled back", c.change.name))),
+        &|c| {
+            c.stuck.as_ref().and(c.rolling_back).map(|at| (at, format!("{}: could not be rolled back", c.change.name)))
+        },
         "changes could not be rolled back",
     ));
     out

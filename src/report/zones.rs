@@ -13,7 +13,7 @@ use crate::record::event::{Failover, Phase};
 use crate::record::state::{ChangeState, CheckState, RunState};
 
 /// The phases whose answers are told apart.
-pub(super) const PHASES: [Phase; 4] = [Phase::Baseline, Phase::During, Phase::Revert, Phase::Recovery];
+pub(super) const PHASES: [Phase; 4] = [Phase::Baseline, Phase::During, Phase::Rollback, Phase::Recovery];
 
 /// Everybody, by zone.
 #[derive(Debug)]
@@ -30,7 +30,7 @@ pub(super) struct Zone<'a> {
     pub(super) name: Option<&'a str>,
     /// How it went out, where it did.
     pub(super) outage: Option<OutageMode>,
-    /// Those who are hit first, then by name.
+    /// Those who are targeted first, then by name.
     pub(super) members: Vec<Member<'a>>,
 }
 
@@ -50,8 +50,8 @@ pub(super) enum InstanceOutcome {
     Frozen,
     Degraded,
     /// By a fault that is not one of whole zones.
-    Hit,
-    /// It was to be hit, and the run ended before.
+    Targeted,
+    /// It was to be targeted, and the run ended before.
     Chosen,
     Spared,
     /// It did not run before anything was touched.
@@ -76,7 +76,7 @@ impl InstanceOutcome {
             Self::CutOff => "cut off",
             Self::Frozen => "frozen",
             Self::Degraded => "bad lines",
-            Self::Hit => "hit",
+            Self::Targeted => "targeted",
             Self::Chosen => "chosen",
             Self::Spared => "spared",
             Self::Down => "was down",
@@ -84,7 +84,7 @@ impl InstanceOutcome {
     }
 
     /// Whether a fault was on it.
-    pub(super) fn is_hit(self) -> bool {
+    pub(super) fn is_targeted(self) -> bool {
         !matches!(self, Self::Chosen | Self::Spared | Self::Down)
     }
 
@@ -103,7 +103,7 @@ impl InstanceOutcome {
             Self::CutOff => OutageMode::Isolate,
             Self::Frozen => OutageMode::Freeze,
             Self::Degraded => OutageMode::Degrade,
-            Self::Hit | Self::Chosen | Self::Spared | Self::Down => return None,
+            Self::Targeted | Self::Chosen | Self::Spared | Self::Down => return None,
         })
     }
 }
@@ -114,9 +114,9 @@ impl Zone<'_> {
         self.name.map_or_else(|| "in no zone".to_owned(), |name| format!("zone {name}"))
     }
 
-    /// How many of it were hit.
-    pub(super) fn hit(&self) -> usize {
-        self.members.iter().filter(|m| m.fate.is_hit()).count()
+    /// How many of it were targeted.
+    pub(super) fn targeted(&self) -> usize {
+        self.members.iter().filter(|m| m.fate.is_targeted()).count()
     }
 
     /// What happened to it, in a word or two.
@@ -127,21 +127,21 @@ impl Zone<'_> {
             OutageMode::Freeze => "frozen",
             OutageMode::Degrade => "bad lines",
         };
-        let (hit, all) = (self.hit(), self.members.len());
-        Some(if hit < all { format!("{what} ({hit} of {all})") } else { what.to_owned() })
+        let (targeted, all) = (self.targeted(), self.members.len());
+        Some(if targeted < all { format!("{what} ({targeted} of {all})") } else { what.to_owned() })
     }
 }
 
 impl<'a> Zones<'a> {
     /// Nothing where no instance is in a zone.
     pub(super) fn of(state: &'a RunState) -> Option<Self> {
-        let hit = state.hit.iter().map(|i| (i.zone.as_deref(), member(state, i)));
+        let targeted = state.targeted.iter().map(|i| (i.zone.as_deref(), member(state, i)));
         let spared = state.spared.iter().map(|s| {
             let fate = if s.why == "not running" { InstanceOutcome::Down } else { InstanceOutcome::Spared };
             (s.zone.as_deref(), Member { fate, name: &s.name, service: &s.service })
         });
         let mut by_zone: BTreeMap<Option<&str>, Vec<Member<'_>>> = BTreeMap::new();
-        for (zone, member) in hit.chain(spared) {
+        for (zone, member) in targeted.chain(spared) {
             by_zone.entry(zone).or_default().push(member);
         }
         let nowhere = by_zone.remove(&None).map(|members| (None, members));
@@ -214,12 +214,12 @@ fn member<'a>(state: &RunState, instance: &'a Instance) -> Member<'a> {
     let changes = state.changes.iter().filter(|c| c.change.instance == instance.id).filter(made);
     let fates = changes.map(|c| match faults.get(c.change.fault).map(|f| &f.fault) {
         Some(Fault::ZoneOutage(outage)) => InstanceOutcome::of(outage.mode),
-        _ => InstanceOutcome::Hit,
+        _ => InstanceOutcome::Targeted,
     });
     Member { fate: fates.min().unwrap_or(InstanceOutcome::Chosen), name: &instance.name, service: &instance.service }
 }
 
-/// In which zone one is who is called so in answers: by a whole name first, then by a part of one, of those who are hit
+/// In which zone one is who is called so in answers: by a whole name first, then by a part of one, of those who are targeted
 /// before others, at last by a service. What several zones have tells nothing.
 fn called(state: &RunState, all: &[Zone<'_>]) -> BTreeMap<String, usize> {
     let place = |zone: Option<&str>| all.iter().position(|z| z.name == zone);
@@ -227,9 +227,9 @@ fn called(state: &RunState, all: &[Zone<'_>]) -> BTreeMap<String, usize> {
     for (at, zone) in all.iter().enumerate() {
         ranks[0].extend(zone.name.map(|name| (name.to_owned(), at)));
     }
-    let hit = state.hit.iter().map(|i| (2, &i.name, &i.id.0, i.zone.as_deref(), &i.service, i.also_called()));
+    let targeted = state.targeted.iter().map(|i| (2, &i.name, &i.id.0, i.zone.as_deref(), &i.service, i.also_called()));
     let spared = state.spared.iter().map(|s| (3, &s.name, &s.id, s.zone.as_deref(), &s.service, s.called.clone()));
-    for (rank, name, id, zone, service, also) in hit.chain(spared) {
+    for (rank, name, id, zone, service, also) in targeted.chain(spared) {
         let Some(at) = place(zone) else { continue };
         ranks[1].extend([(name.clone(), at), (id.clone(), at)]);
         ranks[rank].extend(aliases(name, id).into_iter().chain(also).map(|alias| (alias, at)));
@@ -289,7 +289,7 @@ pub(super) fn served(clock: &Failover) -> (String, String) {
     let stayed = words::span(Duration::from_millis(clock.stretch_ms));
     let failed = words::thousands(clock.failed);
     match (clock.served_ms, clock.failed) {
-        (Some(_), 0) => ("at once".to_owned(), "no question failed".to_owned()),
+        (Some(_), 0) => ("at once".to_owned(), "no sample failed".to_owned()),
         (Some(ms), _) => {
             (words::span(Duration::from_millis(ms)), format!("{failed} failed until then, none for {stayed} after it"))
         }
@@ -361,7 +361,7 @@ mod tests {
     }
 
     #[test]
-    fn a_part_of_a_name_that_two_zones_have_tells_nothing_unless_one_is_hit() {
+    fn a_part_of_a_name_that_two_zones_have_tells_nothing_unless_one_is_targeted() {
         let mut state = fixture::zone();
         for (project, zone) in [("x", "a"), ("y", "c")] {
             let mut other = state.spared[0].clone();
@@ -374,7 +374,7 @@ mod tests {
         let zones = Zones::of(&state).unwrap();
         assert_eq!(zones.place("till"), None);
         assert_eq!((zones.place("x-till"), zones.place("y-till")), (Some(0), Some(2)));
-        assert_eq!((zones.place("shop-2"), zones.place("b")), (Some(1), Some(1)), "the one that is hit is meant");
+        assert_eq!((zones.place("shop-2"), zones.place("b")), (Some(1), Some(1)), "the one that is targeted is meant");
     }
 
     #[test]

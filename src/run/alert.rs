@@ -37,10 +37,10 @@ impl Watch<'_> {
             let (name, _, clock) = &mut self.alerts[which];
             match phase {
                 Phase::Baseline if whole => {
-                    if let Some((unasked, asked, why)) = clock.unasked() {
+                    if let Some((unmeasured, asked, why)) = clock.unmeasured() {
                         let text =
-                            format!("the alert `{name}` could not be looked up {unasked} of {asked} times ({why})");
-                        self.unasked_alerts.push(text);
+                            format!("the alert `{name}` could not be looked up {unmeasured} of {asked} times ({why})");
+                        self.unmeasured_alerts.push(text);
                     }
                 }
                 Phase::During if whole => {
@@ -74,8 +74,8 @@ impl Watch<'_> {
                 return self.rec.note(Event::AlertResolved { alert: alert(), after_ms: millis(after) });
             }
             Turn::Unasked(why) => {
-                let text = format!("the alert `{name}` could not be asked about when its time was over ({why})");
-                return self.unasked_alerts.push(text);
+                let text = format!("the alert `{name}` could not be measured about when its time was over ({why})");
+                return self.unmeasured_alerts.push(text);
             }
             Turn::Early => broken(
                 Phase::Baseline,

@@ -16,13 +16,13 @@ use crate::record::journal::Recorder;
 /// Makes the further changes that the fleet as it is now asks for, if it asks for any.
 ///
 /// # Errors
-/// Where the blast radius does not allow them, they cannot be recorded, or one of them fails. The fault is to be taken
-/// back then; an engine that is out of reach for the moment is none of these.
+/// Where the blast radius does not allow them, they cannot be recorded, or one of them fails. The fault is to be
+/// rolled back then; an engine that is out of reach for the moment is none of these.
 pub(super) async fn amend(
     spec: &RunSpec<'_>,
     context: &RunContext,
     rec: &Recorder,
-    hit: &[Instance],
+    targeted: &[Instance],
 ) -> Result<(), Ended> {
     let (x, engine) = (spec.experiment, context.engine.as_ref());
     let (current, next) = rec.read(|s| (s.on().map(|c| c.change.clone()).collect::<Vec<Change>>(), s.changes.len()));
@@ -38,16 +38,16 @@ pub(super) async fn amend(
     for change in &current {
         first_effect(rec, change, fleet.iter().find(|i| i.id == change.instance));
     }
-    let targeted: Vec<&Instance> = fleet.iter().filter(|i| hit.iter().any(|h| h.id == i.id)).collect();
+    let targeted: Vec<&Instance> = fleet.iter().filter(|i| targeted.iter().any(|h| h.id == i.id)).collect();
     let still = rec.read(|s| {
-        let begun = s.changes.iter().filter(|c| c.injecting.is_some() && c.reverted.is_none());
+        let begun = s.changes.iter().filter(|c| c.injecting.is_some() && c.rolled_back.is_none());
         begun.map(|c| c.change.instance.clone()).collect::<Vec<_>>()
     });
     let down: Vec<&Instance> = targeted.iter().copied().filter(|i| still.contains(&i.id)).collect();
     target::within(&x.blast_radius, &fleet, &targeted, &down)
         .map_err(|r| Ended { why: r.reason, text: format!("before a further change: {r}") })?;
     let all: Vec<Change> = rec.read(|s| s.changes.iter().map(|c| c.change.clone()).collect());
-    plan::bystanders::none_is_hit(&further, &all, &fleet)
+    plan::bystanders::none_is_targeted(&further, &all, &fleet)
         .map_err(|r| Ended { why: r.reason, text: format!("before a further change: {r}") })?;
     for change in &further {
         let ended: Vec<&Change> =

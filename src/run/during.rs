@@ -17,7 +17,7 @@ use super::{RunContext, RunSpec};
 use crate::experiment::fault::Heal;
 use crate::model::instance::Change;
 use crate::record::journal::Recorder;
-use crate::run::target::{Targets, zones_hit};
+use crate::run::target::{Targets, zones_targeted};
 
 /// Holds all faults, each in its own time. When the last of them was due.
 ///
@@ -35,8 +35,8 @@ pub(super) async fn fault_phase(
     let turns = turns(&injections, length);
     let due = || turns.iter().filter(|turn| !turn.due.is_empty()).map(|turn| turn.at);
     let [first, last] = [due().min(), due().max()].map(Option::unwrap_or_default);
-    let mut zones = zones_hit(&injections, targets);
-    let faults = Faults::new(spec, context, rec, changes, &targets.hit);
+    let mut zones = zones_targeted(&injections, targets);
+    let faults = Faults::new(spec, context, rec, changes, &targets.targeted);
     let mut lasting = pin!(async {
         tokio::select! {
             ended = faults.lasting() => ended,

@@ -79,7 +79,7 @@ struct Known {
 
 fn known(rec: &Recorder, change: &Change) -> Known {
     rec.read(|s| {
-        let restarts = s.hit.iter().find(|i| i.id == change.instance).map_or(0, |i| i.restarts);
+        let restarts = s.targeted.iter().find(|i| i.id == change.instance).map_or(0, |i| i.restarts);
         let of = |c: &ChangeState| Known { counters: c.counters.clone(), restarts, effect: c.effect.clone() };
         s.changes.get(change.n).map(of).unwrap_or_default()
     })

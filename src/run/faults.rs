@@ -2,7 +2,7 @@
 //!
 //! The time of the phase stands still meanwhile ([`turns`]), so that a slow engine makes the run longer and no fault shorter, and
 //! faults that do not overlap by their file never do. A turn is a future, which is dropped where the run stops: what is on then
-//! is rolled back by `revert`, as after a crash.
+//! is rolled back by `rollback`, as after a crash.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::pending;
@@ -17,7 +17,7 @@ use tokio::time::sleep;
 use super::ended::Ended;
 use super::hold::{lasting, still_on};
 use super::inject::{inject, prove};
-use super::revert::{revert, revert_one_by_one};
+use super::rollback::{roll_back, roll_back_one_by_one};
 use super::scope::Scope;
 use super::{RunContext, RunSpec, staged};
 use crate::experiment::{Injection, Span};
@@ -63,8 +63,8 @@ pub(super) struct Faults<'a> {
     rec: &'a Recorder,
     /// The plan.
     changes: &'a [Change],
-    /// Everybody who is hit.
-    hit: &'a [Instance],
+    /// Everybody who is targeted.
+    targeted: &'a [Instance],
     /// Nothing more is injected.
     stopped: AtomicBool,
     /// The faults whose time is over, and that are rolled back.
@@ -79,10 +79,10 @@ impl<'a> Faults<'a> {
         context: &'a RunContext,
         rec: &'a Recorder,
         changes: &'a [Change],
-        hit: &'a [Instance],
+        targeted: &'a [Instance],
     ) -> Self {
         let (stopped, amending) = (AtomicBool::new(false), RwLock::new(()));
-        Self { spec, context, rec, changes, hit, stopped, over: Mutex::default(), amending }
+        Self { spec, context, rec, changes, targeted, stopped, over: Mutex::default(), amending }
     }
 
     /// A turn of the phase: rolls back the faults whose time is over, then injects those that are due, and verifies them.
@@ -112,12 +112,12 @@ impl<'a> Faults<'a> {
     async fn roll_back(&self, fault: usize) -> Result<(), Ended> {
         let engine = self.context.engine.as_ref();
         let _turn = self.amending.read().await;
-        still_on(engine, self.rec, self.hit, Scope::Fault(fault)).await?;
+        still_on(engine, self.rec, self.targeted, Scope::Fault(fault)).await?;
         if let Some((instances, every)) = staged(self.spec.experiment, self.rec, fault) {
             // Where the run stops meanwhile, this is dropped, and what is left comes back at once.
-            revert_one_by_one(engine, self.rec, None, Scope::Fault(fault), (&instances, every)).await;
+            roll_back_one_by_one(engine, self.rec, None, Scope::Fault(fault), (&instances, every)).await;
         }
-        revert(engine, self.rec, Actor::Runner, Scope::Fault(fault)).await;
+        roll_back(engine, self.rec, Actor::Runner, Scope::Fault(fault)).await;
         match self.rec.read(|s| still_there(s, fault)) {
             None => Ok(()),
             Some(name) => Err(Ended {
@@ -161,7 +161,7 @@ impl<'a> Faults<'a> {
 
     /// Never returns as long as those that should be on are.
     pub(super) async fn lasting(&self) -> Ended {
-        lasting(self.spec, self.context, self.rec, (self.changes, self.hit), &self.amending).await
+        lasting(self.spec, self.context, self.rec, (self.changes, self.targeted), &self.amending).await
     }
 }
 

@@ -65,13 +65,13 @@ const AMEND_INTERVAL: Duration = Duration::from_millis(500);
 /// How long an engine may be out of reach while the fault is on.
 const OUT_OF_REACH: Duration = Duration::from_secs(10);
 
-/// Never returns as long as whatever should be on is. It follows the targets and their peers meanwhile, while nothing is taken
-/// back.
+/// Never returns as long as whatever should be on is. It follows the targets and their peers meanwhile, while nothing is
+/// rolled back.
 pub(super) async fn lasting(
     spec: &RunSpec<'_>,
     context: &RunContext,
     rec: &Recorder,
-    (planned, hit): (&[Change], &[Instance]),
+    (planned, targeted): (&[Change], &[Instance]),
     amending: &RwLock<()>,
 ) -> Ended {
     let mut out_of_reach: Option<Instant> = None;
@@ -79,7 +79,7 @@ pub(super) async fn lasting(
     let mut amended = Instant::now();
     loop {
         sleep(LOOK_INTERVAL).await;
-        match first_off(context.engine.as_ref(), rec, hit, Scope::Everything, Look::Meanwhile).await {
+        match first_off(context.engine.as_ref(), rec, targeted, Scope::Everything, Look::Meanwhile).await {
             Ok(None) => {
                 out_of_reach = None;
                 // One that was down and is up again has to be disturbed again at once.
@@ -88,11 +88,11 @@ pub(super) async fn lasting(
                 }
                 amended = Instant::now();
                 let _turn = amending.write().await;
-                if let Err(ended) = amend(spec, context, rec, hit).await {
+                if let Err(ended) = amend(spec, context, rec, targeted).await {
                     return ended;
                 }
                 confirm(context, rec, planned).await;
-                if let Some(ended) = stranger::answers(spec.experiment, context, rec, hit).await {
+                if let Some(ended) = stranger::answers(spec.experiment, context, rec, targeted).await {
                     return ended;
                 }
             }
@@ -114,8 +114,13 @@ pub(super) async fn lasting(
 }
 
 /// The last look before the rollback.
-pub(super) async fn still_on(engine: &dyn Observe, rec: &Recorder, hit: &[Instance], what: Scope) -> Result<(), Ended> {
-    match first_off(engine, rec, hit, what, Look::Last).await {
+pub(super) async fn still_on(
+    engine: &dyn Observe,
+    rec: &Recorder,
+    targeted: &[Instance],
+    what: Scope,
+) -> Result<(), Ended> {
+    match first_off(engine, rec, targeted, what, Look::Last).await {
         Ok(None) => Ok(()),
         Ok(Some((change, Off::Gone(what) | Off::Down(what, _)))) => Err(noticed(rec, &change, what)),
         Err(e) => Err(Ended { why: Reason::EngineFailed, text: e.to_string() }),
@@ -150,7 +155,7 @@ fn acting_on(before: &Instance) -> impl Fn(&RunState) -> Vec<Change> {
     let before = before.clone();
     move |s| {
         let begun = s.changes.iter().filter(|c| c.change.instance == before.id && c.injecting.is_some());
-        let begun: Vec<&ChangeState> = begun.filter(|c| c.reverted.is_none()).collect();
+        let begun: Vec<&ChangeState> = begun.filter(|c| c.rolled_back.is_none()).collect();
         let traits = traits_during(&before, begun.iter().map(|c| &c.change));
         let over = |c: &ChangeState| c.is_verified() && !stays_applied(&c.change, &traits);
         begun.into_iter().filter(|c| !over(c)).map(|c| c.change.clone()).collect()
@@ -171,7 +176,7 @@ enum Look {
 async fn first_off(
     engine: &dyn Observe,
     rec: &Recorder,
-    hit: &[Instance],
+    targeted: &[Instance],
     what: Scope,
     look: Look,
 ) -> Result<Option<(Change, Off)>, EngineError> {
@@ -180,7 +185,7 @@ async fn first_off(
     let itself = rec.read(|s| s.started.as_ref().is_some_and(|s| s.experiment.heal() == Heal::Itself));
     let mut first = None;
     for change in changes.iter().filter(|c| what.covers(c)) {
-        let Some(before) = hit.iter().find(|i| i.id == change.instance) else { continue };
+        let Some(before) = targeted.iter().find(|i| i.id == change.instance) else { continue };
         // What is looked at may be of a change whose end is recorded meanwhile.
         let mut acting = rec.read(acting_on(before));
         let now = engine.look(&change.instance).await?;

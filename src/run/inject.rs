@@ -51,16 +51,16 @@ pub(super) async fn inject(
         let again = ended_before(rec, change);
         still_as_planned(&fleet, change, frozen, again)?;
     }
-    // The limits are about everybody who is hit, by whichever fault.
+    // The limits are about everybody who is targeted, by whichever fault.
     let begun: BTreeSet<usize> =
         rec.read(|s| s.changes.iter().filter(|c| c.injecting.is_some()).map(|c| c.change.n).collect());
-    let hit: Vec<&Instance> = fleet.iter().filter(|i| all.iter().any(|c| c.instance == i.id)).collect();
+    let targeted: Vec<&Instance> = fleet.iter().filter(|i| all.iter().any(|c| c.instance == i.id)).collect();
     let now = |c: &&Change| changes.iter().any(|due| due.n == c.n) || begun.contains(&c.n) && !over.contains(&c.fault);
     let down: Vec<&Instance> =
-        hit.iter().copied().filter(|i| all.iter().filter(now).any(|c| c.instance == i.id)).collect();
-    target::within(radius, &fleet, &hit, &down)
+        targeted.iter().copied().filter(|i| all.iter().filter(now).any(|c| c.instance == i.id)).collect();
+    target::within(radius, &fleet, &targeted, &down)
         .map_err(|r| NotOn { why: r.reason, text: format!("just before the injection: {r}") })?;
-    plan::bystanders::none_is_hit(changes, &all, &fleet)
+    plan::bystanders::none_is_targeted(changes, &all, &fleet)
         .map_err(|r| NotOn { why: r.reason, text: format!("just before the injection: {r}") })?;
     let stages: BTreeSet<Stage> = changes.iter().map(|c| c.to.stage()).collect();
     for stage in stages {
@@ -99,8 +99,10 @@ fn in_new_lives(rec: &Recorder, changes: &[Change], fleet: &[Instance]) -> Resul
 
 /// `frozen`: this run has a fault that freezes it, so that it may be. `again`: an earlier one has ended it.
 fn still_as_planned(fleet: &[Instance], change: &Change, frozen: bool, again: bool) -> Result<(), NotOn> {
-    let changed =
-        |what: &str| NotOn { why: Reason::TargetChanged, text: format!("{} {what} before it was hit", change.name) };
+    let changed = |what: &str| NotOn {
+        why: Reason::TargetChanged,
+        text: format!("{} {what} before it was targeted", change.name),
+    };
     let now = fleet.iter().find(|i| i.id == change.instance).ok_or_else(|| changed("was removed"))?;
     if now.epoch != change.epoch {
         return Err(changed("was restarted by another process"));
@@ -116,7 +118,7 @@ pub(super) async fn make(engine: &dyn Engine, rec: &Recorder, run: &str, change:
     let n = change.n;
     let tag = Tag { run: run.to_owned(), change: n };
     if rec.read(|s| s.changes.get(n).is_none_or(|c| c.status.after(ChangeStep::Inject).is_none())) {
-        let text = format!("{} was not hit: its rollback has begun", change.name);
+        let text = format!("{} was not targeted: its rollback has begun", change.name);
         return Err(NotOn { why: Reason::NotInjected, text });
     }
     rec.note(Event::Injecting { n });
@@ -133,7 +135,7 @@ pub(super) async fn make(engine: &dyn Engine, rec: &Recorder, run: &str, change:
                 }),
                 Outcome::Gone => Err(NotOn {
                     why: Reason::TargetChanged,
-                    text: format!("{} was removed before it was hit", change.name),
+                    text: format!("{} was removed before it was targeted", change.name),
                 }),
             }
         }

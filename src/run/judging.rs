@@ -92,7 +92,7 @@ impl Watch<'_> {
             for bench in c.judges.iter_mut().filter(|b| b.phase == phase) {
                 let (judged, broken) = bench.judge.finish(bench.until(), whole);
                 // A phase that was cut short at once has no samples, which says nothing; a whole one should have some.
-                if bench.judge.could_not_ask() && (whole || judged.unasked > 0) {
+                if bench.judge.could_not_ask() && (whole || judged.unmeasured > 0) {
                     unproven.push(unmeasured(&c.name, &judged, bench.judge.has_evidence()));
                 }
                 let without = judged.without_evidence().into_iter();
@@ -111,7 +111,7 @@ impl Watch<'_> {
             self.break_with(broken);
         }
         self.judge_alerts(phase, whole);
-        unproven.extend(self.unasked_alerts.drain(..).map(|text| Ended { why: Reason::CouldNotAsk, text }));
+        unproven.extend(self.unmeasured_alerts.drain(..).map(|text| Ended { why: Reason::NotMeasured, text }));
         unproven
     }
 }
@@ -121,9 +121,9 @@ fn unmeasured(name: &str, judged: &Judged, has_evidence: bool) -> Ended {
         let of_phase = if judged.phase == Phase::During { "while the fault was on" } else { "in the baseline" };
         return Ended { why: Reason::NoEvidence, text: format!("`{name}` has no sample that was answered {of_phase}") };
     }
-    let why = judged.unasked_why.iter().max_by_key(|(_, n)| **n).map_or("", |(why, _)| why);
-    let text = format!("`{name}` could not measure {} of {} samples ({why})", judged.unasked, judged.samples);
-    Ended { why: Reason::CouldNotAsk, text }
+    let why = judged.unmeasured_why.iter().max_by_key(|(_, n)| **n).map_or("", |(why, _)| why);
+    let text = format!("`{name}` could not measure {} of {} samples ({why})", judged.unmeasured, judged.samples);
+    Ended { why: Reason::NotMeasured, text }
 }
 
 fn in_doubt(name: &str, check: &Check, doubt: &Doubt) -> Ended {

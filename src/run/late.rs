@@ -1,7 +1,7 @@
 //! Injections that were not answered: the engine may be through with them, or never have heard of them, or execute them when all is
 //! rolled back already. Their targets are watched for a while, and what comes late is rolled back again.
 //!
-//! Like [`super::revert`], it takes no `Abort` and knows no experiment.
+//! Like [`super::rollback`], it takes no `Abort` and knows no experiment.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use jiff::SignedDuration;
 use tokio::time::{sleep, timeout};
 
 use super::inject::is_so;
-use super::revert::{LAST_LOOK, ROLLBACK_TIMEOUT, persist};
+use super::rollback::{LAST_LOOK, ROLLBACK_TIMEOUT, persist};
 use crate::engine::{Apply, Engine, Lock, Tag};
 use crate::model::instance::{Aspect, Change, Instance, Rollback, Setting};
 use crate::record::event::{Actor, Event, micros};
@@ -32,7 +32,7 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 pub(super) enum Stage {
     /// The run is not over: whatever differs is ours, and it is waited for if an engine did not answer in its time.
     InRun,
-    /// The run is over: others may stop and start its targets again, and hit them.
+    /// The run is over: others may stop and start its targets again, and target them.
     AfterRun,
 }
 
@@ -73,7 +73,7 @@ fn tell(engine: &dyn Apply, rec: &Recorder, by: Actor) {
 async fn one(engine: &dyn Engine, rec: &Recorder, by: Actor, stage: Stage, change: &Change) {
     let Rollback::To(to) = &change.back else { return };
     let limit = if stage == Stage::InRun { WAIT } else { WATCH };
-    let since = |c: &ChangeState| if c.unanswered { c.reverting } else { c.injecting };
+    let since = |c: &ChangeState| if c.unanswered { c.rolling_back } else { c.injecting };
     let end = rec.read(|s| s.changes.get(change.n).and_then(since)).unwrap_or_else(|| rec.clock().now())
         + SignedDuration::try_from(limit).unwrap_or_default();
     let run = rec.run();
@@ -92,11 +92,11 @@ async fn one(engine: &dyn Engine, rec: &Recorder, by: Actor, stage: Stage, chang
         }
         let what = format!("the engine made it {} only now, late: rolled back again", change.to);
         rec.note(Event::Noticed { instance: change.name.clone(), what });
-        rec.note(Event::Reverting { n: change.n });
+        rec.note(Event::RollingBack { n: change.n });
         let begin = tokio::time::Instant::now();
         let tag = Tag { run: run.clone(), change: change.n };
         if let Some(outcome) = persist(engine, rec, &tag, change, to, ROLLBACK_TIMEOUT).await {
-            rec.note(Event::Reverted { n: change.n, outcome, by, took_us: micros(begin.elapsed()) });
+            rec.note(Event::RolledBack { n: change.n, outcome, by, took_us: micros(begin.elapsed()) });
         }
         return;
     }

@@ -1,4 +1,4 @@
-//! Locks on the services that a run could hit: taken before the baseline, removed when nothing of the run is left.
+//! Locks on the services that a run could target: taken before the baseline, removed when nothing of the run is left.
 
 use std::time::Duration;
 

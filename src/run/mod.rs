@@ -22,7 +22,7 @@ pub(crate) mod programs;
 pub mod recover;
 mod recovery;
 mod restore;
-mod revert;
+mod rollback;
 pub mod sample;
 mod scope;
 pub mod steady;
@@ -45,7 +45,7 @@ use guard::{GuardHandle, GuardLauncher};
 use hold::{stand_guard, still_on};
 use late::{Stage, late};
 use recovery::{by_itself, recovered, recovery};
-use revert::{look_once, revert, revert_one_by_one};
+use rollback::{look_once, roll_back, roll_back_one_by_one};
 use sample::Sampler;
 use scope::Scope;
 use verdict::Facts;
@@ -146,19 +146,19 @@ pub async fn run(
             watch.roll_back();
             watch.await_recovery(Instant::now());
         }
-        watch.begin(Phase::Revert, None);
+        watch.begin(Phase::Rollback, None);
         watch.comes_back();
         if whole {
             for (fault, _) in x.faults().iter().enumerate() {
                 if let Some((instances, every)) = staged(x, rec, fault) {
                     let one_by_one =
-                        revert_one_by_one(engine, rec, Some(abort), Scope::Fault(fault), (&instances, every));
+                        roll_back_one_by_one(engine, rec, Some(abort), Scope::Fault(fault), (&instances, every));
                     watch.alongside(one_by_one).await;
                 }
             }
         }
         // Nothing can cancel this: it takes no Abort, and it stands outside of every phase that does.
-        watch.alongside(revert(engine, rec, Actor::Runner, Scope::Everything)).await;
+        watch.alongside(roll_back(engine, rec, Actor::Runner, Scope::Everything)).await;
         look_once(engine, rec).await;
         watch.settle(Phase::During).await;
         facts.unproven.extend(watch.judge(Phase::During, whole));
@@ -176,7 +176,7 @@ pub async fn run(
         }
         if watch.resolving().is_some() {
             match stoppable(abort, Level::Hurry, async { Ok(watch.resolved().await) }).await {
-                Ok(unasked) => facts.unproven.extend(unasked),
+                Ok(unmeasured) => facts.unproven.extend(unmeasured),
                 Err(_) => facts.recovered = None,
             }
         }
@@ -232,7 +232,7 @@ async fn disturb(
     let mut fleet = watch.alongside(observe(context)).await?;
     target::unsteady::mark(&mut fleet, earlier, rec.clock().now());
     let (targets, Plan { changes, .. }) = aim(spec, context, &fleet).await?;
-    rec.note(Event::Targeted { hit: targets.hit.clone(), spared: targets.spared.clone() });
+    rec.note(Event::Targeted { targeted: targets.targeted.clone(), spared: targets.spared.clone() });
 
     let deadline =
         rec.clock().now() + SignedDuration::try_from(time_limit(x, &changes) + context.grace).unwrap_or_default();
@@ -241,13 +241,13 @@ async fn disturb(
     rec.commit(Event::Planned { changes: changes.clone(), deadline })?;
 
     let last = Box::pin(fault_phase(spec, context, (rec, watch), guard, (&changes, &targets, deadline))).await?;
-    watch.alongside(still_on(engine, rec, &targets.hit, Scope::Everything)).await?;
-    if let Some(ended) = watch.alongside(stranger::answers(x, context, rec, &targets.hit)).await {
+    watch.alongside(still_on(engine, rec, &targets.targeted, Scope::Everything)).await?;
+    if let Some(ended) = watch.alongside(stranger::answers(x, context, rec, &targets.targeted)).await {
         return Err(ended);
     }
     if x.heal() == Heal::Itself {
         watch.cut(Phase::During);
-        facts.recovered = Some(by_itself(x, engine, rec, watch, last, &targets.hit).await);
+        facts.recovered = Some(by_itself(x, engine, rec, watch, last, &targets.targeted).await);
     }
     Ok(())
 }
@@ -280,7 +280,7 @@ fn without_evidence(context: &RunContext, x: &Experiment) -> Vec<Ended> {
         let text = format!("`{name}` {}", context.prober.without_evidence(name)?);
         Some(Ended { why: Reason::NoEvidence, text })
     };
-    x.questions().keys().filter_map(of).collect()
+    x.all_checks().keys().filter_map(of).collect()
 }
 
 /// The end: the locks go, unless something is left behind, and the verdict is spoken.

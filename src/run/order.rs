@@ -18,9 +18,13 @@ const TURN: Duration = Duration::from_secs(3);
 
 /// The instances, in lists that are independent of each other; those of one list come one after the other. `starting` are those that
 /// are to be started.
-pub(super) fn queues(hit: &[Instance], all: Vec<InstanceId>, starting: &BTreeSet<InstanceId>) -> Vec<Vec<InstanceId>> {
+pub(super) fn queues(
+    targeted: &[Instance],
+    all: Vec<InstanceId>,
+    starting: &BTreeSet<InstanceId>,
+) -> Vec<Vec<InstanceId>> {
     let addresses = |id: &InstanceId| -> Vec<(&str, IpAddr)> {
-        let of = hit.iter().filter(|i| i.id == *id && starting.contains(id)).flat_map(|i| &i.addresses);
+        let of = targeted.iter().filter(|i| i.id == *id && starting.contains(id)).flat_map(|i| &i.addresses);
         of.filter(|a| !a.ip.is_loopback()).map(|a| (a.network.as_str(), a.ip)).collect()
     };
     let networks = |id: &InstanceId| addresses(id).into_iter().map(|(network, _)| network).collect::<BTreeSet<_>>();
@@ -75,7 +79,7 @@ mod tests {
             instance.addresses = at.iter().map(address).collect();
             instance
         };
-        let hit = [
+        let targeted = [
             instance("a", &[("front", 12)]),
             instance("b", &[("front", 3), ("back", 9)]),
             instance("c", &[("back", 2)]),
@@ -84,7 +88,7 @@ mod tests {
         ];
         let ids = |all: &str| all.chars().map(|c| InstanceId(c.to_string())).collect::<Vec<_>>();
         let starting: BTreeSet<InstanceId> = ids("abcd").into_iter().collect();
-        let mut found = queues(&hit, ids("abcde"), &starting);
+        let mut found = queues(&targeted, ids("abcde"), &starting);
         found.sort();
         assert_eq!(found, [ids("cba"), ids("d"), ids("e")], "`e` is not started");
     }

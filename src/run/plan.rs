@@ -44,10 +44,10 @@ pub fn plan(
     let draft =
         changes(x, (&faults, targets, fleet), (seed, Duration::ZERO), |_, _| Ability::Yes).unwrap_or_default().0;
     let (changes, second_best) = changes(x, (&faults, targets, fleet), (seed, limit::of_stressors(x, &draft)), &can)?;
-    bystanders::none_is_hit(&changes, &changes, fleet)?;
+    bystanders::none_is_targeted(&changes, &changes, fleet)?;
     bystanders::all_are_known(&changes, fleet)?;
     let of_commands = changes.iter().filter_map(|c| {
-        let instance = targets.hit.iter().find(|i| i.id == c.instance)?;
+        let instance = targets.targeted.iter().find(|i| i.id == c.instance)?;
         bystanders::of_a_command(&c.to, instance)
     });
     let of_commands: Vec<String> = of_commands.collect();
@@ -58,7 +58,7 @@ pub fn plan(
         .filter(|(_, i)| i.fault.disturb().hits_zones())
         .flat_map(|(n, i)| part_of_a_zone(&targets.of(n).collect::<Vec<_>>(), i, fleet));
     let unknown = unanswered::warning(&faults, fleet);
-    let of_probes = x.questions().into_iter().filter_map(|(name, check)| {
+    let of_probes = x.all_checks().into_iter().filter_map(|(name, check)| {
         let caveat = check.probe.kind().caveat()?;
         Some(format!("the probe `{name}`: {caveat}"))
     });
@@ -128,8 +128,8 @@ fn changes(
 
 /// Probes that count a service of which the engine has no instance, whatever its state: a name that is mistyped, most often.
 fn counts_none(x: &Experiment, fleet: &[Instance]) -> Vec<String> {
-    let questions = x.questions();
-    let counted = questions.iter().filter_map(|(name, check)| Some((name, check.asks_engine()?.0)));
+    let checks = x.all_checks();
+    let counted = checks.iter().filter_map(|(name, check)| Some((name, check.asks_engine()?.0)));
     counted
         .filter(|(_, service)| fleet.iter().all(|i| i.service != *service))
         .map(|(name, service)| format!("the probe `{name}` counts service `{service}`, of which there is no instance"))
@@ -145,12 +145,18 @@ fn summed(all: &[String]) -> Option<String> {
     }
 }
 
-/// What goes on in zones that shall be out: nothing is hit that the target does not mean.
-fn part_of_a_zone(hit: &[&Instance], injection: &Injection, fleet: &[Instance]) -> Vec<String> {
-    let zones: BTreeSet<&String> = hit.iter().filter_map(|i| i.zone.as_ref()).collect();
+/// What goes on in zones that shall be out: nothing is targeted that the target does not mean.
+fn part_of_a_zone(targeted: &[&Instance], injection: &Injection, fleet: &[Instance]) -> Vec<String> {
+    let zones: BTreeSet<&String> = targeted.iter().filter_map(|i| i.zone.as_ref()).collect();
     let left = |zone: &String| {
-        let stays = |i: &&Instance| i.zone.as_ref() == Some(zone) && i.is_up() && !hit.iter().any(|h| h.id == i.id);
-        fleet.iter().filter(|i| could_mean(injection, hit, i)).filter(stays).map(|i| i.name.clone()).collect::<Vec<_>>()
+        let stays =
+            |i: &&Instance| i.zone.as_ref() == Some(zone) && i.is_up() && !targeted.iter().any(|h| h.id == i.id);
+        fleet
+            .iter()
+            .filter(|i| could_mean(injection, targeted, i))
+            .filter(stays)
+            .map(|i| i.name.clone())
+            .collect::<Vec<_>>()
     };
     zones
         .into_iter()
@@ -163,7 +169,7 @@ fn part_of_a_zone(hit: &[&Instance], injection: &Injection, fleet: &[Instance]) 
             } else {
                 left.join(", ")
             };
-            format!("{names} {are} in zone {zone} and not hit, since {it} {are} not selected or {are} protected: this is not the outage of the whole zone")
+            format!("{names} {are} in zone {zone} and not targeted, since {it} {are} not selected or {are} protected: this is not the outage of the whole zone")
         })
         .collect()
 }
@@ -214,7 +220,7 @@ fn go_together(
     };
     let [one, other] = [earlier.fault, fault].map(|n| faults.get(n).map_or("", |i| i.fault.name()));
     Err(Refusal::limits(format!(
-        "fault {} (`{one}`) and fault {} (`{other}`) cannot both hit {name}: {why}; give one of them another target, or \
+        "fault {} (`{one}`) and fault {} (`{other}`) cannot both targeted {name}: {why}; give one of them another target, or \
          a time of its own (`after`, `for`)",
         earlier.fault + 1,
         fault + 1
@@ -243,7 +249,7 @@ fn as_able(instance: &Instance, to: Setting, can: impl Fn(&Instance, &Setting) -
     Err(Refusal { reason: Reason::Refused, text })
 }
 
-/// Further changes that the fleet as it is now asks for: targets that have another life since they were hit, and settings
+/// Further changes that the fleet as it is now asks for: targets that have another life since they were targeted, and settings
 /// that are about peers who have come or gone. `current` are the changes in effect; what is added is numbered on from
 /// `next`. What ends with a life is made again in the next one; only settings of traffic are about peers.
 ///
@@ -298,8 +304,8 @@ pub fn further(
     Ok(changes)
 }
 
-fn warnings<'a>(x: &Experiment, fault: &Fault, hit: impl Iterator<Item = &'a Instance>) -> Vec<String> {
-    let mut warnings: Vec<String> = hit.flat_map(|i| fault.warnings(i)).collect();
+fn warnings<'a>(x: &Experiment, fault: &Fault, targeted: impl Iterator<Item = &'a Instance>) -> Vec<String> {
+    let mut warnings: Vec<String> = targeted.flat_map(|i| fault.warnings(i)).collect();
     let only_connects = x.steady_state.values().all(|c| matches!(c.probe, Probe::Tcp(_)));
     if let (true, Some(unseen)) = (only_connects, fault.disturb().unseen()) {
         warnings.push(unseen.to_owned());

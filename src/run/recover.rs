@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::late::{Stage, WAIT, late};
 use super::locks::unlock;
-use super::revert::{longest, revert};
+use super::rollback::{longest, roll_back};
 use super::scope::Scope;
 use crate::engine::{Engine, Kind, ProcessId};
 use crate::host::store::StateDir;
@@ -79,7 +79,7 @@ pub async fn finish(rec: &Recorder, engine: &dyn Engine, by: Actor) {
     if rec.read(|s| s.started.as_ref().is_some_and(|s| s.engine.kind != Kind::Sim))
         || engine.describe().kind == Kind::Sim
     {
-        revert(engine, rec, by, Scope::Everything).await;
+        roll_back(engine, rec, by, Scope::Everything).await;
         late(engine, rec, by, Stage::InRun).await;
     }
     let left = rec.read(RunState::incomplete);

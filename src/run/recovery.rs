@@ -49,16 +49,16 @@ pub(super) async fn by_itself(
     rec: &Recorder,
     watch: &mut Watch<'_>,
     injected: Instant,
-    hit: &[Instance],
+    targeted: &[Instance],
 ) -> Recovered {
     let end = (injected + x.timing.recovery.0).max(Instant::now());
     watch.begin(Phase::Recovery, Some(end.saturating_duration_since(Instant::now())));
     watched_back(watch, end).await;
     watch.fault_is_gone();
     let known: BTreeSet<String> = rec.read(|s| {
-        s.hit.iter().map(|i| i.id.0.clone()).chain(s.spared.iter().map(|spared| spared.id.clone())).collect()
+        s.targeted.iter().map(|i| i.id.0.clone()).chain(s.spared.iter().map(|spared| spared.id.clone())).collect()
     });
-    let (missing, successors) = watch.alongside(missing(engine, hit, &known, end)).await;
+    let (missing, successors) = watch.alongside(missing(engine, targeted, &known, end)).await;
     for (ended, successor) in successors {
         rec.note(Event::Noticed { instance: ended, what: format!("was replaced by {successor}") });
     }
@@ -79,13 +79,13 @@ pub(super) async fn by_itself(
 /// Who is not up although it should have been brought back by now, and which others have come for those that are replaced.
 async fn missing<'a>(
     engine: &dyn Observe,
-    hit: &'a [Instance],
+    targeted: &'a [Instance],
     known: &BTreeSet<String>,
     end: Instant,
 ) -> (Vec<&'a Instance>, Vec<(String, String)>) {
     loop {
         let mut missing: Vec<&Instance> = Vec::new();
-        for before in hit {
+        for before in targeted {
             if !matches!(engine.look(&before.id).await, Ok(Some(now)) if now.is_up()) {
                 missing.push(before);
             }
@@ -138,7 +138,7 @@ fn tell_recovery(x: &Experiment, rec: &Recorder, watch: &Watch<'_>) -> Recovered
     if rto.is_some() {
         return Recovered::Yes;
     }
-    if let Some(text) = watch.recovery_unasked() {
+    if let Some(text) = watch.recovery_unmeasured() {
         return Recovered::Unknown(text);
     }
     let missed = watch.missed();

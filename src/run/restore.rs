@@ -1,4 +1,4 @@
-//! The proof that all is gone: every instance that was hit is compared with what it was before, and what differs is restored. As
+//! The proof that all is gone: every instance that was targeted is compared with what it was before, and what differs is restored. As
 //! safe to repeat as the rollback that it ends.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,14 +18,14 @@ use crate::record::journal::Recorder;
 /// How long the instances are watched for being as they were.
 pub(super) const RESTORE_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Compares every instance that was hit with what it was before, and sets back what differs: a target may have died as a
+/// Compares every instance that was targeted with what it was before, and sets back what differs: a target may have died as a
 /// consequence of the fault. What other faults have changed meanwhile is theirs.
 pub(super) async fn prove(engine: &dyn Engine, rec: &Recorder, run: &str, what: Scope) {
-    let (hit, heal) = rec.read(|s| (s.hit.clone(), s.started.as_ref().map(|s| s.experiment.heal())));
+    let (targeted, heal) = rec.read(|s| (s.targeted.clone(), s.started.as_ref().map(|s| s.experiment.heal())));
     let planned: Vec<(Change, bool)> = rec.read(|s| {
-        s.changes.iter().map(|c| (c.change.clone(), c.injecting.is_none() || c.reverted.is_some())).collect()
+        s.changes.iter().map(|c| (c.change.clone(), c.injecting.is_none() || c.rolled_back.is_some())).collect()
     });
-    join_all(hit.iter().map(|before| async {
+    join_all(targeted.iter().map(|before| async {
         let of_it = || planned.iter().filter(|(c, _)| c.instance == before.id);
         let changes: Vec<&Change> = of_it().map(|(c, _)| c).filter(|c| what.covers(c)).collect();
         if changes.is_empty() && what != Scope::Everything {
@@ -134,9 +134,9 @@ async fn readdressed(engine: &dyn Observe, rec: &Recorder, before: &Instance, no
         return;
     }
     let fleet = timeout(RESTORE_TIMEOUT, engine.observe()).await.ok().and_then(Result::ok).unwrap_or_default();
-    let hit = rec.read(|s| s.hit.iter().map(|i| i.id.clone()).collect::<BTreeSet<_>>());
+    let targeted = rec.read(|s| s.targeted.iter().map(|i| i.id.clone()).collect::<BTreeSet<_>>());
     let on_it = |i: &&Instance| i.addresses.iter().any(|a| moves.iter().any(|m| m.network == a.network));
-    let neighbors = fleet.iter().filter(|i| i.is_running() && !hit.contains(&i.id)).filter(on_it);
+    let neighbors = fleet.iter().filter(|i| i.is_running() && !targeted.contains(&i.id)).filter(on_it);
     let neighbors = neighbors.map(|i| i.name.clone()).collect();
     rec.note(Event::Readdressed(Readdressed { instance: before.name.clone(), moves, neighbors }));
 }

@@ -27,7 +27,7 @@ pub const TIMER_GRANULARITY: Duration = Duration::from_millis(2);
 /// No check has more samples in flight than this: each may hold a descriptor and a port.
 const MOST_IN_FLIGHT: usize = 20_000;
 
-/// What is said of a question whose probe has panicked.
+/// What is said of a sample whose probe has panicked.
 const PANICKED: &str = "a bug in Squall: its probe panicked";
 
 /// What is asked, and how often.
@@ -145,7 +145,7 @@ fn most_in_flight(rate: f64, timeout: Duration) -> usize {
 async fn drive(origin: Instant, series: Vec<Series>, prober: Arc<dyn Prober>, out: UnboundedSender<Sample>) {
     let mut tables: Vec<Timetable> =
         series.iter().enumerate().map(|(i, s)| Timetable::new(s, i, series.len())).collect();
-    let mut questions = JoinSet::new();
+    let mut requests = JoinSet::new();
     loop {
         let now = origin.elapsed();
         for (check, table) in tables.iter_mut().enumerate() {
@@ -153,45 +153,45 @@ async fn drive(origin: Instant, series: Vec<Series>, prober: Arc<dyn Prober>, ou
             while table.due() <= now {
                 let late = now.saturating_sub(table.due());
                 let due = table.due() + late.min(TIMER_GRANULARITY);
-                let question = Question { check, seq: table.next, due, origin };
+                let pending = Pending { check, seq: table.next, due, origin };
                 table.next += 1;
-                let asked = Sample::Asked { check, seq: question.seq, due: question.due };
+                let asked = Sample::Asked { check, seq: pending.seq, due: pending.due };
                 if out.send(asked).is_err() {
                     return; // Nobody listens any more.
                 }
                 let in_flight = Arc::clone(&table.in_flight);
                 if late > LATEST {
-                    question.settle(Answer::CouldNotAsk("sent late".to_owned()), &out);
+                    pending.settle(Answer::NotMeasured("sent late".to_owned()), &out);
                 } else if in_flight.load(Ordering::Relaxed) >= table.most_in_flight {
-                    question.settle(Answer::CouldNotAsk("too many in flight".to_owned()), &out);
+                    pending.settle(Answer::NotMeasured("too many in flight".to_owned()), &out);
                 } else {
                     in_flight.fetch_add(1, Ordering::Relaxed);
                     let (prober, name, out) = (Arc::clone(&prober), Arc::clone(&table.check), out.clone());
-                    questions.spawn(async move {
+                    requests.spawn(async move {
                         // A bug in Squall says nothing of the system.
                         let answer = AssertUnwindSafe(prober.ask(&name)).catch_unwind().await;
-                        let answer = answer.unwrap_or_else(|_| Answer::CouldNotAsk(PANICKED.to_owned()));
+                        let answer = answer.unwrap_or_else(|_| Answer::NotMeasured(PANICKED.to_owned()));
                         in_flight.fetch_sub(1, Ordering::Relaxed);
-                        question.settle(answer, &out);
+                        pending.settle(answer, &out);
                     });
                 }
             }
         }
-        while questions.try_join_next().is_some() {}
+        while requests.try_join_next().is_some() {}
         let Some(next) = tables.iter().map(Timetable::due).min() else { return };
         sleep_until(origin + next).await;
     }
 }
 
 /// One sample on its way.
-struct Question {
+struct Pending {
     check: usize,
     seq: u64,
     due: Duration,
     origin: Instant,
 }
 
-impl Question {
+impl Pending {
     fn settle(self, answer: Answer, out: &UnboundedSender<Sample>) {
         let Self { check, seq, due, origin } = self;
         // Where no task listens any more, the driver ends, too.
@@ -280,7 +280,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_late_answer_does_not_delay_the_next_question() {
+    async fn a_late_answer_does_not_delay_the_next_sample() {
         let all =
             samples(vec![series("a", 10.0, 1000)], Some(Duration::from_millis(730)), Duration::from_millis(1990)).await;
         let dues = dues(&all, 0);
@@ -307,7 +307,7 @@ mod tests {
         assert!((29_990..=29_998).contains(&dues.len()), "{}", dues.len());
         assert!(in_time(dues[1], Duration::from_nanos(333_333)), "{:?}", dues[1]);
         assert!(in_time(dues[15_000], Duration::from_secs(5)), "{:?}", dues[15_000]);
-        assert!(all.iter().all(|s| !matches!(s, Sample::Answered { answer: Answer::CouldNotAsk(_), .. })));
+        assert!(all.iter().all(|s| !matches!(s, Sample::Answered { answer: Answer::NotMeasured(_), .. })));
     }
 
     #[tokio::test(start_paused = true)]
@@ -325,7 +325,7 @@ mod tests {
     async fn what_is_in_flight_is_bounded() {
         let all = samples(vec![series("a", 100.0, 100)], None, Duration::from_secs(1)).await;
         let refused = all.iter().filter(
-            |s| matches!(s, Sample::Answered { answer: Answer::CouldNotAsk(why), .. } if why == "too many in flight"),
+            |s| matches!(s, Sample::Answered { answer: Answer::NotMeasured(why), .. } if why == "too many in flight"),
         );
         // 100/s for 100 ms is 10 in flight at most in good order; twice that and 16 are allowed.
         assert_eq!(refused.count(), dues(&all, 0).len() - 36);
@@ -343,7 +343,7 @@ mod tests {
         let mut good = 0;
         while let Some(sample) = receive.recv().await {
             match sample {
-                Sample::Answered { answer: Answer::CouldNotAsk(why), .. } if why == "sent late" => late += 1,
+                Sample::Answered { answer: Answer::NotMeasured(why), .. } if why == "sent late" => late += 1,
                 Sample::Answered { answer: Answer::Good { .. }, .. } => good += 1,
                 _ => {}
             }

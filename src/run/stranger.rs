@@ -13,14 +13,19 @@ use crate::record::journal::Recorder;
 
 /// The end of the run, where a check asks a stranger. The engine is asked only where a check asks a target's own address; where it
 /// does not answer, nothing is known.
-pub(super) async fn answers(x: &Experiment, context: &RunContext, rec: &Recorder, hit: &[Instance]) -> Option<Ended> {
+pub(super) async fn answers(
+    x: &Experiment,
+    context: &RunContext,
+    rec: &Recorder,
+    targeted: &[Instance],
+) -> Option<Ended> {
     let asked = asked(x);
     let has = |i: &Instance| i.addresses.iter().any(|a| asked.iter().any(|(_, ip)| *ip == a.ip));
-    if !hit.iter().any(has) {
+    if !targeted.iter().any(has) {
         return None;
     }
     let fleet = context.engine.observe().await.ok()?;
-    let (check, ip, before, stranger) = first(&asked, hit, &fleet)?;
+    let (check, ip, before, stranger) = first(&asked, targeted, &fleet)?;
     let (name, service) = (&before.name, &before.service);
     let what = format!("its address {ip} was taken by {} while it was down", stranger.name);
     let text = format!(
@@ -34,7 +39,7 @@ pub(super) async fn answers(x: &Experiment, context: &RunContext, rec: &Recorder
 
 /// The checks that ask an address, and which.
 fn asked(x: &Experiment) -> Vec<(String, IpAddr)> {
-    x.questions().into_iter().filter_map(|(name, check)| Some((name, address(&check.probe)?))).collect()
+    x.all_checks().into_iter().filter_map(|(name, check)| Some((name, address(&check.probe)?))).collect()
 }
 
 fn address(probe: &Probe) -> Option<IpAddr> {
@@ -48,11 +53,11 @@ fn address(probe: &Probe) -> Option<IpAddr> {
 /// The first check that asks a stranger: the address, whose it was, and whose it is.
 fn first<'a>(
     asked: &'a [(String, IpAddr)],
-    hit: &'a [Instance],
+    targeted: &'a [Instance],
     fleet: &'a [Instance],
 ) -> Option<(&'a str, IpAddr, &'a Instance, &'a Instance)> {
     asked.iter().find_map(|(check, ip)| {
-        let (before, address) = hit.iter().find_map(|i| Some((i, i.addresses.iter().find(|a| a.ip == *ip)?)))?;
+        let (before, address) = targeted.iter().find_map(|i| Some((i, i.addresses.iter().find(|a| a.ip == *ip)?)))?;
         let is_down = fleet.iter().find(|i| i.id == before.id).is_none_or(|i| !i.is_running());
         let is_replica = |i: &Instance| i.service == before.service && i.project == before.project;
         let has_it = |i: &&Instance| is_down && i.is_running() && !is_replica(i) && i.addresses.contains(address);
@@ -92,7 +97,7 @@ mod tests {
     #[test]
     fn a_stranger_is_of_another_service_and_runs_there() {
         let asked = [("checkout".to_owned(), "10.0.0.5".parse().unwrap())];
-        let hit = [instance("shop-1", "shop", "10.0.0.5", true)];
+        let targeted = [instance("shop-1", "shop", "10.0.0.5", true)];
         let down = instance("shop-1", "shop", "10.0.0.5", false);
         for (other, stranger) in [
             (instance("thief", "other", "10.0.0.5", true), true),
@@ -102,7 +107,7 @@ mod tests {
         ] {
             let fleet = [down.clone(), other.clone()];
             let found =
-                first(&asked, &hit, &fleet).map(|(check, _, of, by)| (check, of.name.as_str(), by.name.as_str()));
+                first(&asked, &targeted, &fleet).map(|(check, _, of, by)| (check, of.name.as_str(), by.name.as_str()));
             assert_eq!(found, stranger.then_some(("checkout", "shop-1", "thief")), "{other:?}");
         }
     }

@@ -1,4 +1,4 @@
-//! Who is hit: chosen inside the blast radius, by a seed, purely. Limits are refusals, never adjustments.
+//! Who is targeted: chosen inside the blast radius, by a seed, purely. Limits are refusals, never adjustments.
 
 pub(crate) mod projects;
 pub(crate) mod unanswered;
@@ -16,22 +16,22 @@ use crate::model::instance::{Instance, InstanceId, Trait, aliases};
 use crate::record::event::{Reason, Spared};
 use crate::text::units::few;
 
-/// Who is hit and who is not, and why.
+/// Who is targeted and who is not, and why.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Targets {
-    /// Who is hit by any fault, ordered by name.
-    pub hit: Vec<Instance>,
-    /// Whom each fault of the list hits.
+    /// Who is targeted by any fault, ordered by name.
+    pub targeted: Vec<Instance>,
+    /// Whom each fault of the list targets.
     pub by_fault: Vec<Vec<InstanceId>>,
     /// Everybody else.
     pub spared: Vec<Spared>,
 }
 
 impl Targets {
-    /// Whom one fault of the list hits, ordered by name.
+    /// Whom one fault of the list targets, ordered by name.
     pub fn of(&self, fault: usize) -> impl Iterator<Item = &Instance> {
         let ids = self.by_fault.get(fault).map(Vec::as_slice).unwrap_or_default();
-        self.hit.iter().filter(|i| ids.contains(&i.id))
+        self.targeted.iter().filter(|i| ids.contains(&i.id))
     }
 }
 
@@ -55,7 +55,7 @@ impl Refusal {
     }
 }
 
-/// Chooses the victims from everything that the engine has.
+/// Chooses the targets from everything that the engine has.
 ///
 /// The same fleet and seed give the same choice.
 ///
@@ -68,21 +68,22 @@ pub fn choose(x: &Experiment, fleet: &[Instance], seed: u64) -> Result<Targets, 
     for injection in &faults {
         by_fault.push(picked(&x.blast_radius, injection, fleet, seed)?.into_iter().map(|i| i.id.clone()).collect());
     }
-    // The limits are about everybody who is hit, whatever hits them, and whenever; but `min-healthy`.
-    let mut hit: Vec<&Instance> = fleet.iter().filter(|i| by_fault.iter().flatten().any(|id| *id == i.id)).collect();
-    hit.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
+    // The limits are about everybody who is targeted, whatever targets them, and whenever; but `min-healthy`.
+    let mut targeted: Vec<&Instance> =
+        fleet.iter().filter(|i| by_fault.iter().flatten().any(|id| *id == i.id)).collect();
+    targeted.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
     for at_once in at_once(x, &faults) {
         let down: Vec<&Instance> =
-            hit.iter().copied().filter(|i| at_once.iter().any(|n| by_fault[*n].contains(&i.id))).collect();
-        within(&x.blast_radius, fleet, &hit, &down)?;
+            targeted.iter().copied().filter(|i| at_once.iter().any(|n| by_fault[*n].contains(&i.id))).collect();
+        within(&x.blast_radius, fleet, &targeted, &down)?;
     }
     // Another project's instances could not have been meant.
     let meant = |i: &Instance| {
-        let of = |ids: &Vec<InstanceId>| hit.iter().copied().filter(|h| ids.contains(&h.id)).collect::<Vec<_>>();
+        let of = |ids: &Vec<InstanceId>| targeted.iter().copied().filter(|h| ids.contains(&h.id)).collect::<Vec<_>>();
         faults.iter().zip(&by_fault).any(|(fault, ids)| projects::could_mean(fault, &of(ids), i))
     };
-    let spared = fleet.iter().filter(|i| !hit.contains(i) && meant(i)).map(|i| spare(x, &faults, i)).collect();
-    Ok(Targets { hit: hit.into_iter().cloned().collect(), by_fault, spared })
+    let spared = fleet.iter().filter(|i| !targeted.contains(i) && meant(i)).map(|i| spare(x, &faults, i)).collect();
+    Ok(Targets { targeted: targeted.into_iter().cloned().collect(), by_fault, spared })
 }
 
 /// Which faults are on together, by their file: those at the beginning of each, since there are no more at any other time. Faults that
@@ -92,7 +93,7 @@ fn at_once(x: &Experiment, faults: &[Injection]) -> Vec<Vec<usize>> {
     spans.iter().map(|one| (0..spans.len()).filter(|n| spans[*n].contains(&one.start)).collect()).collect()
 }
 
-/// Whom one fault hits. Faults with the same target hit the same.
+/// Whom one fault targets. Faults with the same target have the same ones.
 fn picked<'a>(
     radius: &BlastRadius,
     injection: &Injection,
@@ -122,12 +123,12 @@ fn picked<'a>(
     pick(injection.pick(), candidates, seed)
 }
 
-/// What those are called in answers who are in a zone that is hit as a whole: by name, id or zone. Nothing: no zone is.
+/// What those are called in answers who are in a zone that is targeted as a whole: by name, id or zone. Nothing: no zone is.
 #[must_use]
-pub fn zones_hit(faults: &[Injection], targets: &Targets) -> Option<BTreeSet<String>> {
+pub fn zones_targeted(faults: &[Injection], targets: &Targets) -> Option<BTreeSet<String>> {
     let of_zones = |n: &usize| faults[*n].fault.disturb().hits_zones();
-    let hit: Vec<&Instance> = (0..faults.len()).filter(of_zones).flat_map(|n| targets.of(n)).collect();
-    (!hit.is_empty()).then(|| hit.into_iter().flat_map(called).collect())
+    let targeted: Vec<&Instance> = (0..faults.len()).filter(of_zones).flat_map(|n| targets.of(n)).collect();
+    (!targeted.is_empty()).then(|| targeted.into_iter().flat_map(called).collect())
 }
 
 /// What an instance may be called in answers.
@@ -135,7 +136,7 @@ fn called(i: &Instance) -> Vec<String> {
     aliases(&i.name, &i.id.0).into_iter().chain(i.zone.clone()).chain(i.also_called()).collect()
 }
 
-/// The services that a choice could hit, whatever the seed: those to be claimed.
+/// The services that a choice could target, whatever the seed: those to be claimed.
 #[must_use]
 pub fn services(x: &Experiment, fleet: &[Instance]) -> Vec<String> {
     let faults = x.faults();
@@ -144,46 +145,54 @@ pub fn services(x: &Experiment, fleet: &[Instance]) -> Vec<String> {
     names.into_iter().cloned().collect()
 }
 
-/// Whether hitting these stays inside the blast radius, given everything that the engine has now. `down` are those of them that are
-/// hit at the same time: who is hit earlier or later, and is healthy, is one of the healthy.
+/// Whether targeting these stays inside the blast radius, given everything that the engine has now. `down` are those of them that are
+/// targeted at the same time: who is targeted earlier or later, and is healthy, is one of the healthy.
 ///
 /// # Errors
 /// The first limit that it exceeds.
-pub fn within(radius: &BlastRadius, fleet: &[Instance], hit: &[&Instance], down: &[&Instance]) -> Result<(), Refusal> {
-    if let Some(i) = hit.iter().find(|i| protected_by(radius, i).is_some() || i.traits.contains(&Trait::Ours)) {
+pub fn within(
+    radius: &BlastRadius,
+    fleet: &[Instance],
+    targeted: &[&Instance],
+    down: &[&Instance],
+) -> Result<(), Refusal> {
+    if let Some(i) = targeted.iter().find(|i| protected_by(radius, i).is_some() || i.traits.contains(&Trait::Ours)) {
         return Err(Refusal::limits(format!("{} is protected", i.name)));
     }
     if let Some(max) = radius.max_instances
-        && hit.len() > max
+        && targeted.len() > max
     {
-        return Err(Refusal::limits(format!("{} instances would be hit, and `max-instances` is {max}", hit.len())));
+        return Err(Refusal::limits(format!(
+            "{} instances would be targeted, and `max-instances` is {max}",
+            targeted.len()
+        )));
     }
-    unanswered::counts(radius, fleet, hit)?;
-    let zones: BTreeSet<&String> = hit.iter().filter_map(|i| i.zone.as_ref()).collect();
+    unanswered::counts(radius, fleet, targeted)?;
+    let zones: BTreeSet<&String> = targeted.iter().filter_map(|i| i.zone.as_ref()).collect();
     // What it shares its fate with is not known, so it counts for itself.
-    let alone = hit.iter().filter(|i| i.zone.is_none()).count();
+    let alone = targeted.iter().filter(|i| i.zone.is_none()).count();
     if let Some(max) = radius.max_zones
         && zones.len() + alone > max
     {
         let of_none = if alone == 0 { String::new() } else { format!(" ({alone} of them instances in no zone)") };
         let all = zones.len() + alone;
-        return Err(Refusal::limits(format!("{all} zones would be hit{of_none}, and `max-zones` is {max}")));
+        return Err(Refusal::limits(format!("{all} zones would be targeted{of_none}, and `max-zones` is {max}")));
     }
     let mut per_service: BTreeMap<(&str, Option<&str>), usize> = BTreeMap::new();
-    for i in hit {
+    for i in targeted {
         *per_service.entry(replica_group(i)).or_default() += 1;
     }
-    for (name, targeted) in per_service {
+    for (name, of_service) in per_service {
         let service = name.0;
         let members = || fleet.iter().filter(|i| replica_group(i) == name);
         if let Some(max) = radius.max_percent {
             // What does not run serves no requests, and is no part of what may be lost.
-            let serving = |i: &&Instance| i.is_up() || hit.iter().any(|h| h.id == i.id);
-            let (targeted, all) = (targeted as f64, members().filter(serving).count() as f64);
+            let serving = |i: &&Instance| i.is_up() || targeted.iter().any(|h| h.id == i.id);
+            let (lost, all) = (of_service as f64, members().filter(serving).count() as f64);
             // The epsilon forgives the representation of a third, not an instance.
-            if targeted > max.0 * all + 1e-9 {
+            if lost > max.0 * all + 1e-9 {
                 return Err(Refusal::limits(format!(
-                    "{targeted} of {all} running instances of `{service}` would be hit, and `max-percent` is {max}"
+                    "{lost} of {all} running instances of `{service}` would be targeted, and `max-percent` is {max}"
                 )));
             }
         }

@@ -16,7 +16,7 @@ use crate::text::units;
 pub(super) struct Facts {
     /// The first expectation that exceeded its budget while the fault was on.
     pub(super) broken: Option<Broken>,
-    /// Why nothing follows from what was measured: checks that could not ask often enough, or came to know too little.
+    /// Why nothing follows from what was measured: checks that could not be measured often enough, or came to know too little.
     pub(super) unproven: Vec<Ended>,
     /// Whether steady state came back; nothing where it was not waited for.
     pub(super) recovered: Option<Recovered>,
@@ -31,7 +31,7 @@ pub(super) enum Recovered {
     Yes,
     /// Not in time, and what was missing.
     No(String),
-    /// It could not be asked often enough to know.
+    /// It could not be measured often enough to know.
     Unknown(String),
 }
 
@@ -46,7 +46,7 @@ pub(super) fn decide(state: &RunState, facts: &Facts) -> (Reason, String) {
     }
     if let Some(broken) = facts.broken.as_ref().filter(|b| !b.safety) {
         // What is found when it is rolled back tells whether it was the fault that broke the hypothesis.
-        if let Some(failed) = state.changes.iter().find_map(|c| c.revert_errors.first()) {
+        if let Some(failed) = state.changes.iter().find_map(|c| c.rollback_errors.first()) {
             return (
                 Reason::EngineFailed,
                 format!("{}; but the engine failed at that moment: {failed}", broken.sentence()),
@@ -88,7 +88,7 @@ pub(super) fn decide(state: &RunState, facts: &Facts) -> (Reason, String) {
         }
         return (
             Reason::NotInjected,
-            format!("fault {} never came on: {} was not hit", c.change.fault + 1, c.change.name),
+            format!("fault {} never came on: {} was not targeted", c.change.fault + 1, c.change.name),
         );
     }
     match &facts.recovered {
@@ -97,16 +97,16 @@ pub(super) fn decide(state: &RunState, facts: &Facts) -> (Reason, String) {
             None => without_effect(state).unwrap_or_else(|| held(state)),
         },
         Some(Recovered::No(text)) => if_affected(state, (Reason::RecoveryTooSlow, text.clone())),
-        Some(Recovered::Unknown(text)) => (Reason::CouldNotAsk, text.clone()),
+        Some(Recovered::Unknown(text)) => (Reason::NotMeasured, text.clone()),
         None => (Reason::Interrupted, "the recovery was not waited for".to_owned()),
     }
 }
 
 /// Whether a change that should last was found not to be on when it was rolled back.
 fn disappeared_meanwhile(state: &RunState, c: &ChangeState) -> bool {
-    let before = state.hit.iter().find(|i| i.id == c.change.instance);
+    let before = state.targeted.iter().find(|i| i.id == c.change.instance);
     let traits = before.map(|i| traits_during(i, state.changes.iter().map(|c| &c.change))).unwrap_or_default();
-    let found_off = match c.reverted.map(|r| r.outcome) {
+    let found_off = match c.rolled_back.map(|r| r.outcome) {
         // Where it was begun before, that was our own doing.
         Some(Outcome::Already) => c.rollbacks < 2,
         // One that is replaced when it ends is gone by the fault itself.
@@ -191,8 +191,8 @@ mod tests {
         let broken =
             Broken { phase: Phase::During, check: breach.check, safety: false, standing: breach.standing, alert: None };
         let facts = Facts { broken: Some(broken), ..Facts::default() };
-        let reverted = state.changes[0].reverted.as_mut().expect("it is rolled back");
-        reverted.outcome = Outcome::Already;
+        let rolled_back = state.changes[0].rolled_back.as_mut().expect("it is rolled back");
+        rolled_back.outcome = Outcome::Already;
         for (rollbacks, want) in [(1, Reason::FaultVanished), (2, Reason::HypothesisBroken)] {
             state.changes[0].rollbacks = rollbacks;
             assert_eq!(decide(&state, &facts).0, want, "begun {rollbacks} times");
@@ -208,22 +208,22 @@ mod tests {
             let (check, standing) = (breach.check.clone(), breach.standing.clone());
             Some(Broken { phase: Phase::During, check, safety, standing, alert: None })
         };
-        let unproven = vec![Ended { why: Reason::CouldNotAsk, text: "x".to_owned() }];
+        let unproven = vec![Ended { why: Reason::NotMeasured, text: "x".to_owned() }];
         let recovered = Some(Recovered::No("x".to_owned()));
         let mut facts = Facts { broken: broken(false), unproven, recovered, unresolved: None };
         state.stopping.as_mut().expect("it stopped").why = Reason::GuardMissing;
-        let (rolled_back, verification) = (state.changes[0].reverted.take(), state.changes[0].verification.take());
+        let (rolled_back, verification) = (state.changes[0].rolled_back.take(), state.changes[0].verification.take());
         state.changes[0].stuck = Some("docker unpause store-1".to_owned());
-        state.changes[0].revert_errors.push("no answer".to_owned());
+        state.changes[0].rollback_errors.push("no answer".to_owned());
         let check = |state: &RunState, facts: &Facts, want| assert_eq!(decide(state, facts).0, want);
 
         check(&state, &facts, Reason::LeftBehind);
-        (state.changes[0].reverted, state.changes[0].stuck) = (rolled_back, None);
+        (state.changes[0].rolled_back, state.changes[0].stuck) = (rolled_back, None);
         check(&state, &facts, Reason::EngineFailed);
-        state.changes[0].revert_errors.clear();
-        state.changes[0].reverted.as_mut().expect("it is rolled back").outcome = Outcome::Already;
+        state.changes[0].rollback_errors.clear();
+        state.changes[0].rolled_back.as_mut().expect("it is rolled back").outcome = Outcome::Already;
         check(&state, &facts, Reason::FaultVanished);
-        state.changes[0].reverted = rolled_back;
+        state.changes[0].rolled_back = rolled_back;
         check(&state, &facts, Reason::NotVerified);
         state.changes[0].verification = verification;
         check(&state, &facts, Reason::HypothesisBroken);
@@ -232,7 +232,7 @@ mod tests {
         state.stopping = None;
         check(&state, &facts, Reason::SafetyBreached);
         facts.broken = None;
-        check(&state, &facts, Reason::CouldNotAsk);
+        check(&state, &facts, Reason::NotMeasured);
         facts.unproven.clear();
         check(&state, &facts, Reason::RecoveryTooSlow);
         facts.recovered = None;

@@ -19,7 +19,7 @@ use crate::experiment::probe::Answer;
 use crate::experiment::{Check, ExpectedAlert, Experiment, OnBreach, Span};
 use crate::record::event::{self, Event, Phase, Reason, Standing, millis};
 use crate::record::journal::Recorder;
-use crate::run::steady::{AlertClock, Failover, LossDetector, Recovery, WindowBuilder, too_many_unasked};
+use crate::run::steady::{AlertClock, Failover, LossDetector, Recovery, WindowBuilder, too_many_unmeasured};
 
 /// All checks of an experiment, as far as they have come.
 pub(super) struct Watch<'a> {
@@ -33,8 +33,8 @@ pub(super) struct Watch<'a> {
     /// The window of recovery, as long as the baseline.
     window: Duration,
     broken: Vec<Broken>,
-    /// Alerts that could not be asked about when it counted, in sentences.
-    pub(super) unasked_alerts: Vec<String>,
+    /// Alerts that could not be measured about when it counted, in sentences.
+    pub(super) unmeasured_alerts: Vec<String>,
 }
 
 pub(super) struct WatchedCheck {
@@ -96,7 +96,7 @@ impl<'a> Watch<'a> {
             pulse,
             window: t.baseline.0,
             broken: Vec::new(),
-            unasked_alerts: Vec::new(),
+            unmeasured_alerts: Vec::new(),
         }
     }
 
@@ -123,12 +123,12 @@ impl<'a> Watch<'a> {
         Some(last.saturating_sub(self.now()))
     }
 
-    /// Returns when every alert that fired is resolved, or its time is over; tells which could not be asked about.
+    /// Returns when every alert that fired is resolved, or its time is over; tells which could not be measured about.
     pub(super) async fn resolved(&mut self) -> Vec<Ended> {
         while self.resolving().is_some() {
             self.turn().await;
         }
-        self.unasked_alerts.drain(..).map(|text| Ended { why: Reason::CouldNotAsk, text }).collect()
+        self.unmeasured_alerts.drain(..).map(|text| Ended { why: Reason::NotMeasured, text }).collect()
     }
 
     /// The first injection comes now: from now on steady state may be lost.
@@ -154,14 +154,14 @@ impl<'a> Watch<'a> {
     }
 
     /// From now on it is measured when the others serve, for zones whose instances are called so in answers.
-    pub(super) fn await_failover(&mut self, hit: &BTreeSet<String>) {
+    pub(super) fn await_failover(&mut self, targeted: &BTreeSet<String>) {
         let now = self.now();
         for c in self.checks.iter_mut().filter(|c| !c.safety) {
-            c.failover = Some(Failover::new(c.check.rate, now, hit.clone()));
+            c.failover = Some(Failover::new(c.check.rate, now, targeted.clone()));
         }
     }
 
-    /// From now on zones that were hit come back.
+    /// From now on zones that were targeted come back.
     pub(super) fn comes_back(&mut self) {
         let now = self.now();
         self.checks.iter_mut().filter_map(|c| c.failover.as_mut()).for_each(|f| f.comes_back(now));
@@ -206,12 +206,12 @@ impl<'a> Watch<'a> {
         self.checks.iter().filter_map(|c| Some((c.name.clone(), c.recovery.as_ref()?.missed()?))).collect()
     }
 
-    /// The first check that is not back and could not ask often enough to know, in a sentence.
+    /// The first check that is not back and could not be measured often enough to know, in a sentence.
     #[must_use]
-    pub(super) fn recovery_unasked(&self) -> Option<String> {
+    pub(super) fn recovery_unmeasured(&self) -> Option<String> {
         let c = self.checks.iter().find(|c| {
-            let (all, unasked) = c.answers;
-            c.recovery.as_ref().is_some_and(|r| !r.is_back()) && too_many_unasked(unasked, all)
+            let (all, unmeasured) = c.answers;
+            c.recovery.as_ref().is_some_and(|r| !r.is_back()) && too_many_unmeasured(unmeasured, all)
         })?;
         Some(format!(
             "`{}` could not measure {} of {} samples while its recovery was awaited",
@@ -345,7 +345,7 @@ impl<'a> Watch<'a> {
                 if let Some(recovery) = &mut c.recovery {
                     recovery.answered(*seq, *due, *end, answer);
                     c.answers.0 += 1;
-                    c.answers.1 += u64::from(matches!(answer, Answer::CouldNotAsk(_)));
+                    c.answers.1 += u64::from(matches!(answer, Answer::NotMeasured(_)));
                 }
             }
         }

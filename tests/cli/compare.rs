@@ -22,16 +22,16 @@ fn journal(run: &str, experiment: &str, distribution: &[(u64, u64)], seconds: &[
     ];
     for (second, (samples, failed)) in seconds.iter().enumerate() {
         lines.push(format!(
-            r#""at":"2026-11-20T09:30:{:02}Z","event":"sampled","check":"checkout","phase":"during","from":"2026-11-20T09:30:05Z","length-ms":1000,"samples":{samples},"failed":{failed},"unasked":0"#,
+            r#""at":"2026-11-20T09:30:{:02}Z","event":"sampled","check":"checkout","phase":"during","from":"2026-11-20T09:30:05Z","length-ms":1000,"samples":{samples},"failed":{failed},"unmeasured":0"#,
             6 + second
         ));
     }
     let distribution = serde_json::to_string(distribution).unwrap();
     lines.push(format!(
-        r#""at":"2026-11-20T09:30:25Z","event":"judged","check":"checkout","phase":"during","samples":{},"failed":{all},"unasked":0,"distribution":{distribution},"standings":[]"#,
+        r#""at":"2026-11-20T09:30:25Z","event":"judged","check":"checkout","phase":"during","samples":{},"failed":{all},"unmeasured":0,"distribution":{distribution},"standings":[]"#,
         good + all
     ));
-    lines.push(r#""at":"2026-11-20T09:30:25Z","event":"phase-began","phase":"revert""#.to_owned());
+    lines.push(r#""at":"2026-11-20T09:30:25Z","event":"phase-began","phase":"rollback""#.to_owned());
     lines.push(
         r#""at":"2026-11-20T09:30:26Z","event":"finished","verdict":"held","reason":"hypothesis-held","text":"it held""#
             .to_owned(),

@@ -63,7 +63,7 @@ fn without_docker_one_experiment_holds_one_breaks_and_nothing_is_left() {
 }
 
 #[test]
-fn a_demonstration_that_is_killed_is_taken_away_by_its_keeper() {
+fn a_demonstration_that_is_killed_is_taken_away_by_its_guard() {
     let mut begun = Begun::new();
     assert!(!pids(&begun.dir.path().join("state")).is_empty());
     begun.signal("KILL");

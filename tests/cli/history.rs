@@ -14,7 +14,7 @@ pub(crate) fn journal(experiment: &str, days: i64, verdict: Option<(&str, &str)>
     let id = format!("{}-{experiment}-{:04x}", at(0).strftime("%Y%m%dT%H%M%SZ"), 0xa000 + days);
     let mut text = format!(
         r#"{{"seq":0,"at":"{}","event":"started","format":1,"version":"0.1.0","run":"{id}","experiment":{{"version":1,"name":"{experiment}","hypothesis":"It holds.","tags":["shop"],"due":"every month","steady-state":{{"checkout":{{"http":{{"url":"http://x/"}},"rate":"50/s","expect":{{"success":"99%"}}}}}},"target":{{"service":"shop"}},"fault":{{"kill":{{}}}},"blast-radius":{{"max-instances":1}}}},"file":"a.yaml","seed":7,"engine":{{"kind":"docker","address":"unix:///x","version":"1"}},"owner":"ana@staging"}}
-{{"seq":1,"at":"{}","event":"judged","check":"checkout","phase":"during","samples":50,"failed":0,"unasked":0,"latency":{{"p50":1.0,"p95":2.0,"p99":{}.5,"max":400.0}},"standings":[]}}
+{{"seq":1,"at":"{}","event":"judged","check":"checkout","phase":"during","samples":50,"failed":0,"unmeasured":0,"latency":{{"p50":1.0,"p95":2.0,"p99":{}.5,"max":400.0}},"standings":[]}}
 {{"seq":2,"at":"{}","event":"recovery","rto-ms":{},"checks":{{}}}}
 "#,
         at(0),

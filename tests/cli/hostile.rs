@@ -34,7 +34,7 @@ fn a_plan_shows_labels_and_zones_as_what_they_are() {
         let args = [&["plan", "x.yaml", "--engine", "sim"], args].concat();
         Squall::new(args).file("x.yaml", experiment).file("stack.yaml", &stack).run()
     };
-    let ended = plan(&["--stack", "stack.yaml"], &experiment).exits(0).says("Would be hit");
+    let ended = plan(&["--stack", "stack.yaml"], &experiment).exits(0).says("Would be targeted");
     is_fit(&ended.stdout);
     // The whole name of a zone stands in one cell: it makes no row of its own.
     let rows = |text: &str| text.lines().filter(|line| line.starts_with('├')).count();
@@ -45,7 +45,7 @@ fn a_plan_shows_labels_and_zones_as_what_they_are() {
     // JSON is for programs, which get them as they are.
     let json = plan(&["--stack", "stack.yaml", "--json"], &experiment).exits(0).stdout;
     let json: serde_json::Value = serde_json::from_str(&json).expect("JSON");
-    assert_eq!(json["hit"][0]["zone"], format!("a{EVIL}"));
+    assert_eq!(json["targeted"][0]["zone"], format!("a{EVIL}"));
 }
 
 #[test]

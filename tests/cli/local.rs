@@ -61,7 +61,7 @@ impl World for Processes {
     }
 
     fn service(&self) -> String {
-        "victim".to_owned()
+        "target".to_owned()
     }
 }
 

@@ -135,7 +135,7 @@ fn a_rollback_that_another_process_is_at_is_waited_for() {
     let (code, rest) = ends(recover, said);
     assert_eq!((code, is_there(&scene.path("fault"))), (Some(0), false), "{rest}");
     assert!(rest.contains("nothing is left"), "{rest}");
-    let by = scene.until("the end", |s| s.finished.is_some()).changes[0].reverted.as_ref().map(|r| r.by);
+    let by = scene.until("the end", |s| s.finished.is_some()).changes[0].rolled_back.as_ref().map(|r| r.by);
     assert_eq!(by, Some(Actor::Guard));
 }
 
@@ -245,7 +245,7 @@ fn left_behind(scene: &Scene, service: &str) {
     rec.commit(Event::Planned { changes: vec![change], deadline: jiff::Timestamp::now() }).unwrap();
     rec.note(Event::Injecting { n: 0 });
     rec.note(Event::Injected { n: 0, outcome: Outcome::Done, took_us: 1 });
-    rec.note(Event::Reverting { n: 0 });
+    rec.note(Event::RollingBack { n: 0 });
     rec.note(Event::Stuck { n: 0, by_hand: "false".to_owned() });
     let (verdict, reason) = (Verdict::LeftBehind, Reason::LeftBehind);
     rec.note(Event::Finished { verdict, reason, text: "1 change could not be rolled back".to_owned() });
@@ -402,7 +402,7 @@ fn recover_rolls_back_what_can_be_read_and_is_not_content_where_a_line_cannot() 
 }
 
 /// The process that takes the stack away when its run is gone.
-fn keeper(scene: &Scene) -> Option<String> {
+fn stack_guard(scene: &Scene) -> Option<String> {
     let state = scene.path("state").display().to_string();
     let is_it = |command: &str| command.contains("stack\0keep") && command.contains(&state);
     let mut all = std::fs::read_dir("/proc").unwrap().filter_map(|e| e.unwrap().file_name().into_string().ok());
@@ -421,10 +421,10 @@ fn orphan() -> Scene {
     let s = scene.until("the fault is on", |s| s.changes.iter().any(|c| c.injected.is_some()));
     let (code, said) = output(scene.squall(&["recover"]));
     assert!(code == Some(0) && !said.contains("stack"), "its run is alive: {said}");
-    let (guard, keeper) = (s.guards.last().unwrap().id.clone(), keeper(&scene).expect("a keeper"));
+    let (guard, stack_guard) = (s.guards.last().unwrap().id.clone(), stack_guard(&scene).expect("a stack's guard"));
     send("-STOP", &run.id().to_string());
     send("-KILL", &guard);
-    send("-KILL", &keeper);
+    send("-KILL", &stack_guard);
     run.kill().unwrap();
     run.wait().unwrap();
     assert_eq!(pids_of(&scene.path("state/stacks/s/state.json")).len(), 1);
@@ -432,7 +432,7 @@ fn orphan() -> Scene {
 }
 
 #[test]
-fn a_stack_whose_run_and_keeper_are_dead_is_taken_away() {
+fn a_stack_whose_run_and_guard_are_dead_is_taken_away() {
     let scene = orphan();
     let (code, said) = output(scene.squall(&["recover"]));
     assert!(code == Some(0) && said.contains("brought up this stack, and it is taken away"), "{code:?} {said}");

@@ -8,7 +8,7 @@ use crate::harness::Squall;
 const STARTED: &str = r#"{"seq":0,"at":"2026-11-20T09:30:00Z","event":"started","format":1,"version":"0.1.0","run":"RUN","experiment":{"version":1,"name":"kill-one-replica","hypothesis":"Losing one of three shop instances goes unnoticed.","steady-state":{"checkout":{"http":{"url":"http://127.0.0.1:8080/checkout","headers":{"Authorization":"Bearer ${TOKEN}"}},"rate":"50/s","timeout":"1s","expect":{"success":"99%"},"during":{"success":"95%"}}},"target":{"service":"shop","pick":1},"fault":{"kill":{"signal":"SIGKILL","via":"engine","heal":"squall"}},"blast-radius":{"max-instances":1},"timing":{"warm-up":"0s","baseline":"5s","duration":"20s","recovery":"30s"},"on-breach":"abort"},"file":"experiments/kill-one.yaml","seed":7,"engine":{"kind":"sim","address":"memory","version":"1"},"owner":"ana@staging"}
 "#;
 const BASELINE: &str = r#"{"seq":1,"at":"2026-11-20T09:30:00.1Z","event":"phase-began","phase":"baseline","planned-ms":5000}
-{"seq":2,"at":"2026-11-20T09:30:00.6Z","event":"sampled","check":"checkout","phase":"baseline","from":"2026-11-20T09:30:00.1Z","length-ms":500,"samples":25,"failed":1,"unasked":0,"latency":{"p50":12.0,"p95":20.5,"p99":22.0,"max":31.0},"failures":{"timeout":1}}
+{"seq":2,"at":"2026-11-20T09:30:00.6Z","event":"sampled","check":"checkout","phase":"baseline","from":"2026-11-20T09:30:00.1Z","length-ms":500,"samples":25,"failed":1,"unmeasured":0,"latency":{"p50":12.0,"p95":20.5,"p99":22.0,"max":31.0},"failures":{"timeout":1}}
 "#;
 const FINISHED: &str = r#"{"seq":3,"at":"2026-11-20T09:30:05Z","event":"finished","verdict":"no-verdict","reason":"baseline-not-met","text":"`checkout` was not healthy before anything was touched"}
 "#;

@@ -271,18 +271,18 @@ fn sigterm_takes_the_run_back_first() {
         runs.map(|run| std::fs::read_to_string(run.path().join("journal.ndjson")).unwrap_or_default())
             .collect::<Vec<_>>()
     };
-    let hit = || journals().into_iter().find(|journal| journal.contains("\"injected\""));
-    until("the fault", || daemon.said(), || hit().is_some());
+    let targeted = || journals().into_iter().find(|journal| journal.contains("\"injected\""));
+    until("the fault", || daemon.said(), || targeted().is_some());
     daemon.signal(Signal::TERM);
     daemon.says("rolls everything back first", 1);
     assert_eq!(daemon.ends(), Some(0));
-    let journal = hit().expect("a run");
-    assert!(journal.contains("\"interrupted\"") && journal.contains("\"reverted\""), "{journal}");
+    let journal = targeted().expect("a run");
+    assert!(journal.contains("\"interrupted\"") && journal.contains("\"rolled-back\""), "{journal}");
     let runs = place.runs();
     assert!(runs.iter().all(|run| run.1 == "no-verdict"), "{runs:?}");
-    // On a machine that was too busy to ask, one that hit nothing may have come before it.
+    // On a machine that was too busy to ask, one that targeted nothing may have come before it.
     let others = journals().into_iter().filter(|journal| !journal.contains("\"injected\""));
-    others.for_each(|journal| assert!(journal.contains("could-not-ask"), "{journal}"));
+    others.for_each(|journal| assert!(journal.contains("not-measured"), "{journal}"));
 }
 
 #[test]
@@ -322,7 +322,7 @@ fn what_must_be_so_before_a_start_is_looked_at() {
         let at = Timestamp::now();
         let journal = format!(
             r#"{{"seq":0,"at":"{at}","event":"started","format":1,"version":"0.1.0","run":"r","experiment":{{"version":1,"name":"a","hypothesis":"It holds.","steady-state":{{"up":{{"tcp":{{"address":"x:80"}},"rate":"1/s"}}}},"target":{{"service":"shop"}},"fault":{{"kill":{{}}}},"blast-radius":{{"max-instances":1}}}},"file":"a.yaml","seed":7,"engine":{{"kind":"docker","address":"unix:///x","version":"1"}},"owner":"a@b"}}
-{{"seq":1,"at":"{at}","event":"sampled","check":"up","phase":"during","from":"{at}","length-ms":400000,"samples":400,"failed":400,"unasked":0}}
+{{"seq":1,"at":"{at}","event":"sampled","check":"up","phase":"during","from":"{at}","length-ms":400000,"samples":400,"failed":400,"unmeasured":0}}
 {{"seq":2,"at":"{at}","event":"finished","verdict":"broken","reason":"hypothesis-broken","text":"why"}}
 "#
         );

@@ -51,7 +51,7 @@ fn what_a_run_repeats_of_a_variable_is_its_name() {
     for (check, fault, code) in [
         // An answer is the secret, and not what was expected.
         ("{ exec: [echo, '${PLANTED}'], rate: 5/s, expect: { value: other } }", "pause", 3),
-        // A question fails, and says with what.
+        // A sample fails, and says with what.
         ("{ exec: [sh, -c, 'echo no $0 >&2; exit 3', '${PLANTED}'], rate: 5/s, expect: { success: 90% } }", "pause", 3),
         // A fault fails, and says with what.
         (well, "{ exec: { place: here, run: [sh, -c, 'echo no $0 >&2; exit 3', '${PLANTED}'], undo: ['true'] } }", 3),

@@ -265,7 +265,7 @@ async fn a_process_whose_starter_died_before_he_wrote_it_down_is_found() {
 }
 
 #[tokio::test]
-async fn a_pid_that_belongs_to_somebody_else_now_is_neither_seen_nor_hit() {
+async fn a_pid_that_belongs_to_somebody_else_now_is_neither_seen_nor_targeted() {
     let world = World::new("  idle: { command: [sleep, '73'] }");
     let engine = world.engine();
     engine.up().await.unwrap();
@@ -360,15 +360,15 @@ fn a_stack_that_does_not_come_up_says_why_and_leaves_nothing() {
 }
 
 #[test]
-fn a_keeper_takes_the_stack_away_when_its_master_is_gone() {
+fn a_stacks_guard_takes_it_away_when_its_starter_is_gone() {
     let world = World::new("  idle: { command: [sleep, '77'] }");
     world.squall("up").exits(0);
-    let (mut keeper, _dir) = Squall::new(["stack", "keep"]).arg(world.file()).command();
-    keeper.env("SQUALL_STATE", world.dir.path().join("state")).stdin(Stdio::piped()).stdout(Stdio::null());
-    let mut keeper = keeper.spawn().unwrap();
+    let (mut guard, _dir) = Squall::new(["stack", "keep"]).arg(world.file()).command();
+    guard.env("SQUALL_STATE", world.dir.path().join("state")).stdin(Stdio::piped()).stdout(Stdio::null());
+    let mut guard = guard.spawn().unwrap();
     assert_eq!(pids(&world).len(), 1);
-    drop(keeper.stdin.take());
-    assert!(keeper.wait().unwrap().success());
+    drop(guard.stdin.take());
+    assert!(guard.wait().unwrap().success());
     assert_eq!(pids(&world), [] as [i32; 0]);
 }
 
@@ -387,7 +387,7 @@ async fn traffic_that_is_everybodys_is_not_disturbed() {
     let reset = Setting::ConnectionsReset(Box::new(everything));
     engine.up().await.unwrap();
     let idle = look(&engine, "idle-1").await;
-    let Ability::No(why) = engine.can(&idle, &reset) else { panic!("it would hit this machine") };
+    let Ability::No(why) = engine.can(&idle, &reset) else { panic!("it would affect this machine") };
     assert!(why.contains("`network: 10.213.7.0/24` in its file"), "{why}");
     assert!(idle.traits.contains(&Trait::HostNetwork));
 }

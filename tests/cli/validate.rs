@@ -306,7 +306,7 @@ const SLIPS: &[Slip] = &[
         MEANING,
     ),
     (
-        "fault-over-before-a-question",
+        "fault-over-before-a-sample",
         &[
             ("rate: 50/s", "rate: 1/s"),
             (

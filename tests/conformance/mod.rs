@@ -52,20 +52,20 @@ const T: Duration = Duration::from_secs(2);
 
 /// Asks everything. Panics where the engine is not as it must be.
 pub(crate) async fn conforms(world: &mut dyn World) {
-    let id = world.instance("victim").await;
+    let id = world.instance("target").await;
     is_observed(world.engine(), &id).await;
     for to in lives() {
         is_set_and_set_back(world.engine(), &id, &to).await;
     }
-    let victim = look(world.engine(), &id).await;
-    for to in others(&victim) {
+    let target = look(world.engine(), &id).await;
+    for to in others(&target) {
         if matches!(to, Setting::RestartPolicy(_)) {
-            if victim.settings.contains_key(&Aspect::RestartPolicy) {
+            if target.settings.contains_key(&Aspect::RestartPolicy) {
                 a_restart_policy_is_the_instances_own(world.engine(), &id).await;
             }
             continue;
         }
-        let Some(to) = feasible(world.engine(), &victim, &to) else { continue };
+        let Some(to) = feasible(world.engine(), &target, &to) else { continue };
         match to {
             Setting::Network(_) => traffic_is_disturbed_and_left_alone(world.engine(), &id).await,
             Setting::Filled(_) => a_disk_is_filled_and_freed(world.engine(), &id, &to).await,
@@ -82,7 +82,7 @@ pub(crate) async fn conforms(world: &mut dyn World) {
     services_are_marked_by_one_run(world.engine(), &world.service()).await;
     a_person_could_do_it(world.engine(), &id).await;
     if world.remove(&id).await {
-        what_is_gone_is_gone(world.engine(), &victim).await;
+        what_is_gone_is_gone(world.engine(), &target).await;
     }
 }
 
@@ -97,9 +97,9 @@ pub(crate) fn lives() -> Vec<Setting> {
 }
 
 /// Whatever else is asked of an engine that is able to.
-pub(crate) fn others(victim: &Instance) -> Vec<Setting> {
+pub(crate) fn others(target: &Instance) -> Vec<Setting> {
     let machine =
-        [Setting::ReadOnly(["/".to_owned()].into()), Setting::RestartPolicy(RestartPolicy::Never), filled(victim)];
+        [Setting::ReadOnly(["/".to_owned()].into()), Setting::RestartPolicy(RestartPolicy::Never), filled(target)];
     [late(Duration::from_millis(1))].into_iter().chain(limits()).chain(loads()).chain(machine).collect()
 }
 
@@ -199,8 +199,8 @@ async fn traffic_is_disturbed_and_left_alone(engine: &dyn Engine, id: &InstanceI
     assert_eq!(before[&Aspect::Network], untouched);
     assert_eq!(set(engine, id, &untouched).await, Outcome::Already, "there is nothing to take back");
 
-    let victim = look(engine, id).await;
-    let late = |delay| feasible(engine, &victim, &late(Duration::from_millis(delay))).expect("it is able to");
+    let target = look(engine, id).await;
+    let late = |delay| feasible(engine, &target, &late(Duration::from_millis(delay))).expect("it is able to");
     let (to, other) = (late(1), late(2));
     let marked = |to: &Setting| to.observed_as().expect("it can be observed");
     assert_eq!(set(engine, id, &to).await, Outcome::Done);
@@ -252,9 +252,9 @@ async fn a_disk_is_filled_and_freed(engine: &dyn Engine, id: &InstanceId, to: &S
 }
 
 /// A little of the root file system.
-fn filled(victim: &Instance) -> Setting {
+fn filled(target: &Instance) -> Setting {
     let root = || Mount::new("/", MountKind::Root, None, false);
-    let mount = squall::model::disk::holding(&victim.mounts, "/").cloned().unwrap_or_else(root);
+    let mount = squall::model::disk::holding(&target.mounts, "/").cloned().unwrap_or_else(root);
     let place = squall::model::disk::DiskLocation { path: "/".to_owned(), mount, filesystem: None };
     Setting::Filled(Box::new(Fill { place, goal: Goal::Size(1 << 20), rate: None, shared_with: Vec::new() }))
 }
@@ -433,8 +433,8 @@ async fn a_person_could_do_it(engine: &dyn Engine, id: &InstanceId) {
     assert!(engine.by_hand(&change, &before).contains(&now.name));
 }
 
-async fn what_is_gone_is_gone(engine: &dyn Engine, victim: &Instance) {
-    let id = &victim.id;
+async fn what_is_gone_is_gone(engine: &dyn Engine, target: &Instance) {
+    let id = &target.id;
     assert_eq!(engine.look(id).await.expect("not there is no error"), None);
     assert!(engine.observe().await.expect("the engine answers").iter().all(|i| i.id != *id));
     for to in [
@@ -454,12 +454,12 @@ async fn what_is_gone_is_gone(engine: &dyn Engine, victim: &Instance) {
         run: command,
         place: CommandLocation::Here,
         timeout: T * 5,
-        variables: victim.variables(),
+        variables: target.variables(),
         directory: std::env::current_dir().ok(),
     };
     assert_eq!(set(engine, id, &Setting::Ran(undo)).await, Outcome::Done, "what was done here is undone here");
     let limit = Setting::Limit(Limit::Processes(Some(1)));
-    for to in [late(T), limit].iter().filter_map(|to| feasible(engine, victim, to)) {
+    for to in [late(T), limit].iter().filter_map(|to| feasible(engine, target, to)) {
         assert_eq!(set(engine, id, &to).await, Outcome::Gone, "{to}");
     }
 }

@@ -17,11 +17,11 @@ use squall::model::stressor::called::Which;
 use super::{T, filled, late, limits, loads, look, set, settings, stressor, tag};
 
 /// Every kind of setting, for this instance. The last one of an aspect leaves the instance as it was, or is set back.
-fn every(victim: &Instance) -> Vec<Setting> {
+fn every(target: &Instance) -> Vec<Setting> {
     let kill = Setting::Killed(Kill { signal: Signal::SigKill, via: Via::Engine });
     let life = [Setting::Running(true), Setting::Running(false), kill, Setting::Stopped { timeout: T }];
     let others = [Setting::Restarted { timeout: T }, Setting::Paused(true), Setting::Paused(false), late(T / 1000)];
-    let Setting::Filled(fill) = filled(victim) else { panic!("it fills") };
+    let Setting::Filled(fill) = filled(target) else { panic!("it fills") };
     let place: DiskLocation = fill.place.clone();
     let disk = [Setting::Filled(fill), Setting::Freed(Box::new(place))];
     let which = || Which::named("no-such-process");
@@ -30,7 +30,7 @@ fn every(victim: &Instance) -> Vec<Setting> {
         run: vec!["true".to_owned()],
         place: CommandLocation::Here,
         timeout: T * 5,
-        variables: victim.variables(),
+        variables: target.variables(),
         directory: std::env::current_dir().ok(),
     };
     let rest = [
@@ -45,7 +45,7 @@ fn every(victim: &Instance) -> Vec<Setting> {
         let aspect: Aspect = serde_json::from_value(name.into()).expect("a name of its own");
         [Setting::Mark(aspect, None), Setting::Mark(aspect, Some("0123456789abcdef".to_owned()))]
     });
-    let io = victim.settings.get(&Aspect::IoLimit).and_then(slower);
+    let io = target.settings.get(&Aspect::IoLimit).and_then(slower);
     life.into_iter()
         .chain(others)
         .chain(limits())
@@ -82,12 +82,12 @@ fn name_of(to: &impl Serialize) -> String {
 }
 
 pub(super) async fn what_is_done_shows(engine: &dyn Engine, id: &InstanceId) {
-    let victim = look(engine, id).await;
-    let every = every(&victim);
+    let target = look(engine, id).await;
+    let every = every(&target);
     let asked: BTreeSet<String> = every.iter().map(name_of).collect();
     assert_eq!(asked, names::<Setting>(), "each kind of setting is in the list");
     for to in &every {
-        let to = match engine.can(&victim, to) {
+        let to = match engine.can(&target, to) {
             Ability::Yes => to.clone(),
             Ability::As(this) => *this,
             Ability::No(why) => {
@@ -101,7 +101,7 @@ pub(super) async fn what_is_done_shows(engine: &dyn Engine, id: &InstanceId) {
             Ok(Outcome::Done) => shows(&to, &before, &look(engine, id).await),
             // Where an aspect is not observed, nothing lies on it.
             Ok(Outcome::Already) => assert_eq!(known.cloned().or(to.observed_as()), to.observed_as(), "{to}"),
-            Err(EngineError::Refused { .. }) if needs_something_to_hit(&to) => {}
+            Err(EngineError::Refused { .. }) if needs_something_to_targeted(&to) => {}
             other => panic!("{to}: {other:?}"),
         }
         if let Some(known) = known {
@@ -116,7 +116,7 @@ pub(super) async fn what_is_done_shows(engine: &dyn Engine, id: &InstanceId) {
 }
 
 /// Whether it may find nothing at an instance to do it to, which only shows when it is done.
-fn needs_something_to_hit(to: &Setting) -> bool {
+fn needs_something_to_targeted(to: &Setting) -> bool {
     match to {
         Setting::Signalled(_) | Setting::ConnectionsReset(_) => true,
         Setting::Stressor(stressor) => matches!(stressor.work, StressSpec::Stop(_)),

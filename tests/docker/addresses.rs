@@ -28,7 +28,7 @@ fn all(scene: &Scene) -> String {
 
 async fn addresses(scene: &Scene) -> BTreeMap<String, IpAddr> {
     let mut all = BTreeMap::new();
-    for id in &scene.hit {
+    for id in &scene.targeted {
         let instance = scene.yard.look(id).await;
         all.insert(instance.name, instance.addresses[0].ip);
     }

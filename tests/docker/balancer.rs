@@ -39,7 +39,7 @@ async fn a_balancer_that_resolves_at_its_start_serves_all_again() {
     let spec = Spec { host: host.clone(), labels: vec![("squall.zone", "a".to_owned())], ..Spec::default() };
     let scene = Box::pin(Scene::in_yard(yard, SERVERS, spec)).await;
 
-    let names: Vec<String> = (1..=SERVERS).map(|n| scene.yard.name(&format!("hit-{n}"))).collect();
+    let names: Vec<String> = (1..=SERVERS).map(|n| scene.yard.name(&format!("targeted-{n}"))).collect();
     let servers: Vec<String> =
         names.iter().map(|name| format!("  server {name} {name}:8080 check inter 100ms\n")).collect();
     let config = format!(

@@ -72,7 +72,7 @@ async fn gone(scene: &Scene) {
 #[tokio::test]
 async fn a_project_is_brought_up_seen_alone_and_taken_away() {
     let scene = Box::pin(Scene::of(0, lonely())).await;
-    // Another one's, of a service of the same name: neither hit nor counted.
+    // Another one's, of a service of the same name: neither targeted nor counted.
     let mut other = Spec { labels: vec![("com.docker.compose.service", "store".to_owned())], ..lonely() };
     other.labels.push((LABEL, scene.yard.name("other")));
     let other = Box::pin(scene.yard.start("other", other)).await;
@@ -175,7 +175,7 @@ async fn paused(scene: &Scene) -> bool {
     !scene.yard.api.list_containers(Some(options)).await.expect("an answer").is_empty()
 }
 
-/// The processes of this test's run: the runner, its guard, the stack's keeper.
+/// The processes of this test's run: the runner, its guard, the stack's guard.
 fn processes(scene: &Scene) -> Vec<u32> {
     let state = scene.file("x", "").with_file_name("state").display().to_string();
     let of_run = |pid: &u32| {

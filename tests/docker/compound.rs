@@ -13,7 +13,7 @@ use crate::scene::{Scene, send};
 /// One instance is slow all the time, and the other one stands still for a while.
 fn slow_and_frozen(scene: &Scene, frozen_for: &str, duration: &str) -> String {
     let service = &scene.service;
-    let target = |n: usize| format!("{{ service: {service}, name: {} }}", scene.yard.name(&format!("hit-{n}")));
+    let target = |n: usize| format!("{{ service: {service}, name: {} }}", scene.yard.name(&format!("targeted-{n}")));
     format!(
         "version: 1\nname: compound\nhypothesis: Nothing stays behind.\nsteady-state:\n  \
          count: {{ engine: {{ service: {service}, count: running }}, rate: 4/s, expect: {{ value: {{ at-most: 1000 }} }} }}\n\
@@ -46,14 +46,14 @@ async fn each_fault_has_its_own_target_and_its_own_time() {
     let scene = Scene::of(2, Spec::default()).await;
     let before = scene.settings().await;
     let mut run = scene.start(&slow_and_frozen(&scene, "3s", "12s"));
-    let look = |n: usize| scene.yard.look(&scene.hit[n]);
+    let look = |n: usize| scene.yard.look(&scene.targeted[n]);
 
     run.until("the first is on", |s| both(s).is_some_and(|[slow, _]| slow.injected.is_some())).await;
     run.until("the second is on", |s| both(s).is_some_and(|[_, frozen]| frozen.verification.is_some())).await;
     assert!(is_slow(&look(0).await) && !is_frozen(&look(0).await));
     assert!(is_frozen(&look(1).await) && !is_slow(&look(1).await));
 
-    run.until("the second is over", |s| both(s).is_some_and(|[_, frozen]| frozen.reverted.is_some())).await;
+    run.until("the second is over", |s| both(s).is_some_and(|[_, frozen]| frozen.rolled_back.is_some())).await;
     assert!(!is_frozen(&look(1).await), "its time is over");
     assert!(is_slow(&look(0).await), "the other one goes on");
 
@@ -61,7 +61,7 @@ async fn each_fault_has_its_own_target_and_its_own_time() {
     ended.is(0, "held-without-effect").rolled_back_by("runner");
     let [slow, frozen] = both(&ended.state).expect("two changes");
     let at = |c: &squall::record::state::ChangeState| {
-        (c.injected.as_ref().map(|i| i.at).expect("made"), c.reverted.as_ref().map(|r| r.at).expect("rolled back"))
+        (c.injected.as_ref().map(|i| i.at).expect("made"), c.rolled_back.as_ref().map(|r| r.at).expect("rolled back"))
     };
     let ((slow_from, slow_to), (frozen_from, frozen_to)) = (at(slow), at(frozen));
     assert!(slow_from < frozen_from && frozen_to < slow_to, "one lies within the other");
@@ -79,7 +79,9 @@ async fn a_runner_that_dies_in_the_middle_leaves_neither_of_two_faults() {
     let before = scene.settings().await;
     let mut run = scene.start(&slow_and_frozen(&scene, "50s", "60s"));
     run.until_on().await;
-    assert!(is_slow(&scene.yard.look(&scene.hit[0]).await) && is_frozen(&scene.yard.look(&scene.hit[1]).await));
+    assert!(
+        is_slow(&scene.yard.look(&scene.targeted[0]).await) && is_frozen(&scene.yard.look(&scene.targeted[1]).await)
+    );
     send(run.pid(), Signal::KILL);
     let ended = run.ends().await;
     ended.rolled_back_by("guard");
@@ -95,7 +97,7 @@ async fn a_runner_that_dies_before_the_second_fault_is_due_leaves_the_first_one_
     send(run.pid(), Signal::KILL);
     let ended = run.ends().await;
     let [slow, frozen] = both(&ended.state).expect("two changes are planned");
-    assert!(slow.reverted.is_some());
+    assert!(slow.rolled_back.is_some());
     assert!(frozen.injecting.is_none() && frozen.injected.is_none(), "nobody has begun it");
     scene.is_as(&before).await;
 }

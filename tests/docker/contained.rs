@@ -66,7 +66,7 @@ async fn when_the_runners_container_is_killed_the_guards_takes_everything_back_a
         eventually("the guard is gone", || async { guards(&scene).await.is_empty().then_some(()) }).await;
         assert!(!recover::needs_recovery(&journal), "the guard has finished the run");
         let after = so_far();
-        assert!(after.changes.iter().all(|c| c.reverted.as_ref().is_some_and(|r| r.by == Actor::Guard)));
+        assert!(after.changes.iter().all(|c| c.rolled_back.as_ref().is_some_and(|r| r.by == Actor::Guard)));
         let report = std::fs::read(journal.with_file_name("report.json")).unwrap();
         let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
         assert_eq!(report["reason"], "runner-died");
@@ -80,7 +80,7 @@ async fn when_the_runners_container_is_killed_the_guards_takes_everything_back_a
 async fn without_a_volume_for_its_state_nothing_is_touched() {
     let scene = Scene::of(1, lonely()).await;
     let before = scene.settings().await;
-    let epoch = scene.yard.look(&scene.hit[0]).await.epoch;
+    let epoch = scene.yard.look(&scene.targeted[0]).await.epoch;
     let x = scene.experiment("kill: {}", "baseline: 500ms, duration: 60s, recovery: 1s");
     let runner = runner(&scene, &x, &[]).await;
     eventually("an end", || async { (!scene.yard.docker.is_alive(&runner.0).await.unwrap()).then_some(()) }).await;
@@ -91,7 +91,7 @@ async fn without_a_volume_for_its_state_nothing_is_touched() {
     let log = log.iter().map(ToString::to_string).collect::<String>();
     assert_eq!(found.state.and_then(|s| s.exit_code), Some(3), "{log}");
     assert!(log.contains("guard-missing") && log.contains("volume"), "{log}");
-    assert_eq!(scene.yard.look(&scene.hit[0]).await.epoch, epoch, "it was never touched");
+    assert_eq!(scene.yard.look(&scene.targeted[0]).await.epoch, epoch, "it was never touched");
     assert!(guards(&scene).await.is_empty());
     scene.yard.docker.remove_container(&runner.0).await.unwrap();
     scene.is_as(&before).await;

@@ -1,4 +1,4 @@
-//! A kill by the engine and a crash, under a restart policy; and that no stranger is hit.
+//! A kill by the engine and a crash, under a restart policy; and that no stranger is targeted.
 
 use std::time::Duration;
 
@@ -48,7 +48,7 @@ async fn who_is_in_a_crash_loop_is_neither_healthy_nor_a_target() {
     let id = scene.yard.start("loops", spec).await;
     let loops = scene.yard.name("loops");
     for (target, limits, reason) in [
-        ("name: NAME-hit-1", "max-instances: 1, min-healthy: 1", "refused"),
+        ("name: NAME-targeted-1", "max-instances: 1, min-healthy: 1", "refused"),
         ("name: NAME-loops", "max-instances: 1", "no-target"),
     ] {
         // Its engine waits for longer and longer before it starts it again: it shall be up when it is looked.
@@ -140,7 +140,7 @@ async fn a_trapped_signal_arrives_and_the_container_stops_by_itself() {
 /// Containers die and come back at a high rate while they are crashed. Neighbours in the same PID space, which get the
 /// numbers that become free, all live on.
 #[tokio::test]
-async fn no_stranger_is_ever_hit() {
+async fn no_stranger_is_ever_targeted() {
     let yard = Yard::new().await;
     let neighbour = yard.start("neighbour", Spec::default()).await;
     let neighbour_pid = yard.pid(&neighbour).await;

@@ -369,7 +369,7 @@ async fn a_runner_that_dies_while_it_fills_leaves_nothing() {
     eventually("more of it", || async { (available() < free - 12 * MIB).then_some(()) }).await;
     crate::scene::send(run.pid(), Signal::KILL);
     let ended = run.ends().await;
-    assert!(ended.state.changes[0].reverted.is_some());
+    assert!(ended.state.changes[0].rolled_back.is_some());
     ended.rolled_back_by("guard");
     assert!(available().abs_diff(free) < 64 << 10, "{} of {free}", available());
     assert!(is_clean(own.top().to_str().unwrap()));
@@ -388,9 +388,12 @@ async fn a_run_fills_again_what_ended_with_a_life() {
     let mut run = scene.start(&x);
     run.until_on().await;
     let restarted = Setting::Restarted { timeout: Duration::from_secs(1) };
-    assert_eq!(scene.yard.docker.set(&scene.yard.tag(99), &scene.hit[0], &restarted).await.unwrap(), Outcome::Done);
+    assert_eq!(
+        scene.yard.docker.set(&scene.yard.tag(99), &scene.targeted[0], &restarted).await.unwrap(),
+        Outcome::Done
+    );
     run.until("it is filled again", |s| s.changes.len() == 2 && s.changes[1].injected.is_some()).await;
-    let used = space(&scene.yard, &scene.hit[0], DATA).await.used_share();
+    let used = space(&scene.yard, &scene.targeted[0], DATA).await.used_share();
     assert!((used - 0.9).abs() < 0.01, "{used}");
     let ended = run.ends().await;
     ended.is(0, "hypothesis-held").rolled_back_by("runner");

@@ -51,10 +51,10 @@ async fn what_meets_nothing_is_no_verdict() {
 #[tokio::test]
 async fn what_is_met_says_so_and_what_no_kernel_counts_as_well() {
     let scene = Scene::of(1, limited()).await;
-    let main = Process::open(scene.yard.pid(&scene.hit[0]).await).expect("it may be held").expect("it runs");
+    let main = Process::open(scene.yard.pid(&scene.targeted[0]).await).expect("it may be held").expect("it runs");
     let cpu = Host::default()
         .cgroups()
-        .of(&main, &scene.hit[0].0)
+        .of(&main, &scene.targeted[0].0)
         .expect("its control groups")
         .controller("cpu")
         .expect("one for cpu");

@@ -41,8 +41,8 @@ async fn a_container_that_hangs_is_named_and_stops_only_whom_it_concerns() {
     assert!(text.contains(&format!("does not tell how {name} is")), "it is named: {text}");
 
     // It could be a target.
-    proxy.hold_up(format!("GET /containers/{}/json", scene.hit[1].0));
-    let name = scene.yard.name("hit-2");
+    proxy.hold_up(format!("GET /containers/{}/json", scene.targeted[1].0));
+    let name = scene.yard.name("targeted-2");
     for verb in ["plan", "run"] {
         let (code, text) = said(squall(&[verb, x])).await;
         assert_eq!(code, Some(3), "{verb}: {text}");
@@ -62,7 +62,7 @@ async fn who_rolls_back_on_an_engine_that_hangs_says_at_its_end_what_is_left() {
     let x = scene.experiment("pause: {}", "baseline: 500ms, duration: 60s, recovery: 1s");
     let mut run = scene.start_by(squall, &x, scene.dir.path().join("state"));
     run.until_on().await;
-    proxy.hold_up(format!("POST /containers/{}/unpause", scene.hit[0].0));
+    proxy.hold_up(format!("POST /containers/{}/unpause", scene.targeted[0].0));
     run.signal(Signal::INT);
     let ended = run.ends_within(LONGEST).await;
     let text = String::from_utf8_lossy(&ended.stdout);
@@ -85,7 +85,7 @@ async fn an_injection_that_comes_late_is_rolled_back_again() {
     let scene = Scene::of(1, lonely()).await;
     let before = scene.settings().await;
     let proxy = Proxy::new(scene.dir.path());
-    proxy.delay(format!("POST /containers/{}/pause", scene.hit[0].0), Duration::from_secs(4));
+    proxy.delay(format!("POST /containers/{}/pause", scene.targeted[0].0), Duration::from_secs(4));
     let mut squall = scene.squall("state");
     squall.env("DOCKER_HOST", proxy.host());
     let x = scene.experiment("pause: {}", "baseline: 500ms, duration: 500ms, recovery: 1s");
@@ -103,7 +103,7 @@ async fn an_injection_that_comes_when_the_run_is_over_is_rolled_back_by_the_guar
     let scene = Scene::of(1, lonely()).await;
     let before = scene.settings().await;
     let proxy = Proxy::new(scene.dir.path());
-    proxy.delay(format!("POST /containers/{}/pause", scene.hit[0].0), Duration::from_secs(20));
+    proxy.delay(format!("POST /containers/{}/pause", scene.targeted[0].0), Duration::from_secs(20));
     let mut squall = scene.squall("state");
     squall.env("DOCKER_HOST", proxy.tcp_host());
     let x = scene.experiment("pause: {}", "baseline: 500ms, duration: 60s, recovery: 1s");

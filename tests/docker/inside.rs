@@ -18,11 +18,11 @@ async fn passes_within(pid_mode: Option<&str>) {
     let mut yard = Yard::new().await;
     let image = yard.docker.own_image(&yard.prefix).await.expect("an image of this test program");
     yard.extra_images.push(image.clone());
-    let victim = yard.start("victim", Spec::default()).await;
+    let target = yard.start("target", Spec::default()).await;
     let spec = Spec {
         image: Some(image),
         command: ["--ignored", "--exact", "inside::from_within", "--nocapture"].map(str::to_owned).to_vec(),
-        env: vec![format!("VICTIM={victim}"), format!("CAN_CRASH={}", pid_mode.is_some())],
+        env: vec![format!("TARGET={target}"), format!("CAN_CRASH={}", pid_mode.is_some())],
         host: HostConfig {
             binds: Some(vec!["/var/run/docker.sock:/var/run/docker.sock".to_owned()]),
             pid_mode: pid_mode.map(str::to_owned),
@@ -37,7 +37,7 @@ async fn passes_within(pid_mode: Option<&str>) {
         let log: Vec<_> = yard.api.logs(&runner.0, Some(options)).try_collect().await.expect("a log");
         panic!("{e}: {}", log.iter().map(ToString::to_string).collect::<String>());
     }
-    assert_eq!(yard.look(&victim).await.is_running(), pid_mode.is_none(), "crashed where that is possible, else left");
+    assert_eq!(yard.look(&target).await.is_running(), pid_mode.is_none(), "crashed where that is possible, else left");
 }
 
 #[tokio::test]
@@ -54,7 +54,7 @@ async fn in_the_hosts_pid_namespace_it_can_crash_others() {
 #[ignore = "runs inside a container that another test makes"]
 async fn from_within() {
     let variable = |name| std::env::var(name).expect("set by the test outside");
-    let victim = InstanceId(variable("VICTIM"));
+    let target = InstanceId(variable("TARGET"));
     let docker = Docker::connect(None).await.unwrap();
     let own = docker.own_container().expect("it runs in a container of this engine").to_owned();
     let hostname = std::fs::read_to_string("/etc/hostname").unwrap();
@@ -62,15 +62,15 @@ async fn from_within() {
     let all = docker.observe().await.unwrap();
     let traits = |id: &str| &all.iter().find(|i| i.id.0 == id).expect("it is observed").traits;
     assert!(traits(&own).contains(&Trait::Ours));
-    assert!(!traits(&victim.0).contains(&Trait::Ours));
+    assert!(!traits(&target.0).contains(&Trait::Ours));
 
-    let hit = all.iter().find(|i| i.id == victim).expect("it is observed");
-    let crashed = docker.set(&Tag { run: "within".to_owned(), change: 0 }, &victim, &CRASH).await;
+    let targeted = all.iter().find(|i| i.id == target).expect("it is observed");
+    let crashed = docker.set(&Tag { run: "within".to_owned(), change: 0 }, &target, &CRASH).await;
     if variable("CAN_CRASH") == "true" {
-        assert_eq!(docker.can(hit, &CRASH), Ability::Yes);
+        assert_eq!(docker.can(targeted, &CRASH), Ability::Yes);
         assert_eq!(crashed.unwrap(), Outcome::Done);
     } else {
-        assert!(matches!(docker.can(hit, &CRASH), Ability::No(why) if why.contains("--pid=host")));
+        assert!(matches!(docker.can(targeted, &CRASH), Ability::No(why) if why.contains("--pid=host")));
         assert!(matches!(crashed, Err(EngineError::Refused { .. })));
     }
 }

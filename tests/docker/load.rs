@@ -215,7 +215,7 @@ async fn a_target_that_restarts_is_loaded_again() {
         let mut run = scene.start(&scene.experiment(fault, "baseline: 500ms, duration: 6s, recovery: 2s"));
         run.until_on().await;
         let options = bollard::query_parameters::RestartContainerOptionsBuilder::new().t(0).build();
-        scene.yard.api.restart_container(&scene.hit[0].0, Some(options)).await.unwrap();
+        scene.yard.api.restart_container(&scene.targeted[0].0, Some(options)).await.unwrap();
         run.until("it is loaded again", |s| s.changes.len() == 2 && s.changes[1].is_verified()).await;
         let ended = run.ends().await;
         // Its targets do next to nothing, so a load of the processor may have had no effect.

@@ -213,17 +213,17 @@ async fn a_target_that_restarts_is_limited_again_and_free_in_the_end() {
     let spec = Spec { restart: Some(RestartPolicyNameEnum::ALWAYS), ..Spec::default() };
     let scene = crate::scene::Scene::of(1, spec).await;
     let before = scene.settings().await;
-    let victim = scene.hit[0].clone();
+    let target = scene.targeted[0].clone();
     let mut run = scene.start(&scene.experiment("pids: { limit: 60 }", "baseline: 1s, duration: 6s, recovery: 5s"));
     run.until_on().await;
-    let pid = scene.yard.pid(&victim).await;
+    let pid = scene.yard.pid(&target).await;
     crate::scene::send(pid, rustix::process::Signal::KILL);
     let limited = Setting::Limit(Limit::Processes(Some(60)));
     let again = |i: &Instance| i.restarts > 0 && i.settings.get(&Aspect::ProcessLimit) == Some(&limited);
-    scene.yard.until(&victim, "limited again", again).await;
+    scene.yard.until(&target, "limited again", again).await;
     let ended = run.ends().await;
     assert_eq!(ended.state.changes.len(), 2, "an amendment");
-    assert!(ended.state.changes.iter().all(|c| c.reverted.is_some()));
+    assert!(ended.state.changes.iter().all(|c| c.rolled_back.is_some()));
     assert!(ended.state.changes[1].sees.during.is_some() && ended.state.changes[1].sees.after.is_some());
     scene.is_as(&before).await;
 }

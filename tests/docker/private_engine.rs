@@ -120,7 +120,7 @@ async fn an_engine_that_is_restarted_is_no_verdict_and_everything_is_as_before()
     let mut run = scene.start_in("second", &x);
     run.until_on().await;
     engine.down().await;
-    run.until("a failed attempt to take it back", |s| s.changes.iter().any(|c| !c.revert_errors.is_empty())).await;
+    run.until("a failed attempt to take it back", |s| s.changes.iter().any(|c| !c.rollback_errors.is_empty())).await;
     engine.up().await;
     let ended = run.ends().await;
     ended.is(3, "engine-failed").rolled_back_by("runner");
@@ -174,7 +174,7 @@ async fn connects(engine: &PrivateEngine, to: SocketAddr, within: Duration) -> O
 async fn where_users_are_remapped_traffic_is_disturbed_all_the_same() {
     let engine = PrivateEngine::remapped().await;
     let yard = Yard::on(Some(engine.host())).await;
-    let id = yard.start("victim", Spec::default()).await;
+    let id = yard.start("target", Spec::default()).await;
     let users = std::fs::read_to_string(format!("/proc/{}/uid_map", yard.pid(&id).await)).expect("it runs");
     assert_eq!(users.split_whitespace().collect::<Vec<_>>(), ["0", "1000000", "65536"]);
     let to = SocketAddr::new(yard.look(&id).await.addresses.first().expect("an address").ip, 8080);

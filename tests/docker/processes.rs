@@ -141,7 +141,7 @@ async fn processes_are_killed_and_the_main_one_lives() {
 }
 
 #[tokio::test]
-async fn what_the_engine_starts_beside_the_main_process_is_not_hit() {
+async fn what_the_engine_starts_beside_the_main_process_is_not_targeted() {
     let mut yard = Yard::new().await;
     let id = with_workers_in(&mut yard, "session").await;
     exec(&yard, &id).await;

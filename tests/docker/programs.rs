@@ -38,7 +38,7 @@ async fn a_command_or_an_undo_that_is_not_in_the_target_is_refused_by_the_plan()
 #[tokio::test]
 async fn what_the_runtime_cannot_start_never_began() {
     let scene = Scene::of(1, lonely()).await;
-    let (docker, id) = (&scene.yard.docker, &scene.hit[0]);
+    let (docker, id) = (&scene.yard.docker, &scene.targeted[0]);
     let run = |words: &[&str]| Setting::Ran(command(words));
     let error = docker.set(&scene.yard.tag(0), id, &run(&["bash"])).await.expect_err("it is not there");
     assert!(matches!(error, EngineError::NotBegun { .. }) && error.to_string().contains("bash"), "{error}");

@@ -1,4 +1,4 @@
-//! Two projects with a service of the same name on one engine: only that one is hit which is meant.
+//! Two projects with a service of the same name on one engine: only that one is targeted which is meant.
 
 use crate::harness::{Spec, Yard};
 use crate::scene::{Scene, lonely};
@@ -11,11 +11,11 @@ fn of(project: &str, service: &str) -> Spec {
 }
 
 #[tokio::test]
-async fn the_service_of_another_project_is_neither_hit_nor_counted() {
+async fn the_service_of_another_project_is_neither_targeted_nor_counted() {
     let yard = Yard::new().await;
     let (one, other) = (yard.name("one"), yard.name("other"));
     let mut scene = Box::pin(Scene::in_yard(yard, 0, lonely())).await;
-    scene.hit.push(Box::pin(scene.yard.start("one", of(&one, &scene.service))).await);
+    scene.targeted.push(Box::pin(scene.yard.start("one", of(&one, &scene.service))).await);
     let theirs = Box::pin(scene.yard.start("other", of(&other, &scene.service))).await;
     let before = scene.settings().await;
     let life = scene.yard.look(&theirs).await.epoch;
@@ -29,7 +29,7 @@ async fn the_service_of_another_project_is_neither_hit_nor_counted() {
 
     let ended = scene.run(&format!("project: {one}\n{text}")).await;
     ended.is(0, "hypothesis-held").rolled_back_by("runner");
-    assert_eq!(ended.state.hit.iter().map(|i| &i.id).collect::<Vec<_>>(), [&scene.hit[0]]);
+    assert_eq!(ended.state.targeted.iter().map(|i| &i.id).collect::<Vec<_>>(), [&scene.targeted[0]]);
     assert!(ended.state.spared.is_empty(), "nothing of another project: {:?}", ended.state.spared);
     assert_eq!(scene.yard.look(&theirs).await.epoch, life);
     scene.is_as(&before).await;
@@ -38,6 +38,6 @@ async fn the_service_of_another_project_is_neither_hit_nor_counted() {
     scene.file("squall.yaml", &format!("version: 1\nproject: {other}\n"));
     let ended = scene.start_in("above", &text).ends().await;
     ended.is(0, "hypothesis-held");
-    assert_eq!(ended.state.hit.iter().map(|i| &i.id).collect::<Vec<_>>(), [&theirs]);
+    assert_eq!(ended.state.targeted.iter().map(|i| &i.id).collect::<Vec<_>>(), [&theirs]);
     scene.is_as(&before).await;
 }

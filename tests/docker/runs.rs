@@ -12,7 +12,7 @@ use squall::record::event::Phase;
 use crate::harness::{Spec, Yard};
 use crate::scene::{Scene, lonely};
 
-/// A gateway before shops before a store, on a network of their own; the shops are hit.
+/// A gateway before shops before a store, on a network of their own; the shops are targeted.
 async fn shops(count: usize) -> (Scene, InstanceId) {
     let yard = Yard::new().await;
     let network = yard.name("net");
@@ -23,7 +23,7 @@ async fn shops(count: usize) -> (Scene, InstanceId) {
         host: HostConfig { network_mode: Some(network.clone()), ..HostConfig::default() },
         ..Spec::default()
     };
-    let named = |n: usize| yard.name(&format!("hit-{n}:8080"));
+    let named = |n: usize| yard.name(&format!("targeted-{n}:8080"));
     yard.start("store", spec("serve store --listen 0.0.0.0:8080".to_owned())).await;
     let upstream = (1..=count).map(named).collect::<Vec<_>>().join(",");
     let gateway =
@@ -64,7 +64,7 @@ async fn losing_one_of_three_is_held() {
     let x = scene.checked(&check, "kill: {}", "warm-up: 500ms, baseline: 2s, duration: 3s, recovery: 10s");
     let ended = scene.run(&x).await;
     ended.is(0, "hypothesis-held").rolled_back_by("runner");
-    assert_eq!(ended.state.hit.len(), 1);
+    assert_eq!(ended.state.targeted.len(), 1);
     assert!(ended.report["recovery"]["rto-ms"].is_u64());
     scene.is_as(&before).await;
 }
@@ -89,7 +89,7 @@ async fn a_signal_that_is_ignored_kills_no_target() {
 async fn one_that_is_killed_again_and_again_is_another_life_each_time() {
     let scene = Scene::of(1, lonely()).await;
     let before = scene.settings().await;
-    let first = scene.yard.look(&scene.hit[0]).await.epoch;
+    let first = scene.yard.look(&scene.targeted[0]).await.epoch;
     let list = |fault: &str, times: &str| {
         let (one, service) = (scene.experiment(fault, "baseline: 500ms, duration: 5s, recovery: 5s"), &scene.service);
         let single = format!("target: {{ service: {service} }}\nfault: {{ {fault} }}\n");
@@ -105,7 +105,7 @@ async fn one_that_is_killed_again_and_again_is_another_life_each_time() {
         let lives: BTreeSet<String> = ended.state.changes.iter().map(|c| c.change.epoch.0.clone()).collect();
         assert_eq!((lives.len(), ended.state.changes.len()), (3, 3), "{fault}: {lives:?}");
         assert!(ended.state.changes.iter().all(squall::record::state::ChangeState::is_verified));
-        assert_ne!(scene.yard.look(&scene.hit[0]).await.epoch, first);
+        assert_ne!(scene.yard.look(&scene.targeted[0]).await.epoch, first);
         scene.is_as(&before).await;
     }
 }
@@ -168,9 +168,9 @@ async fn a_crash_that_the_restart_policy_makes_good_is_held() {
     let rto = ended.state.recovery.as_ref().and_then(|r| r.rto).expect("a time to recover");
     assert!(rto < Duration::from_secs(3), "{rto:?}");
     assert_eq!(ended.report["recovery"]["from"], "injection");
-    let outcome = ended.state.changes[0].reverted.as_ref().map(|r| r.outcome);
+    let outcome = ended.state.changes[0].rolled_back.as_ref().map(|r| r.outcome);
     assert_eq!(outcome, Some(Outcome::Already), "nothing was left to be taken back");
-    assert_eq!(scene.yard.look(&scene.hit[0]).await.restarts, 1);
+    assert_eq!(scene.yard.look(&scene.targeted[0]).await.restarts, 1);
     scene.is_as(&before).await;
 }
 
@@ -178,7 +178,7 @@ async fn a_crash_that_the_restart_policy_makes_good_is_held() {
 async fn a_crash_that_nobody_makes_good_is_a_weakness_and_then_made_good_by_squall() {
     let (scene, before, ended) = Box::pin(crashed(RestartPolicyNameEnum::NO)).await;
     ended.is(1, "recovery-too-slow").rolled_back_by("runner");
-    assert_eq!(ended.state.changes[0].reverted.as_ref().map(|r| r.outcome), Some(Outcome::Done));
+    assert_eq!(ended.state.changes[0].rolled_back.as_ref().map(|r| r.outcome), Some(Outcome::Done));
     assert_eq!(ended.state.recovery.as_ref().map(|r| r.rto), Some(None));
     scene.is_as(&before).await;
 }

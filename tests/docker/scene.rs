@@ -26,10 +26,10 @@ const LONGEST: Duration = Duration::from_mins(1);
 pub(crate) struct Scene {
     pub(crate) yard: Yard,
     pub(crate) dir: tempfile::TempDir,
-    /// The service that is hit.
+    /// The service that is targeted.
     pub(crate) service: String,
     /// Its containers.
-    pub(crate) hit: Vec<InstanceId>,
+    pub(crate) targeted: Vec<InstanceId>,
     /// How much longer than planned a runner may take.
     pub(crate) grace: &'static str,
 }
@@ -65,13 +65,13 @@ impl Scene {
     }
 
     pub(crate) async fn in_yard(yard: Yard, containers: usize, spec: Spec) -> Self {
-        let service = yard.name("hit");
+        let service = yard.name("targeted");
         let dir = tempfile::Builder::new().prefix("squall-test-").tempdir().expect("a directory");
-        let mut scene = Self { yard, dir, service, hit: Vec::new(), grace: "60s" };
+        let mut scene = Self { yard, dir, service, targeted: Vec::new(), grace: "60s" };
         for n in 1..=containers {
             let mut spec = spec.clone();
             spec.labels.push(("squall.service", scene.service.clone()));
-            scene.hit.push(Box::pin(scene.yard.start(&format!("hit-{n}"), spec)).await);
+            scene.targeted.push(Box::pin(scene.yard.start(&format!("targeted-{n}"), spec)).await);
         }
         scene
     }
@@ -265,7 +265,7 @@ impl Ended {
             .state
             .changes
             .iter()
-            .map(|c| c.reverted.as_ref().map_or_else(|| "nobody".to_owned(), |r| r.by.to_string()))
+            .map(|c| c.rolled_back.as_ref().map_or_else(|| "nobody".to_owned(), |r| r.by.to_string()))
             .collect();
         assert!(!by.is_empty() && by.iter().all(|b| b == who), "taken back by {by:?}");
         self

@@ -114,12 +114,12 @@ impl Shop {
 async fn each_comes_to_what_its_first_lines_say_and_leaves_no_trace() {
     let shop = Box::pin(Shop::open()).await;
     let before = (shop.scene.settings().await, shop.networks().await);
-    for (file, code, hit) in
+    for (file, code, targeted) in
         [("latency-gateway-shops", 0, 1), ("loss-one-shop", 0, 1), ("partition-zone", 0, 1), ("dns-store", 1, 3)]
     {
         let ended = Box::pin(shop.run(file)).await;
         ended.is(code, if code == 0 { "hypothesis-held" } else { "hypothesis-broken" }).rolled_back_by("runner");
-        assert_eq!(ended.state.changes.len(), hit, "{file}");
+        assert_eq!(ended.state.changes.len(), targeted, "{file}");
         for change in &ended.state.changes {
             assert!(change.is_verified(), "{file}: {change:?}");
             assert!(change.measured.is_some_and(|m| m.packets > 0), "{file}: {change:?}");
@@ -148,8 +148,8 @@ async fn a_zone_goes_out_in_every_mode_and_the_others_serve() {
     for mode in ["power", "isolate", "freeze", "degrade"] {
         let ended = Box::pin(shop.run(&format!("zone-{mode}"))).await;
         ended.is(0, "hypothesis-held").rolled_back_by("runner");
-        let hit: Vec<_> = ended.state.hit.iter().map(|i| i.name.as_str()).collect();
-        assert_eq!(hit, [shop.scene.yard.name("shop-2")], "{mode}");
+        let targeted: Vec<_> = ended.state.targeted.iter().map(|i| i.name.as_str()).collect();
+        assert_eq!(targeted, [shop.scene.yard.name("shop-2")], "{mode}");
         let all_bit = ended.state.changes.iter().all(squall::record::state::ChangeState::is_verified);
         assert!(all_bit && !ended.state.changes.is_empty(), "{mode}: {:?}", ended.state.changes);
         let clock = ended.state.failover["checkout"];
@@ -172,7 +172,7 @@ async fn with_the_zone_of_the_only_store_it_breaks_and_is_rolled_back() {
     for mode in ["power", "isolate", "freeze"] {
         let ended = Box::pin(shop.run_in(&format!("zone-{mode}"), "a")).await;
         ended.is(1, "hypothesis-broken").rolled_back_by("runner");
-        assert_eq!(ended.state.hit.len(), 2, "{mode}: the store and a shop");
+        assert_eq!(ended.state.targeted.len(), 2, "{mode}: the store and a shop");
         assert_eq!(ended.state.failover["checkout"].served_ms, None, "{mode}");
         shop.scene.is_as(&before).await;
     }

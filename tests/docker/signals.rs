@@ -114,7 +114,7 @@ async fn when_both_are_killed_recover_takes_everything_back() {
         state
             .changes
             .iter()
-            .all(|c| c.reverted.as_ref().is_some_and(|r| r.by == squall::record::event::Actor::Recover))
+            .all(|c| c.rolled_back.as_ref().is_some_and(|r| r.by == squall::record::event::Actor::Recover))
     );
     let report: serde_json::Value =
         serde_json::from_slice(&std::fs::read(journal.with_file_name("report.json")).unwrap()).unwrap();
@@ -144,7 +144,7 @@ async fn a_runner_that_is_stopped_is_ended_at_its_deadline() {
     let said = String::from_utf8_lossy(&ended.output.stderr);
     assert!(said.contains("the runner went on past its deadline, and its guard ended it"), "{said}");
     ended.rolled_back_by("guard");
-    let rolled_back = ended.state.changes[0].reverted.as_ref().expect("rolled back").at;
+    let rolled_back = ended.state.changes[0].rolled_back.as_ref().expect("rolled back").at;
     let late = rolled_back.duration_since(deadline).as_secs_f64();
     assert!((0.0..20.0).contains(&late), "taken back {late} s after the deadline");
     scene.is_as(&before).await;
@@ -158,7 +158,7 @@ async fn a_runner_that_is_stopped_with_nothing_on_is_ended_at_its_deadline() {
     let before = scene.settings().await;
     let x = scene.experiment("pause: {}", "baseline: 3s, duration: 1s, recovery: 60s");
     let mut run = scene.start(&x);
-    let is_back = |s: &squall::record::state::RunState| s.changes.first().is_some_and(|c| c.reverted.is_some());
+    let is_back = |s: &squall::record::state::RunState| s.changes.first().is_some_and(|c| c.rolled_back.is_some());
     let deadline = run.until("it is rolled back", is_back).await.deadline.expect("a deadline");
     run.signal(Signal::STOP);
     let ended = run.ends().await;

@@ -21,17 +21,17 @@ async fn a_runner_without_processor_time_could_not_ask_and_takes_back_all_the_sa
         scene.checked(&check, "throttle: { cores: 0.1 }", "warm-up: 500ms, baseline: 1s, duration: 10s, recovery: 5s");
     let mut run = scene.start(&x);
     run.until_on().await;
-    let main = Process::open(scene.yard.pid(&scene.hit[0]).await).expect("it may be held").expect("it runs");
+    let main = Process::open(scene.yard.pid(&scene.targeted[0]).await).expect("it may be held").expect("it runs");
     let cpu = Host::default()
         .cgroups()
-        .of(&main, &scene.hit[0].0)
+        .of(&main, &scene.targeted[0].0)
         .expect("its control groups")
         .controller("cpu")
         .expect("one for cpu");
     cpu.write("cgroup.procs", &run.pid().to_string()).expect("the runner is put beside its target");
 
     let ended = run.ends().await;
-    ended.is(3, "could-not-ask").rolled_back_by("runner");
+    ended.is(3, "not-measured").rolled_back_by("runner");
     assert!(ended.state.breaches.is_empty(), "nobody says that the system failed: {:?}", ended.state.breaches);
     assert!(ended.report["text"].as_str().is_some_and(|t| t.contains("sent late")), "{}", ended.report["text"]);
     scene.is_as(&before).await;

@@ -12,9 +12,9 @@ async fn a_task_is_replaced_and_never_started_again() {
     let scene = Box::pin(Scene::of(2, spec.clone())).await;
     let mut run = scene.start(&scene.experiment("kill: { heal: self }", TIMING));
     let state = run.until_on().await;
-    let ended = state.hit[0].id.clone();
+    let ended = state.targeted[0].id.clone();
     spec.labels.push(("squall.service", scene.service.clone()));
-    let successor = Box::pin(scene.yard.start("hit-3", spec)).await;
+    let successor = Box::pin(scene.yard.start("targeted-3", spec)).await;
     let done = run.ends().await;
     done.is(0, "hypothesis-held");
     assert!(!scene.yard.look(&ended).await.is_running(), "it runs beside its successor");

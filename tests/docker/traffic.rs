@@ -87,7 +87,7 @@ const NOTHING: Setting = Setting::Mark(Aspect::Network, None);
 #[tokio::test]
 async fn a_delay_is_felt_and_rolled_back() {
     let yard = Yard::new().await;
-    let id = yard.start("victim", Spec::default()).await;
+    let id = yard.start("target", Spec::default()).await;
     let to = address(&yard, &id).await;
     let before = namespace(&yard, &id).await;
     assert_eq!(mark(&yard, &id).await, NOTHING);
@@ -112,7 +112,7 @@ async fn a_delay_is_felt_and_rolled_back() {
 #[tokio::test]
 async fn another_setting_takes_the_place_of_an_earlier_one() {
     let yard = Yard::new().await;
-    let id = yard.start("victim", Spec::default()).await;
+    let id = yard.start("target", Spec::default()).await;
     let before = namespace(&yard, &id).await;
     let (first, second) = (all(Treatment::Drop), late(Duration::from_millis(20)));
     for (change, network) in [(0, &first), (1, &second), (2, &first)] {
@@ -128,7 +128,7 @@ async fn another_setting_takes_the_place_of_an_earlier_one() {
 #[tokio::test]
 async fn what_is_cut_off_is_silent_and_what_is_refused_says_so() {
     let yard = Yard::new().await;
-    let id = yard.start("victim", Spec::default()).await;
+    let id = yard.start("target", Spec::default()).await;
     let to = address(&yard, &id).await;
     let before = namespace(&yard, &id).await;
     connects(to, SILENCE).await.expect("it answers").unwrap();
@@ -150,7 +150,7 @@ async fn what_is_cut_off_is_silent_and_what_is_refused_says_so() {
 #[tokio::test]
 async fn only_what_is_meant_is_disturbed() {
     let yard = Yard::new().await;
-    let id = yard.start("victim", Spec::default()).await;
+    let id = yard.start("target", Spec::default()).await;
     let to = address(&yard, &id).await;
     let gateway = yard.look(&id).await.addresses[0].ip;
     let others = [
@@ -175,7 +175,7 @@ async fn only_what_is_meant_is_disturbed() {
 #[tokio::test]
 async fn a_frozen_container_is_disturbed_as_well() {
     let yard = Yard::new().await;
-    let id = yard.start("victim", Spec::default()).await;
+    let id = yard.start("target", Spec::default()).await;
     yard.docker.set(&yard.tag(0), &id, &Setting::Paused(true)).await.unwrap();
     let network = all(Treatment::Drop);
     assert_eq!(yard.docker.set(&yard.tag(1), &id, &set(&network)).await.unwrap(), Outcome::Done);
@@ -186,7 +186,7 @@ async fn a_frozen_container_is_disturbed_as_well() {
 #[tokio::test]
 async fn a_disturbance_ends_with_the_life() {
     let yard = Yard::new().await;
-    let id = yard.start("victim", Spec::default()).await;
+    let id = yard.start("target", Spec::default()).await;
     let network = late(Duration::from_millis(50));
     yard.docker.set(&yard.tag(0), &id, &set(&network)).await.unwrap();
     yard.api.restart_container(&id.0, None::<RestartContainerOptions>).await.unwrap();
@@ -205,7 +205,7 @@ async fn a_disturbance_ends_with_the_life() {
 #[tokio::test]
 async fn what_cannot_be_is_refused_and_nothing_of_it_stays() {
     let yard = Yard::new().await;
-    let id = yard.start("victim", Spec::default()).await;
+    let id = yard.start("target", Spec::default()).await;
     let before = namespace(&yard, &id).await;
     let elsewhere = Traffic { network: Some("nowhere".to_owned()), ..Traffic::all(Direction::Both) };
     let first = Flow { traffic: Traffic::all(Direction::Both), treatment: Treatment::Drop };
@@ -231,7 +231,7 @@ async fn what_cannot_be_is_refused_and_nothing_of_it_stays() {
 #[tokio::test]
 async fn on_one_of_two_networks_the_other_is_left_alone() {
     let yard = Yard::new().await;
-    let id = yard.start("victim", Spec::default()).await;
+    let id = yard.start("target", Spec::default()).await;
     let first = address(&yard, &id).await;
     let other = yard.name("other");
     yard.docker.make_network(&other, ("squall.test", &yard.prefix)).await.expect("a network");
@@ -259,12 +259,12 @@ async fn on_one_of_two_networks_the_other_is_left_alone() {
 #[tokio::test]
 async fn a_lost_share_is_lost_in_the_kernel_too() {
     let yard = Yard::new().await;
-    let id = yard.start("victim", Spec::default()).await;
+    let id = yard.start("target", Spec::default()).await;
     let loss = Loss::Random(Chance { probability: 1.0, correlation: 0.0 });
     let network = all(Treatment::Shape(Box::new(Shape { loss: Some(loss), ..Shape::default() })));
-    let victim = yard.docker.look(&id).await.unwrap().expect("it runs");
+    let target = yard.docker.look(&id).await.unwrap().expect("it runs");
     assert_eq!(
-        yard.docker.can(&victim, &set(&network)),
+        yard.docker.can(&target, &set(&network)),
         Ability::As(Box::new(set(&network))),
         "no mechanism is needed"
     );

@@ -38,12 +38,15 @@ async fn a_target_that_somebody_restarts_while_it_is_frozen_is_no_verdict() {
     let mut run = scene.start(&scene.experiment("pause: {}", LONG));
     run.until_on().await;
     let options = RestartContainerOptionsBuilder::new().t(0).build();
-    scene.yard.api.restart_container(&scene.hit[0].0, Some(options)).await.unwrap();
+    scene.yard.api.restart_container(&scene.targeted[0].0, Some(options)).await.unwrap();
     let ended = run.ends().await;
     ended.is(3, "fault-vanished");
     let text = ended.report["text"].as_str().expect("it says why");
     // A look in the middle of the restart sees it down.
-    assert!(["restarted by another process", "went down while it was paused"].iter().any(|t| text.contains(t)), "{text}");
+    assert!(
+        ["restarted by another process", "went down while it was paused"].iter().any(|t| text.contains(t)),
+        "{text}"
+    );
     scene.is_as(&before).await;
 }
 

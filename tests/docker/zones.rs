@@ -27,7 +27,7 @@ async fn a_network_is_a_zone_and_who_is_on_two_is_in_none() {
         yard.docker.make_network(network, ("squall.test", &yard.prefix)).await.expect("a network");
     }
     // One on each, and a gateway on both.
-    for (id, on) in scene.hit.iter().zip([&networks[..1], &networks[1..], &networks[..]]) {
+    for (id, on) in scene.targeted.iter().zip([&networks[..1], &networks[1..], &networks[..]]) {
         for network in on {
             let request = bollard::models::NetworkConnectRequest { container: id.0.clone(), endpoint_config: None };
             yard.api.connect_network(network, request).await.expect("it joins");
@@ -38,16 +38,16 @@ async fn a_network_is_a_zone_and_who_is_on_two_is_in_none() {
     let ended = scene.run(&frozen(&scene, &zones, &format!("{{ zone: {} }}", networks[1]))).await;
     ended.is(0, "hypothesis-held").rolled_back_by("runner");
 
-    let hit: Vec<_> = ended.state.hit.iter().map(|i| &i.id).collect();
-    assert_eq!(hit, [&scene.hit[1]]);
+    let targeted: Vec<_> = ended.state.targeted.iter().map(|i| &i.id).collect();
+    assert_eq!(targeted, [&scene.targeted[1]]);
     assert!(
         ended.state.changes.iter().all(squall::record::state::ChangeState::is_verified),
         "{:?}",
         ended.state.changes
     );
     let told = |id: &str| ended.state.spared.iter().find(|s| s.id == id).expect("it was spared").zone.clone();
-    assert_eq!(told(&scene.hit[0].0), Some(networks[0].clone()));
-    assert_eq!(told(&scene.hit[2].0), None, "it is on both sides of any cut");
+    assert_eq!(told(&scene.targeted[0].0), Some(networks[0].clone()));
+    assert_eq!(told(&scene.targeted[2].0), None, "it is on both sides of any cut");
     let zones = ended.report["zones"].as_array().expect("a list");
     let out: Vec<_> = zones.iter().filter(|z| z["outage"] == "freeze").map(|z| z["zone"].as_str()).collect();
     assert_eq!(out, [Some(networks[1].as_str())]);
@@ -63,10 +63,10 @@ async fn an_engine_is_a_zone_of_which_only_what_is_meant_goes_out() {
     ended.is(0, "hypothesis-held").rolled_back_by("runner");
 
     let name = scene.yard.docker.details().await.expect("the engine answers").name.expect("a name");
-    let mut hit: Vec<_> = ended.state.hit.iter().map(|i| (i.id.clone(), i.zone.clone())).collect();
-    let mut meant: Vec<_> = scene.hit.iter().map(|id| (id.clone(), Some(name.clone()))).collect();
-    hit.sort_unstable();
+    let mut targeted: Vec<_> = ended.state.targeted.iter().map(|i| (i.id.clone(), i.zone.clone())).collect();
+    let mut meant: Vec<_> = scene.targeted.iter().map(|id| (id.clone(), Some(name.clone()))).collect();
+    targeted.sort_unstable();
     meant.sort_unstable();
-    assert_eq!(hit, meant);
+    assert_eq!(targeted, meant);
     scene.is_as(&before).await;
 }

@@ -46,23 +46,23 @@ async fn promql_comes_to_one_number_or_says_why_not() {
     }
     let live = live(json!({ "promql": { "url": at, "query": "1", "empty": 3 } }));
     assert_eq!((live.ask("it").await, live.without_evidence("it")), (good("1"), None));
-    let unasked = async |probe: serde_json::Value, word: &str| match ask(probe).await {
-        Answer::CouldNotAsk(why) => assert!(why.contains(word) && !why.contains("s3cret"), "{why}"),
+    let unmeasured = async |probe: serde_json::Value, word: &str| match ask(probe).await {
+        Answer::NotMeasured(why) => assert!(why.contains(word) && !why.contains("s3cret"), "{why}"),
         other => panic!("{word}: {other:?}"),
     };
-    unasked(query("label_replace(vector(1), \"a\", \"b\", \"\", \"\") or vector(1)"), "2 series").await;
-    unasked(query("up[1m]"), "a range").await;
-    unasked(query("sum("), "status 400: 1:5: parse error").await;
-    unasked(query("sum(${TOKEN}"), "status 400").await;
-    unasked(json!({ "promql": { "url": format!("{at}/nowhere"), "query": "1" } }), "status 404").await;
-    unasked(json!({ "promql": { "url": format!("http://127.0.0.1:{gone}"), "query": "1" } }), "connection refused")
+    unmeasured(query("label_replace(vector(1), \"a\", \"b\", \"\", \"\") or vector(1)"), "2 series").await;
+    unmeasured(query("up[1m]"), "a range").await;
+    unmeasured(query("sum("), "status 400: 1:5: parse error").await;
+    unmeasured(query("sum(${TOKEN}"), "status 400").await;
+    unmeasured(json!({ "promql": { "url": format!("{at}/nowhere"), "query": "1" } }), "status 404").await;
+    unmeasured(json!({ "promql": { "url": format!("http://127.0.0.1:{gone}"), "query": "1" } }), "connection refused")
         .await;
     let alert = |labels: serde_json::Value| json!({ "alert": { "prometheus": at, "labels": labels } });
-    unasked(alert(json!({ "alertname": "ShopIsDown" })), "no rule defines such an alert").await;
-    unasked(alert(json!({ "alertname": "ShopDown", "severity": "ticket" })), "no rule defines such an alert").await;
+    unmeasured(alert(json!({ "alertname": "ShopIsDown" })), "no rule defines such an alert").await;
+    unmeasured(alert(json!({ "alertname": "ShopDown", "severity": "ticket" })), "no rule defines such an alert").await;
     let quiet = Answer::Good { value: None, by: None };
     assert_eq!(ask(alert(json!({ "alertname": "Shop*", "zone": "a" }))).await, quiet, "a label may come from a series");
-    unasked(json!({ "alert": { "prometheus": at.clone() + "/no", "labels": { "a": "b" } } }), "status 404").await;
+    unmeasured(json!({ "alert": { "prometheus": at.clone() + "/no", "labels": { "a": "b" } } }), "status 404").await;
 }
 
 #[tokio::test]

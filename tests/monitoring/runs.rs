@@ -87,7 +87,7 @@ fn names_that_monitoring_does_not_know_are_no_verdict() {
         (
             format!("alert: {{ prometheus: '{at}', labels: {{ alertname: ShopIsDown }} }}"),
             "",
-            "could-not-ask",
+            "not-measured",
             "no rule defines such an alert",
         ),
     ] {

@@ -1,4 +1,4 @@
-//! Questions about names, asked of a name server on the other side and of one on the loopback, as Docker's is.
+//! DNS queries, asked of a name server on the other side and of one on the loopback, as Docker's is.
 
 use std::io::ErrorKind;
 use std::net::{IpAddr, Ipv4Addr, TcpListener, TcpStream, UdpSocket};
@@ -11,8 +11,8 @@ use squall::model::network::{Answer, Direction, Dns, Traffic, Treatment};
 use super::pair::{FAR, FAR6, Pair, told};
 use super::shaper::{Tag, lay, network};
 
-/// A question for an IPv4 address.
-fn question(name: &str) -> Vec<u8> {
+/// A query for an IPv4 address.
+fn query(name: &str) -> Vec<u8> {
     let mut message = vec![0x12, 0x34, 1, 0, 0, 1, 0, 0, 0, 0, 0, 0];
     for label in name.split('.') {
         message.push(u8::try_from(label.len()).unwrap());
@@ -29,11 +29,11 @@ fn ask(server: &str, port: u16, name: &str) -> Result<(u8, Option<Ipv4Addr>), Er
     // Resolvers connect, and so hear nobody but the server.
     socket.connect((server, port)).unwrap();
     socket.set_read_timeout(Some(Duration::from_secs(1))).unwrap();
-    let question = question(name);
-    socket.send(&question).unwrap();
+    let query = query(name);
+    socket.send(&query).unwrap();
     let mut buffer = [0; 512];
     let length = socket.recv(&mut buffer).map_err(|e| e.kind())?;
-    assert_eq!(buffer[..2], question[..2]);
+    assert_eq!(buffer[..2], query[..2]);
     let address = (buffer[7] == 1).then(|| <[u8; 4]>::try_from(&buffer[length - 4..length]).unwrap().into());
     Ok((buffer[3] & 15, address))
 }

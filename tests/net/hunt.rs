@@ -345,8 +345,8 @@ fn it_is_gone_midway() -> Vec<Situation> {
     ]
 }
 
-/// There is nothing to hit, or something that must not be hit.
-fn nobody_to_hit() -> Vec<Situation> {
+/// There is nothing to target, or something that must not be targeted.
+fn nobody_to_targeted() -> Vec<Situation> {
     let none: &[&str] = &["no-target", "refused"];
     let fault = "kill";
     vec![
@@ -419,7 +419,7 @@ fn no_evidence() -> Vec<Situation> {
         ),
         situation(
             "a host that cannot be looked up",
-            &["could-not-ask", "baseline-not-met"],
+            &["not-measured", "baseline-not-met"],
             customer(&json!({ "http": "http://nowhere.invalid/" })),
         ),
         situation(
@@ -501,7 +501,7 @@ fn tried(situation: &Situation) -> (Option<i32>, String) {
 #[expect(clippy::print_stdout, reason = "the table of docs/false-greens.md")]
 fn nothing_passes_that_has_shown_nothing() {
     let situations: Vec<Situation> =
-        [nothing_meets_it(), it_is_gone_midway(), nobody_to_hit(), no_evidence(), cut_short()]
+        [nothing_meets_it(), it_is_gone_midway(), nobody_to_targeted(), no_evidence(), cut_short()]
             .into_iter()
             .flatten()
             .collect();

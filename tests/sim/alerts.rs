@@ -43,12 +43,12 @@ fn quiet() -> Answer {
 }
 
 fn deaf() -> Answer {
-    Answer::CouldNotAsk("connection refused".to_owned())
+    Answer::NotMeasured("connection refused".to_owned())
 }
 
 async fn come(x: Experiment, says: fn(u128) -> Answer) -> RunResult {
     let s = Scenario::new(x);
-    let others = SimProber::new(s.sim.clone(), s.experiment.questions().iter());
+    let others = SimProber::new(s.sim.clone(), s.experiment.all_checks().iter());
     let ran = s.run_with(Arc::new(Monitoring { others, began: Instant::now(), says })).await.expect("its end");
     s.assert_restored("alerts").await;
     ran
@@ -105,17 +105,17 @@ async fn one_that_goes_on_is_not_resolved() {
 #[tokio::test(start_paused = true)]
 async fn monitoring_that_does_not_answer_is_no_weakness() {
     let never = come(with_alert("{ kill: {} }"), |_| deaf()).await;
-    assert_eq!((never.reason().as_str(), never.code()), ("could-not-ask", 3), "{}", never.text());
+    assert_eq!((never.reason().as_str(), never.code()), ("not-measured", 3), "{}", never.text());
     assert!(never.state.changes.is_empty(), "found out before anything was touched");
     let later = come(with_alert("{ kill: {} }"), |ms| if ms > 1300 { deaf() } else { quiet() }).await;
-    assert_eq!((later.reason().as_str(), later.code()), ("could-not-ask", 3), "{}", later.text());
+    assert_eq!((later.reason().as_str(), later.code()), ("not-measured", 3), "{}", later.text());
     let at_the_end = come(with_alert("{ kill: {} }"), |ms| match ms {
         0..1600 => quiet(),
         1600..2700 => fires(),
         _ => deaf(),
     })
     .await;
-    assert_eq!((at_the_end.reason().as_str(), at_the_end.code()), ("could-not-ask", 3), "{}", at_the_end.text());
+    assert_eq!((at_the_end.reason().as_str(), at_the_end.code()), ("not-measured", 3), "{}", at_the_end.text());
 }
 
 #[tokio::test(start_paused = true)]

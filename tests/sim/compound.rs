@@ -20,7 +20,7 @@ fn times(ran: &RunResult) -> Vec<(i128, i128)> {
     let (began, _) = ran.state.span_of(Phase::During).expect("the fault phase");
     let since = |at: jiff::Timestamp| at.duration_since(began).as_millis();
     let changes = ran.state.changes.iter();
-    changes.map(|c| (since(c.injected.expect("made").at), since(c.reverted.expect("rolled back").at))).collect()
+    changes.map(|c| (since(c.injected.expect("made").at), since(c.rolled_back.expect("rolled back").at))).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -33,7 +33,7 @@ async fn each_fault_has_its_own_time() {
     assert!((500..550).contains(&frozen.0) && (900..950).contains(&frozen.1), "{frozen:?}");
     assert_eq!(ran.state.changes.iter().map(|c| c.change.fault).collect::<Vec<_>>(), [0, 1]);
     assert!(ran.state.changes.iter().all(squall::record::state::ChangeState::is_verified), "both are proven");
-    assert_eq!(ran.state.hit.len(), 2);
+    assert_eq!(ran.state.targeted.len(), 2);
     s.assert_restored("compound").await;
 }
 
@@ -104,8 +104,8 @@ async fn a_fault_comes_again_and_again_each_time_on_the_life_of_then() {
     assert_eq!(began, [0, 1, 2], "{:?}", times(&ran));
     assert!(ran.state.changes.iter().all(|c| c.is_verified() && !ran.state.on_time(c).is_zero()));
     let lives: BTreeSet<&str> = ran.state.changes.iter().map(|c| c.change.epoch.0.as_str()).collect();
-    assert_eq!(lives.len(), 3, "each hit another life: {lives:?}");
-    assert_eq!(ran.state.hit.len(), 1);
+    assert_eq!(lives.len(), 3, "each targeted another life: {lives:?}");
+    assert_eq!(ran.state.targeted.len(), 1);
     s.assert_restored("again and again").await;
 }
 
@@ -137,7 +137,7 @@ async fn what_dies_in_the_second_fault_is_seen_although_the_first_ended_a_life_o
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_not_up_again_is_not_hit_again() {
+async fn what_is_not_up_again_is_not_targeted_again() {
     // What should start it again does not.
     let again = "{ fault: { kill: { heal: self } }, target: { name: shop-1 }, every: 700ms }";
     let mut x = compound(&[again]);
@@ -150,7 +150,7 @@ async fn what_is_not_up_again_is_not_hit_again() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_limits_are_on_everybody_who_is_hit_by_any_fault() {
+async fn the_limits_are_on_everybody_who_is_targeted_by_any_fault() {
     let hits = |name: &str, times: &str| format!("{{ fault: {{ pause: {{}} }}, target: {{ name: {name} }}{times} }}");
     let [one, other] = [hits("shop-1", ", for: 100ms"), hits("shop-2", ", after: 1s")];
     let mut x = compound(&[&one, &other]);
@@ -159,7 +159,7 @@ async fn the_limits_are_on_everybody_who_is_hit_by_any_fault() {
     assert_eq!(ran.reason(), "refused", "{}", ran.text());
     assert!(ran.text().contains("2 instances"), "{}", ran.text());
     x.blast_radius.max_instances = None;
-    // One at a time: those that are hit earlier or later are among the healthy.
+    // One at a time: those that are targeted earlier or later are among the healthy.
     x.blast_radius.min_healthy = Some(2);
     let s = Scenario::new(x.clone());
     let ran = s.run().await.unwrap();
@@ -226,19 +226,19 @@ async fn a_fault_lasts_in_its_own_time_and_no_longer() {
         });
         s
     };
-    let mut victim = Scenario::new(compound(&[SLOW, FROZEN]));
-    // The seed whose victim is the one that is meddled with.
+    let mut target = Scenario::new(compound(&[SLOW, FROZEN]));
+    // The seed whose target is the one that is meddled with.
     for seed in 0.. {
-        victim = Scenario::new(compound(&[SLOW, FROZEN]));
-        victim.seed = seed;
-        let ran = victim.run().await.unwrap();
+        target = Scenario::new(compound(&[SLOW, FROZEN]));
+        target.seed = seed;
+        let ran = target.run().await.unwrap();
         if ran.state.changes[1].change.name == "shop-1" {
             break;
         }
     }
     for (at, want) in [(1600, "fault-vanished"), (2000, "hypothesis-held")] {
         let mut s = meddled(Duration::from_millis(at)).await;
-        s.seed = victim.seed;
+        s.seed = target.seed;
         let ran = s.run().await.unwrap();
         assert_eq!(ran.reason(), want, "{at} ms: {}", ran.text());
         s.assert_restored(want).await;

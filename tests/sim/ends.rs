@@ -28,9 +28,9 @@ impl Prober for Bug {
 #[tokio::test(start_paused = true)]
 async fn a_probe_that_panics_could_not_ask() {
     let s = Scenario::new(experiment("{ pause: {} }", "{ service: store }"));
-    let prober = SimProber::new(s.sim.clone(), s.experiment.questions().iter());
+    let prober = SimProber::new(s.sim.clone(), s.experiment.all_checks().iter());
     let ran = s.run_with(Arc::new(Bug { prober, disk: s.disk.clone() })).await.unwrap();
-    assert_eq!((ran.reason().as_str(), ran.code()), ("could-not-ask", 3), "{}", ran.text());
+    assert_eq!((ran.reason().as_str(), ran.code()), ("not-measured", 3), "{}", ran.text());
     assert!(ran.text().contains("a bug in Squall"), "{}", ran.text());
     s.assert_restored("the probe panicked").await;
 }
@@ -52,7 +52,7 @@ async fn a_panic_while_the_fault_is_on_is_rolled_back_and_told() {
         let ran = s.run().await.unwrap();
         assert_eq!((ran.reason().as_str(), ran.code()), ("panicked", 3), "{fault}: {}", ran.text());
         assert!(ran.text().contains("a bug of this engine"), "{fault}: {}", ran.text());
-        assert!(ran.state.changes.iter().all(|c| c.reverted.is_some()), "{fault}");
+        assert!(ran.state.changes.iter().all(|c| c.rolled_back.is_some()), "{fault}");
         s.assert_restored(fault).await;
     }
 }
@@ -120,7 +120,7 @@ async fn a_command_that_still_runs_at_a_breach_has_not_ended_with_status_0() {
     let ran = s.run().await.unwrap();
     let command = ran.state.changes.iter().find(|c| c.change.name == "shop-1").unwrap();
     assert!(command.verification.is_none() && command.injected.is_none(), "{command:?}");
-    assert!(command.reverted.is_some(), "its undo ran");
+    assert!(command.rolled_back.is_some(), "its undo ran");
     assert!(ran.state.breach().is_some() && ran.code() != 0, "{}", ran.text());
     s.assert_restored("a command on its way").await;
     assert!(s.written().damaged.is_empty(), "{:?}", s.written().damaged);

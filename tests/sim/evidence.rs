@@ -59,7 +59,7 @@ async fn a_breach_while_another_fault_comes_on_aborts_at_once() {
     let breach = ran.state.breach().unwrap().at;
     let begun = ran.state.changes[0].injecting.unwrap();
     assert!(breach.duration_since(begun) < jiff::SignedDuration::from_secs(2), "{breach} {begun}");
-    let back = ran.state.changes[0].reverting.unwrap();
+    let back = ran.state.changes[0].rolling_back.unwrap();
     assert!(back.duration_since(breach) < jiff::SignedDuration::from_secs(1), "{breach} {back}");
     s.assert_restored("breach while injecting").await;
 }
@@ -82,8 +82,11 @@ async fn later_faults_wait_for_slow_ones_and_none_is_shorter_for_it() {
         other.injecting.unwrap().duration_since(verified(0)) >= ms(500),
         "measured from the first one's verification"
     );
-    assert!(other.reverting.unwrap().duration_since(verified(1)) >= ms(400));
-    assert!(one.reverting.unwrap().duration_since(other.reverting.unwrap()) >= ms(600), "what was left of the phase");
+    assert!(other.rolling_back.unwrap().duration_since(verified(1)) >= ms(400));
+    assert!(
+        one.rolling_back.unwrap().duration_since(other.rolling_back.unwrap()) >= ms(600),
+        "what was left of the phase"
+    );
     // To within one for each time that time stood still.
     assert!((29..=31).contains(&during(&ran).samples), "{:?}", during(&ran));
     s.assert_restored("slow and slow").await;
@@ -99,7 +102,7 @@ async fn faults_that_do_not_overlap_by_their_file_never_do() {
     let ran = s.run().await.unwrap();
     assert_eq!(ran.reason(), "hypothesis-held", "{}", ran.text());
     let [one, other] = [0, 1].map(|n| &ran.state.changes[n]);
-    assert!(other.injecting.unwrap() >= one.reverted.as_ref().unwrap().at, "{one:?} {other:?}");
+    assert!(other.injecting.unwrap() >= one.rolled_back.as_ref().unwrap().at, "{one:?} {other:?}");
     s.assert_restored("one after the other").await;
 }
 
@@ -221,7 +224,7 @@ async fn what_was_never_seen_to_exist_proves_nothing() {
     // It is there from the fault on, or never.
     for (until, reason, code) in [(Some(HELD_FOR), "hypothesis-held", 0), (None, "no-evidence", 3)] {
         let s = Scenario::new(experiment("{ kill: {} }", "{ name: shop-1 }"));
-        let others = SimProber::new(s.sim.clone(), s.experiment.questions().iter());
+        let others = SimProber::new(s.sim.clone(), s.experiment.all_checks().iter());
         let ran = s.run_with(Arc::new(Hollow { others, until, began: Instant::now() })).await.expect("its end");
         assert_eq!((ran.reason().as_str(), ran.code()), (reason, code), "{}", ran.text());
         assert!(ran.state.warnings.iter().any(|w| w == "so far, `checkout` never had a result"), "{until:?}");

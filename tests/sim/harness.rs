@@ -121,7 +121,7 @@ pub(crate) struct RunResult {
 impl RunResult {
     /// The exact reason, in a word.
     pub(crate) fn reason(&self) -> String {
-        self.state.finished.as_ref().map_or_else(|| "unfinished".to_owned(), |f| f.reason.word())
+        self.state.finished.as_ref().map_or_else(|| "unfinished".to_owned(), |f| f.reason.word().to_owned())
     }
     pub(crate) fn code(&self) -> u8 {
         self.state.finished.as_ref().map_or(255, |f| f.verdict.code())
@@ -172,7 +172,7 @@ impl Scenario {
 
     /// Runs the experiment; nothing, where the runner died at an engine call.
     pub(crate) async fn run(&self) -> Option<RunResult> {
-        let prober = Arc::new(SimProber::new(self.sim.clone(), self.experiment.questions().iter()));
+        let prober = Arc::new(SimProber::new(self.sim.clone(), self.experiment.all_checks().iter()));
         self.run_with(prober).await
     }
 

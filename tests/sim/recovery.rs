@@ -15,8 +15,8 @@ fn comeback(ran: &RunResult) -> Comeback {
 
 /// How long after the begin of the rollback its last change was back.
 fn rolled_back_after(ran: &RunResult) -> Duration {
-    let (begin, _) = ran.state.span_of(Phase::Revert).expect("it was rolled back");
-    let last = ran.state.changes.iter().filter_map(|c| c.reverted.as_ref().map(|r| r.at)).max().expect("all of it");
+    let (begin, _) = ran.state.span_of(Phase::Rollback).expect("it was rolled back");
+    let last = ran.state.changes.iter().filter_map(|c| c.rolled_back.as_ref().map(|r| r.at)).max().expect("all of it");
     Duration::try_from(last.duration_since(begin)).expect("it goes forward")
 }
 

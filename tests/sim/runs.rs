@@ -33,7 +33,7 @@ async fn losing_one_of_three_goes_unnoticed() {
         let ran = s.run().await.unwrap();
         assert_eq!(ran.reason(), "hypothesis-held", "{fault}: {}", ran.text());
         assert_eq!(ran.code(), 0);
-        assert_eq!(ran.state.hit.len(), 1);
+        assert_eq!(ran.state.targeted.len(), 1);
         assert!(ran.state.recovery.as_ref().unwrap().rto.is_some());
         s.assert_restored(fault).await;
     }
@@ -107,7 +107,7 @@ async fn a_healthy_neighbour_lost_during_the_baseline_refuses() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_target_that_is_another_one_by_then_is_not_hit() {
+async fn a_target_that_is_another_one_by_then_is_not_targeted() {
     for meddling in [ExternalAction::Remove, ExternalAction::Restart, ExternalAction::Kill, ExternalAction::Pause] {
         let s = Scenario::new(experiment("{ stop: {} }", STORE));
         s.act_when("observe", is_planned, ("store-1", meddling));
@@ -133,7 +133,7 @@ async fn a_command_that_fails_is_not_injected_and_still_undone() {
     let s = Scenario::new(experiment("{ exec: { run: ['false'], undo: [rm, x] } }", ONE_SHOP));
     let ran = s.run().await.unwrap();
     assert_eq!((ran.reason().as_str(), ran.code()), ("not-injected", 3), "{}", ran.text());
-    assert!(ran.state.changes[0].reverted.is_some(), "the undo ran");
+    assert!(ran.state.changes[0].rolled_back.is_some(), "the undo ran");
 }
 
 #[tokio::test(start_paused = true)]
@@ -160,7 +160,7 @@ async fn a_command_is_undone_in_a_target_that_died_of_it() {
     });
     let ran = s.run().await.unwrap();
     let change = &ran.state.changes[0];
-    assert!(change.stuck.is_none() && change.reverted.is_some(), "{}", ran.text());
+    assert!(change.stuck.is_none() && change.rolled_back.is_some(), "{}", ran.text());
     assert!(
         ran.state.noticed.iter().any(|o| o.what.contains("a command is to be undone in it")),
         "{:?}",
@@ -197,7 +197,7 @@ struct Hoarse(SimProber, std::sync::atomic::AtomicU64);
 impl Prober for Hoarse {
     async fn ask(&self, check: &str) -> Answer {
         let n = self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
-        if n % 10 == 9 { Answer::CouldNotAsk("out of descriptors".into()) } else { self.0.ask(check).await }
+        if n % 10 == 9 { Answer::NotMeasured("out of descriptors".into()) } else { self.0.ask(check).await }
     }
 }
 
@@ -207,7 +207,7 @@ async fn a_probe_that_cannot_ask_is_no_verdict() {
     let x = s.experiment.clone();
     let prober = SimProber::new(s.sim.clone(), x.steady_state.iter());
     let ran = s.run_with(Arc::new(Hoarse(prober, 0.into()))).await.unwrap();
-    assert_eq!((ran.reason().as_str(), ran.code()), ("could-not-ask", 3), "{}", ran.text());
+    assert_eq!((ran.reason().as_str(), ran.code()), ("not-measured", 3), "{}", ran.text());
 }
 
 #[tokio::test(start_paused = true)]
@@ -321,7 +321,7 @@ async fn what_is_replaced_is_gone_and_its_successor_is_the_recovery() {
         let s = Scenario::on(SWARM, x);
         let ran = s.run().await.unwrap();
         assert_eq!(ran.reason(), "hypothesis-held", "{fault}: {}", ran.text());
-        let ended = &ran.state.hit[0];
+        let ended = &ran.state.targeted[0];
         let shops: Vec<_> = s.sim.peek().into_iter().filter(|i| i.service == "shop").collect();
         assert!(shops.iter().all(|i| i.is_up() == (i.id != ended.id)), "{fault}: {shops:?}");
         assert_eq!(shops.iter().filter(|i| i.is_up()).count(), 3, "{fault}");
@@ -341,6 +341,6 @@ async fn a_successor_that_is_not_seen_is_no_verdict() {
         new.map_or(InjectedFailure::None, |i| InjectedFailure::Meanwhile(i.id, ExternalAction::Remove))
     });
     let ran = s.run().await.unwrap();
-    assert_eq!((ran.reason().as_str(), ran.code()), ("could-not-ask", 3), "{}", ran.text());
+    assert_eq!((ran.reason().as_str(), ran.code()), ("not-measured", 3), "{}", ran.text());
     assert!(ran.text().contains("cannot be seen from here"), "{}", ran.text());
 }

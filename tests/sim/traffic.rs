@@ -101,13 +101,13 @@ async fn peers_that_nobody_is_are_a_refusal() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn those_who_are_hit_are_peers_of_each_other() {
+async fn those_who_are_targeted_are_peers_of_each_other() {
     let s = Scenario::new(experiment("{ partition: { from: { service: shop } } }", BOTH_SHOPS));
     let ran = s.run().await.unwrap();
     for change in &ran.state.changes {
         let Setting::Network(network) = &change.change.to else { panic!("{:?}", change.change) };
         let Peers::These(peers) = &network.flows[0].traffic.peers else { panic!("{network}") };
-        assert_eq!(peers.len(), 2, "both others, hit or not, and not itself");
+        assert_eq!(peers.len(), 2, "both others, targeted or not, and not itself");
     }
     assert_eq!(ran.reason(), "no-effect", "shops do not talk with each other");
 }

@@ -50,8 +50,8 @@ async fn run(scenario: &Scenario) -> RunResult {
     scenario.run().await.expect("no process dies")
 }
 
-fn hit(ran: &RunResult) -> Vec<&str> {
-    ran.state.hit.iter().map(|i| i.name.as_str()).collect()
+fn targeted(ran: &RunResult) -> Vec<&str> {
+    ran.state.targeted.iter().map(|i| i.name.as_str()).collect()
 }
 
 #[tokio::test(start_paused = true)]
@@ -60,7 +60,7 @@ async fn in_every_mode_the_other_zones_serve_and_the_zone_comes_back() {
         let s = Scenario::on(ZONED, outage(mode, "{ zone: b }"));
         let ran = run(&s).await;
         assert_eq!(ran.reason(), "hypothesis-held", "{mode}: {}", ran.text());
-        assert_eq!(hit(&ran), ["shop-2", "shop-5", "store-2"], "{mode}: everything in the zone, and nothing else");
+        assert_eq!(targeted(&ran), ["shop-2", "shop-5", "store-2"], "{mode}: everything in the zone, and nothing else");
         let clock = ran.state.failover["checkout"];
         assert!(clock.told && clock.served_ms.is_some_and(|ms| ms < 1000), "{mode}: {clock:?}");
         if mode != MODES[3] {
@@ -111,7 +111,7 @@ async fn without_power_nobody_restarts_it_and_its_policies_are_as_before() {
         killed.into_iter().all(|c| c.injecting.is_some_and(|at| at >= last)),
         "all policies before the first death"
     );
-    assert!(ran.state.hit.iter().all(|i| i.restarts == 0));
+    assert!(ran.state.targeted.iter().all(|i| i.restarts == 0));
     assert!(s.sim.peek().iter().all(|i| i.restarts == 0), "none was restarted by its engine");
 }
 
@@ -120,19 +120,19 @@ async fn zones_are_picked_whole_and_inside_the_limits() {
     let mut x = outage("{ mode: freeze }", "{ pick: { zones: 1 } }");
     assert_eq!(x.faults()[0].pick(), Pick::Zones(1));
     let ran = run(&Scenario::on(ZONED, x.clone())).await;
-    let zones: std::collections::BTreeSet<_> = ran.state.hit.iter().map(|i| i.zone.clone()).collect();
+    let zones: std::collections::BTreeSet<_> = ran.state.targeted.iter().map(|i| i.zone.clone()).collect();
     assert_eq!(zones.len(), 1);
     assert!(
-        ran.state.hit.len() >= 3 && !hit(&ran).contains(&"gateway-1"),
+        ran.state.targeted.len() >= 3 && !targeted(&ran).contains(&"gateway-1"),
         "the gateway is in no zone: {:?}",
-        hit(&ran)
+        targeted(&ran)
     );
 
     // The default, among what the target means; what it does not mean goes on, and people are told.
     let ran = run(&Scenario::on(ZONED, outage("{ mode: freeze }", "{ service: shop }"))).await;
-    assert_eq!(ran.state.hit.len(), 2, "{:?}", hit(&ran));
+    assert_eq!(ran.state.targeted.len(), 2, "{:?}", targeted(&ran));
     assert!(
-        ran.state.warnings.iter().any(|w| w.contains("store-") && w.contains("not hit")),
+        ran.state.warnings.iter().any(|w| w.contains("store-") && w.contains("not targeted")),
         "{:?}",
         ran.state.warnings
     );
@@ -156,7 +156,7 @@ fn returned(ran: &RunResult) -> Vec<(String, u128)> {
         .changes
         .iter()
         .filter(|c| matches!(c.change.to, Setting::Killed(_)))
-        .map(|c| (c.reverting.expect("it is taken back"), c.change.name.clone()))
+        .map(|c| (c.rolling_back.expect("it is taken back"), c.change.name.clone()))
         .collect();
     back.sort();
     let first = back[0].0;
@@ -178,7 +178,7 @@ async fn a_zone_comes_back_one_by_one_where_its_time_is_over() {
     let moment =
         |value: &serde_json::Value| value.as_str().expect("a time").parse::<jiff::Timestamp>().expect("a time");
     let phases = report["phases"].as_array().expect("a list");
-    let back = phases.iter().find(|p| p["phase"] == "revert").expect("a way back");
+    let back = phases.iter().find(|p| p["phase"] == "rollback").expect("a way back");
     let rto = ran.state.recovery.as_ref().and_then(|r| r.rto).expect("it came back");
     let took = moment(&report["recovery"]["recovered"]).duration_since(moment(&back["began"]));
     assert_eq!(Duration::try_from(took).expect("it is later"), rto);

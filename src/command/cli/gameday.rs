@@ -89,7 +89,7 @@ pub struct Run {
     /// Which engine
     #[command(flatten)]
     pub engine: EngineArgs,
-    /// A label of instances that are not hit, on top of what the files protect; may be given several times
+    /// A label of instances that are not targeted, on top of what the files protect; may be given several times
     #[arg(long, value_name = "LABEL")]
     pub protect: Vec<String>,
     /// Print only the end of each run

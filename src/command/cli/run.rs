@@ -9,7 +9,7 @@ use super::{EngineArgs, label};
 pub(super) const EXAMPLES: &str = "\
 Examples:
   squall run experiments/kill-one.yaml              on the Docker Engine of this machine
-  squall run kill-one.yaml --seed 7                 the same victims again
+  squall run kill-one.yaml --seed 7                 the same targets again
   squall run kill-one.yaml --engine sim             a rehearsal: nothing real is touched
   squall run kill-one.yaml --stack shop.yaml        on local processes, started for it
   squall run chaos/*.yaml --stack compose.yaml      on containers, started for them
@@ -35,7 +35,7 @@ pub struct Run {
     /// Repeat the random choices of an earlier run
     #[arg(long)]
     pub seed: Option<u64>,
-    /// A label of instances that are not hit, on top of what the file protects; may be given several times
+    /// A label of instances that are not targeted, on top of what the file protects; may be given several times
     #[arg(long, value_name = "LABEL", value_parser = label)]
     pub protect: Vec<String>,
     /// Text for people, or events as JSON, one a line

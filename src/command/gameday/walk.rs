@@ -10,7 +10,7 @@ use anyhow::bail;
 use tokio::time::sleep;
 
 use super::super::connect::{kind, reach};
-use super::super::run::{RunOptions, new_id, no_verdict};
+use super::super::one_run::{RunOptions, new_id, no_verdict};
 use super::super::suite::{self, Suite, cannot_begin};
 use super::super::{halt, load, run_stack};
 use super::ask::{Word, ask};
@@ -221,7 +221,7 @@ impl Walk<'_> {
         let came = self.suite.attempt(x, &file, scenario.overrides.seed, Some(run)).await;
         let attempt = came.unwrap_or_else(|e| cannot_begin(&e));
         let reason = match attempt.run.as_ref().map(|run| &run.finished) {
-            Some(Some(finished)) => finished.reason.word(),
+            Some(Some(finished)) => finished.reason.word().to_owned(),
             // Left by a third signal: it has happened all the same.
             Some(None) => "unfinished".to_owned(),
             None => NOT_BEGUN.to_owned(),

@@ -36,7 +36,7 @@ pub(super) async fn all(checks: &IndexMap<String, Check>, engine: &EngineArgs, s
         .filter_map(|(name, answer)| match answer {
             Answer::Good { .. } => Some(format!("`{name}` {}", live.without_evidence(&name)?)),
             Answer::Failed(failure) => Some(format!("`{name}`: {}", failure.0)),
-            Answer::CouldNotAsk(why) => Some(format!("`{name}` could not be asked: {why}")),
+            Answer::NotMeasured(why) => Some(format!("`{name}` could not be measured: {why}")),
         })
         .collect();
     if bad.is_empty() { Ok(()) } else { Err(bad.join("; ")) }

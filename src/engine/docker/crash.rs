@@ -1,7 +1,7 @@
 //! A crash: a signal to a container's main process from the host's kernel, past the engine.
 //!
 //! The process is held by a descriptor first, and only then shown to be the container's: a PID that went to somebody
-//! else meanwhile is never hit.
+//! else meanwhile is never targeted.
 
 use std::collections::HashMap;
 use std::io;
@@ -163,7 +163,7 @@ mod tests {
 
     /// The engine tells a PID that belongs to another process by now.
     #[tokio::test]
-    async fn a_stranger_with_the_containers_pid_is_not_hit() {
+    async fn a_stranger_with_the_containers_pid_is_not_targeted() {
         let mut stranger = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let pid = stranger.id();
         let fake = Fake::new(move |_, _| container(pid, "t1")).await;
@@ -185,7 +185,7 @@ mod tests {
 
     /// Whoever is held already is signalled before anything more is asked, so that all of a zone go down together.
     #[tokio::test]
-    async fn who_is_held_is_hit_at_once() {
+    async fn who_is_held_is_targeted_at_once() {
         let mut main = sleeper();
         let pid = main.id();
         let fake = Fake::new(move |n, _| match n {
@@ -200,13 +200,13 @@ mod tests {
         let outcome = fake.docker.set(&tag(), &id, &CRASH).await;
         main.kill().unwrap();
         let ended = main.wait().unwrap();
-        assert!(lives, "nothing is hit by being held");
+        assert!(lives, "nothing is targeted by being held");
         assert_eq!(outcome.unwrap(), Outcome::Done);
-        assert_eq!((looks, fake.asked().len()), (2, 3), "one more question, whether the engine has noticed");
+        assert_eq!((looks, fake.asked().len()), (2, 3), "one more request, whether the engine has noticed");
         assert!(!ended.success());
     }
 
-    /// Where the held process ends before it is hit, its container is looked at again, as if it had not been held.
+    /// Where the held process ends before it is targeted, its container is looked at again, as if it had not been held.
     #[tokio::test]
     async fn who_ends_while_it_is_held_is_looked_at_again() {
         let (mut earlier, mut later) = (sleeper(), sleeper());
@@ -229,10 +229,10 @@ mod tests {
         assert!(!lives, "the container's process of now was meant");
     }
 
-    /// The container is restarted while its process is being looked at: the old life's process is not hit, even where
+    /// The container is restarted while its process is being looked at: the old life's process is not targeted, even where
     /// it looks like the container's.
     #[tokio::test]
-    async fn a_process_of_another_life_is_not_hit() {
+    async fn a_process_of_another_life_is_not_targeted() {
         let mut earlier = std::process::Command::new("sleep").arg("60").spawn().unwrap();
         let pid = earlier.id();
         let fake = Fake::new(move |n, _| match n {

@@ -17,7 +17,7 @@ pub(super) struct Fake {
 }
 
 impl Fake {
-    /// One that gives `answer(n, "GET /path")` as status and body, where `n` counts the questions from 0.
+    /// One that gives `answer(n, "GET /path")` as status and body, where `n` counts the requests from 0.
     pub(super) async fn new(answer: impl Fn(usize, &str) -> (u16, String) + Send + 'static) -> Self {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("docker.sock");
@@ -35,16 +35,16 @@ impl Fake {
                     }
                 }
                 let text = String::from_utf8_lossy(&request).into_owned();
-                let question = text.split(['?', '\r']).next().unwrap_or_default().replace(" HTTP/1.1", "");
-                let (status, body) = if question == "GET /version" {
+                let request = text.split(['?', '\r']).next().unwrap_or_default().replace(" HTTP/1.1", "");
+                let (status, body) = if request == "GET /version" {
                     (200, r#"{"Version":"0","ApiVersion":"1.41"}"#.to_owned())
                 } else {
                     let n = {
                         let mut all = seen.lock().unwrap();
-                        all.push(question.clone());
+                        all.push(request.clone());
                         all.len() - 1
                     };
-                    answer(n, &question)
+                    answer(n, &request)
                 };
                 let head = format!(
                     "HTTP/1.1 {status} X\r\nContent-Type: application/json\r\nConnection: close\r\nContent-Length: {}\r\n\r\n",

@@ -157,8 +157,8 @@ mod tests {
     ) -> impl Fn(usize, &str) -> (u16, String) + use<> {
         let refusal = (status, serde_json::json!({ "message": message }).to_string());
         let container = serde_json::json!({ "Id": "abc", "Name": "/shop-1", "State": state }).to_string();
-        move |_, question| {
-            if question.starts_with("GET") { (200, container.clone()) } else { refusal.clone() }
+        move |_, request| {
+            if request.starts_with("GET") { (200, container.clone()) } else { refusal.clone() }
         }
     }
 

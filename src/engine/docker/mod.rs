@@ -168,7 +168,7 @@ impl Docker {
         Ok(self)
     }
 
-    /// The same, where only containers with this label are seen, if one is given: there is nothing else to hit.
+    /// The same, where only containers with this label are seen, if one is given: there is nothing else to target.
     #[must_use]
     pub fn with_label_filter(self, only: Option<String>) -> Self {
         Self { only, ..self }

@@ -252,7 +252,7 @@ impl Apply for Sim {
         outcome.map_err(|why| EngineError::Refused { attempt: format!("set {id} {to}"), why })
     }
 
-    /// What shows here when it is set. Of what is momentary there is nothing to show: no connection lasts longer than a question,
+    /// What shows here when it is set. Of what is momentary there is nothing to show: no connection lasts longer than a request,
     /// a signal finds no process beside the main one, and a command does nothing but end.
     fn can(&self, _: &Instance, to: &Setting) -> Ability {
         match to {

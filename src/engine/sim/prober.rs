@@ -38,7 +38,7 @@ impl SimProber {
 #[async_trait]
 impl Prober for SimProber {
     async fn ask(&self, check: &str) -> Answer {
-        let Some(check) = self.checks.get(check) else { return Answer::CouldNotAsk("no such check".to_owned()) };
+        let Some(check) = self.checks.get(check) else { return Answer::NotMeasured("no such check".to_owned()) };
         let value_of = |value: Option<&str>| value.map_or_else(|| expected(check.expect.value.as_ref()), str::to_owned);
         let (reads, tells) = match check.probe.kind().simulated() {
             Simulated::Service { reads, tells } => (reads, tells),

@@ -80,7 +80,7 @@ impl Disturbed {
         fate
     }
 
-    /// What becomes of the question for a service's name.
+    /// What becomes of the query for a service's name.
     pub(super) fn asks_for(&self, service: &str, counted: &mut Counted) -> PacketDecision {
         let meant = |dns: &Dns| dns.names.is_empty() || dns.names.iter().any(|name| glob(name, service));
         let answer = self.network.flows.iter().find_map(|f| match &f.treatment {

@@ -71,7 +71,7 @@ pub(super) fn head(document: &Document) -> Vec<Mistake> {
 }
 
 /// What is wrong with a check that is asked by itself, in a file of any kind.
-pub(super) fn question(document: &Document, lookup: Lookup<'_>, path: &[&str]) -> Vec<Mistake> {
+pub(super) fn probe_of(document: &Document, lookup: Lookup<'_>, path: &[&str]) -> Vec<Mistake> {
     let mut found = Found { document, lookup, mistakes: Vec::new() };
     probe::check(&mut found, path);
     found.mistakes

@@ -4,7 +4,7 @@ use super::{Found, Mistake, positive};
 use crate::experiment::probe::{Probe, with_probes};
 use crate::experiment::{Rate, Span};
 
-/// More questions than these are never waiting for their answers.
+/// More samples than these are never waiting for their answers.
 const MOST_IN_FLIGHT: f64 = 10_000.0;
 
 /// What is asked, wherever the check stands.
@@ -49,7 +49,7 @@ pub(super) fn pace(found: &Found<'_>, path: [&str; 2]) -> Option<(Rate, Span)> {
     Some((rate, timeout))
 }
 
-/// How many questions may be open at once.
+/// How many samples may be in flight at once.
 pub(super) fn in_flight(found: &mut Found<'_>, path: [&str; 2]) {
     let Some((rate, timeout)) = pace(found, path) else { return };
     let waiting = rate.0 * timeout.0.as_secs_f64();
@@ -57,7 +57,7 @@ pub(super) fn in_flight(found: &mut Found<'_>, path: [&str; 2]) {
         let [section, name] = path;
         let at = found.document.value_at(&[section, name, "rate"]);
         found.add(
-            Mistake::error(&at, format!("{rate} for {timeout} is up to {waiting:.0} open questions at once"))
+            Mistake::error(&at, format!("{rate} for {timeout} is up to {waiting:.0} samples in flight at once"))
                 .label(format!("at most {MOST_IN_FLIGHT} may be open"))
                 .help("lower `rate` or `timeout`"),
         );

@@ -48,7 +48,7 @@ fn selection(found: &mut Found<'_>, path: &[&str], target: &Target, fault: Optio
         Some(pick @ (Pick::Count(_) | Pick::Share(_))) if of_zones => {
             let n = if let Pick::Count(n) = pick { n } else { 1 };
             found.add(Mistake::error(&at, format!("`pick: {pick}` would leave something of a zone running")).help(
-                format!("`{name}` hits whole zones: `pick: {{ zones: {n} }}`, or `pick: all` of those selected"),
+                format!("`{name}` targets whole zones: `pick: {{ zones: {n} }}`, or `pick: all` of those selected"),
             ));
         }
         Some(Pick::Share(share)) if share.0 == 0.0 => {
@@ -98,7 +98,7 @@ fn limits_alone(found: &mut Found<'_>, limits: &BlastRadius) {
     for (key, zero) in zeros {
         if zero {
             let at = found.document.value_at(&["blast-radius", key]);
-            found.add(Mistake::error(&at, format!("`{key}` of zero allows nothing to be hit")));
+            found.add(Mistake::error(&at, format!("`{key}` of zero allows nothing to be targeted")));
         }
     }
     let protect = ["blast-radius", "protect"];
@@ -115,7 +115,7 @@ fn limits_alone(found: &mut Found<'_>, limits: &BlastRadius) {
     }
 }
 
-/// What is picked against what may be hit, as far as it is known before anybody looks at the fleet.
+/// What is picked against what may be targeted, as far as it is known before anybody looks at the fleet.
 fn together(found: &mut Found<'_>, path: &[&str], pick: Pick, limits: &BlastRadius) {
     let over = match pick {
         Pick::Count(n) => {

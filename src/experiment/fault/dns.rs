@@ -1,4 +1,4 @@
-//! Questions about names are answered wrongly, or not at all.
+//! DNS queries are answered wrongly, or not at all.
 
 use std::collections::BTreeSet;
 use std::net::IpAddr;
@@ -14,19 +14,19 @@ use crate::model::effect::Idle;
 use crate::model::instance::{Instance, Setting};
 use crate::model::network::{self, Direction, Ports, Traffic, Treatment};
 
-/// Answer the instance's questions about names wrongly, or not at all.
+/// Answer the instance's DNS queries wrongly, or not at all.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 #[schemars(extend("x-exactly-one" = ["answer", "address"]))]
 pub struct Dns {
-    /// Questions about which names, `*` standing for any text (default: about every name). A single one needs no list.
+    /// Queries for which names, `*` standing for any text (default: about every name). A single one needs no list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-one" = true))]
     pub names: Vec<String>,
     /// What is answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Answer>,
-    /// The address that is answered. Questions for addresses of the other family are answered with none.
+    /// The address that is answered. Queries for addresses of the other family are answered with none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
     /// `self`: the system must recover without intervention.
@@ -37,7 +37,7 @@ pub struct Dns {
     pub idle: Idle,
 }
 
-/// What a question about a name is answered with.
+/// What a DNS query is answered with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(rename = "DnsAnswer")]
@@ -63,10 +63,9 @@ impl Dns {
 
 impl Disturb for Dns {
     fn settings(&self, _: &Instance, context: &Context<'_>) -> Vec<Setting> {
-        let questions =
-            Traffic { remote_ports: vec![Ports { first: 53, last: 53 }], ..Traffic::all(Direction::Egress) };
+        let queries = Traffic { remote_ports: vec![Ports { first: 53, last: 53 }], ..Traffic::all(Direction::Egress) };
         let dns = network::Dns { names: self.names.clone(), answer: self.answer() };
-        disturbed(context, questions, Treatment::Dns(dns), None)
+        disturbed(context, queries, Treatment::Dns(dns), None)
     }
 
     fn check(&self, found: &mut Found<'_>, own: &[&str]) {
@@ -90,7 +89,7 @@ impl Disturb for Dns {
     }
 }
 
-/// Refuses to answer with an address that is the only one that every name in question has already, where the instance asks for it.
+/// Refuses to answer with an address that is the only one that every name that is meant has already, where the instance asks for it.
 pub(super) fn differs(to: &Setting, i: &Instance, fleet: &[Instance]) -> Result<(), String> {
     let Setting::Network(network) = to else { return Ok(()) };
     for flow in &network.flows {

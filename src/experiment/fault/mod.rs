@@ -79,7 +79,7 @@ faults! {
     "shape" => shape::Shape: "Several impairments at once: a bad line.",
     "partition" => partition::Partition: "The instance and its peers cannot talk with each other.",
     "blackhole" => blackhole::Blackhole: "What the instance sends to some peers or ports leads nowhere.",
-    "dns" => dns::Dns: "Questions about names are answered wrongly, or not at all.",
+    "dns" => dns::Dns: "DNS queries are answered wrongly, or not at all.",
     "reset" => reset::Reset: "Established connections are torn down.",
     "pids" => pids::Pids: "The instance cannot have another process.",
     "cpu" => cpu::Cpu: "Processor time of the instance is used up.",
@@ -106,7 +106,7 @@ impl Fault {
 /// What a fault needs to know beside the instance that it is to disturb.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Context<'a> {
-    /// Everybody else whom it may be about, hit or not.
+    /// Everybody else whom it may be about, targeted or not.
     pub peers: &'a [Instance],
     /// Everything that the engine has.
     pub fleet: &'a [Instance],
@@ -165,7 +165,7 @@ pub trait Disturb {
         false
     }
 
-    /// Whether it is about whole zones, so that it hits everything of them that its target means.
+    /// Whether it is about whole zones, so that it targets everything of them that its target means.
     fn hits_zones(&self) -> bool {
         false
     }

@@ -194,7 +194,7 @@ pub(super) fn may_be_disturbed(fault: &Fault, to: &Setting, i: &Instance) -> Res
     };
     if i.traits.contains(&Trait::HostNetwork) {
         return Err(format!(
-            "{} shares the network of its host: `{}` would hit everything on that machine, not this instance alone",
+            "{} shares the network of its host: `{}` would affect everything on that machine, not this instance alone",
             i.name,
             fault.name()
         ));

@@ -1,7 +1,5 @@
 //! All instances of a zone at once: without power, cut off from everybody else, frozen, or behind a bad line.
 
-use std::fmt;
-
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -31,7 +29,7 @@ const OF_MODES: [(&str, &[Mode]); 8] = [
     ("bandwidth", &[Mode::Degrade]),
 ];
 
-/// The outage of whole zones. It hits everything of them that the target means; `pick: { zones: 1 }` is its default.
+/// The outage of whole zones. It targets everything of them that the target means; `pick: { zones: 1 }` is its default.
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields, default)]
 pub struct ZoneOutage {
@@ -73,8 +71,9 @@ pub struct ZoneOutage {
 }
 
 /// What happens to a zone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, strum::Display)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Mode {
     /// Its instances are killed at the same moment, and are not restarted until it comes back.
     #[default]
@@ -85,17 +84,6 @@ pub enum Mode {
     Freeze,
     /// What its instances send to other zones is late, lost, or held to a rate.
     Degrade,
-}
-
-impl fmt::Display for Mode {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Power => "power",
-            Self::Isolate => "isolate",
-            Self::Freeze => "freeze",
-            Self::Degrade => "degrade",
-        })
-    }
 }
 
 /// What becomes of those who are in no zone while one is isolated.

@@ -129,24 +129,14 @@ impl fmt::Display for Alert {
 type Read = for<'a> fn(&'a Value) -> Option<Vec<(&'a Value, State)>>;
 
 /// What an alert does, the loudest first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::Display)]
+#[strum(serialize_all = "kebab-case")]
 enum State {
     Firing,
     Silenced,
     Inhibited,
     /// Its condition is true, and not for long enough.
     Pending,
-}
-
-impl fmt::Display for State {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Firing => "firing",
-            Self::Silenced => "silenced",
-            Self::Inhibited => "inhibited",
-            Self::Pending => "pending",
-        })
-    }
 }
 
 struct Ready {
@@ -167,10 +157,10 @@ impl Ask for Ready {
         let (answer, defined) = tokio::join!(self.api.ask(), self.is_defined());
         let answer = match answer {
             Ok(answer) => answer,
-            Err(why) => return Answer::CouldNotAsk(why),
+            Err(why) => return Answer::NotMeasured(why),
         };
         let Some(alerts) = (self.read)(&answer) else {
-            return Answer::CouldNotAsk("the answer is no list of alerts".to_owned());
+            return Answer::NotMeasured("the answer is no list of alerts".to_owned());
         };
         let found = states(&alerts, &self.labels);
         if !found.is_empty() {
@@ -178,9 +168,9 @@ impl Ask for Ready {
         }
         match defined {
             Ok(false) if found.is_empty() && self.firing => failure::failed("no rule defines such an alert"),
-            Ok(false) if found.is_empty() => Answer::CouldNotAsk("no rule defines such an alert".to_owned()),
+            Ok(false) if found.is_empty() => Answer::NotMeasured("no rule defines such an alert".to_owned()),
             Err(why) if found.is_empty() && !self.firing => {
-                Answer::CouldNotAsk(format!("whether a rule defines it is not known: {why}"))
+                Answer::NotMeasured(format!("whether a rule defines it is not known: {why}"))
             }
             _ => judge(&found, self.firing),
         }
@@ -191,7 +181,7 @@ impl Ready {
     /// Whether there may be such an alert: `true` where that cannot be asked.
     ///
     /// # Errors
-    /// Why it could not be asked, in a few words.
+    /// Why it could not be measured, in a few words.
     async fn is_defined(&self) -> Result<bool, String> {
         let Some(rules) = self.rules.as_ref().filter(|_| !self.defined.load(Ordering::Relaxed)) else {
             return Ok(true);

@@ -35,7 +35,7 @@ impl EngineProbe {
     pub fn read(&self, fleet: &[Instance]) -> Answer {
         let members = || self.members(fleet);
         if self.project.is_empty() && by_project(members()).len() > 1 {
-            return Answer::CouldNotAsk(format!("`{}` is in several projects, and nothing says which", self.service));
+            return Answer::NotMeasured(format!("`{}` is in several projects, and nothing says which", self.service));
         }
         let number = match self.count {
             Count::Running => members().filter(|i| i.is_up()).count() as u64,
@@ -105,15 +105,15 @@ struct Ready {
 
 #[async_trait]
 impl Ask for Ready {
-    /// The engine is not the system: where it does not answer, the question could not be asked.
+    /// The engine is not the system: where it does not answer, it could not be measured.
     async fn ask(&self) -> Answer {
         match timeout(self.timeout, self.engine.observe()).await {
             Ok(Ok(instances)) => {
                 self.instances.note(self.probe.members(&instances).next().is_some());
                 self.probe.read(&instances)
             }
-            Ok(Err(error)) => Answer::CouldNotAsk(super::failure::short(&error.to_string())),
-            Err(_) => Answer::CouldNotAsk("the engine did not answer in time".to_owned()),
+            Ok(Err(error)) => Answer::NotMeasured(super::failure::short(&error.to_string())),
+            Err(_) => Answer::NotMeasured("the engine did not answer in time".to_owned()),
         }
     }
 

@@ -128,7 +128,7 @@ impl Ready {
         match host::command::run(&self.run, &env, self.timeout).await {
             Ok(Some(output)) => self.judge(output.status, &output.stdout),
             Ok(None) => failure::timeout(),
-            Err(error) => Answer::CouldNotAsk(match error.kind() {
+            Err(error) => Answer::NotMeasured(match error.kind() {
                 ErrorKind::NotFound => "no such program".to_owned(),
                 kind => format!("the program cannot be started: {kind}"),
             }),
@@ -144,12 +144,12 @@ impl Ready {
         match ran {
             // What shells and engines answer for a program that is not there or cannot be run.
             Ok(ran) if matches!(ran.status, 126 | 127) && ran.status != self.status => {
-                Answer::CouldNotAsk("no such program in the instance".to_owned())
+                Answer::NotMeasured("no such program in the instance".to_owned())
             }
             Ok(ran) => self.judge(ran.status, &ran.stdout),
             Err(EngineError::TimedOut { .. }) => failure::timeout(),
             Err(EngineError::Refused { why, .. }) => self.refused(instance, &why).await,
-            Err(error) => Answer::CouldNotAsk(failure::short(&error.to_string())),
+            Err(error) => Answer::NotMeasured(failure::short(&error.to_string())),
         }
     }
 
@@ -157,7 +157,7 @@ impl Ready {
     async fn refused(&self, instance: &str, why: &str) -> Answer {
         match timeout(self.timeout, self.instances.observe()).await {
             Ok(Ok(all)) if all.iter().any(|i| i.name == instance && !i.is_up()) => failure::failed("instance is down"),
-            _ => Answer::CouldNotAsk(failure::short(why)),
+            _ => Answer::NotMeasured(failure::short(why)),
         }
     }
 

@@ -11,7 +11,7 @@ use rustls::CertificateError;
 
 use super::{Answer, Failure};
 
-/// The answer of a question that took too long.
+/// The response of a sample that took too long.
 pub(super) fn timeout() -> Answer {
     failed("timeout")
 }
@@ -22,7 +22,7 @@ pub(super) fn failed(words: impl Into<String>) -> Answer {
 
 /// What an error of the operating system says.
 pub(super) fn of_io(error: &io::Error) -> Answer {
-    let ours = |words: &str| Answer::CouldNotAsk(words.to_owned());
+    let ours = |words: &str| Answer::NotMeasured(words.to_owned());
     // Reasons on this side of the wire: the system was not even asked.
     match error.raw_os_error().map(Errno::from_raw_os_error) {
         Some(Errno::NETUNREACH | Errno::NETDOWN) => return ours("no route from here"),
@@ -135,7 +135,7 @@ mod tests {
             assert!(matches!(of_errno(theirs), Answer::Failed(_)), "{theirs:?}");
         }
         for ours in [Errno::NETUNREACH, Errno::ADDRNOTAVAIL, Errno::MFILE, Errno::NFILE, Errno::NOBUFS, Errno::PERM] {
-            assert!(matches!(of_errno(ours), Answer::CouldNotAsk(_)), "{ours:?}");
+            assert!(matches!(of_errno(ours), Answer::NotMeasured(_)), "{ours:?}");
         }
     }
 

@@ -282,7 +282,7 @@ impl Ask for Ready {
 impl Ready {
     async fn exchange(&self) -> Answer {
         let Some(request) = self.request.try_clone() else {
-            return Answer::CouldNotAsk("the request cannot be repeated".to_owned());
+            return Answer::NotMeasured("the request cannot be repeated".to_owned());
         };
         let answer = match self.client.execute(request).await {
             Ok(response) => self.expected.judge(response).await,

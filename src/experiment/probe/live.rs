@@ -43,7 +43,7 @@ impl Prober for Live {
     async fn ask(&self, check: &str) -> Answer {
         match self.checks.get(check) {
             Some(ready) => ready.ask().await,
-            None => Answer::CouldNotAsk(format!("there is no check `{check}`")),
+            None => Answer::NotMeasured(format!("there is no check `{check}`")),
         }
     }
 

@@ -1,6 +1,6 @@
 //! What can be asked: one file per probe, its parameters and how it asks, and one line in the table below.
 //!
-//! A probe answers one question once; how often it is asked and what is expected of the answers is not its business.
+//! A probe answers one sample; how often it is asked and what is expected of the answers is not its business.
 
 mod ask;
 mod failure;
@@ -150,7 +150,7 @@ pub(crate) enum Simulated<'a> {
     Alert(bool),
 }
 
-/// Asks a check's question once, by the check's name.
+/// Takes one sample of a check, by the check's name.
 #[async_trait]
 pub trait Prober: Send + Sync {
     /// The answer, at the latest when the check's timeout is over. Dropping the future gives the request up.
@@ -175,9 +175,9 @@ pub enum Answer {
     },
     /// The system did not answer, or answered wrongly.
     Failed(Failure),
-    /// The question could not be asked for a reason of our own: resolver, route, descriptors, sent late.
+    /// it could not be measured for a reason of our own: resolver, route, descriptors, sent late.
     /// It says nothing about the system.
-    CouldNotAsk(String),
+    NotMeasured(String),
 }
 
 /// How the system failed to answer, in a few words that samples can be counted by, such as `connection refused`,

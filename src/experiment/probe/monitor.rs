@@ -1,5 +1,5 @@
-//! Questions to the API of a monitoring system. It is an instrument of Squall's and not the system: where it does not answer,
-//! or answers with an error, the question could not be asked.
+//! Requests to the API of a monitoring system. It is an instrument of Squall's and not the system: where it does not answer,
+//! or answers with an error, it could not be measured.
 
 use std::time::Duration;
 
@@ -17,12 +17,12 @@ use crate::model::quantity::Text;
 /// How much of an answer is read (bytes): thousands of alerts.
 const MOST_BODY: usize = 8 * 1024 * 1024;
 
-/// One question to an API, ready to be asked again and again.
+/// One request to an API, ready to be asked again and again.
 pub(super) struct Api {
     client: Client,
     request: Request,
     timeout: Duration,
-    /// Whether an answer may be quoted: what it says of the question may have a secret in it.
+    /// Whether an answer may be quoted: what it says of the request may have a secret in it.
     quotable: bool,
 }
 
@@ -34,7 +34,7 @@ pub(super) struct ApiAddress<'a> {
 }
 
 impl Api {
-    /// A question at a path below the place, with its parameters.
+    /// A request at a path below the place, with its parameters.
     pub(super) fn new(
         api: &ApiAddress<'_>,
         path: &[&str],
@@ -60,7 +60,7 @@ impl Api {
     /// The answer as JSON.
     ///
     /// # Errors
-    /// Why it could not be asked, in a few words.
+    /// Why it could not be measured, in a few words.
     pub(super) async fn ask(&self) -> Result<Value, String> {
         let exchange = async {
             let request = self.request.try_clone().ok_or("the request cannot be repeated")?;
@@ -119,7 +119,7 @@ fn below(url: &mut Url, path: &[&str]) -> Result<(), ()> {
 
 fn in_words(error: &reqwest::Error) -> String {
     match request::explain(error) {
-        Answer::Failed(Failure(words)) | Answer::CouldNotAsk(words) => words,
+        Answer::Failed(Failure(words)) | Answer::NotMeasured(words) => words,
         Answer::Good { .. } => "no answer".to_owned(),
     }
 }

@@ -94,7 +94,7 @@ impl Ask for Ready {
                 (None, None) => failure::failed("the query has no result"),
                 (None, Some(_)) => failure::failed("the result is NaN"),
             },
-            Err(why) => Answer::CouldNotAsk(why),
+            Err(why) => Answer::NotMeasured(why),
         }
     }
 
@@ -114,7 +114,7 @@ fn value(number: f64) -> Answer {
 /// The number in an answer; nothing where the result is empty.
 ///
 /// # Errors
-/// Where it is not one number: the question is wrong, and that says nothing about the system.
+/// Where it is not one number: the query is wrong, and that says nothing about the system.
 fn read(answer: &Value) -> Result<Option<f64>, String> {
     let (kind, result) = (&answer["data"]["resultType"], &answer["data"]["result"]);
     let sample = match (kind.as_str(), result.as_array().map(Vec::as_slice)) {
@@ -152,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_one_number_is_a_wrong_question() {
+    fn what_is_not_one_number_is_a_wrong_query() {
         let series = json!({ "metric": {}, "value": [1.5, "1"] });
         assert!(result("vector", &json!([series, series])).unwrap_err().starts_with("2 series"));
         assert!(result("matrix", &json!([])).unwrap_err().contains("range"));

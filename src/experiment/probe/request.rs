@@ -1,4 +1,4 @@
-//! What every question over HTTP is made of: its URL, its headers, the client, and what a failure of these means.
+//! What every request over HTTP is made of: its URL, its headers, the client, and what a failure of these means.
 
 use std::error::Error as _;
 use std::sync::Arc;
@@ -52,7 +52,7 @@ pub(super) fn client(
 /// What an error of the HTTP client means. Its own text has the URL in it, with all that is secret there.
 pub(super) fn explain(error: &reqwest::Error) -> Answer {
     if error.is_dns() {
-        return Answer::CouldNotAsk("cannot resolve the name".to_owned());
+        return Answer::NotMeasured("cannot resolve the name".to_owned());
     }
     if error.is_redirect() {
         return failure::failed("too many redirects");

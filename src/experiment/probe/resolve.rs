@@ -8,12 +8,12 @@ use std::time::Duration;
 use reqwest::dns::{Addrs, Name, Resolve, Resolving};
 
 /// The addresses of a host, asked anew each time: a fail-over by name must show. A resolver that is still silent shortly
-/// before the question's `timeout` has failed, so that its silence is not taken for the system's.
+/// before the sample's `timeout` has failed, so that its silence is not taken for the system's.
 pub(super) async fn addresses(host: &str, port: u16, timeout: Duration) -> io::Result<Vec<SocketAddr>> {
     if let Ok(ip) = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>() {
         return Ok(vec![SocketAddr::new(ip, port)]);
     }
-    // Needs no resolver, which would cost a thread for each question.
+    // Needs no resolver, which would cost a thread for each sample.
     if host.eq_ignore_ascii_case("localhost") {
         return Ok(vec![(Ipv4Addr::LOCALHOST, port).into(), (Ipv6Addr::LOCALHOST, port).into()]);
     }

@@ -110,14 +110,14 @@ impl Ready {
     async fn connect(&self, host: &str, port: u16) -> Answer {
         let addresses = match resolve::addresses(host, port, self.timeout).await {
             Ok(addresses) if !addresses.is_empty() => addresses,
-            _ => return Answer::CouldNotAsk("cannot resolve the name".to_owned()),
+            _ => return Answer::NotMeasured("cannot resolve the name".to_owned()),
         };
-        let mut answer = Answer::CouldNotAsk("no address".to_owned());
+        let mut answer = Answer::NotMeasured("no address".to_owned());
         for address in addresses {
             answer = match TcpStream::connect(address).await {
                 Ok(_) => return Answer::Good { value: None, by: None },
                 // What the system said counts more than a reason of our own at another of its addresses.
-                Err(error) if matches!(answer, Answer::CouldNotAsk(_)) => failure::of_io(&error),
+                Err(error) if matches!(answer, Answer::NotMeasured(_)) => failure::of_io(&error),
                 Err(_) => answer,
             };
         }

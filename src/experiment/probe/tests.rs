@@ -125,9 +125,9 @@ async fn a_name_that_nobody_knows_could_not_be_asked() {
     // Too long for a name: no resolver needs to ask anybody.
     let host = "x".repeat(64);
     let answer = ask(Probe::Tcp(tcp(&format!("{host}:80")))).await;
-    assert_eq!(answer, Answer::CouldNotAsk("cannot resolve the name".into()));
+    assert_eq!(answer, Answer::NotMeasured("cannot resolve the name".into()));
     let answer = ask(Probe::Http(http(&format!("http://{host}/")))).await;
-    assert_eq!(answer, Answer::CouldNotAsk("cannot resolve the name".into()));
+    assert_eq!(answer, Answer::NotMeasured("cannot resolve the name".into()));
 }
 
 #[tokio::test]
@@ -140,7 +140,7 @@ async fn an_answer_with_a_warning_is_no_measurement() {
         (r#", "warnings": ["a store did not answer"]"#, Some("the answer has a warning: a store did not answer")),
         (r#", "isPartial": true"#, Some("the answer is partial")),
     ] {
-        let could_not = said.map(|said| Answer::CouldNotAsk(said.to_owned()));
+        let could_not = said.map(|said| Answer::NotMeasured(said.to_owned()));
         let server = Server::status("200 OK", &format!("{{ \"status\": \"success\", {number}{more} }}")).await;
         let url = format!("http://127.0.0.1:{}", server.port);
         let promql = serde_json::from_value(serde_json::json!({ "url": url, "query": "42" })).unwrap();
@@ -166,7 +166,7 @@ async fn exec_compares_the_status_and_reads_a_value() {
     let env = [("GREETING".to_owned(), Text("${TOKEN}".into()))].into();
     assert_eq!(ask(Probe::Exec(Exec { env, ..exec(&["printenv", "GREETING"]) })).await, good("s3cret"));
     let missing = ask(Probe::Exec(exec(&["/no/such/program"]))).await;
-    assert_eq!(missing, Answer::CouldNotAsk("no such program".into()));
+    assert_eq!(missing, Answer::NotMeasured("no such program".into()));
     let slow = live(Probe::Exec(exec(&["sleep", "30"])), 200).unwrap();
     assert_eq!(slow.ask("it").await, failure::timeout());
 }

@@ -8,7 +8,7 @@ use crate::host::clock::thread_time;
 const SLICE: Duration = Duration::from_millis(5);
 
 /// How much time that it could not get it makes up for later. More is forgiven: a load that was held back by a limit must
-/// not hit twice as hard when the limit is gone.
+/// not targeted twice as hard when the limit is gone.
 const OWED: Duration = Duration::from_millis(200);
 
 /// What to do next.

@@ -63,7 +63,7 @@ struct Descent {
 impl Descent {
     /// Whether a process comes from the main one: as its descendant, or as an orphan, which the first process of its namespace
     /// takes up. An orphan that sees the host's processes falls to the engine, as what `docker exec` starts does: it cannot be
-    /// told from that, and so is not hit.
+    /// told from that, and so is not targeted.
     fn is_of(&self, pid: u32) -> bool {
         comes_from(
             self.main,

@@ -1,6 +1,6 @@
-//! Questions about names, answered wrongly or not at all: pure, from packet to packet.
+//! DNS queries, answered wrongly or not at all: pure, from packet to packet.
 //!
-//! A question is a UDP packet with one question in it (RFC 1035). Whatever else comes by passes.
+//! A query is a UDP packet with one query in it (RFC 1035). Whatever else comes by passes.
 
 use std::net::IpAddr;
 
@@ -18,14 +18,14 @@ pub(super) enum Reaction {
     Answer(Vec<u8>),
 }
 
-/// A question, taken apart.
+/// A query, taken apart.
 #[derive(Debug, PartialEq, Eq)]
-struct Question<'a> {
+struct Query<'a> {
     /// The packet's IP header.
     ip: &'a [u8],
     /// The ports it comes from and goes to.
     ports: [u16; 2],
-    /// The message's fixed part and its question.
+    /// The message's fixed part and its query.
     message: &'a [u8],
     /// The name, in lower case, without a last dot.
     name: String,
@@ -41,21 +41,17 @@ const LIFE: u32 = 0;
 
 /// What becomes of a packet, by the first of these that means it and its name.
 pub(super) fn react(packet: &[u8], names: &[(Traffic, Dns)]) -> Reaction {
-    let Some(question) = read(packet) else { return Reaction::Pass };
-    let about = Packet {
-        arrives: false,
-        remote: question.to(),
-        protocol: UDP,
-        ports: Some((question.ports[1], question.ports[0])),
-    };
+    let Some(query) = read(packet) else { return Reaction::Pass };
+    let about =
+        Packet { arrives: false, remote: query.to(), protocol: UDP, ports: Some((query.ports[1], query.ports[0])) };
     let meant = |(traffic, dns): &&(Traffic, Dns)| {
-        let about_it = dns.names.is_empty() || dns.names.iter().any(|glob| fits(&glob.to_lowercase(), &question.name));
+        let about_it = dns.names.is_empty() || dns.names.iter().any(|glob| fits(&glob.to_lowercase(), &query.name));
         about_it && traffic.matches(&about)
     };
     match names.iter().find(meant).map(|(_, dns)| dns.answer) {
         None => Reaction::Pass,
         Some(Answer::Timeout) => Reaction::Drop,
-        Some(answer) => Reaction::Answer(question.answered(answer)),
+        Some(answer) => Reaction::Answer(query.answered(answer)),
     }
 }
 
@@ -68,7 +64,7 @@ fn short(bytes: &[u8], at: usize) -> Option<u16> {
     bytes.get(at..)?.first_chunk().copied().map(u16::from_be_bytes)
 }
 
-fn read(packet: &[u8]) -> Option<Question<'_>> {
+fn read(packet: &[u8]) -> Option<Query<'_>> {
     let v6 = match packet.first()? >> 4 {
         4 => false,
         6 => true,
@@ -82,12 +78,12 @@ fn read(packet: &[u8]) -> Option<Question<'_>> {
     }
     let (ip, udp) = packet.split_at_checked(length)?;
     let message = udp.get(8..usize::from(short(udp, 4)?))?;
-    // A question (QR 0) of the usual kind (opcode 0), and one of them.
+    // A query (QR 0) of the usual kind (opcode 0), and one of them.
     if short(message, 2)? & 0xf800 != 0 || short(message, 4)? != 1 {
         return None;
     }
     let (name, end) = name(message)?;
-    Some(Question {
+    Some(Query {
         ip,
         ports: [short(udp, 0)?, short(udp, 2)?],
         kind: short(message, end)?,
@@ -118,12 +114,12 @@ fn name(message: &[u8]) -> Option<(String, usize)> {
     }
 }
 
-impl Question<'_> {
+impl Query<'_> {
     fn v6(&self) -> bool {
         self.ip.first().is_some_and(|byte| byte >> 4 == 6)
     }
 
-    /// Whom the question is for.
+    /// Whom the query is for.
     fn to(&self) -> IpAddr {
         let bytes = |at: usize| self.ip.get(at..).unwrap_or_default();
         if self.v6() {
@@ -163,7 +159,7 @@ impl Question<'_> {
         self.packet_back(&message)
     }
 
-    /// A packet with a message, from whom the question is for to whom it is from.
+    /// A packet with a message, from whom the query is for to whom it is from.
     fn packet_back(&self, message: &[u8]) -> Vec<u8> {
         let length = u16::try_from(message.len() + 8).unwrap_or(u16::MAX);
         let [from, to] = self.ports.map(u16::to_be_bytes);
@@ -206,7 +202,7 @@ mod tests {
     use super::*;
     use crate::model::network::Direction;
 
-    fn question(v6: bool, name: &str, kind: u16) -> Vec<u8> {
+    fn query(v6: bool, name: &str, kind: u16) -> Vec<u8> {
         let mut message = vec![0xab, 0xcd, 1, 0x20, 0, 1, 0, 0, 0, 0, 0, 1];
         for label in name.split('.') {
             message.push(u8::try_from(label.len()).unwrap());
@@ -231,7 +227,7 @@ mod tests {
     }
 
     fn answer(v6: bool, kind: u16, answer: Answer) -> Vec<u8> {
-        match react(&question(v6, "db.Store.example", kind), &[dns(&["*.STORE.example"], answer)]) {
+        match react(&query(v6, "db.Store.example", kind), &[dns(&["*.STORE.example"], answer)]) {
             Reaction::Answer(packet) => packet,
             other => panic!("{other:?}"),
         }
@@ -258,14 +254,14 @@ mod tests {
     #[test]
     fn the_first_that_means_a_name_decides() {
         let names = [dns(&["db.*"], Answer::Timeout), dns(&[], Answer::Nxdomain)];
-        assert_eq!(react(&question(false, "DB.x", 1), &names), Reaction::Drop);
-        assert!(matches!(react(&question(false, "other.x", 1), &names), Reaction::Answer(_)));
-        assert_eq!(react(&question(false, "other.x", 1), &names[..1]), Reaction::Pass);
+        assert_eq!(react(&query(false, "DB.x", 1), &names), Reaction::Drop);
+        assert!(matches!(react(&query(false, "other.x", 1), &names), Reaction::Answer(_)));
+        assert_eq!(react(&query(false, "other.x", 1), &names[..1]), Reaction::Pass);
         let elsewhere = (
             Traffic { protocol: Some(crate::model::network::Protocol::Tcp), ..names[1].0.clone() },
             names[1].1.clone(),
         );
-        assert_eq!(react(&question(false, "other.x", 1), &[elsewhere]), Reaction::Pass);
+        assert_eq!(react(&query(false, "other.x", 1), &[elsewhere]), Reaction::Pass);
     }
 
     #[test]
@@ -292,7 +288,7 @@ mod tests {
         let packet = answer(false, 1, v4);
         assert_eq!(packet[packet.len() - 6..], [0, 4, 192, 0, 2, 1]);
         assert_eq!(short(&packet, 28 + 6), Some(1));
-        // A question for IPv6 is answered with none, and no error.
+        // A query for IPv6 is answered with none, and no error.
         let packet = answer(false, 28, v4);
         assert_eq!((packet[28 + 3], short(&packet, 28 + 6)), (0x80, Some(0)));
         let v6 = answer(true, 28, Answer::Address("fd00::7".parse().unwrap()));
@@ -304,7 +300,7 @@ mod tests {
         fn whatever_comes_nothing_breaks(mut bytes in prop::collection::vec(any::<u8>(), 0..120), v6: bool, cut in 0..90_usize) {
             let names = [dns(&[], Answer::Servfail)];
             react(&bytes, &names);
-            let packet = question(v6, "a.b.c", 1);
+            let packet = query(v6, "a.b.c", 1);
             react(&packet[..cut.min(packet.len())], &names);
             bytes.truncate(packet.len());
             let damaged: Vec<u8> = packet.iter().enumerate().map(|(n, b)| b ^ (bytes.get(n).unwrap_or(&0) & 0x11)).collect();

@@ -39,7 +39,7 @@ pub(super) fn again(mark: u32, data: &[u8]) -> Option<u32> {
     (mark & COPIED == COPY && protocol != Some(&TCP)).then_some(mark | WAITED)
 }
 
-/// The first queue's number, for questions about names; three for each flow follow.
+/// The first queue's number, for DNS queries; three for each flow follow.
 const NAMES: u16 = 0x7371;
 
 /// What of a namespace decides what has to be laid on it.
@@ -84,7 +84,7 @@ pub struct Lane {
 pub enum LaneWork {
     /// They meet these models, one after the other.
     Shape(Vec<usize>),
-    /// They are questions about names; the first that fits decides.
+    /// They are DNS queries; the first that fits decides.
     Names(Vec<(Traffic, Dns)>),
 }
 
@@ -198,7 +198,7 @@ pub fn layout(network: &Network, surroundings: Surroundings<'_>) -> Layout {
                     chains.refuse.extend(passes(&arriving));
                 }
             }
-            // Questions about names, which follow.
+            // DNS queries, which follow.
             (By::Process, _) => {}
         }
     }
@@ -215,9 +215,9 @@ impl Layout {
         Some(self.models.len() - 1)
     }
 
-    /// Questions about names: a chain and a queue for all of them.
+    /// DNS queries: a chain and a queue for all of them.
     fn names(&mut self, flows: &[Flow]) {
-        let mut questions = Vec::new();
+        let mut queries = Vec::new();
         let mut found = Vec::new();
         for (number, flow) in flows.iter().enumerate() {
             let Treatment::Dns(dns) = &flow.treatment else { continue };
@@ -230,10 +230,10 @@ impl Layout {
             };
             let udp = over(Protocol::Udp);
             let comment = format!("flow {number}");
-            questions.extend(rules(&nft::select(&udp, false, None), Verdict::Queue(NAMES), &comment));
+            queries.extend(rules(&nft::select(&udp, false, None), Verdict::Queue(NAMES), &comment));
             if dns.names.is_empty() {
                 // Who asks again over TCP is to learn no more. For some names alone TCP would have to be read: it passes.
-                questions.extend(rules(&nft::select(&over(Protocol::Tcp), false, None), Verdict::Drop, &comment));
+                queries.extend(rules(&nft::select(&over(Protocol::Tcp), false, None), Verdict::Drop, &comment));
             }
             found.push((udp, dns.clone()));
         }
@@ -245,7 +245,7 @@ impl Layout {
                 name: "names".to_owned(),
                 hook: Hook::Output,
                 priority: -320,
-                rules: [own(), copied(), questions].concat(),
+                rules: [own(), copied(), queries].concat(),
             });
         }
     }

@@ -159,7 +159,7 @@ impl Shaper {
         }
     }
 
-    /// A question about a name passes, or does not.
+    /// A DNS query passes, or does not.
     fn answer(&mut self, held: &Held, reaction: &Reaction) -> io::Result<()> {
         if *reaction == Reaction::Pass {
             return self.decide(held, Word::Accept);

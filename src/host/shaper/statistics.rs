@@ -34,7 +34,7 @@ pub struct Statistics {
     pub overruns: u64,
     /// Copies that could not be sent.
     pub failed: u64,
-    /// Questions about names that were answered here, or left without an answer; `None` where none are looked at.
+    /// DNS queries that were answered here, or left without an answer; `None` where none are looked at.
     pub names: Option<u64>,
     /// Packets that wait now.
     pub held: u64,

@@ -4,35 +4,27 @@
 //! whom ([`Share`]), by identity: also over several steps, and for both sides.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
 use super::{Instance, InstanceId};
 
 /// What instances can use together.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "kebab-case")]
 pub enum Resource {
     /// A network namespace: interfaces, addresses, ports, connections.
+    #[strum(to_string = "network")]
     Network,
     /// A PID namespace: it ends with the main process of the lender.
+    #[strum(to_string = "PID namespace")]
     Processes,
     /// An IPC namespace, with its `/dev/shm`.
+    #[strum(to_string = "IPC namespace")]
     Ipc,
     /// A control group: who is below another one is limited and frozen with it.
+    #[strum(to_string = "control group")]
     Cgroup,
-}
-
-impl fmt::Display for Resource {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Network => "network",
-            Self::Processes => "PID namespace",
-            Self::Ipc => "IPC namespace",
-            Self::Cgroup => "control group",
-        })
-    }
 }
 
 /// What an instance declares to use of another one.

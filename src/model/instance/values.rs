@@ -21,9 +21,10 @@ pub struct Kill {
 }
 
 /// A signal by its name, such as `SIGKILL`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, strum::IntoStaticStr)]
 #[serde(rename_all = "UPPERCASE")]
 #[expect(missing_docs, reason = "signal(7) documents them")]
+#[strum(serialize_all = "UPPERCASE")]
 pub enum Signal {
     #[default]
     SigKill,
@@ -41,17 +42,7 @@ impl Signal {
     /// The name as signal(7) spells it.
     #[must_use]
     pub fn name(self) -> &'static str {
-        match self {
-            Self::SigKill => "SIGKILL",
-            Self::SigTerm => "SIGTERM",
-            Self::SigInt => "SIGINT",
-            Self::SigQuit => "SIGQUIT",
-            Self::SigHup => "SIGHUP",
-            Self::SigAbrt => "SIGABRT",
-            Self::SigSegv => "SIGSEGV",
-            Self::SigUsr1 => "SIGUSR1",
-            Self::SigUsr2 => "SIGUSR2",
-        }
+        self.into()
     }
 }
 
@@ -62,23 +53,16 @@ impl fmt::Display for Signal {
 }
 
 /// Who sends a signal to the main process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, strum::Display)]
 #[serde(rename_all = "kebab-case")]
 pub enum Via {
     /// The engine: an operator's kill. Restart policies do not act.
     #[default]
+    #[strum(to_string = "by the engine")]
     Engine,
     /// The host's kernel: a crash. Restart policies act.
+    #[strum(to_string = "as a crash")]
     Host,
-}
-
-impl fmt::Display for Via {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Engine => "by the engine",
-            Self::Host => "as a crash",
-        })
-    }
 }
 
 /// What an engine does when a main process ends by itself.
@@ -122,7 +106,7 @@ pub struct Signalled {
 
 impl fmt::Display for Signalled {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "hit by {} in its processes {}", self.signal, self.which)
+        write!(f, "sent {} in its processes {}", self.signal, self.which)
     }
 }
 

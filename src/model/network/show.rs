@@ -6,9 +6,7 @@ use humantime::format_duration;
 
 use crate::text::units::few;
 
-use super::{
-    Answer, Chance, Direction, Flow, Loss, Mechanism, Network, Peer, Peers, Protocol, Shape, Traffic, Treatment,
-};
+use super::{Answer, Chance, Direction, Flow, Loss, Mechanism, Network, Peer, Peers, Shape, Traffic, Treatment};
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -171,24 +169,5 @@ impl fmt::Display for Peer {
             Self::Addresses(addresses) => addresses.fmt(f),
             Self::Instance { name, .. } | Self::Host(name) => f.write_str(name),
         }
-    }
-}
-
-impl fmt::Display for Protocol {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Tcp => "tcp",
-            Self::Udp => "udp",
-            Self::Icmp => "icmp",
-        })
-    }
-}
-
-impl fmt::Display for Mechanism {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Netem => "netem",
-            Self::Userspace => "userspace",
-        })
     }
 }

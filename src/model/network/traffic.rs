@@ -43,9 +43,10 @@ pub enum Direction {
 }
 
 /// A protocol above IP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema, strum::Display)]
 #[serde(rename_all = "kebab-case")]
 #[expect(missing_docs, reason = "their names say it")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Protocol {
     Tcp,
     Udp,

@@ -83,7 +83,7 @@ impl Which {
         called.is_called(&self.name) && self.title.as_ref().is_none_or(title)
     }
 
-    /// Why these must not be hit of all that there are: there is none, or the instance would end with one.
+    /// Why these must not be targeted of all that there are: there is none, or the instance would end with one.
     #[must_use]
     pub fn refuses<'a>(&self, all: impl Iterator<Item = &'a Called>) -> Option<String> {
         let (meant, sessions): (Vec<&Called>, Vec<&Called>) =
@@ -92,7 +92,7 @@ impl Which {
             let but = if sessions.is_empty() {
                 ""
             } else {
-                ", except in sessions: what `docker exec` or a health check starts is no process of the service, and is not hit"
+                ", except in sessions: what `docker exec` or a health check starts is no process of the service, and is not targeted"
             };
             return Some(format!("it has no process {self} beside its main one{but}"));
         }

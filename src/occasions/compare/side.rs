@@ -31,7 +31,7 @@ pub struct Side {
 /// What a probe saw in a phase.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub struct ProbeSummary {
-    /// Questions that were asked.
+    /// Samples that were asked.
     pub asked: u64,
     /// Of these, failures.
     pub failed: u64,
@@ -77,7 +77,7 @@ impl Side {
         let seen = report.checks.into_iter().flat_map(|check| {
             let of = move |phase: PhaseSeen| {
                 let seen = ProbeSummary {
-                    asked: phase.samples.saturating_sub(phase.unasked),
+                    asked: phase.samples.saturating_sub(phase.unmeasured),
                     failed: phase.failed,
                     distribution: phase.distribution_us,
                 };
@@ -131,7 +131,7 @@ impl Side {
 impl ProbeSummary {
     fn of(judged: &Judged) -> Self {
         Self {
-            asked: judged.samples.saturating_sub(judged.unasked),
+            asked: judged.samples.saturating_sub(judged.unmeasured),
             failed: judged.failed,
             distribution: judged.distribution.clone(),
         }
@@ -175,7 +175,7 @@ struct PhaseSeen {
     phase: Phase,
     samples: u64,
     failed: u64,
-    unasked: u64,
+    unmeasured: u64,
     distribution_us: Vec<(u64, u64)>,
 }
 

@@ -155,8 +155,11 @@ pub enum List {
 }
 
 /// How far people have got with what goes wrong.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, clap::ValueEnum, strum::IntoStaticStr,
+)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Mark {
     /// The failure is noticed.
     Detected,
@@ -173,10 +176,6 @@ impl Mark {
     /// In a word.
     #[must_use]
     pub fn word(self) -> &'static str {
-        match self {
-            Self::Detected => "detected",
-            Self::Mitigated => "mitigated",
-            Self::Recovered => "recovered",
-        }
+        self.into()
     }
 }

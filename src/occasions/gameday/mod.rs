@@ -116,7 +116,7 @@ pub struct Overrides {
     /// How long recovery may take.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub recovery: Option<Span>,
-    /// How many are hit, in an experiment of one fault.
+    /// How many are targeted, in an experiment of one fault.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub pick: Option<Pick>,
     /// What happens when the hypothesis breaks.

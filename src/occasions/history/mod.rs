@@ -77,7 +77,7 @@ pub struct Row {
     /// From the breach that stopped it to everything rolled back (ms).
     pub abort_ms: Option<f64>,
     /// The time for which the system was bad from the injection on (ms), by the worst check of the hypothesis: how many of
-    /// its questions failed, times the span between two questions.
+    /// its samples failed, times the span between two samples.
     pub bad_ms: u64,
     /// Why its journal cannot be read.
     pub error: Option<String>,
@@ -98,7 +98,7 @@ impl Row {
             began: state.began,
             status: if finished.is_some() { Status::Finished } else { Status::Unfinished },
             verdict: finished.map(|f| f.verdict),
-            reason: finished.map(|f| f.reason.word()),
+            reason: finished.map(|f| f.reason.word().to_owned()),
             text: finished.filter(|f| f.verdict == Verdict::Broken).map(|f| f.text.clone()),
             rehearsal: state.started.as_ref().is_some_and(|s| s.engine.kind == Kind::Sim),
             settled: state.settled.is_some(),

@@ -35,7 +35,7 @@ pub struct Schedule {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-one" = true))]
     pub blackout: Vec<Days>,
-    /// Labels of instances that nothing in this file hits, each `key` or `key=value`, on top of what an experiment
+    /// Labels of instances that nothing in this file targets, each `key` or `key=value`, on top of what an experiment
     /// protects itself; a single one needs no list.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-one" = true))]

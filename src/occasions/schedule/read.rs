@@ -83,7 +83,7 @@ fn one(document: &Document, lookup: Lookup<'_>, name: &str, entry: &Entry, found
         }
     }
     for check in entry.only_while.keys() {
-        found.extend(read::question(document, lookup, &["entries", name, "only-while", check]));
+        found.extend(read::probe(document, lookup, &["entries", name, "only-while", check]));
         for unused in ["rate", "expect", "during"] {
             let path = ["entries", name, "only-while", check, unused];
             if document.entry(&path).is_some() {

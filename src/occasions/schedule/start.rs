@@ -118,7 +118,7 @@ impl Timetable {
         }
     }
 
-    /// Random numbers for what is chosen at a start: the experiment, the victims.
+    /// Random numbers for what is chosen at a start: the experiment, the targets.
     #[must_use]
     pub fn dice(&self, start: Timestamp) -> ChaCha12Rng {
         self.random(start, 1)

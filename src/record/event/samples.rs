@@ -25,7 +25,7 @@ pub struct Window {
     /// Of these, failures of the system.
     pub failed: u64,
     /// Of these, samples that could not be measured.
-    pub unasked: u64,
+    pub unmeasured: u64,
     /// Latency of the good answers (ms): median, 95th and 99th percentile, largest. Nothing where there were none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub latency: Option<Latency>,
@@ -69,14 +69,14 @@ pub struct Judged {
     /// Of these, failures of the system.
     pub failed: u64,
     /// Of these, samples that could not be measured.
-    pub unasked: u64,
+    pub unmeasured: u64,
     /// Good ones that are no evidence, and not among them: due while a fault was being injected or rolled back in the course
     /// of the phase, or answered only after the rollback had begun.
     #[serde(default)]
     pub not_judged: u64,
-    /// Why they could not be asked, by kind.
+    /// Why they could not be measured, by kind.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub unasked_why: BTreeMap<String, u64>,
+    pub unmeasured_why: BTreeMap<String, u64>,
     /// Failures by kind.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub failures: BTreeMap<String, u64>,
@@ -106,7 +106,7 @@ impl Judged {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Failover {
-    /// From the first injection on a zone to the first good answer of those who were not hit after which the check stayed good
+    /// From the first injection on a zone to the first good answer of those who were not targeted after which the check stayed good
     /// (ms); nothing where there was none until the rollback.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub served_ms: Option<u64>,
@@ -114,7 +114,7 @@ pub struct Failover {
     pub failed: u64,
     /// How long it had to stay good for that (ms).
     pub stretch_ms: u64,
-    /// From the begin of the rollback to the first good answer of one who was hit (ms); nothing where there was none, or
+    /// From the begin of the rollback to the first good answer of one who was targeted (ms); nothing where there was none, or
     /// answers do not tell.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub returned_ms: Option<u64>,

@@ -1,14 +1,13 @@
 //! The words that events use for what happens in every run: phases, who does it, and why it ended. Scripts may depend on them.
 
-use std::fmt;
-
 use serde::{Deserialize, Serialize};
 
 use crate::model::exit::Verdict;
 
 /// The phases of a run, in their order.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Phase {
     /// The engine is asked, the fleet is looked at.
     Preflight,
@@ -19,27 +18,15 @@ pub enum Phase {
     /// The fault is on, from the first change to the begin of the rollback.
     During,
     /// Everything is being rolled back.
-    Revert,
+    Rollback,
     /// Steady state is awaited.
     Recovery,
 }
 
-impl fmt::Display for Phase {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Preflight => "preflight",
-            Self::WarmUp => "warm-up",
-            Self::Baseline => "baseline",
-            Self::During => "fault on",
-            Self::Revert => "rollback",
-            Self::Recovery => "recovery",
-        })
-    }
-}
-
 /// The kinds of guard.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum GuardKind {
     /// A process in a session of its own.
     Process,
@@ -49,19 +36,10 @@ pub enum GuardKind {
     None,
 }
 
-impl fmt::Display for GuardKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Process => "process",
-            Self::Container => "container",
-            Self::None => "none",
-        })
-    }
-}
-
 /// Who took something back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, strum::Display)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Actor {
     /// The process that ran the experiment.
     Runner,
@@ -71,19 +49,10 @@ pub enum Actor {
     Recover,
 }
 
-impl fmt::Display for Actor {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Runner => "runner",
-            Self::Guard => "guard",
-            Self::Recover => "recover",
-        })
-    }
-}
-
 /// Why a run ended as it did: a field of the reports that scripts may depend on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, strum::IntoStaticStr)]
 #[serde(rename_all = "kebab-case")]
+#[strum(serialize_all = "kebab-case")]
 pub enum Reason {
     /// The hypothesis held, and steady state was back in time.
     HypothesisHeld,
@@ -100,7 +69,7 @@ pub enum Reason {
     /// Steady state was not met before anything was touched.
     BaselineNotMet,
     /// More than 1 % of a probe's samples could not be measured.
-    CouldNotAsk,
+    NotMeasured,
     /// What was measured while the fault was on is not enough to judge: no sample, or samples that hung until it was rolled back.
     NoEvidence,
     /// A `safety` probe exceeded its budget.
@@ -113,7 +82,7 @@ pub enum Reason {
     EngineFailed,
     /// Another run has the service.
     Claimed,
-    /// A target was another one than planned, or gone, before it was hit.
+    /// A target was another one than planned, or gone, before it was targeted.
     TargetChanged,
     /// A change could not be made.
     NotInjected,
@@ -157,7 +126,7 @@ impl Reason {
 
     /// The word that reports use, such as `hypothesis-broken`.
     #[must_use]
-    pub fn word(self) -> String {
-        serde_json::to_value(self).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default()
+    pub fn word(self) -> &'static str {
+        self.into()
     }
 }

@@ -48,13 +48,13 @@ pub struct ChangeState {
     /// When it was seen to be off before it was rolled back.
     pub off: Vec<OffSpan>,
     /// When it was about to be rolled back.
-    pub reverting: Option<Timestamp>,
+    pub rolling_back: Option<Timestamp>,
     /// How often that was begun: where the run stops meanwhile, it is begun again.
     pub rollbacks: u32,
     /// That it was rolled back.
-    pub reverted: Option<RolledBack>,
+    pub rolled_back: Option<RolledBack>,
     /// Why attempts to roll it back failed.
-    pub revert_errors: Vec<String>,
+    pub rollback_errors: Vec<String>,
     /// The command to roll it back by hand, where all attempts failed.
     pub stuck: Option<String>,
 }

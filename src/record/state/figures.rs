@@ -19,7 +19,7 @@ impl RunState {
 
     /// The changes that should be in effect: made, and not being rolled back.
     pub fn on(&self) -> impl Iterator<Item = &ChangeState> {
-        self.current().filter(|c| c.injected.is_some() && c.reverting.is_none())
+        self.current().filter(|c| c.injected.is_some() && c.rolling_back.is_none())
     }
 
     /// Whether a phase has been reached.
@@ -51,7 +51,7 @@ impl RunState {
     /// When the last change was rolled back, so far.
     #[must_use]
     pub fn rolled_back(&self) -> Option<Timestamp> {
-        self.changes.iter().filter_map(|c| Some(c.reverted?.at)).max()
+        self.changes.iter().filter_map(|c| Some(c.rolled_back?.at)).max()
     }
 
     /// From the breach that stopped the run to the last change rolled back, if everything was; nothing where none stopped it,
@@ -77,7 +77,7 @@ impl RunState {
         let Some(x) = self.started.as_ref().map(|s| &s.experiment) else { return Duration::ZERO };
         let bad = x.steady_state.iter().filter_map(|(name, check)| {
             let windows = &self.checks.get(name)?.windows;
-            let after = windows.iter().filter(|w| matches!(w.phase, Phase::During | Phase::Revert | Phase::Recovery));
+            let after = windows.iter().filter(|w| matches!(w.phase, Phase::During | Phase::Rollback | Phase::Recovery));
             let failed: u64 = after.map(|w| w.failed).sum();
             Duration::try_from_secs_f64(failed as f64 / check.rate.0).ok()
         });

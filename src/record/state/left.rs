@@ -35,7 +35,7 @@ impl RunState {
         if self.settled.is_some() {
             return Vec::new();
         }
-        let is_on = |c: &&ChangeState| c.reverted.is_none() && !c.never_began && c.change.back != Rollback::Nothing;
+        let is_on = |c: &&ChangeState| c.rolled_back.is_none() && !c.never_began && c.change.back != Rollback::Nothing;
         self.changes.iter().rev().filter(is_on).collect()
     }
 
@@ -91,7 +91,7 @@ impl RunState {
         let remote = self.started.as_ref().is_some_and(|s| s.engine.is_remote());
         let known = |c: &ChangeState| c.injected.is_some() || c.is_verified() || c.never_began;
         // What had to be rolled back has come.
-        let has_come = |c: &ChangeState| c.reverted.as_ref().is_some_and(|r| r.outcome == Outcome::Done);
+        let has_come = |c: &ChangeState| c.rolled_back.as_ref().is_some_and(|r| r.outcome == Outcome::Done);
         let open = move |c: &&ChangeState| c.unanswered || remote && c.inject_error.is_none();
         self.changes.iter().filter(move |c| c.injecting.is_some() && !known(c) && !has_come(c)).filter(open)
     }

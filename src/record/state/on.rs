@@ -2,7 +2,6 @@
 //! down or another process interfered. Pure.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -15,21 +14,14 @@ use crate::record::event::Phase;
 type Stretch = (Timestamp, Timestamp);
 
 /// What shows that a change was made.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, strum::Display)]
 pub enum Evidence {
     /// A command says so of itself, by its exit status.
+    #[strum(to_string = "claimed")]
     Claimed,
     /// It was observed.
+    #[strum(to_string = "verified")]
     Observed,
-}
-
-impl fmt::Display for Evidence {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Claimed => "claimed",
-            Self::Observed => "verified",
-        })
-    }
 }
 
 impl ChangeState {
@@ -49,7 +41,7 @@ impl ChangeState {
     /// Whether it was rolled back by a command, of which nothing but its exit status is known.
     #[must_use]
     pub fn is_claimed_back(&self) -> bool {
-        self.reverted.is_some() && matches!(&self.change.back, Rollback::To(to) if to.is_claimed())
+        self.rolled_back.is_some() && matches!(&self.change.back, Rollback::To(to) if to.is_claimed())
     }
 
     /// Whether it was seen to be off, and not in effect again since.
@@ -61,7 +53,7 @@ impl ChangeState {
     /// When it was in effect; `end` where it was never rolled back.
     fn stretches(&self, end: Timestamp) -> Vec<Stretch> {
         let Some(Injected { at: from, .. }) = self.injected.filter(|_| self.is_verified()) else { return Vec::new() };
-        let end = self.reverting.unwrap_or(end).max(from);
+        let end = self.rolling_back.unwrap_or(end).max(from);
         let mut on = Vec::new();
         let mut since = from;
         for off in &self.off {

@@ -83,9 +83,9 @@ impl ChangeStep {
             | Event::Off { n, .. }
             | Event::Again { n } => (*n, Self::Observed),
             Event::Seen { n, .. } => (*n, Self::Seen),
-            Event::Reverting { n } => (*n, Self::RollBack),
-            Event::RevertFailed { n, .. } => (*n, Self::RollbackFailed),
-            Event::Reverted { n, .. } => (*n, Self::RolledBack),
+            Event::RollingBack { n } => (*n, Self::RollBack),
+            Event::RollbackFailed { n, .. } => (*n, Self::RollbackFailed),
+            Event::RolledBack { n, .. } => (*n, Self::RolledBack),
             Event::Stuck { n, .. } => (*n, Self::GivenUp),
             Event::Started(_)
             | Event::Claiming { .. }

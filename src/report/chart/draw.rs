@@ -111,7 +111,7 @@ impl<'a> Canvas<'a> {
             let (x, to) = (self.x(point.from), self.x(point.to));
             let gap = gap(to - x);
             let mut base = top + SAMPLES;
-            for (class, n) in [("failed", point.failed), ("unasked", point.unasked)] {
+            for (class, n) in [("failed", point.failed), ("unmeasured", point.unmeasured)] {
                 if n > 0 {
                     let h = height(rate(n, point)).max(3.0);
                     base -= h;
@@ -285,8 +285,8 @@ fn gap(width: f64) -> f64 {
 /// What happened in a window, for the pointer that rests on its bar.
 fn said(point: &Point) -> String {
     let mut parts = vec![format!("+{:.1} s: {} of {} failed", point.from, point.failed, point.samples)];
-    if point.unasked > 0 {
-        parts.push(format!("{} could not be asked", point.unasked));
+    if point.unmeasured > 0 {
+        parts.push(format!("{} could not be measured", point.unmeasured));
     }
     parts.extend(point.failures.iter().map(|(kind, n)| format!("{kind} ×{n}")));
     parts.join("; ")
@@ -297,7 +297,7 @@ fn class(phase: Phase) -> &'static str {
         Phase::Preflight | Phase::WarmUp => "warm-up",
         Phase::Baseline => "baseline",
         Phase::During => "during",
-        Phase::Revert => "revert",
+        Phase::Rollback => "rollback",
         Phase::Recovery => "recovery",
     }
 }

@@ -105,8 +105,8 @@ fn markers(state: &RunState, answers: &Answers<'_>) -> Vec<Marker> {
         // Where nothing failed there was no moment at which the others took over.
         add(after(begin(Phase::During), clock.served_ms.filter(|_| clock.failed > 0)), "good", "served by the others");
     }
-    add(begin(Phase::Revert), "step", "rollback begins");
-    add(after(begin(Phase::Revert), answers.clock.and_then(|c| c.returned_ms)), "good", "the zone serves again");
+    add(begin(Phase::Rollback), "step", "rollback begins");
+    add(after(begin(Phase::Rollback), answers.clock.and_then(|c| c.returned_ms)), "good", "the zone serves again");
     out.sort_by(|a, b| a.at.total_cmp(&b.at));
     out
 }

@@ -41,7 +41,7 @@ fn svg(zones: &Zones<'_>, size: Size, columns: usize) -> Markup {
             desc id=(desc) {
                 @for zone in &zones.all {
                     (zone.title()) @if let Some(words) = zone.words() { ", " (words) } ": "
-                    (zone.hit()) " of " (zone.members.len()) " hit. "
+                    (zone.targeted()) " of " (zone.members.len()) " targeted. "
                 }
             }
             text class="panel" x="0" y="10" { "the network between them" }
@@ -104,7 +104,7 @@ fn boxed(zone: &Zone<'_>, (x, y): (f64, f64), (width, height): (f64, f64)) -> Ma
             }
             @if !rest.is_empty() {
                 text x=(format!("{:.1}", x + 28.0)) y=(format!("{:.1}", bottom + 14.0)) {
-                    "and " (rest.len()) " more, " (rest.iter().filter(|m| m.fate.is_hit()).count()) " of them hit"
+                    "and " (rest.len()) " more, " (rest.iter().filter(|m| m.fate.is_targeted()).count()) " of them targeted"
                 }
             }
         }
@@ -126,7 +126,7 @@ fn line(member: &Member<'_>, (x, right): (f64, f64), y: f64) -> Markup {
 
 fn class(fate: InstanceOutcome) -> &'static str {
     match fate {
-        InstanceOutcome::Killed | InstanceOutcome::CutOff | InstanceOutcome::Hit => "hit",
+        InstanceOutcome::Killed | InstanceOutcome::CutOff | InstanceOutcome::Targeted => "targeted",
         InstanceOutcome::Frozen => "frozen",
         InstanceOutcome::Degraded => "degraded",
         InstanceOutcome::Chosen | InstanceOutcome::Spared => "spared",

@@ -153,7 +153,7 @@ impl<'a> Chart<'a> {
             match phase {
                 Phase::Baseline | Phase::Recovery => Some(check.expect.clone()),
                 Phase::During => Some(check.expect_during()),
-                Phase::Preflight | Phase::WarmUp | Phase::Revert => None,
+                Phase::Preflight | Phase::WarmUp | Phase::Rollback => None,
             }
         };
         Some(Self {
@@ -208,10 +208,10 @@ impl<'a> Chart<'a> {
     fn description(&self) -> String {
         let sum = facts::samples([self.check]);
         let mut parts = vec![format!(
-            "{}, {} failed, {} could not be asked.",
+            "{}, {} failed, {} could not be measured.",
             words::count(sum.asked, "sample"),
             words::thousands(sum.failed),
-            words::thousands(sum.unasked)
+            words::thousands(sum.unmeasured)
         )];
         for phase in facts::JUDGED {
             let of_phase = || self.check.windows.iter().filter(move |w| w.phase == phase);

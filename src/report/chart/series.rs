@@ -15,7 +15,7 @@ pub(super) struct Point {
     pub(super) phase: Phase,
     pub(super) samples: u64,
     pub(super) failed: u64,
-    pub(super) unasked: u64,
+    pub(super) unmeasured: u64,
     /// Of several windows the worst: a peak must not vanish. Only the median is their mean.
     pub(super) latency: Option<Latency>,
     /// The last value that is a number.
@@ -35,7 +35,7 @@ impl Point {
             phase: window.phase,
             samples: window.samples,
             failed: window.failed,
-            unasked: window.unasked,
+            unmeasured: window.unmeasured,
             latency: window.latency,
             value: window.value.as_ref().and_then(|v| v.trim().parse().ok()).filter(|v: &f64| v.is_finite()),
             failures: window.failures.clone(),
@@ -46,7 +46,7 @@ impl Point {
     /// Answers that a latency could be taken of.
     #[expect(clippy::cast_precision_loss, reason = "a weight")]
     fn good(&self) -> f64 {
-        self.samples.saturating_sub(self.failed + self.unasked).max(1) as f64
+        self.samples.saturating_sub(self.failed + self.unmeasured).max(1) as f64
     }
 
     /// Whether another one is of the same phase and mostly of the same time.
@@ -67,7 +67,7 @@ impl Point {
         self.to = self.to.max(next.to);
         self.samples += next.samples;
         self.failed += next.failed;
-        self.unasked += next.unasked;
+        self.unmeasured += next.unmeasured;
         self.value = next.value.or(self.value);
         for (kind, n) in next.failures {
             *self.failures.entry(kind).or_default() += n;
@@ -158,7 +158,7 @@ mod tests {
                     length_ms: 500,
                     samples: 25,
                     failed: if broken.contains(&i) { 25 } else { 0 },
-                    unasked: 0,
+                    unmeasured: 0,
                     latency: (!broken.contains(&i)).then_some(Latency { p50: p, p95: p, p99: p, max: p }),
                     value: None,
                     by: BTreeMap::new(),

@@ -64,7 +64,7 @@ impl Tape {
                 length_ms: 200,
                 samples: 10,
                 failed,
-                unasked: 0,
+                unmeasured: 0,
                 latency: Some(LATENCY),
                 value: None,
                 by: BTreeMap::new(),
@@ -82,9 +82,9 @@ impl Tape {
             phase,
             samples,
             failed,
-            unasked: 0,
+            unmeasured: 0,
             not_judged: 0,
-            unasked_why: BTreeMap::new(),
+            unmeasured_why: BTreeMap::new(),
             failures: if failed > 0 { [("connection refused".to_owned(), failed)].into() } else { BTreeMap::new() },
             longest_outage_ms: failed * 20,
             latency: Some(LATENCY),
@@ -113,7 +113,7 @@ impl Tape {
         }
         self.phase(Phase::Preflight, None).wait(34).phase(Phase::Baseline, Some(5000));
         self.samples(Phase::Baseline, 25, 0).judged(Phase::Baseline, 250, 0);
-        self.push(Event::Targeted { hit: vec![shop()], spared });
+        self.push(Event::Targeted { targeted: vec![shop()], spared });
         self.push(Event::Guarded { kind: GuardKind::Process, id: "48213".into() });
         let deadline = self.now + SignedDuration::from_secs(58);
         self.push(Event::Planned { changes: vec![pause()], deadline });
@@ -123,8 +123,8 @@ impl Tape {
     }
 
     fn back(&mut self) -> &mut Self {
-        self.phase(Phase::Revert, None).push(Event::Reverting { n: 0 }).wait(11);
-        self.push(Event::Reverted { n: 0, outcome: Outcome::Done, by: Actor::Runner, took_us: 10_870 }).wait(4);
+        self.phase(Phase::Rollback, None).push(Event::RollingBack { n: 0 }).wait(11);
+        self.push(Event::RolledBack { n: 0, outcome: Outcome::Done, by: Actor::Runner, took_us: 10_870 }).wait(4);
         self.push(Event::Restored(Restored::as_before("shop-2")))
     }
 
@@ -185,9 +185,9 @@ pub(crate) fn broken() -> Vec<Stamped> {
 pub(crate) fn left_behind() -> Vec<Stamped> {
     let mut tape = Tape::new(EXPERIMENT);
     tape.until_the_fault().samples(Phase::During, 2, 0);
-    tape.phase(Phase::Revert, None).push(Event::Reverting { n: 0 }).wait(5000);
+    tape.phase(Phase::Rollback, None).push(Event::RollingBack { n: 0 }).wait(5000);
     let error = "cannot unpause shop-2: no answer within 5s\n\u{1b}[31m(and more)";
-    tape.push(Event::RevertFailed { n: 0, attempt: 1, error: error.into() });
+    tape.push(Event::RollbackFailed { n: 0, attempt: 1, error: error.into() });
     tape.push(Event::Stuck { n: 0, by_hand: "docker -H unix:///var/run/docker.sock unpause 3f1c9a7be2d04c11".into() });
     tape.end(Reason::LeftBehind, "1 change could not be rolled back.")
 }

@@ -60,8 +60,12 @@ fn progress(phase: Phase, elapsed: Duration, planned: Option<Duration>, width: u
 /// The faults that are on: made, and not rolled back.
 fn faults(state: &RunState, now: Timestamp, width: usize, paint: Paint) -> Vec<String> {
     const MOST: usize = 4;
-    let on: Vec<_> =
-        state.changes.iter().filter(|c| c.reverted.is_none()).filter_map(|c| c.injected.map(|i| (c, i.at))).collect();
+    let on: Vec<_> = state
+        .changes
+        .iter()
+        .filter(|c| c.rolled_back.is_none())
+        .filter_map(|c| c.injected.map(|i| (c, i.at)))
+        .collect();
     let mut rows: Vec<String> = on
         .iter()
         .take(MOST)
@@ -85,7 +89,7 @@ pub(super) struct Pulse {
     value: Option<String>,
     p95: Option<Duration>,
     failed: u64,
-    unasked: u64,
+    unmeasured: u64,
     failures: BTreeMap<String, u64>,
     standings: Vec<Standing>,
 }
@@ -104,7 +108,7 @@ impl Pulse {
             value: newest.value.clone(),
             p95: newest.latency.and_then(|l| Duration::try_from_secs_f64(l.p95 / 1000.0).ok()),
             failed: windows.iter().map(|w| w.failed).sum(),
-            unasked: windows.iter().map(|w| w.unasked).sum(),
+            unmeasured: windows.iter().map(|w| w.unmeasured).sum(),
             failures,
             standings: newest.standings.clone(),
         })
@@ -115,7 +119,7 @@ impl Pulse {
     }
 
     fn tone(&self) -> (Tone, &'static str) {
-        match (self.held(), self.failed + self.unasked) {
+        match (self.held(), self.failed + self.unmeasured) {
             (false, _) => (Tone::Bad, "✗"),
             (true, 0) => (Tone::Good, "✓"),
             (true, _) => (Tone::Warn, "!"),
@@ -129,8 +133,8 @@ impl Pulse {
         let mut parts: Vec<(Tone, String)> = standings.iter().map(|s| (standing_tone(s), short(s))).collect();
         // Why something fails is worth more than a second number that is fine.
         let at = parts.iter().take_while(|(tone, _)| *tone == Tone::Bad).count().max(1).min(parts.len());
-        if self.unasked > 0 {
-            parts.insert(at, (Tone::Warn, format!("not asked {}", self.unasked)));
+        if self.unmeasured > 0 {
+            parts.insert(at, (Tone::Warn, format!("not measured {}", self.unmeasured)));
         }
         if self.failed > 0 {
             parts.insert(at, (Tone::Warn, kinds(&self.failures)));

@@ -121,11 +121,11 @@ pub(super) fn narrate(state: &RunState, stamped: &Stamped) -> Vec<Line> {
             let text = format!("{what}{check} exceeded its budget ({phase}): {}", s.exceeded());
             vec![Line::bad("breach", text)]
         }
-        Event::Targeted { hit, spared } => {
-            let hit: Vec<String> = hit.iter().map(instance).collect();
+        Event::Targeted { targeted, spared } => {
+            let targeted: Vec<String> = targeted.iter().map(instance).collect();
             let spared: Vec<String> = spared.iter().map(|s| s.name.clone()).collect();
             let beside = if spared.is_empty() { String::new() } else { format!("; spares {}", few(&spared, 6)) };
-            vec![Line::info("target", format!("hits {}{beside}", few(&hit, 6)))]
+            vec![Line::info("target", format!("targets {}{beside}", few(&targeted, 6)))]
         }
         Event::Guarded { kind: GuardKind::None, .. } => vec![Line::info("guard", "none: nothing real is touched")],
         Event::Guarded { kind, id } => {
@@ -157,14 +157,14 @@ pub(super) fn narrate(state: &RunState, stamped: &Stamped) -> Vec<Line> {
         }
         Event::Effect { n, effect } => about(n, &|c| effect_line(&c.change.name, effect)),
         Event::Seen { n, what } => about(n, &|c| {
-            let when = if c.reverted.is_some() { "afterwards it sees" } else { "it saw" };
+            let when = if c.rolled_back.is_some() { "afterwards it sees" } else { "it saw" };
             Line::info("seen", format!("{}: {when} {what}", c.change.name))
         }),
         Event::Noticed { instance, what } => vec![Line::warn("noticed", format!("{instance}: {what}"))],
         Event::Settled { by, why } => vec![Line::info("settled", format!("by {by}: {why}"))],
         Event::Stopping { text, .. } => vec![Line::warn("stopping", text)],
-        Event::Reverted { n, outcome, by, .. } => about(n, &|c| reverted(c, *outcome, *by)),
-        Event::RevertFailed { n, attempt, error } => {
+        Event::RolledBack { n, outcome, by, .. } => about(n, &|c| rolled_back(c, *outcome, *by)),
+        Event::RollbackFailed { n, attempt, error } => {
             about(n, &|c| Line::warn("rolled back", format!("{}: attempt {attempt} failed: {error}", c.change.name)))
         }
         Event::Stuck { n, by_hand } => {
@@ -194,7 +194,7 @@ pub(super) fn narrate(state: &RunState, stamped: &Stamped) -> Vec<Line> {
         | Event::Claiming { .. }
         | Event::NewLife { .. }
         | Event::Injecting { .. }
-        | Event::Reverting { .. }
+        | Event::RollingBack { .. }
         | Event::Off { .. }
         | Event::TakenOver(_)
         | Event::Again { .. }
@@ -246,15 +246,15 @@ fn header(started: &Started) -> Vec<Line> {
 fn phase_began(state: &RunState, phase: Phase, planned_ms: Option<u64>) -> Vec<Line> {
     let mut lines = Vec::new();
     if let Some(PhaseBegin { phase: before, .. }) = state.phases.iter().rev().nth(1)
-        && matches!(before, Phase::Preflight | Phase::WarmUp | Phase::Revert)
+        && matches!(before, Phase::Preflight | Phase::WarmUp | Phase::Rollback)
         && let Some((from, mut to)) = state.span_of(*before)
     {
-        if *before == Phase::Revert {
+        if *before == Phase::Rollback {
             // The phase also waits for late answers; what counts is when the last change was back.
             to = state.rolled_back().unwrap_or(to);
         }
         let left = state.outstanding().len();
-        let clean = *before != Phase::Revert || left == 0;
+        let clean = *before != Phase::Rollback || left == 0;
         let text = if clean {
             format!("done in {}", span(since(from, to)))
         } else {
@@ -275,8 +275,8 @@ fn phase_judged(j: &Judged) -> Line {
     if j.failed > 0 {
         parts.push(format!("{} failed ({})", j.failed, kinds(&j.failures)));
     }
-    if j.unasked > 0 {
-        parts.push(format!("{} could not be measured ({})", j.unasked, kinds(&j.unasked_why)));
+    if j.unmeasured > 0 {
+        parts.push(format!("{} could not be measured ({})", j.unmeasured, kinds(&j.unmeasured_why)));
     }
     let text = format!("{}: {}", j.check, parts.join(", "));
     let came: Vec<Judgement> = j.standings.iter().map(Standing::judgement).collect();
@@ -324,8 +324,8 @@ fn injected(c: &ChangeState, outcome: Outcome) -> Line {
     }
 }
 
-fn reverted(c: &ChangeState, outcome: Outcome, by: Actor) -> Line {
-    let took = c.reverted.map(|r| span(r.took)).unwrap_or_default();
+fn rolled_back(c: &ChangeState, outcome: Outcome, by: Actor) -> Line {
+    let took = c.rolled_back.map(|r| span(r.took)).unwrap_or_default();
     let by = if by == Actor::Runner { String::new() } else { format!(" (by the {by})") };
     let name = &c.change.name;
     let back = match &c.change.back {

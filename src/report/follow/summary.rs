@@ -1,4 +1,4 @@
-//! What a run came to: the verdict in words, every expectation in a table, who was hit, and what is to be done.
+//! What a run came to: the verdict in words, every expectation in a table, who was targeted, and what is to be done.
 //! Pure: the state, to text.
 
 use std::fmt::Write as _;
@@ -104,7 +104,7 @@ fn left_behind(state: &RunState, width: usize, paint: Paint) -> String {
 /// Every expectation of every check: what was measured in each phase, the budget spent, and the time to recover.
 fn table(state: &RunState, width: usize, colour: bool) -> Option<String> {
     let mut builder = Builder::new();
-    builder.push_record(["check", "expectation", "baseline", "fault on", "spent", "recovered"]);
+    builder.push_record(["check", "expectation", "baseline", "during", "spent", "recovered"]);
     let mut tones = Vec::new();
     for (name, check) in &state.checks {
         for (i, (before, during)) in expectations(check).into_iter().enumerate() {
@@ -178,16 +178,16 @@ fn recovered(state: &RunState, check: &str) -> String {
 /// What else is worth knowing: topic and sentence.
 fn facts(state: &RunState) -> Vec<(&'static str, String)> {
     let mut facts = Vec::new();
-    if !state.hit.is_empty() {
-        let names: Vec<String> = state.hit.iter().map(instance).collect();
+    if !state.targeted.is_empty() {
+        let names: Vec<String> = state.targeted.iter().map(instance).collect();
         let spared = if state.spared.is_empty() { String::new() } else { format!("; {} spared", state.spared.len()) };
-        facts.push(("hit", format!("{}{spared}", few(&names, 8))));
+        facts.push(("targeted", format!("{}{spared}", few(&names, 8))));
     }
     let is_long = |c: &ChangeState| matches!(c.change.to, Setting::Network(_));
     let on: Vec<String> = state
         .changes
         .iter()
-        .map(|c| match (&c.injected, &c.reverted) {
+        .map(|c| match (&c.injected, &c.rolled_back) {
             (Some(_), _) if c.change.back == Rollback::Nothing => c.change.to_string(),
             (Some(_), Some(_)) if is_long(c) => format!("{} ({})", c.change, span(state.on_time(c))),
             (Some(_), Some(_)) => format!("{} for {}", c.change, span(state.on_time(c))),

@@ -84,10 +84,10 @@ impl<'a> Facts<'a> {
         words::sentence(&parts.join(", "))
     }
 
-    /// All instances that were hit, each once.
-    pub(super) fn hit(&self) -> usize {
+    /// All instances that were targeted, each once.
+    pub(super) fn targeted(&self) -> usize {
         let names: std::collections::BTreeSet<&str> =
-            self.scenarios.iter().flat_map(|s| s.hit.iter().copied()).collect();
+            self.scenarios.iter().flat_map(|s| s.targeted.iter().copied()).collect();
         names.len()
     }
 

@@ -126,10 +126,10 @@ fn later(mut run: RunState, began: Timestamp) -> RunState {
     run.stopping.iter_mut().for_each(|s| shift(&mut s.at));
     run.finished.iter_mut().for_each(|f| shift(&mut f.at));
     for change in &mut run.changes {
-        [&mut change.injecting, &mut change.reverting].into_iter().flatten().for_each(shift);
+        [&mut change.injecting, &mut change.rolling_back].into_iter().flatten().for_each(shift);
         change.injected.iter_mut().for_each(|i| shift(&mut i.at));
         change.verification.iter_mut().for_each(|b| shift(&mut b.at));
-        change.reverted.iter_mut().for_each(|r| shift(&mut r.at));
+        change.rolled_back.iter_mut().for_each(|r| shift(&mut r.at));
     }
     run
 }

@@ -40,9 +40,9 @@ pub(super) fn of(record: &Record, scenarios: &[Scenario<'_>]) -> Vec<Gap> {
         if !missing.is_empty() {
             add("no-mark", format!("not marked: when “{}” was {}", s.title, missing.join(", ")));
         }
-        if s.unasked > 0 {
-            let unasked = words::count(s.unasked, "question");
-            add("could-not-ask", format!("“{}”: {unasked} of its probes could not be asked", s.title));
+        if s.unmeasured > 0 {
+            let unmeasured = words::count(s.unmeasured, "sample");
+            add("not-measured", format!("“{}”: {unmeasured} of its probes could not be measured", s.title));
         }
     }
     for (recipient, why, messages) in record.state.undelivered() {

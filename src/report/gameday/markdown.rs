@@ -55,7 +55,7 @@ fn head(out: &mut String, facts: &Facts<'_>) -> std::fmt::Result {
         line(&shared::sentence(role).replace('.', ""), &names)?;
     }
     line("When", &words::when(facts))?;
-    line("Instances hit", &facts.hit().to_string())?;
+    line("Instances targeted", &facts.targeted().to_string())?;
     let (asked, failed) = facts.requests();
     if asked > 0 {
         let share = words::percent(failed, asked);
@@ -80,7 +80,7 @@ fn sign(came: ScenarioOutcome) -> &'static str {
 
 fn scenarios(out: &mut String, facts: &Facts<'_>) -> std::fmt::Result {
     writeln!(out, "## What held, and what broke\n")?;
-    header(out, &["Scenario", "", "Why", "Hit", "Failed", "Worst check"])?;
+    header(out, &["Scenario", "", "Why", "Targeted", "Failed", "Worst check"])?;
     for s in &facts.scenarios {
         row(
             out,
@@ -88,7 +88,7 @@ fn scenarios(out: &mut String, facts: &Facts<'_>) -> std::fmt::Result {
                 format!("{}. {}", s.n + 1, s.title),
                 format!("{} {}", sign(s.came), s.came.words()),
                 s.sentence(),
-                words::names(&s.hit),
+                words::names(&s.targeted),
                 words::failed(s),
                 words::worst(s.worst.as_ref()),
             ],

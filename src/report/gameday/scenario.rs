@@ -36,13 +36,13 @@ pub(super) struct Scenario<'a> {
     pub(super) came: ScenarioOutcome,
     /// Why, in words without a capital and a full stop of their own.
     pub(super) why: &'a str,
-    /// The names of those that were hit.
-    pub(super) hit: Vec<&'a str>,
+    /// The names of those that were targeted.
+    pub(super) targeted: Vec<&'a str>,
     pub(super) spared: usize,
     /// Requests while the fault was on.
     pub(super) asked: u64,
     pub(super) failed: u64,
-    pub(super) unasked: u64,
+    pub(super) unmeasured: u64,
     /// The expectation that broke, else the one that came nearest to it.
     pub(super) worst: Option<Worst>,
     /// How fast people and Squall were, by [`Mark::ALL`].
@@ -151,11 +151,11 @@ fn scenario<'a>(record: &'a Record, n: usize, known: Option<&'a ScenarioState>, 
         run,
         came,
         why,
-        hit: run.map(|run| run.hit.iter().map(|i| i.name.as_str()).collect()).unwrap_or_default(),
+        targeted: run.map(|run| run.targeted.iter().map(|i| i.name.as_str()).collect()).unwrap_or_default(),
         spared: run.map_or(0, |run| run.spared.len()),
         asked: during().map(|w| w.samples).sum(),
         failed: during().map(|w| w.failed).sum(),
-        unasked: during().map(|w| w.unasked).sum(),
+        unmeasured: during().map(|w| w.unmeasured).sum(),
         worst: run.and_then(worst),
         clocks: clocks(run, known, goals),
         bad: run.map(RunState::bad).unwrap_or_default(),

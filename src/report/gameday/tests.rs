@@ -76,7 +76,7 @@ fn people_and_the_machine_stand_in_one_timeline_in_order() {
         let is = |m: &Value| m["of"] == of && m["text"].as_str().unwrap().contains(text);
         moments.iter().position(is).unwrap_or_else(|| panic!("{of}: {text}: {timeline:#}"))
     };
-    let (injected, breach) = (at("squall", "injected: store-1"), at("squall", "breach while fault on: checkout"));
+    let (injected, breach) = (at("squall", "injected: store-1"), at("squall", "breach (during): checkout"));
     let (back, noticed) = (at("squall", "rolled back by runner: store-1"), at("people", "detected: The store freezes"));
     assert!(injected < breach && breach < back && back < noticed, "{timeline:#}");
 }
@@ -121,7 +121,10 @@ fn nothing_has_recovered_before_it_is_mitigated() {
     let mut slow = fixture::quarterly();
     for run in slow.runs.values_mut() {
         let last = run.last;
-        run.changes.iter_mut().filter_map(|c| c.reverted.as_mut()).for_each(|reverted| reverted.at = last.unwrap());
+        run.changes
+            .iter_mut()
+            .filter_map(|c| c.rolled_back.as_mut())
+            .for_each(|rolled_back| rolled_back.at = last.unwrap());
     }
     let mut compared = 0;
     for record in fixture::all().into_iter().map(|(_, record, _)| record).chain([slow]) {

@@ -78,7 +78,7 @@ pub(in crate::report) fn figure(chart: &Chart<'_>) -> Markup {
                     }
                     li { (key("asked", "M4 12V2h16v10Z")) "asked" }
                     li { (key("failed", "M4 12V2h16v10Z")) "failed" }
-                    li { (key("unasked", "M4 12V2h16v10Z")) "could not be asked" }
+                    li { (key("unmeasured", "M4 12V2h16v10Z")) "could not be measured" }
                 }
             }
         }
@@ -168,7 +168,7 @@ fn failures(check: &CheckState) -> Markup {
     let rows: Vec<_> = facts::JUDGED
         .into_iter()
         .filter_map(|phase| check.judged.get(&phase))
-        .filter(|j| !j.failures.is_empty() || !j.unasked_why.is_empty())
+        .filter(|j| !j.failures.is_empty() || !j.unmeasured_why.is_empty())
         .collect();
     html! {
         @if !rows.is_empty() {
@@ -184,7 +184,7 @@ fn failures(check: &CheckState) -> Markup {
                         @if judged.longest_outage_ms > 0 {
                             ", longest outage " (words::span(Duration::from_millis(judged.longest_outage_ms)))
                         }
-                        @for (kind, n) in &judged.unasked_why { "; could not ask: " (kind) " ×" (n) }
+                        @for (kind, n) in &judged.unmeasured_why { "; could not be measured: " (kind) " ×" (n) }
                     }
                 }
             }

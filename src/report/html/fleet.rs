@@ -1,4 +1,4 @@
-//! The instances on the page: who was hit and who was spared, and each change with its proofs.
+//! The instances on the page: who was targeted and who was spared, and each change with its proofs.
 
 use maud::{Markup, html};
 
@@ -20,14 +20,14 @@ pub(super) fn by_hand(state: &RunState) -> Markup {
 
 pub(super) fn radius(state: &RunState) -> Markup {
     let (first, rest) = state.spared.split_at(state.spared.len().min(SHOWN));
-    let (hit, more) = state.hit.split_at(state.hit.len().min(SHOWN));
-    let hit_row = |i: &crate::model::instance::Instance| {
+    let (targeted, more) = state.targeted.split_at(state.targeted.len().min(SHOWN));
+    let targeted_row = |i: &crate::model::instance::Instance| {
         html! {
-            tr.hit {
+            tr.targeted {
                 th scope="row" { (i.name) }
                 td { (i.service) }
                 td { (i.zone.as_deref().unwrap_or("–")) }
-                td { span.no { "● hit" } }
+                td { span.no { "● targeted" } }
             }
         }
     };
@@ -36,20 +36,20 @@ pub(super) fn radius(state: &RunState) -> Markup {
             section {
                 h2 { "Blast radius" }
                 p.muted {
-                    (words::count(state.hit.len() as u64, "instance")) " hit, "
+                    (words::count(state.targeted.len() as u64, "instance")) " targeted, "
                     (words::thousands(state.spared.len() as u64)) " spared"
                     @if let Some(x) = facts::experiment(state) { ". " (limits(&x.blast_radius)) }
                 }
                 div.card {
                     (table(&html! {
-                        @for instance in hit { (hit_row(instance)) }
+                        @for instance in targeted { (targeted_row(instance)) }
                         @for spared in first { (spared_row(spared)) }
                     }))
                     @if more.len() + rest.len() > 0 {
                         details {
                             summary { (more.len() + rest.len()) " more" }
                             (table(&html! {
-                                @for instance in more { (hit_row(instance)) }
+                                @for instance in more { (targeted_row(instance)) }
                                 @for spared in rest { (spared_row(spared)) }
                             }))
                         }
@@ -68,7 +68,7 @@ fn table(rows: &Markup) -> Markup {
                     th scope="col" { "Instance" }
                     th scope="col" { "Service" }
                     th scope="col" { "Zone" }
-                    th scope="col" { "Hit or spared, and why" }
+                    th scope="col" { "Targeted or spared, and why" }
                 } }
                 tbody { (rows) }
             }
@@ -221,7 +221,7 @@ fn rollback(state: &RunState, change: &ChangeState) -> Markup {
     html! {
         div {
             dt { "Rolled back" }
-            @match &change.reverted {
+            @match &change.rolled_back {
                 Some(RolledBack { at, outcome, by, took }) => dd {
                     (words::relative(state, *at)) " by the " b { (by) } ", took " (words::span(*took))
                     @match outcome {
@@ -234,7 +234,7 @@ fn rollback(state: &RunState, change: &ChangeState) -> Markup {
                 None if change.stuck.is_some() => dd { span.no { "✗ no: still in place" } },
                 None => dd { span.muted { "not yet" } },
             }
-            @for error in &change.revert_errors { dd.error { (error) } }
+            @for error in &change.rollback_errors { dd.error { (error) } }
         }
     }
 }

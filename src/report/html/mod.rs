@@ -118,7 +118,7 @@ fn figures(state: &RunState) -> Markup {
     if let Some(on) = state.on_shortest() {
         let planned = facts::experiment(state).map_or(String::new(), |x| format!("of {} planned", x.timing.duration));
         let still = state.finished.is_some() && !state.left_in_place().is_empty();
-        cells.push(("Fault on for", if still { "still on".to_owned() } else { words::span(on) }, planned));
+        cells.push(("Fault lasted", if still { "not rolled back".to_owned() } else { words::span(on) }, planned));
     }
     if let Some(spent) = facts::tightest(state) {
         let what =
@@ -127,9 +127,9 @@ fn figures(state: &RunState) -> Markup {
     }
     if sum.asked > 0 {
         let failed = words::thousands(sum.failed);
-        let note = match sum.unasked {
+        let note = match sum.unmeasured {
             0 => format!("{failed} failed"),
-            n => format!("{failed} failed, {} could not be asked", words::thousands(n)),
+            n => format!("{failed} failed, {} could not be measured", words::thousands(n)),
         };
         cells.push(("Samples asked", words::thousands(sum.asked), note));
     }

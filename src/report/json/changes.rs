@@ -1,4 +1,4 @@
-//! The part of the report for programs about who is hit, and what is changed.
+//! The part of the report for programs about who is targeted, and what is changed.
 
 use jiff::Timestamp;
 use serde::Serialize;
@@ -47,8 +47,8 @@ pub(super) struct ChangeOut<'a> {
     mechanism: Option<String>,
     measured: Option<MeasuredOut>,
     sees: Option<SeesOut<'a>>,
-    reverted: Option<RevertedOut>,
-    revert_errors: &'a [String],
+    rolled_back: Option<RolledBackOut>,
+    rollback_errors: &'a [String],
     by_hand: Option<&'a str>,
 }
 
@@ -89,7 +89,7 @@ pub(super) struct VerificationOut<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct RevertedOut {
+pub(super) struct RolledBackOut {
     at: Timestamp,
     outcome: Outcome,
     by: Actor,
@@ -149,14 +149,14 @@ impl<'a> ChangeOut<'a> {
                 during: state.sees.during.as_deref(),
                 after: state.sees.after.as_deref(),
             }),
-            reverted: state.reverted.map(|r| RevertedOut {
+            rolled_back: state.rolled_back.map(|r| RolledBackOut {
                 at: r.at,
                 outcome: r.outcome,
                 by: r.by,
                 claimed: state.is_claimed_back(),
                 took_us: micros(r.took),
             }),
-            revert_errors: &state.revert_errors,
+            rollback_errors: &state.rollback_errors,
             by_hand: state.stuck.as_deref(),
         }
     }

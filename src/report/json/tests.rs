@@ -12,7 +12,7 @@ use super::*;
 fn every_field_is_documented_and_every_documented_field_is_there() {
     let keyed = &[
         "checks[].phases[].failures",
-        "checks[].phases[].unasked-why",
+        "checks[].phases[].unmeasured-why",
         "breaches[].causes",
         "recovery.missed[].causes",
     ];
@@ -22,7 +22,7 @@ fn every_field_is_documented_and_every_documented_field_is_there() {
         fields.of(&serde_json::from_str(&render(&state)).unwrap(), &mut produced);
     }
     // The fixtures ask everything they want to.
-    produced.insert("checks[].phases[].unasked-why.*".to_owned());
+    produced.insert("checks[].phases[].unmeasured-why.*".to_owned());
     // None of them has an effect that cannot be known.
     produced.insert("changes[].effect.why".to_owned());
     are_those_of("docs/report-json.md", &produced);

@@ -13,7 +13,7 @@ use crate::record::state::RunState;
 pub(super) struct FaultOut {
     n: usize,
     name: &'static str,
-    hit: Vec<String>,
+    targeted: Vec<String>,
     after_ms: u64,
     until_ms: u64,
     injected: Option<Timestamp>,
@@ -46,7 +46,7 @@ pub(super) struct AnswersOut<'a> {
     known: bool,
     baseline: u64,
     during: u64,
-    revert: u64,
+    rollback: u64,
     recovery: u64,
 }
 
@@ -76,7 +76,7 @@ impl FaultOut {
             rolled_back: fault.rolled_back,
             on_ms: fault.effective.map(millis),
             verified: fault.verified,
-            hit: fault.hit,
+            targeted: fault.targeted,
         }
     }
 }
@@ -102,10 +102,10 @@ impl<'a> AnswersOut<'a> {
         let Some(zones) = Zones::of(state) else { return Vec::new() };
         let mut out = Vec::new();
         for answers in zones.answers(state) {
-            for (place, [baseline, during, revert, recovery]) in answers.given {
+            for (place, [baseline, during, rollback, recovery]) in answers.given {
                 let zone = place.and_then(|at| zones.all.get(at)).and_then(|zone| zone.name);
                 let (check, known) = (answers.check, place.is_some());
-                out.push(Self { check, zone, known, baseline, during, revert, recovery });
+                out.push(Self { check, zone, known, baseline, during, rollback, recovery });
             }
         }
         out

@@ -25,7 +25,7 @@ pub(super) fn effect(network: &Network, counted: Counted, talk: Option<&Talk>) -
         let instead = talk.map(|talk| format!(": {talk}")).unwrap_or_default();
         return none(format!("no packet met it{instead}"));
     }
-    // Of questions, those about other names pass.
+    // Of queries, those about other names pass.
     if let (Some(asked), 0) = (some_names(network), names.unwrap_or_default()) {
         let seen =
             format!("{packets} packets met it, and none asked for {asked}; what it remembers it does not ask for");
@@ -60,7 +60,7 @@ pub(super) fn effect(network: &Network, counted: Counted, talk: Option<&Talk>) -
     ))
 }
 
-/// The names that are meant, where nothing but questions about these is.
+/// The names that are meant, where nothing but queries about these is.
 fn some_names(network: &Network) -> Option<String> {
     let names_of = |flow: &Flow| match &flow.treatment {
         Treatment::Dns(dns) if !dns.names.is_empty() => Some(dns.names.join(", ")),
@@ -195,7 +195,7 @@ mod tests {
         assert!(other.is_unaffected() && other.to_string().contains("none asked for store, *.gone"), "{other}");
         assert!(asked(&["store"], 16, Some(1)).is_affected());
         assert!(asked(&[], 16, Some(16)).is_affected());
-        assert!(asked(&[], 1, Some(0)).is_affected(), "over TCP no name is read, and no question passes");
+        assert!(asked(&[], 1, Some(0)).is_affected(), "over TCP no name is read, and no query passes");
         assert!(asked(&[], 0, Some(0)).is_unaffected());
     }
 }

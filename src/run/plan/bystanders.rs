@@ -1,4 +1,4 @@
-//! Instances that would be hit without being targets, because they share something with one: refused by name. Pure.
+//! Instances that would be targeted without being targets, because they share something with one: refused by name. Pure.
 
 use std::collections::BTreeSet;
 
@@ -9,25 +9,25 @@ use crate::model::network::{Peer, Peers};
 use crate::run::target::unanswered::not_known;
 use crate::run::target::{Refusal, list};
 
-/// Whether these changes, of the fleet as it is now, hit their instances alone. `all` are all changes of the run: who is a
+/// Whether these changes, of the fleet as it is now, targeted their instances alone. `all` are all changes of the run: who is a
 /// target of the same fault as a change is no bystander of it.
 ///
 /// # Errors
-/// The first change that would hit an instance which is no target, with the names of those.
-pub fn none_is_hit(changes: &[Change], all: &[Change], fleet: &[Instance]) -> Result<(), Refusal> {
+/// The first change that would affect an instance which is no target, with the names of those.
+pub fn none_is_targeted(changes: &[Change], all: &[Change], fleet: &[Instance]) -> Result<(), Refusal> {
     for change in changes {
         let Some(instance) = fleet.iter().find(|i| i.id == change.instance) else { continue };
         let with_it: BTreeSet<&InstanceId> =
             all.iter().filter(|c| c.fault == change.fault).map(|c| &c.instance).collect();
         for reach in change.to.reaches() {
-            let hit: BTreeSet<&Share> = instance
+            let targeted: BTreeSet<&Share> = instance
                 .shares
                 .iter()
                 .filter(|share| reach.meets(share))
                 .filter(|share| !(go_together(reach, &change.to) && with_it.contains(&share.with)))
                 .collect();
-            if let Some(first) = hit.first() {
-                let names: BTreeSet<&str> = hit.iter().map(|s| s.name.as_str()).collect();
+            if let Some(first) = targeted.first() {
+                let names: BTreeSet<&str> = targeted.iter().map(|s| s.name.as_str()).collect();
                 return Err(Refusal::limits(told(instance, &change.to, (reach, first), &list(&names))));
             }
         }
@@ -86,11 +86,13 @@ fn told(instance: &Instance, to: &Setting, (reach, share): (Reach, &Share), name
         Reach::Ends(what) => {
             format!("{names} would lose the {what} of {name}, which {name} lends, when {name} is {to}")
         }
-        Reach::Borrowers(what) => format!("{names} would be hit, too, in the {what} of {name}, when {name} is {to}"),
-        Reach::Everyone(what) if what == Resource::Cgroup && share.side == Side::Lender => {
-            format!("{names} would be hit, too, whose {what} {name} is in, when {name} is {to}")
+        Reach::Borrowers(what) => {
+            format!("{names} would be targeted, too, in the {what} of {name}, when {name} is {to}")
         }
-        Reach::Everyone(what) => format!("{name} shares its {what} with {names}: this would hit all of them"),
+        Reach::Everyone(what) if what == Resource::Cgroup && share.side == Side::Lender => {
+            format!("{names} would be targeted, too, whose {what} {name} is in, when {name} is {to}")
+        }
+        Reach::Everyone(what) => format!("{name} shares its {what} with {names}: this would affect all of them"),
     };
     let do_this = match (reach, to) {
         (Reach::Ends(_), Setting::Restarted { .. }) => "use `stop` or `kill` with all of them as targets of one fault",

@@ -26,11 +26,11 @@ fn instance(name: &str, byte: u8, settings: &[Setting], traits: &[Trait]) -> Ins
 
 /// A plan for shop-1, as it is said to be, among shop-2 and shop-3.
 fn planned(fault: &str, settings: &[Setting], traits: &[Trait]) -> Result<Plan, String> {
-    let hit = vec![instance("shop-1", 1, settings, traits)];
-    let mut fleet = hit.clone();
+    let targeted = vec![instance("shop-1", 1, settings, traits)];
+    let mut fleet = targeted.clone();
     fleet.extend([instance("shop-2", 2, &[], &[]), instance("shop-3", 3, &[], &[])]);
-    let by_fault = vec![vec![hit[0].id.clone()]];
-    let targets = Targets { hit, by_fault, spared: Vec::new() };
+    let by_fault = vec![vec![targeted[0].id.clone()]];
+    let targets = Targets { targeted, by_fault, spared: Vec::new() };
     plan(&experiment(fault), &targets, &fleet, 7, |_, _| Ability::Yes).map_err(|r| r.text)
 }
 

@@ -1,10 +1,10 @@
 //! Whether an alert fires when it should and is resolved when it should.
 //!
-//! The answers are those to the question whether it fires: good is yes, failed is no.
+//! The answers are those to whether it fires: good is yes, failed is no.
 
 use std::time::Duration;
 
-use super::too_many_unasked;
+use super::too_many_unmeasured;
 use crate::experiment::ExpectedAlert;
 use crate::experiment::probe::{Answer, Failure};
 
@@ -21,7 +21,7 @@ pub enum Turn {
     Resolved(Duration),
     /// Its time to be resolved is over.
     Lasting,
-    /// A time is over, and the last sample about it could not be asked.
+    /// A time is over, and the last sample about it could not be measured.
     Unasked(String),
 }
 
@@ -52,7 +52,7 @@ pub struct AlertClock {
     /// Nothing more is to be said of this stage.
     settled: bool,
     asked: u64,
-    unasked: u64,
+    unmeasured: u64,
     last: Option<Answer>,
 }
 
@@ -68,7 +68,7 @@ impl AlertClock {
             fired: None,
             settled: false,
             asked: 0,
-            unasked: 0,
+            unmeasured: 0,
             last: None,
         }
     }
@@ -101,7 +101,7 @@ impl AlertClock {
     }
 
     fn enter(&mut self, stage: Stage) {
-        (self.stage, self.settled, self.asked, self.unasked, self.last) = (stage, false, 0, 0, None);
+        (self.stage, self.settled, self.asked, self.unmeasured, self.last) = (stage, false, 0, 0, None);
     }
 
     /// A sample was answered.
@@ -114,12 +114,12 @@ impl AlertClock {
             return None;
         }
         self.asked += 1;
-        self.unasked += u64::from(matches!(answer, Answer::CouldNotAsk(_)));
+        self.unmeasured += u64::from(matches!(answer, Answer::NotMeasured(_)));
         self.last = Some(answer.clone());
         let fires = match answer {
             Answer::Good { .. } => true,
             Answer::Failed(_) => false,
-            Answer::CouldNotAsk(_) => return None,
+            Answer::NotMeasured(_) => return None,
         };
         match self.stage {
             Stage::Baseline { .. } if fires && !self.settled => {
@@ -161,7 +161,7 @@ impl AlertClock {
     fn verdict(&self) -> Turn {
         match &self.last {
             None => Turn::Unasked("no answer".to_owned()),
-            Some(Answer::CouldNotAsk(why)) => Turn::Unasked(why.clone()),
+            Some(Answer::NotMeasured(why)) => Turn::Unasked(why.clone()),
             Some(Answer::Good { .. }) if matches!(self.stage, Stage::Gone { .. }) => Turn::Lasting,
             Some(Answer::Good { .. }) => Turn::Missing("it fired later".to_owned()),
             Some(Answer::Failed(Failure(words))) => Turn::Missing(words.clone()),
@@ -180,14 +180,14 @@ impl AlertClock {
 
     /// How many samples of the baseline could not be measured, where those are too many: of how many, and why the last.
     #[must_use]
-    pub fn unasked(&self) -> Option<(u64, u64, String)> {
+    pub fn unmeasured(&self) -> Option<(u64, u64, String)> {
         let why = match &self.last {
-            Some(Answer::CouldNotAsk(why)) => why.clone(),
+            Some(Answer::NotMeasured(why)) => why.clone(),
             Some(_) => "of late it was answered".to_owned(),
             None => "no sample at all".to_owned(),
         };
-        let too_many = self.asked == 0 || too_many_unasked(self.unasked, self.asked);
-        too_many.then_some((self.unasked, self.asked, why))
+        let too_many = self.asked == 0 || too_many_unmeasured(self.unmeasured, self.asked);
+        too_many.then_some((self.unmeasured, self.asked, why))
     }
 }
 
@@ -205,8 +205,8 @@ mod tests {
         Answer::Failed(Failure("no such alert".to_owned()))
     }
 
-    fn unasked() -> Answer {
-        Answer::CouldNotAsk("connection refused".to_owned())
+    fn unmeasured() -> Answer {
+        Answer::NotMeasured("connection refused".to_owned())
     }
 
     fn clock() -> AlertClock {
@@ -229,7 +229,7 @@ mod tests {
         clock.injected(S(5));
         clock.injected(S(9));
         assert_eq!(clock.deadline(), Some(S(15)), "from the first change");
-        assert_eq!(ask(&mut clock, 4, &fires()), None, "that question is older than the fault");
+        assert_eq!(ask(&mut clock, 4, &fires()), None, "that sample is older than the fault");
         assert_eq!(ask(&mut clock, 8, &fires()), Some(Turn::Fired(Duration::from_millis(3100))));
         clock.over();
         assert_eq!((ask(&mut clock, 9, &quiet()), clock.close()), (None, None), "once is enough");
@@ -284,15 +284,15 @@ mod tests {
         let mut clock = clock();
         clock.baseline(S(0));
         ask(&mut clock, 1, &quiet());
-        assert_eq!(clock.unasked(), None);
-        ask(&mut clock, 2, &unasked());
-        assert_eq!(clock.unasked(), Some((1, 2, "connection refused".into())));
+        assert_eq!(clock.unmeasured(), None);
+        ask(&mut clock, 2, &unmeasured());
+        assert_eq!(clock.unmeasured(), Some((1, 2, "connection refused".into())));
         clock.injected(S(3));
         assert_eq!(clock.tick(S(13)), Some(Turn::Unasked("no answer".into())));
         let mut clock = self::clock();
         clock.injected(S(0));
         ask(&mut clock, 1, &quiet());
-        ask(&mut clock, 9, &unasked());
+        ask(&mut clock, 9, &unmeasured());
         assert_eq!(clock.tick(S(10)), Some(Turn::Unasked("connection refused".into())));
     }
 

@@ -30,7 +30,7 @@ pub(super) struct Budget {
     pub(super) settled: u64,
     /// How many samples there are to be: those of the phase, and others that missed the bound.
     pub(super) n: u64,
-    /// Questions in flight with a smaller number are counted already.
+    /// Samples in flight with a smaller number are counted already.
     counted: u64,
 }
 

@@ -1,4 +1,4 @@
-//! The failover clock of one check: when it is served by the others after zones were hit, and when these zones serve again.
+//! The failover clock of one check: when it is served by the others after zones were targeted, and when these zones serve again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -9,13 +9,13 @@ use crate::experiment::probe::Answer;
 /// A check is served again when it stays good for so long, and for three samples.
 const STRETCH: Duration = Duration::from_secs(1);
 
-/// Watches one check from the moment at which zones are hit.
+/// Watches one check from the moment at which zones are targeted.
 #[derive(Debug)]
 pub struct Failover {
     stretch: Duration,
     begin: Duration,
-    /// What those who are hit are called in answers.
-    hit: BTreeSet<String>,
+    /// What those who are targeted are called in answers.
+    targeted: BTreeSet<String>,
     in_flight: BTreeMap<u64, Duration>,
     /// Settled samples that something in flight precedes.
     waiting: BTreeMap<u64, SettledSample>,
@@ -41,7 +41,7 @@ enum Outcome {
     /// A good answer, by an instance that is not known to be targeted.
     Good,
     /// A good answer by an instance that is targeted.
-    Hit,
+    Targeted,
     Failed,
     /// It says nothing about the system.
     Unasked,
@@ -50,11 +50,11 @@ enum Outcome {
 impl Failover {
     /// From `begin` on, for who is called so in answers.
     #[must_use]
-    pub fn new(rate: Rate, begin: Duration, hit: BTreeSet<String>) -> Self {
+    pub fn new(rate: Rate, begin: Duration, targeted: BTreeSet<String>) -> Self {
         Self {
             stretch: STRETCH.max(Duration::from_secs_f64(3.0 / rate.0)),
             begin,
-            hit,
+            targeted,
             in_flight: BTreeMap::new(),
             waiting: BTreeMap::new(),
             good_since: None,
@@ -86,10 +86,10 @@ impl Failover {
         let outcome = match answer {
             Answer::Good { by, .. } => {
                 self.told |= by.is_some();
-                if by.as_ref().is_some_and(|by| self.hit.contains(by)) { Outcome::Hit } else { Outcome::Good }
+                if by.as_ref().is_some_and(|by| self.targeted.contains(by)) { Outcome::Targeted } else { Outcome::Good }
             }
             Answer::Failed(_) => Outcome::Failed,
-            Answer::CouldNotAsk(_) => Outcome::Unasked,
+            Answer::NotMeasured(_) => Outcome::Unasked,
         };
         self.waiting.insert(seq, SettledSample { due, end, outcome });
         let settled = self.in_flight.keys().next().copied().unwrap_or(u64::MAX);
@@ -104,7 +104,7 @@ impl Failover {
         let SettledSample { due, end, outcome } = seen;
         if let Some(back) = self.rollback.filter(|back| due >= *back) {
             // Whoever is asked from then on and answers has come back.
-            if outcome == Outcome::Hit {
+            if outcome == Outcome::Targeted {
                 self.returned.get_or_insert(end.saturating_sub(back));
             }
             return;
@@ -120,8 +120,8 @@ impl Failover {
                 self.failed += 1;
                 self.good_since = None;
             }
-            // What was on its way when the zone was hit neither shows that others serve nor that none does.
-            Outcome::Hit | Outcome::Unasked => {}
+            // What was on its way when the zone was targeted neither shows that others serve nor that none does.
+            Outcome::Targeted | Outcome::Unasked => {}
         }
         if let Some((first, answered)) = self.good_since
             && due.saturating_sub(first) >= self.stretch
@@ -136,7 +136,7 @@ impl Failover {
         self.stretch
     }
 
-    /// From the injection to the first good answer of those who are not hit after which the check stayed good; nothing where
+    /// From the injection to the first good answer of those who are not targeted after which the check stayed good; nothing where
     /// there was none before the rollback.
     #[must_use]
     pub fn served(&self) -> Option<Duration> {
@@ -149,7 +149,7 @@ impl Failover {
         self.failed
     }
 
-    /// From the begin of the rollback to the first good answer of one who was hit; nothing where there was none so far.
+    /// From the begin of the rollback to the first good answer of one who was targeted; nothing where there was none so far.
     #[must_use]
     pub fn returned(&self) -> Option<Duration> {
         self.returned
@@ -171,8 +171,8 @@ mod tests {
         Duration::from_millis(n)
     }
 
-    /// A sample each 100 ms from 0, answered 10 ms later: by a letter's instance, `x` failed, `?` could not be asked. The zone
-    /// of `a` is hit at 1 s and comes back at 5 s.
+    /// A sample each 100 ms from 0, answered 10 ms later: by a letter's instance, `x` failed, `?` could not be measured. The zone
+    /// of `a` is targeted at 1 s and comes back at 5 s.
     fn watched(samples: &str) -> Failover {
         let mut clock = Failover::new(Rate(10.0), ms(1000), ["a".to_owned()].into());
         for (seq, c) in (0_u64..).zip(samples.chars()) {
@@ -182,7 +182,7 @@ mod tests {
             }
             let answer = match c {
                 'x' => Answer::Failed(Failure("timeout".into())),
-                '?' => Answer::CouldNotAsk("route".into()),
+                '?' => Answer::NotMeasured("route".into()),
                 '.' => Answer::Good { value: None, by: None },
                 by => Answer::Good { value: None, by: Some(by.to_string()) },
             };
@@ -206,8 +206,8 @@ mod tests {
     fn what_never_stays_good_and_what_the_zone_itself_answers_is_not_served_by_others() {
         assert_eq!(watched(&format!("{}{}", "ab".repeat(5), "bx".repeat(20))).served(), None);
         assert_eq!(watched(&format!("{}{}", "ab".repeat(5), "a".repeat(40))).served(), None);
-        let unasked = watched(&format!("{}xb{}{}", "ab".repeat(5), "?".repeat(5), "b".repeat(33)));
-        assert_eq!(unasked.served(), Some(ms(110)), "what could not be asked says nothing");
+        let unmeasured = watched(&format!("{}xb{}{}", "ab".repeat(5), "?".repeat(5), "b".repeat(33)));
+        assert_eq!(unmeasured.served(), Some(ms(110)), "what could not be measured says nothing");
     }
 
     #[test]
@@ -219,7 +219,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_count_in_the_order_of_their_questions() {
+    fn answers_count_in_the_order_of_their_samples() {
         let mut clock = Failover::new(Rate(10.0), ms(0), BTreeSet::new());
         let good = Answer::Good { value: None, by: None };
         for seq in 0..12 {

@@ -9,7 +9,7 @@ use super::latency::Latencies;
 use super::show;
 use super::streak::Streak;
 use super::tally::{Over, Tally};
-use super::too_many_unasked;
+use super::too_many_unmeasured;
 use super::value::Gauge;
 use crate::experiment::probe::{Answer, Failure};
 use crate::experiment::{Expect, Rate, Span, samples};
@@ -46,8 +46,8 @@ pub struct Judge {
     /// How often the check asks.
     pace: Rate,
     too_few: bool,
-    /// Whether samples that could not be asked decide whether there were enough good answers.
-    unasked_decides: bool,
+    /// Whether samples that could not be measured decide whether there were enough good answers.
+    unmeasured_decides: bool,
     gauge: Option<Gauge>,
     /// The expectations that were reported as broken.
     reported: Vec<String>,
@@ -67,7 +67,7 @@ pub struct Doubt {
 
 impl Judge {
     /// For a phase that begins at `from` and is planned to take `length`: every budget is known from the start.
-    /// Questions that were out before belong to an earlier phase, so `from` is now, or later.
+    /// Samples that were out before belong to an earlier phase, so `from` is now, or later.
     #[must_use]
     pub fn new(
         check: &str,
@@ -101,7 +101,7 @@ impl Judge {
             rate: expect.rate,
             pace: rate,
             too_few: false,
-            unasked_decides: false,
+            unmeasured_decides: false,
             gauge: expect.value.clone().map(|bound| Gauge::new(bound, from + length)),
             reported: Vec::new(),
             over: Over::No,
@@ -170,7 +170,7 @@ impl Judge {
         let good = match answer {
             Answer::Good { .. } => Some(true),
             Answer::Failed(_) => Some(false),
-            Answer::CouldNotAsk(_) => None,
+            Answer::NotMeasured(_) => None,
         };
         if good == Some(true) && self.time.until(end) < end {
             if self.in_flight.contains_key(&seq) {
@@ -195,7 +195,7 @@ impl Judge {
         if let Some(gauge) = &mut self.gauge {
             let inside = match answer {
                 Answer::Good { value, .. } => Some(gauge.read(value.as_deref())),
-                Answer::Failed(_) | Answer::CouldNotAsk(_) => None,
+                Answer::Failed(_) | Answer::NotMeasured(_) => None,
             };
             missed |= inside == Some(false);
             gauge.streak.settle(seq, due, inside, self.now, &self.in_flight);
@@ -286,11 +286,11 @@ impl Judge {
 
     /// Why an expectation that holds is not judged.
     fn unjudged(&self, standing: &Standing) -> Option<Unjudged> {
-        let answered = self.tally.samples - self.tally.unasked;
+        let answered = self.tally.samples - self.tally.unmeasured;
         let evidence = match (standing.expectation.as_str(), standing.budget) {
             (_, Some(budget)) => answered > budget,
             ("value", None) => self.gauge.as_ref().is_some_and(Gauge::has_read),
-            ("rate", None) => !self.unasked_decides,
+            ("rate", None) => !self.unmeasured_decides,
             _ => answered > 0,
         };
         match self.over {
@@ -300,15 +300,15 @@ impl Judge {
         }
     }
 
-    /// The phase is over (`now` is its end, or earlier where it was cut short, and not `whole`): rates are judged. Questions
+    /// The phase is over (`now` is its end, or earlier where it was cut short, and not `whole`): rates are judged. Samples
     /// still in flight and not past a bound count for nothing, so wait for `is_settled` where there is time.
     pub fn finish(&mut self, now: Duration, whole: bool) -> (Judged, Option<Standing>) {
         let broken = self.tick(now);
         self.over = if whole { Over::Whole } else { Over::Cut };
         if let Some(rate) = self.rate.filter(|_| whole) {
             let (needed, good) = (samples(rate, self.elapsed(now)), self.tally.evidence.1);
-            self.too_few = good + self.tally.unasked < needed;
-            self.unasked_decides = needed == 0 || (!self.too_few && good < needed);
+            self.too_few = good + self.tally.unmeasured < needed;
+            self.unmeasured_decides = needed == 0 || (!self.too_few && good < needed);
         }
         let broken = broken.or_else(|| self.broken());
         let judged = Judged {
@@ -317,9 +317,9 @@ impl Judge {
             phase: self.phase,
             samples: self.tally.samples,
             failed: self.tally.failed,
-            unasked: self.tally.unasked,
+            unmeasured: self.tally.unmeasured,
             not_judged: self.tally.set_aside + self.unproven.len() as u64,
-            unasked_why: self.tally.unasked_why.clone(),
+            unmeasured_why: self.tally.unmeasured_why.clone(),
             failures: self.tally.failures.clone(),
             longest_outage_ms: millis(self.outage.longest()),
             latency: self.latencies.summary(),
@@ -329,12 +329,12 @@ impl Judge {
         (judged, broken)
     }
 
-    /// Whether there is no verdict because of what could not be asked; so it is where a phase that is over had no sample at all.
+    /// Whether there is no verdict because of what could not be measured; so it is where a phase that is over had no sample at all.
     #[must_use]
     pub fn could_not_ask(&self) -> bool {
         match self.tally.evidence.0 {
             0 => self.over != Over::No,
-            samples => too_many_unasked(self.tally.unasked, samples),
+            samples => too_many_unmeasured(self.tally.unmeasured, samples),
         }
     }
 

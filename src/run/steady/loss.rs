@@ -66,7 +66,7 @@ mod tests {
             let (seq, due) = (i as u64, ms(i as u64 * 100));
             let answer = match c {
                 'g' => Answer::Good { value: None, by: None },
-                'u' => Answer::CouldNotAsk("route".into()),
+                'u' => Answer::NotMeasured("route".into()),
                 _ => Answer::Failed(Failure("refused".into())),
             };
             detector.asked(seq, due);
@@ -86,6 +86,6 @@ mod tests {
     #[test]
     fn what_is_not_known_was_not_kept() {
         assert!(!never_lost("gggggg"), "no window is whole");
-        assert!(!never_lost("gggguggggggggg"), "one of five could not be asked");
+        assert!(!never_lost("gggguggggggggg"), "one of five could not be measured");
     }
 }

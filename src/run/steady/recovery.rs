@@ -118,7 +118,7 @@ mod tests {
         match c {
             'g' => (ms(5), Answer::Good { value: None, by: None }),
             's' => (ms(90), Answer::Good { value: None, by: None }),
-            'u' => (ms(0), Answer::CouldNotAsk("route".into())),
+            'u' => (ms(0), Answer::NotMeasured("route".into())),
             _ => (ms(1), Answer::Failed(Failure("refused".into()))),
         }
     }

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::budget::Bound;
 use super::value::Gauge;
-use super::{show, too_many_unasked};
+use super::{show, too_many_unmeasured};
 use crate::experiment::probe::Answer;
 use crate::experiment::{Expect, Rate, allowed, samples};
 use crate::record::event::Standing;
@@ -53,7 +53,7 @@ enum Outcome {
 struct Counts {
     good: u64,
     failed: u64,
-    unasked: u64,
+    unmeasured: u64,
     outside: u64,
     /// For each latency bound.
     slow: Vec<u64>,
@@ -115,7 +115,7 @@ impl Sliding {
         let outcome = match answer {
             Answer::Good { .. } => Outcome::Good,
             Answer::Failed(_) => Outcome::Failed,
-            Answer::CouldNotAsk(_) => Outcome::Unasked,
+            Answer::NotMeasured(_) => Outcome::Unasked,
         };
         let failure = if let Answer::Failed(failure) = answer { Some(failure.0.clone()) } else { None };
         let inside = match (&mut self.gauge, answer) {
@@ -184,7 +184,7 @@ impl Sliding {
         change(match seen.outcome {
             Outcome::Good => &mut counts.good,
             Outcome::Failed => &mut counts.failed,
-            Outcome::Unasked => &mut counts.unasked,
+            Outcome::Unasked => &mut counts.unmeasured,
         });
         if !seen.inside {
             change(&mut counts.outside);
@@ -207,7 +207,7 @@ impl Sliding {
         let counts = &self.counts;
         let lasting = self.expect.value.as_ref().and_then(|bound| bound.r#for);
         self.is_whole()
-            && !too_many_unasked(counts.unasked, n)
+            && !too_many_unmeasured(counts.unmeasured, n)
             && counts.good >= self.least_good
             && self.expect.success.is_none_or(|share| counts.failed <= allowed(n, share.0))
             && self.expect.latencies().iter().zip(&counts.slow).all(|((q, _, _), slow)| *slow <= allowed(n, *q))

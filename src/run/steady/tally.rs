@@ -18,7 +18,7 @@ pub(super) enum Over {
 pub(super) struct Tally {
     pub(super) samples: u64,
     pub(super) failed: u64,
-    pub(super) unasked: u64,
+    pub(super) unmeasured: u64,
     /// Of all these, those that were due when they are evidence; and the good ones among them.
     pub(super) evidence: (u64, u64),
     /// Failures that were due when good answers would have been no evidence.
@@ -26,7 +26,7 @@ pub(super) struct Tally {
     /// Good ones that are no evidence, and counted nowhere else.
     pub(super) set_aside: u64,
     pub(super) failures: BTreeMap<String, u64>,
-    pub(super) unasked_why: BTreeMap<String, u64>,
+    pub(super) unmeasured_why: BTreeMap<String, u64>,
 }
 
 impl Tally {
@@ -40,9 +40,9 @@ impl Tally {
                 self.early += u64::from(!evidence);
                 count(&mut self.failures, &failure.0);
             }
-            Answer::CouldNotAsk(why) => {
-                self.unasked += 1;
-                count(&mut self.unasked_why, why);
+            Answer::NotMeasured(why) => {
+                self.unmeasured += 1;
+                count(&mut self.unmeasured_why, why);
             }
         }
     }

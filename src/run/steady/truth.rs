@@ -37,7 +37,7 @@ fn fates() -> impl Strategy<Value = (Vec<TrueSample>, Gap)> {
             6 => Just(Answer::Good { value: Some("1".into()), by: None }),
             1 => Just(Answer::Good { value: Some("9".into()), by: None }),
             3 => Just(Answer::Failed(Failure("refused".into()))),
-            1 => Just(Answer::CouldNotAsk("resolver".into())),
+            1 => Just(Answer::NotMeasured("resolver".into())),
         ],
     );
     (prop::collection::vec(fate, 1..60), 0_usize..60, 0_usize..30).prop_map(|(fates, from, many)| {
@@ -46,8 +46,8 @@ fn fates() -> impl Strategy<Value = (Vec<TrueSample>, Gap)> {
         let gap = from.min(last)..(from + many).min(last).max(from.min(last));
         let samples = fates.into_iter().enumerate().map(|(i, (latency, answer))| {
             let due = ms(i as u64 * STEP);
-            // What could not be asked is known at once.
-            let latency = if matches!(answer, Answer::CouldNotAsk(_)) { 0 } else { latency };
+            // What could not be measured is known at once.
+            let latency = if matches!(answer, Answer::NotMeasured(_)) { 0 } else { latency };
             TrueSample { due, end: due + ms(latency), answer, early: gap.contains(&i) }
         });
         (samples.collect(), gap.clone())
@@ -111,7 +111,7 @@ fn is_lost(wanted: Wanted, fates: &[TrueSample], at: Duration) -> bool {
         }
         Wanted::Quantile(quantile, bound) => {
             let latency = |f: &TrueSample| match &f.answer {
-                Answer::CouldNotAsk(_) => Duration::ZERO,
+                Answer::NotMeasured(_) => Duration::ZERO,
                 Answer::Failed(_) if f.end <= at => Duration::MAX,
                 _ => f.end.min(at).saturating_sub(f.due),
             };
@@ -143,7 +143,7 @@ fn longest(fates: &[TrueSample], at: Duration, good: impl Fn(&TrueSample) -> Opt
     let phase_end = ms(fates.len() as u64 * STEP);
     let mut longest = Duration::ZERO;
     let mut since: Option<Duration> = None;
-    for f in fates.iter().filter(|f| f.due <= at && !matches!(f.answer, Answer::CouldNotAsk(_))) {
+    for f in fates.iter().filter(|f| f.due <= at && !matches!(f.answer, Answer::NotMeasured(_))) {
         // In flight, it may still be good.
         match if f.end > at { Some(true) } else { good(f) } {
             Some(true) => longest = longest.max(since.take().map_or(Duration::ZERO, |s| f.due.abs_diff(s))),

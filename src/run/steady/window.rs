@@ -137,7 +137,7 @@ impl WindowBuilder {
             length_ms: millis(open.to.saturating_sub(open.from)),
             samples: open.tally.samples,
             failed: open.tally.failed,
-            unasked: open.tally.unasked,
+            unmeasured: open.tally.unmeasured,
             latency: open.latencies.summary(),
             value: open.value,
             by: open.by,
@@ -183,7 +183,7 @@ mod tests {
         builder.answered(ms(1100), ms(1150), &Answer::Good { value: Some("3".into()), by: Some("shop-1".into()) });
         builder.answered(ms(600), ms(1250), &Answer::Failed(Failure("timeout".into())));
         let first = builder.closed(ms(1250)).unwrap();
-        assert_eq!((first.phase, first.samples, first.failed, first.unasked), (Phase::Baseline, 2, 1, 0));
+        assert_eq!((first.phase, first.samples, first.failed, first.unmeasured), (Phase::Baseline, 2, 1, 0));
         assert_eq!((first.from, first.length_ms), (origin + ms(100), 1000));
         assert_eq!(first.value.as_deref(), Some("1"));
         assert!((first.latency.unwrap().max - 10.0).abs() < 0.1, "{:?}", first.latency);
@@ -196,16 +196,16 @@ mod tests {
         assert_eq!(cut.by, [("shop-1".to_owned(), 1)].into());
 
         builder.asked(ms(1450));
-        builder.answered(ms(1450), ms(1450), &Answer::CouldNotAsk("route".into()));
+        builder.answered(ms(1450), ms(1450), &Answer::NotMeasured("route".into()));
         let last = builder.flush();
         assert_eq!(last.len(), 1);
-        assert_eq!((last[0].phase, last[0].samples, last[0].unasked), (Phase::During, 1, 1));
+        assert_eq!((last[0].phase, last[0].samples, last[0].unmeasured), (Phase::During, 1, 1));
         assert_eq!(last[0].latency, None);
         assert_eq!(last[0].from, origin + ms(1400));
     }
 
     #[test]
-    fn a_phase_may_be_announced_after_its_first_question() {
+    fn a_phase_may_be_announced_after_its_first_sample() {
         let mut builder = WindowBuilder::new("checkout", Timestamp::UNIX_EPOCH, ms(1000));
         builder.begin(Phase::Baseline, ms(0));
         builder.asked(ms(950));

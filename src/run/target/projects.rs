@@ -18,7 +18,7 @@ pub(super) fn are_said(x: &Experiment, fleet: &[Instance]) -> Result<(), Refusal
         let meant = fleet.iter().filter(|i| selector.matches(i) && protected_by(&x.blast_radius, i).is_none());
         said(&format!("the target ({selector})"), &selector.project, meant)?;
     }
-    for (name, check) in x.questions() {
+    for (name, check) in x.all_checks() {
         if let Some((probe, projects)) = check.asks_engine() {
             let meant = fleet.iter().filter(|i| i.service == probe);
             said(&format!("the probe `{name}` (service {probe})"), projects, meant)?;
@@ -50,10 +50,10 @@ pub(crate) fn others(fleet: &[Instance], instance: &Instance, injection: &Inject
     Ok(others.into_iter().filter(|i| meant.contains(&i.id)).cloned().collect())
 }
 
-/// Whether a fault that hits these could have meant this instance as well, by its project.
-pub(crate) fn could_mean(injection: &Injection, hit: &[&Instance], i: &Instance) -> bool {
+/// Whether a fault that targets these could have meant this instance as well, by its project.
+pub(crate) fn could_mean(injection: &Injection, targeted: &[&Instance], i: &Instance) -> bool {
     let named = &injection.target.project;
-    if named.is_empty() { hit.iter().any(|h| h.project == i.project) } else { i.is_of(named) }
+    if named.is_empty() { targeted.iter().any(|h| h.project == i.project) } else { i.is_of(named) }
 }
 
 /// What else would match in other projects, where a selection says its own and finds nothing.
@@ -126,16 +126,16 @@ mod tests {
         serde_json::from_value(all).expect("it is an experiment")
     }
 
-    /// Whom it hits, or why it hits none.
-    fn hit(fleet: &[Instance], target: &Value, more: &Value) -> Result<Vec<String>, String> {
+    /// Whom it targets, or why it targets none.
+    fn targeted(fleet: &[Instance], target: &Value, more: &Value) -> Result<Vec<String>, String> {
         let targets = choose(&experiment(target, more), fleet, 1).map_err(|r| r.text)?;
-        Ok(targets.hit.into_iter().map(|i| i.name).collect())
+        Ok(targets.targeted.into_iter().map(|i| i.name).collect())
     }
 
     #[test]
     fn a_selection_of_several_projects_is_refused_with_the_line_to_add() {
         for target in [json!({ "service": "web" }), json!({ "name": "*web*" }), json!({ "zone": "b" })] {
-            let why = hit(&fleet(), &target, &json!({})).unwrap_err();
+            let why = targeted(&fleet(), &target, &json!({})).unwrap_err();
             assert!(why.contains("matches instances of several projects"), "{target}: {why}");
             for part in [
                 "no project (web-1)",
@@ -147,15 +147,19 @@ mod tests {
                 assert!(why.contains(part), "{target}: {part}: {why}");
             }
         }
-        assert_eq!(hit(&fleet(), &json!({ "service": "db" }), &json!({})).unwrap(), ["shop-db-1"], "there is only one");
+        assert_eq!(
+            targeted(&fleet(), &json!({ "service": "db" }), &json!({})).unwrap(),
+            ["shop-db-1"],
+            "there is only one"
+        );
         // The one that is meant may be the one that does not run.
         let mut stopped = fleet();
         stopped.pop();
         stopped[2].settings.insert(Aspect::Running, Setting::Running(false));
-        hit(&stopped, &json!({ "service": "web" }), &json!({})).unwrap_err();
+        targeted(&stopped, &json!({ "service": "web" }), &json!({})).unwrap_err();
         // What is protected, or the stack of another run, is never meant.
         stopped[2].traits.insert(Trait::Ours);
-        assert_eq!(hit(&stopped, &json!({ "service": "web" }), &json!({})).unwrap(), ["shop-web-1"]);
+        assert_eq!(targeted(&stopped, &json!({ "service": "web" }), &json!({})).unwrap(), ["shop-web-1"]);
     }
 
     #[test]
@@ -168,9 +172,9 @@ mod tests {
         ] {
             let list = |named: &Value| if named.is_null() { json!([]) } else { json!([named]) };
             let target = json!({ "service": "web", "pick": "all", "project": list(&here) });
-            assert_eq!(hit(&fleet(), &target, &json!({ "project": list(&top) })).unwrap(), want, "{here} {top}");
+            assert_eq!(targeted(&fleet(), &target, &json!({ "project": list(&top) })).unwrap(), want, "{here} {top}");
         }
-        let why = hit(&fleet(), &json!({ "service": "db" }), &json!({ "project": ["billing"] })).unwrap_err();
+        let why = targeted(&fleet(), &json!({ "service": "db" }), &json!({ "project": ["billing"] })).unwrap_err();
         assert!(
             why.contains("(service db, project billing)") && why.contains("it would match in `shop` (shop-db-1)"),
             "{why}"
@@ -191,11 +195,11 @@ mod tests {
     fn a_probe_of_the_engine_counts_one_project() {
         let steady = |project: Value| json!({ "webs": { "engine": { "service": "web", "count": "running", "project": project } } });
         let target = json!({ "service": "db" });
-        let why = hit(&fleet(), &target, &json!({ "steady-state": steady(json!([])) })).unwrap_err();
+        let why = targeted(&fleet(), &target, &json!({ "steady-state": steady(json!([])) })).unwrap_err();
         assert!(why.contains("the probe `webs` (service web) matches instances of several projects"), "{why}");
-        hit(&fleet(), &target, &json!({ "steady-state": steady(json!(["billing"])) })).unwrap();
+        targeted(&fleet(), &target, &json!({ "steady-state": steady(json!(["billing"])) })).unwrap();
         let x = experiment(&target, &json!({ "steady-state": steady(json!([])), "project": ["shop"] }));
-        let crate::experiment::probe::Probe::Engine(probe) = &x.questions()["webs"].probe else { panic!("{x:?}") };
+        let crate::experiment::probe::Probe::Engine(probe) = &x.all_checks()["webs"].probe else { panic!("{x:?}") };
         let read = |fleet: &[Instance]| match probe.read(fleet) {
             crate::experiment::probe::Answer::Good { value, .. } => value,
             other => panic!("{other:?}"),

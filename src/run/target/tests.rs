@@ -62,7 +62,7 @@ fn experiment() -> impl Strategy<Value = Experiment> {
     let zone = prop::option::weighted(0.2, prop::sample::select(vec!["a", "b"]));
     let project =
         || prop::sample::select(vec![json!([]), json!(["one"]), json!(["none"]), json!(["o*"]), json!(["*"])]);
-    // Some hit others as well, with a second fault.
+    // Some targeted others as well, with a second fault.
     let more = prop::option::weighted(0.3, (prop::sample::select(vec!["shop", "store"]), pick.clone(), project()));
     let selection = (service, name, zone, project());
     (pick, radius, selection, more, project()).prop_map(|(pick, blast_radius, selection, more, of_all)| {
@@ -91,39 +91,39 @@ proptest! {
         match choose(&x, &fleet, seed) {
             Err(refusal) => prop_assert!(matches!(refusal.reason, Reason::NoTarget | Reason::Refused)),
             Ok(targets) => {
-                let hit = &targets.hit;
-                prop_assert!(!hit.is_empty());
+                let targeted = &targets.targeted;
+                prop_assert!(!targeted.is_empty());
                 let could_be_meant = fleet.iter().filter(|i| {
                     let of = |f: &Injection, ids: &[InstanceId]| match f.target.project.as_slice() {
-                        [] => hit.iter().any(|h| ids.contains(&h.id) && h.project == i.project),
+                        [] => targeted.iter().any(|h| ids.contains(&h.id) && h.project == i.project),
                         said => i.is_of(said),
                     };
                     x.faults().iter().zip(&targets.by_fault).any(|(f, ids)| of(f, ids))
                 });
-                prop_assert_eq!(hit.len() + targets.spared.len(), could_be_meant.count());
-                for i in hit {
+                prop_assert_eq!(targeted.len() + targets.spared.len(), could_be_meant.count());
+                for i in targeted {
                     let meant = x.faults().iter().any(|f| f.target.selector().matches(i));
-                    prop_assert!(meant, "an unselected instance is hit");
-                    prop_assert!(!i.labels.contains_key("squall.protect"), "a protected instance is hit");
+                    prop_assert!(meant, "an unselected instance is targeted");
+                    prop_assert!(!i.labels.contains_key("squall.protect"), "a protected instance is targeted");
                     prop_assert!(!i.traits.contains(&Trait::Ours) && i.is_up());
                 }
-                prop_assert!(radius.max_instances.is_none_or(|max| hit.len() <= max));
+                prop_assert!(radius.max_instances.is_none_or(|max| targeted.len() <= max));
                 // What those without a zone share is not known, so that each counts.
-                let zones: BTreeSet<_> = hit.iter().map(|i| i.zone.as_ref().ok_or(&i.id)).collect();
+                let zones: BTreeSet<_> = targeted.iter().map(|i| i.zone.as_ref().ok_or(&i.id)).collect();
                 prop_assert!(radius.max_zones.is_none_or(|max| zones.len() <= max));
-                for (service, project) in hit.iter().map(|i| (&i.service, i.project.as_deref())) {
-                    let targeted = hit.iter().filter(|i| &i.service == service && i.project.as_deref() == project).count();
+                for (service, project) in targeted.iter().map(|i| (&i.service, i.project.as_deref())) {
+                    let lost = targeted.iter().filter(|i| &i.service == service && i.project.as_deref() == project).count();
                     // A replica in another project is none.
                     let members: Vec<_> = fleet.iter().filter(|i| &i.service == service && i.project.as_deref() == project).collect();
                     let serving = members.iter().filter(|i| i.is_up()).count();
-                    prop_assert!(radius.max_percent.is_none_or(|max| targeted as f64 <= max.0 * serving as f64 + 1e-6));
-                    let left = members.iter().filter(|i| i.is_healthy() && !hit.iter().any(|h| h.id == i.id)).count();
+                    prop_assert!(radius.max_percent.is_none_or(|max| lost as f64 <= max.0 * serving as f64 + 1e-6));
+                    let left = members.iter().filter(|i| i.is_healthy() && !targeted.iter().any(|h| h.id == i.id)).count();
                     prop_assert!(radius.min_healthy.is_none_or(|min| left >= min));
                 }
                 prop_assert_eq!(targets.by_fault.len(), x.faults().len());
                 for (fault, ids) in x.faults().iter().zip(&targets.by_fault) {
-                    let own: Vec<&Instance> = hit.iter().filter(|i| ids.contains(&i.id)).collect();
-                    prop_assert_eq!(own.len(), ids.len(), "whom a fault hits is among those who are hit");
+                    let own: Vec<&Instance> = targeted.iter().filter(|i| ids.contains(&i.id)).collect();
+                    prop_assert_eq!(own.len(), ids.len(), "whom a fault targets is among those who are targeted");
                     prop_assert!(own.iter().all(|i| fault.target.selector().matches(i)));
                     let projects: BTreeSet<_> = own.iter().map(|i| &i.project).collect();
                     prop_assert!(!fault.target.project.is_empty() || projects.len() == 1, "of several, and nothing says so");
@@ -136,10 +136,10 @@ proptest! {
                     }
                 }
                 let targeted: BTreeSet<_> = targets.by_fault.iter().flatten().map(|id| &id.0).collect();
-                prop_assert_eq!(targeted.len(), hit.len(), "nobody else is hit");
+                prop_assert_eq!(targeted.len(), targeted.len(), "nobody else is targeted");
                 let mut shuffled = fleet.clone();
                 shuffled.reverse();
-                prop_assert_eq!(&choose(&x, &shuffled, seed).map(|t| t.hit), &Ok(targets.hit.clone()), "the seed decides, not the order");
+                prop_assert_eq!(&choose(&x, &shuffled, seed).map(|t| t.targeted), &Ok(targets.targeted.clone()), "the seed decides, not the order");
             }
         }
     }
@@ -179,13 +179,17 @@ fn what_would_leave_the_blast_radius_is_refused_in_words() {
         (json!({ "pick": 4 }), json!({ "max-instances": 4 }), "4 instances are to be picked, but only 3 match"),
         (json!({ "pick": "30%" }), json!({ "max-instances": 4 }), "30% of 3 matching instances is less than one"),
         (json!({ "pick": { "zones": 4 } }), json!({ "max-zones": 4 }), "4 zones are to be picked, but"),
-        (json!({ "pick": 2 }), json!({ "max-instances": 1 }), "2 instances would be hit, and `max-instances` is 1"),
+        (
+            json!({ "pick": 2 }),
+            json!({ "max-instances": 1 }),
+            "2 instances would be targeted, and `max-instances` is 1",
+        ),
         (
             json!({ "pick": "all" }),
             json!({ "max-percent": "50%" }),
-            "3 of 5 running instances of `shop` would be hit, and",
+            "3 of 5 running instances of `shop` would be targeted, and",
         ),
-        (json!({ "pick": 2 }), json!({ "max-zones": 1 }), "2 zones would be hit, and `max-zones` is 1"),
+        (json!({ "pick": 2 }), json!({ "max-zones": 1 }), "2 zones would be targeted, and `max-zones` is 1"),
         (json!({}), json!({ "min-healthy": 5 }), "only 4 healthy instances of `shop` would be left untouched, and"),
     ] {
         let mut radius = radius;
@@ -200,8 +204,8 @@ fn what_would_leave_the_blast_radius_is_refused_in_words() {
     }
     let (fleet, radius) =
         (shops(), BlastRadius { protect: vec!["squall.protect=true".to_owned()], ..Default::default() });
-    for hit in [&fleet[3], &fleet[4]] {
-        let refusal = within(&radius, &fleet, &[hit], &[hit]).expect_err("whoever is protected by now");
-        assert_eq!(refusal.text, format!("{} is protected", hit.name));
+    for targeted in [&fleet[3], &fleet[4]] {
+        let refusal = within(&radius, &fleet, &[targeted], &[targeted]).expect_err("whoever is protected by now");
+        assert_eq!(refusal.text, format!("{} is protected", targeted.name));
     }
 }

@@ -19,17 +19,17 @@ pub(super) fn could_be_a_target(radius: &BlastRadius, selector: &Selector, fleet
     }
 }
 
-/// Whether every instance is known that counts for the limits of the services that are hit.
+/// Whether every instance is known that counts for the limits of the services that are targeted.
 ///
 /// # Errors
 /// Where one is not.
-pub(super) fn counts(radius: &BlastRadius, fleet: &[Instance], hit: &[&Instance]) -> Result<(), Refusal> {
+pub(super) fn counts(radius: &BlastRadius, fleet: &[Instance], targeted: &[&Instance]) -> Result<(), Refusal> {
     let limit = match (radius.min_healthy, radius.max_percent) {
         (Some(_), _) => "min-healthy",
         (None, Some(_)) => "max-percent",
         (None, None) => return Ok(()),
     };
-    let counts = |i: &&Instance| hit.iter().any(|h| replica_group(h) == replica_group(i));
+    let counts = |i: &&Instance| targeted.iter().any(|h| replica_group(h) == replica_group(i));
     match fleet.iter().filter(counts).find_map(|i| Some((i, i.unanswered()?))) {
         Some((i, why)) => Err(not_known(i, why, &format!("it counts for `{limit}` of `{}`", i.service))),
         None => Ok(()),

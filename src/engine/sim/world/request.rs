@@ -71,7 +71,7 @@ impl World {
         }
     }
 
-    /// A question and its answer on their way between two instances, through whatever disturbs the traffic of either.
+    /// A request and its response on their way between two instances, through whatever disturbs the traffic of either.
     fn travels(&mut self, caller: Option<&InstanceId>, to: &InstanceId, port: u16, now: Instant) -> PacketDecision {
         let other =
             |id: Option<&InstanceId>| id.and_then(|id| self.instances.get(id)).unwrap_or(&self.customer).clone();

@@ -85,7 +85,7 @@ fn neighbors<'a>(
     seen.chain(unseen).collect()
 }
 
-/// What lies in the very files of another instance hits it whatever is left: twice the same, if it is a target as well.
+/// What lies in the very files of another instance targets it whatever is left: twice the same, if it is a target as well.
 fn no_files_in_common(fill: &Fill, i: &Instance, neighbors: &[Neighbor<'_>]) -> Result<(), String> {
     let names: BTreeSet<&str> = neighbors.iter().filter(|n| n.common == Common::Directory).map(|n| n.name).collect();
     if names.is_empty() {
@@ -94,7 +94,7 @@ fn no_files_in_common(fill: &Fill, i: &Instance, neighbors: &[Neighbor<'_>]) -> 
     let mount = &fill.place.mount;
     let source = mount.source.as_deref().map(|source| format!(" ({source})")).unwrap_or_default();
     Err(format!(
-        "{} shares the files of {}{source} with {}: `disk-fill` would hit all of them; choose a target that has them alone",
+        "{} shares the files of {}{source} with {}: `disk-fill` would affect all of them; choose a target that has them alone",
         i.name,
         mount.path,
         list(&names)

@@ -4,8 +4,8 @@ use super::*;
 
 const STARTED: &str = r#"{"seq":0,"at":"2026-11-20T09:30:00Z","event":"started","format":1,"version":"0.1.0","run":"RUN","experiment":{"version":1,"name":"kill-one","hypothesis":"It holds.","tags":["shop"],"due":"every quarter","steady-state":{"checkout":{"http":{"url":"http://x/"},"rate":"50/s","expect":{"success":"99%"}}},"target":{"service":"shop"},"fault":{"kill":{}},"blast-radius":{"max-instances":1}},"file":"a.yaml","seed":7,"engine":{"kind":"docker","address":"unix:///x","version":"1"},"owner":"ana@staging"}
 "#;
-const DURING: &str = r#"{"seq":1,"at":"2026-11-20T09:30:01Z","event":"sampled","check":"checkout","phase":"during","from":"2026-11-20T09:30:00Z","length-ms":1000,"samples":50,"failed":20,"unasked":0}
-{"seq":2,"at":"2026-11-20T09:30:02Z","event":"judged","check":"checkout","phase":"during","samples":50,"failed":20,"unasked":0,"latency":{"p50":1.0,"p95":2.0,"p99":3.5,"max":4.0},"standings":[]}
+const DURING: &str = r#"{"seq":1,"at":"2026-11-20T09:30:01Z","event":"sampled","check":"checkout","phase":"during","from":"2026-11-20T09:30:00Z","length-ms":1000,"samples":50,"failed":20,"unmeasured":0}
+{"seq":2,"at":"2026-11-20T09:30:02Z","event":"judged","check":"checkout","phase":"during","samples":50,"failed":20,"unmeasured":0,"latency":{"p50":1.0,"p95":2.0,"p99":3.5,"max":4.0},"standings":[]}
 {"seq":3,"at":"2026-11-20T09:30:03Z","event":"recovery","rto-ms":1240,"checks":{}}
 "#;
 

@@ -86,7 +86,7 @@ fn figures(facts: &Facts<'_>) -> Markup {
         let note = format!("{} of {} while a fault was on", shared::thousands(failed), shared::thousands(asked));
         cells.push(("Requests failed", words::percent(failed, asked), note));
     }
-    cells.push(("Instances hit", facts.hit().to_string(), "each counted once".to_owned()));
+    cells.push(("Instances targeted", facts.targeted().to_string(), "each counted once".to_owned()));
     for (mark, name) in [(Mark::Detected, "Slowest detection"), (Mark::Recovered, "Slowest recovery")] {
         let slowest = facts.slowest(mark);
         let machine = slowest.machine.map(|took| format!("Squall: {}", words::span(took)));

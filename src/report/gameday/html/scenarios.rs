@@ -45,7 +45,7 @@ pub(super) fn summary(facts: &Facts<'_>) -> Markup {
                                 th scope="col" { "Scenario" }
                                 th scope="col" { "Came to" }
                                 th scope="col" { "Why" }
-                                th scope="col" { "Hit" }
+                                th scope="col" { "Targeted" }
                                 th scope="col" { "Failed" }
                                 th scope="col" { "Recovery" }
                             } }
@@ -64,7 +64,7 @@ fn row(s: &Scenario<'_>) -> Markup {
             th scope="row" { (s.n + 1) ". " (s.title) }
             td { (standing(s.came)) }
             td { (ticked(&s.sentence())) }
-            td.hit { (words::names(&s.hit)) }
+            td.targeted { (words::names(&s.targeted)) }
             td.num { @if s.asked == 0 { "–" } @else { (words::percent(s.failed, s.asked)) } }
             td.num { (words::came(s.recovery())) }
         }
@@ -97,9 +97,9 @@ fn one(s: &Scenario<'_>) -> Markup {
             p { (ticked(&s.sentence())) }
             dl.proofs {
                 div {
-                    dt { "Hit" }
+                    dt { "Targeted" }
                     dd {
-                        @if s.hit.is_empty() { "nothing" } @else { (words::names(&s.hit)) }
+                        @if s.targeted.is_empty() { "nothing" } @else { (words::names(&s.targeted)) }
                         @if s.spared > 0 { span.muted { ", " (s.spared) " spared" } }
                     }
                 }

@@ -35,7 +35,7 @@ fn change(n: usize, fault: usize, instance: &str, to: &Setting) -> Change {
 /// What becomes of a setting of these instances, by one fault.
 fn judged(to: &Setting, instances: &[&str], fleet: &[Instance]) -> Result<(), String> {
     let changes: Vec<Change> = instances.iter().enumerate().map(|(n, name)| change(n, 0, name, to)).collect();
-    none_is_hit(&changes, &changes, fleet).map_err(|r| r.text)
+    none_is_targeted(&changes, &changes, fleet).map_err(|r| r.text)
 }
 
 fn killed() -> Setting {
@@ -75,7 +75,7 @@ fn all_of_them_are_targets_of_one_fault_or_none_is() {
         }
     }
     let apart = [change(0, 0, "app", &killed()), change(1, 1, "side", &killed())];
-    none_is_hit(&apart, &apart, &fleet).expect_err("another fault has another time");
+    none_is_targeted(&apart, &apart, &fleet).expect_err("another fault has another time");
 }
 
 #[test]
@@ -90,18 +90,18 @@ fn traffic_of_a_shared_network_is_everyones() {
 }
 
 #[test]
-fn what_is_below_a_control_group_is_hit_with_it() {
+fn what_is_below_a_control_group_is_targeted_with_it() {
     let fleet = fleet(Resource::Cgroup);
     for to in [Setting::Paused(true), Setting::Limit(Limit::Processes(Some(9)))] {
         let why = judged(&to, &["app"], &fleet).unwrap_err();
-        assert!(why.contains("side would be hit, too, in the control group of app"), "{why}");
+        assert!(why.contains("side would be targeted, too, in the control group of app"), "{why}");
         judged(&to, &["side"], &fleet).expect("it is about what is below");
         judged(&to, &["app", "side"], &fleet).expect("both are counted");
     }
     let work = StressSpec::Cpu { cores: 1.0 };
     let load = Setting::Stressor(Box::new(Stressor { work, at_most: Duration::from_secs(9) }));
     let why = judged(&load, &["side"], &fleet).unwrap_err();
-    assert!(why.contains("app would be hit, too, whose control group side is in"), "{why}");
+    assert!(why.contains("app would be targeted, too, whose control group side is in"), "{why}");
     judged(&load, &["app"], &fleet).unwrap_err();
 }
 

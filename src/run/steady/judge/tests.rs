@@ -111,14 +111,14 @@ fn a_long_value_is_short_in_sentences_and_whole_in_records() {
 #[test]
 fn what_could_not_be_asked_counts_for_nothing_but_is_told() {
     let mut judge = judge(&Expect { success: Some(Percent(1.0)), max: Some(Span(ms(1))), ..Expect::default() });
-    assert_eq!(show(&mut judge, 0, &Answer::CouldNotAsk("no route from here".into())), None);
+    assert_eq!(show(&mut judge, 0, &Answer::NotMeasured("no route from here".into())), None);
     let due = ms(1100);
     judge.asked(1, due);
     assert_eq!(judge.answered(1, due, due, &good("1")), None);
     assert!(judge.could_not_ask());
     let (judged, broken) = judge.finish(ms(3000), true);
-    assert_eq!((judged.unasked, judged.failed, broken), (1, 0, None));
-    assert_eq!(judged.unasked_why["no route from here"], 1);
+    assert_eq!((judged.unmeasured, judged.failed, broken), (1, 0, None));
+    assert_eq!(judged.unmeasured_why["no route from here"], 1);
     assert!(judged.standings.iter().all(|s| s.held));
 }
 

@@ -1,6 +1,6 @@
-//! A keeper: a process in a session of its own that takes a stack away when its master is gone, however he went.
+//! A stack's guard: a process in a session of its own that takes a stack away when its starter is gone, however he went.
 //!
-//! The master holds the other end of the keeper's standard input; the kernel closes it even on SIGKILL.
+//! The starter holds the other end of the guard's standard input; the kernel closes it even on SIGKILL.
 
 use std::ffi::OsString;
 use std::os::fd::AsFd as _;
@@ -13,20 +13,21 @@ use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use crate::host::worker::Worker;
 
-/// What the master says when there is nothing to take away, or it shall stay.
+/// What the starter says when there is nothing to take away, or it shall stay.
 const LEAVE: &str = "leave\n";
 
-/// A keeper that stands by.
+/// A guard that stands by.
 #[derive(Debug)]
-pub(super) struct Keeper(Worker);
+pub(super) struct StackGuard(Worker);
 
-impl Keeper {
+impl StackGuard {
     /// Starts one: this program with the arguments of `squall stack keep`.
     pub(super) async fn start(arguments: impl IntoIterator<Item = OsString>) -> anyhow::Result<Self> {
         let start = async { Worker::start(Command::new(std::env::current_exe()?).args(arguments)).await };
-        let keeper =
-            start.await.context("cannot start the keeper, which takes the stack away if this process is killed")?;
-        Ok(Self(keeper))
+        let guard = start
+            .await
+            .context("cannot start the stack's guard, which takes the stack away if this process is killed")?;
+        Ok(Self(guard))
     }
 
     /// Lets it go: there is nothing to take away any more, or it shall stay.
@@ -35,13 +36,13 @@ impl Keeper {
     }
 }
 
-/// The keeper's side: the line to its master, in a session that nothing which hits the master's hits.
-pub(super) struct Master {
+/// The guard's side: the line to its starter, in a session that no signal to its starter reaches.
+pub(super) struct Starter {
     line: pipe::Receiver,
     terminate: Signal,
 }
 
-impl Master {
+impl Starter {
     pub(super) fn hold() -> anyhow::Result<Self> {
         rustix::process::setsid().context("cannot begin a session")?;
         let terminate = signal(SignalKind::terminate())?;
@@ -50,7 +51,7 @@ impl Master {
         Ok(Self { line, terminate })
     }
 
-    /// Waits for the master's end. Whether to take the stack away.
+    /// Waits for the starter's end. Whether to take the stack away.
     pub(super) async fn is_gone(&mut self) -> bool {
         let mut said = String::new();
         tokio::select! {

@@ -1,6 +1,6 @@
 //! Rolls everything back: sets the old values, newest first, and has it proven.
 //!
-//! [`revert`] takes no `Abort`, so that nothing can cancel it, and no experiment: all it needs is in the journal. The runner, its
+//! [`rollback`] takes no `Abort`, so that nothing can cancel it, and no experiment: all it needs is in the journal. The runner, its
 //! guard and `squall recover` all call it, perhaps one after the other; it is safe to repeat.
 
 mod told;
@@ -30,7 +30,7 @@ pub(super) const ROLLBACK_TIMEOUT: Duration = Duration::from_mins(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Rolls back what is outstanding; what could not be, is in the journal as stuck.
-pub(super) async fn revert(engine: &dyn Engine, rec: &Recorder, by: Actor, what: Scope) {
+pub(super) async fn roll_back(engine: &dyn Engine, rec: &Recorder, by: Actor, what: Scope) {
     let run = rec.run();
     let mut per_instance: BTreeMap<InstanceId, Vec<Outstanding>> = BTreeMap::new();
     for change in outstanding(rec, by).into_iter().filter(|o| what.covers(&o.change)) {
@@ -40,7 +40,7 @@ pub(super) async fn revert(engine: &dyn Engine, rec: &Recorder, by: Actor, what:
         let starts = |o: &Outstanding| o.to == Setting::Running(true);
         let starting =
             per_instance.iter().filter(|(_, all)| all.iter().any(starts)).map(|(id, _)| id.clone()).collect();
-        let queues = rec.read(|s| queues(&s.hit, per_instance.keys().cloned().collect(), &starting));
+        let queues = rec.read(|s| queues(&s.targeted, per_instance.keys().cloned().collect(), &starting));
         let mut changes_of = |queue: Vec<InstanceId>| {
             queue.into_iter().filter_map(|id| per_instance.remove(&id)).collect::<Vec<Vec<Outstanding>>>()
         };
@@ -50,7 +50,7 @@ pub(super) async fn revert(engine: &dyn Engine, rec: &Recorder, by: Actor, what:
         let one = |changes: Vec<Outstanding>| async move {
             for change in changes {
                 wake(engine, rec, run, &change).await;
-                roll_back(engine, rec, run, by, change).await;
+                roll_back_change(engine, rec, run, by, change).await;
             }
         };
         join_all(queues.into_iter().map(|queue| in_turn(queue.into_iter().map(one)))).await;
@@ -59,8 +59,8 @@ pub(super) async fn revert(engine: &dyn Engine, rec: &Recorder, by: Actor, what:
 }
 
 /// Rolls a fault back from these instances, one after the other, so far apart; a stop that is asked for ends the waiting, never
-/// the rollback. What is left then, or fails, is [`revert`]'s.
-pub(super) async fn revert_one_by_one(
+/// the rollback. What is left then, or fails, is [`rollback`]'s.
+pub(super) async fn roll_back_one_by_one(
     engine: &dyn Engine,
     rec: &Recorder,
     abort: Option<&Abort>,
@@ -78,7 +78,7 @@ pub(super) async fn revert_one_by_one(
         }
         let of = |o: &Outstanding| o.change.instance == *instance && what.covers(&o.change);
         for change in outstanding(rec, Actor::Runner).into_iter().filter(of) {
-            roll_back(engine, rec, &run, Actor::Runner, change).await;
+            roll_back_change(engine, rec, &run, Actor::Runner, change).await;
         }
     }
 }
@@ -142,10 +142,10 @@ fn call_limit(to: &Setting) -> Duration {
     to.longest() + Duration::from_secs(20)
 }
 
-async fn roll_back(engine: &dyn Engine, rec: &Recorder, run: &str, by: Actor, o: Outstanding) {
+async fn roll_back_change(engine: &dyn Engine, rec: &Recorder, run: &str, by: Actor, o: Outstanding) {
     let n = o.change.n;
     let tag = Tag { run: run.to_owned(), change: n };
-    rec.note(Event::Reverting { n });
+    rec.note(Event::RollingBack { n });
     let begin = Instant::now();
     // What has met it is told by what is about to be removed.
     if o.change.to.is_met()
@@ -162,8 +162,8 @@ async fn roll_back(engine: &dyn Engine, rec: &Recorder, run: &str, by: Actor, o:
     }
     let Some(mut outcome) = persist(engine, rec, &tag, &o.change, &o.to, ROLLBACK_TIMEOUT).await else { return };
     if let Some(rest) = o.unsettled.filter(|rest| !rest.is_zero()) {
-        // The engine may still be executing an injection whose end was not seen: only after its longest time is the way
-        // back proven.
+        // The engine may still be executing an injection whose end was not seen: only after its longest time is the
+        // rollback proven.
         sleep(rest).await;
         match persist(engine, rec, &tag, &o.change, &o.to, ROLLBACK_TIMEOUT).await {
             Some(Outcome::Already) => {}
@@ -180,14 +180,14 @@ async fn roll_back(engine: &dyn Engine, rec: &Recorder, run: &str, by: Actor, o:
             counters: None,
         });
     }
-    rec.note(Event::Reverted { n, outcome, by, took_us: micros(begin.elapsed()) });
+    rec.note(Event::RolledBack { n, outcome, by, took_us: micros(begin.elapsed()) });
 }
 
 /// An undo that runs in its target needs it up: one that the fault has ended is started for it.
 async fn wake(engine: &dyn Engine, rec: &Recorder, run: &str, o: &Outstanding) {
     let id = &o.change.instance;
     let needs = matches!(&o.to, Setting::Ran(command) if command.place == CommandLocation::Target);
-    let ran = |s: &RunState| s.hit.iter().any(|i| i.id == *id && i.is_running());
+    let ran = |s: &RunState| s.targeted.iter().any(|i| i.id == *id && i.is_running());
     // Another fault of the run may have it down on purpose.
     let downed = |s: &RunState| {
         let others = |c: &&ChangeState| c.change.instance == *id && c.change.fault != o.change.fault;
@@ -226,7 +226,7 @@ pub(super) async fn persist(
         tracing::debug!(change = %tag, attempt, ?result, "take back");
         match result {
             Ok(outcome) => return Some(outcome),
-            Err(e) => rec.note(Event::RevertFailed { n: change.n, attempt, error: e.to_string() }),
+            Err(e) => rec.note(Event::RollbackFailed { n: change.n, attempt, error: e.to_string() }),
         }
         if Instant::now() + pause >= end {
             break;

@@ -2,9 +2,10 @@
 //! and what only a person can see to. The fault is a file, and its undo waits for another one.
 #![expect(clippy::unwrap_used, reason = "a test stops where the world is not as it should be")]
 
-use std::fs::File;
+mod damage;
+mod stack;
+
 use std::io::BufReader;
-use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -19,7 +20,6 @@ use squall::record::journal::{self, Recorder};
 use squall::record::state::RunState;
 
 use crate::harness::Squall;
-use crate::stack::pids_of;
 
 const STACK: &str = "version: 1\nname: s\nservices:\n  shop: { command: [sleep, '87'] }\n";
 
@@ -305,159 +305,8 @@ fn with_fault_on() -> (Scene, Child) {
     (scene, run)
 }
 
-fn journal_of(scene: &Scene) -> PathBuf {
-    let run = std::fs::read_dir(scene.path("state/runs")).unwrap().next().unwrap().unwrap().path();
-    run.join("journal.ndjson")
-}
-
-/// Where the last line of an event tells which it is.
-fn position(bytes: &[u8], event: &str) -> usize {
-    bytes.windows(event.len()).rposition(|part| part == event.as_bytes()).unwrap()
-}
-
-type Damage = fn(&Scene, &Path);
-
-/// What others do to a run's files.
-const DAMAGE: [(&str, Damage); 6] = [
-    ("the run's directory is removed", |_, journal| std::fs::remove_dir_all(journal.parent().unwrap()).unwrap()),
-    ("the state directory is moved", |scene, _| std::fs::rename(scene.path("state"), scene.path("moved")).unwrap()),
-    ("the journal is cut off", |_, journal| File::options().write(true).open(journal).unwrap().set_len(0).unwrap()),
-    ("half of the journal is cut off", |_, journal| {
-        let length = journal.metadata().unwrap().len();
-        File::options().write(true).open(journal).unwrap().set_len(length / 2).unwrap();
-    }),
-    ("every line up to the plan has a wrong byte", |_, journal| {
-        let mut bytes = std::fs::read(journal).unwrap();
-        let plan = position(&bytes, "\"event\":\"planned\"");
-        let begins: Vec<usize> = (1..plan).filter(|at| bytes[at - 1] == b'\n').collect();
-        begins.into_iter().chain([0]).for_each(|at| bytes[at + 20] ^= 0x55);
-        File::options().write(true).open(journal).unwrap().write_all_at(&bytes, 0).unwrap();
-    }),
-    ("the journal is another file", |_, journal| {
-        std::fs::remove_file(journal).unwrap();
-        std::fs::write(journal, "").unwrap();
-    }),
-];
-
-#[test]
-fn a_guard_rolls_back_whatever_has_become_of_the_journal() {
-    for (what, damage) in DAMAGE {
-        let (scene, mut run) = with_fault_on();
-        let journal = journal_of(&scene);
-        damage(&scene, &journal);
-        run.kill().unwrap();
-        run.wait().unwrap();
-        eventually(what, || (!is_there(&scene.path("fault"))).then_some(()));
-        if is_there(&scene.path("moved")) {
-            std::fs::rename(scene.path("moved"), scene.path("state")).unwrap();
-        }
-        // It has written down what it did.
-        let end = scene.until("the end is written", |s| s.finished.is_some());
-        assert!(end.is_settled(), "{what}: {:?}", end.finished);
-        let (code, said) = output(scene.squall(&["recover"]));
-        assert_eq!(code, Some(0), "{what}: {said}");
-    }
-}
-
-#[test]
-fn a_runner_writes_its_journal_again_where_it_was_damaged() {
-    for (what, damage) in [DAMAGE[0], DAMAGE[2], DAMAGE[4]] {
-        let (scene, run) = with_fault_on();
-        damage(&scene, &journal_of(&scene).clone());
-        let pid = rustix::process::Pid::from_child(&run);
-        rustix::process::kill_process(pid, rustix::process::Signal::INT).unwrap();
-        let ended = run.wait_with_output().unwrap();
-        assert_eq!(ended.status.code(), Some(3), "{what}");
-        assert!(!is_there(&scene.path("fault")), "{what}");
-        assert!(journal::replay(&journal_of(&scene)).unwrap().is_settled(), "{what}");
-    }
-}
-
-/// Runner and guard are dead, so nobody has read the journal in time.
-#[test]
-fn recover_rolls_back_what_can_be_read_and_is_not_content_where_a_line_cannot() {
-    let (scene, mut run) = with_fault_on();
-    let guard = scene.until("a guard", |s| !s.guards.is_empty()).guards.last().unwrap().id.clone();
-    // A runner that is held still posts no other one.
-    for (signal, pid) in [("-STOP", &run.id().to_string()), ("-KILL", &guard)] {
-        assert!(Command::new("kill").args([signal, pid]).status().unwrap().success());
-    }
-    run.kill().unwrap();
-    run.wait().unwrap();
-    let journal = journal_of(&scene);
-    let mut bytes = std::fs::read(&journal).unwrap();
-    let at = position(&bytes, "\"event\":\"guarded\"");
-    bytes[at] ^= 0x55;
-    std::fs::write(&journal, bytes).unwrap();
-
-    let (code, said) = output(scene.squall(&["recover"]));
-    assert!(!is_there(&scene.path("fault")), "{said}");
-    assert_eq!(code, Some(4), "{said}");
-    assert!(said.contains("is damaged") && said.contains("--settle"), "{said}");
-    let (code, said) = output(scene.squall(&["recover"]));
-    assert_eq!(code, Some(4), "it stays so: {said}");
-    let run = journal.parent().unwrap().file_name().unwrap().to_str().unwrap().to_owned();
-    assert_eq!(output(scene.squall(&["recover", "--settle", &run, "looked at it"])).0, Some(0));
-    assert_eq!(output(scene.squall(&["recover"])).0, Some(0));
-}
-
-/// The process that takes the stack away when its run is gone.
-fn stack_guard(scene: &Scene) -> Option<String> {
-    let state = scene.path("state").display().to_string();
-    let is_it = |command: &str| command.contains("stack\0keep") && command.contains(&state);
-    let mut all = std::fs::read_dir("/proc").unwrap().filter_map(|e| e.unwrap().file_name().into_string().ok());
-    all.find(|pid| std::fs::read_to_string(format!("/proc/{pid}/cmdline")).is_ok_and(|c| is_it(&c)))
-}
-
 fn send(signal: &str, pid: &str) {
     assert!(Command::new("kill").args([signal, pid]).status().unwrap().success(), "{signal} {pid}");
-}
-
-/// A stack that its run has brought up, and of which everybody who could take it away is dead.
-fn orphan() -> Scene {
-    let scene = scene(&at_once());
-    assert_eq!(output(scene.squall(&["stack", "down", "s.yaml"])).0, Some(0));
-    let mut run = scene.squall(&["run", "x.yaml", "--stack", "s.yaml", "--quiet"]).spawn().unwrap();
-    let s = scene.until("the fault is on", |s| s.changes.iter().any(|c| c.injected.is_some()));
-    let (code, said) = output(scene.squall(&["recover"]));
-    assert!(code == Some(0) && !said.contains("stack"), "its run is alive: {said}");
-    let (guard, stack_guard) = (s.guards.last().unwrap().id.clone(), stack_guard(&scene).expect("a stack's guard"));
-    send("-STOP", &run.id().to_string());
-    send("-KILL", &guard);
-    send("-KILL", &stack_guard);
-    run.kill().unwrap();
-    run.wait().unwrap();
-    assert_eq!(pids_of(&scene.path("state/stacks/s/state.json")).len(), 1);
-    scene
-}
-
-#[test]
-fn a_stack_whose_run_and_guard_are_dead_is_taken_away() {
-    let scene = orphan();
-    let (code, said) = output(scene.squall(&["recover"]));
-    assert!(code == Some(0) && said.contains("brought up this stack, and it is taken away"), "{code:?} {said}");
-    assert_eq!(pids_of(&scene.path("state/stacks/s/state.json")), [] as [i32; 0]);
-    assert!(!is_there(&scene.path("state/stacks/s")) && !is_there(&scene.path("fault")), "{said}");
-    let (code, said) = output(scene.squall(&["recover"]));
-    assert!(code == Some(0) && said.contains("nothing to roll back"), "{code:?} {said}");
-}
-
-#[test]
-fn a_dead_runs_stack_is_no_stack_of_the_next_run() {
-    let scene = orphan();
-    std::fs::write(scene.path("x.yaml"), exec("['true']", "['true']")).unwrap();
-    let (code, said) = output(scene.squall(&["run", "x.yaml", "--stack", "s.yaml"]));
-    assert!(code == Some(0) && said.contains("which a dead run had brought up, is taken away"), "{code:?} {said}");
-    assert!(!is_there(&scene.path("state/stacks/s")), "{said}");
-}
-
-#[test]
-fn a_stack_that_a_person_brings_up_stays() {
-    let scene = orphan();
-    assert_eq!(output(scene.squall(&["stack", "up", "s.yaml"])).0, Some(0));
-    let (code, said) = output(scene.squall(&["recover"]));
-    assert_eq!(code, Some(0), "{said}");
-    assert_eq!(pids_of(&scene.path("state/stacks/s/state.json")).len(), 1, "{said}");
 }
 
 #[test]

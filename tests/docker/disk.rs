@@ -1,21 +1,21 @@
 //! Disks of real containers that fill up or let nothing be written: what the container sees of it, that a process inside is
 //! refused, and that nothing of it is left, whatever became of the container meanwhile.
 
+mod rollback;
+mod runs;
+
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
 use bollard::models::{HostConfig, Mount, MountType};
-use bollard::query_parameters::RemoveContainerOptionsBuilder;
-use rustix::process::Signal;
 use squall::engine::docker::{Docker, PROGRAM};
-use squall::engine::{Ability, Apply as _, Execute as _, Observe as _, Outcome};
+use squall::engine::{Ability, Apply as _, Execute as _, Outcome};
 use squall::model::disk::{DiskLocation, Fill, Goal, MountKind, Space};
 use squall::model::instance::{Aspect, Instance, InstanceId, Setting};
 
 use crate::harness::{Spec, Yard};
-use crate::scene::{Scene, eventually};
 
 /// Where the container has its data: there our binary writes a note when it is told to halt.
 pub(crate) const DATA: &str = "/var/lib/squall";
@@ -267,142 +267,6 @@ async fn what_must_not_be_filled_is_refused() {
     assert!(is_clean(inside.join("var/lib/squall").to_str().unwrap()));
 }
 
-/// Another process rolls back, which knows no more than the journal does.
-#[tokio::test]
-async fn it_is_rolled_back_whatever_became_of_the_container() {
-    let own = Loop::new(32 * MIB);
-    let yard = Yard::new().await;
-    let other = Docker::connect(None).await.expect("a Docker Engine is there");
-    let top = own.top();
-    let full = || rustix::fs::statvfs(&top).expect("a file system").f_bavail == 0;
-    for (n, fate) in ["running", "restarted", "killed", "removed"].into_iter().enumerate() {
-        let id = yard.start(fate, bound(&top)).await;
-        let before = yard.look(&id).await;
-        let to = able(&yard.docker, &before, &fill(&before, DATA, Goal::To(1.0)));
-        assert_eq!(yard.docker.set(&yard.tag(n), &id, &to).await.unwrap(), Outcome::Done, "{fate}");
-        assert!(full(), "{fate}");
-        let mut gone = false;
-        match fate {
-            "restarted" => {
-                let restarted = Setting::Restarted { timeout: Duration::from_secs(5) };
-                assert_eq!(other.set(&yard.tag(n), &id, &restarted).await.unwrap(), Outcome::Done);
-            }
-            "killed" => {
-                assert_eq!(other.set(&yard.tag(n), &id, &Setting::Running(false)).await.unwrap(), Outcome::Done);
-            }
-            "removed" => {
-                let options = RemoveContainerOptionsBuilder::new().force(true).build();
-                yard.api.remove_container(&id.0, Some(options)).await.expect("it is removed");
-                gone = true;
-            }
-            _ => {}
-        }
-        if !gone {
-            let now = other.look(&id).await.unwrap().expect("it exists");
-            assert_eq!(Some(&now.settings[&Aspect::Disk]), to.observed_as().as_ref(), "{fate}: it is still there");
-        }
-        assert!(full(), "{fate}: it stays");
-        assert_eq!(other.set(&yard.tag(n), &id, &back(&to)).await.unwrap(), Outcome::Done, "{fate}");
-        assert!(!full() && is_clean(top.to_str().unwrap()), "{fate}");
-        let again = other.set(&yard.tag(n), &id, &back(&to)).await.unwrap();
-        assert_eq!(again, if gone { Outcome::Gone } else { Outcome::Already }, "{fate}");
-        if !gone {
-            assert_eq!(yard.look(&id).await.settings[&Aspect::Disk], before.settings[&Aspect::Disk], "{fate}");
-        }
-    }
-    // Its root goes with the container, and so does what filled it; memory goes with the life.
-    let id = yard.start("root", with(HostConfig::default())).await;
-    let before = yard.look(&id).await;
-    let to = able(&yard.docker, &before, &fill(&before, "/", Goal::Size(8 * MIB)));
-    assert_eq!(yard.docker.set(&yard.tag(8), &id, &to).await.unwrap(), Outcome::Done);
-    assert_eq!(other.set(&yard.tag(8), &id, &Setting::Running(false)).await.unwrap(), Outcome::Done);
-    assert_eq!(other.set(&yard.tag(8), &id, &back(&to)).await.unwrap(), Outcome::Done, "of one that is stopped");
-    assert_eq!(other.set(&yard.tag(8), &id, &Setting::Running(true)).await.unwrap(), Outcome::Done);
-    assert_eq!(yard.docker.set(&yard.tag(9), &id, &to).await.unwrap(), Outcome::Done);
-    let options = RemoveContainerOptionsBuilder::new().force(true).build();
-    yard.api.remove_container(&id.0, Some(options)).await.expect("it is removed");
-    assert_eq!(other.set(&yard.tag(9), &id, &back(&to)).await.unwrap(), Outcome::Gone);
-    let source = before.mounts[0].source.clone().expect("an upper directory");
-    assert!(!Path::new(&source).parent().expect("a directory").exists(), "the engine has removed all of it");
-
-    let id = yard.start("memory", in_memory("size=16m")).await;
-    let before = yard.look(&id).await;
-    let to = able(&yard.docker, &before, &fill(&before, DATA, Goal::To(1.0)));
-    assert_eq!(yard.docker.set(&yard.tag(10), &id, &to).await.unwrap(), Outcome::Done);
-    let restarted = Setting::Restarted { timeout: Duration::from_secs(5) };
-    assert_eq!(other.set(&yard.tag(10), &id, &restarted).await.unwrap(), Outcome::Done);
-    assert_eq!(yard.look(&id).await.settings, before.settings, "it ends with the life");
-    assert_eq!(other.set(&yard.tag(10), &id, &back(&to)).await.unwrap(), Outcome::Already);
-}
-
-#[tokio::test]
-async fn another_file_system_at_the_same_place_is_not_taken_for_success() {
-    let own = Loop::new(16 * MIB);
-    let yard = Yard::new().await;
-    let id = yard.start("moved", bound(&own.top())).await;
-    let before = yard.look(&id).await;
-    let to = able(&yard.docker, &before, &fill(&before, DATA, Goal::Size(MIB)));
-    assert_eq!(yard.docker.set(&yard.tag(0), &id, &to).await.unwrap(), Outcome::Done);
-    assert_eq!(yard.docker.set(&yard.tag(0), &id, &Setting::Running(false)).await.unwrap(), Outcome::Done);
-    does(Command::new("umount").arg(own.top()));
-    let error = yard.docker.set(&yard.tag(0), &id, &back(&to)).await.unwrap_err().to_string();
-    assert!(error.contains("another file system is at"), "{error}");
-    does(Command::new("mount").args(["-o", "loop"]).arg(own.dir.path().join("image")).arg(own.top()));
-    assert_eq!(yard.docker.set(&yard.tag(0), &id, &back(&to)).await.unwrap(), Outcome::Done);
-    assert!(is_clean(own.top().to_str().unwrap()));
-}
-
-/// The runner dies while it fills: nothing more is written, and the guard takes away what there is.
-#[tokio::test]
-async fn a_runner_that_dies_while_it_fills_leaves_nothing() {
-    let own = Loop::new(128 * MIB);
-    let scene = Scene::of(1, bound(&own.top())).await;
-    let before = scene.settings().await;
-    let available = || rustix::fs::statvfs(own.top()).map(|s| s.f_bavail * s.f_frsize).expect("a file system");
-    let free = available();
-    let x = scene.experiment(
-        &format!("disk-fill: {{ path: {DATA}, to: 95%, rate: 8MiB/s }}"),
-        "warm-up: 100ms, baseline: 500ms, duration: 30s, recovery: 10s",
-    );
-    let mut run = scene.start(&x);
-    run.until_on().await;
-    eventually("more of it", || async { (available() < free - 12 * MIB).then_some(()) }).await;
-    crate::scene::send(run.pid(), Signal::KILL);
-    let ended = run.ends().await;
-    assert!(ended.state.changes[0].rolled_back.is_some());
-    ended.rolled_back_by("guard");
-    assert!(available().abs_diff(free) < 64 << 10, "{} of {free}", available());
-    assert!(is_clean(own.top().to_str().unwrap()));
-    scene.is_as(&before).await;
-}
-
-/// A whole run, with a target that restarts meanwhile: memory is filled again in its next life.
-#[tokio::test]
-async fn a_run_fills_again_what_ended_with_a_life() {
-    let scene = Scene::of(1, in_memory("size=32m")).await;
-    let before = scene.settings().await;
-    let x = scene.experiment(
-        &format!("disk-fill: {{ path: {DATA}, to: 90% }}"),
-        "warm-up: 100ms, baseline: 500ms, duration: 6s, recovery: 10s",
-    );
-    let mut run = scene.start(&x);
-    run.until_on().await;
-    let restarted = Setting::Restarted { timeout: Duration::from_secs(1) };
-    assert_eq!(
-        scene.yard.docker.set(&scene.yard.tag(99), &scene.targeted[0], &restarted).await.unwrap(),
-        Outcome::Done
-    );
-    run.until("it is filled again", |s| s.changes.len() == 2 && s.changes[1].injected.is_some()).await;
-    let used = space(&scene.yard, &scene.targeted[0], DATA).await.used_share();
-    assert!((used - 0.9).abs() < 0.01, "{used}");
-    let ended = run.ends().await;
-    ended.is(0, "hypothesis-held").rolled_back_by("runner");
-    let squall::record::state::Verification { verified: proven, proof, .. } =
-        ended.state.changes[0].verification.clone().expect("a proof");
-    assert!(proven && proof.contains("used 0% → 90"), "{proof}");
-    scene.is_as(&before).await;
-}
-
 #[tokio::test]
 async fn a_mount_lets_nothing_be_written_until_it_is_as_before() {
     let own = Loop::new(16 * MIB);
@@ -446,20 +310,4 @@ async fn a_mount_lets_nothing_be_written_until_it_is_as_before() {
 async fn mount_line(yard: &Yard, id: &InstanceId) -> Vec<String> {
     let mounts = squall::host::mounts::of(yard.pid(id).await).expect("its mounts");
     mounts.into_iter().find(|m| m.path == DATA).expect("the mount").options
-}
-
-#[tokio::test]
-async fn a_volume_of_two_is_not_filled_for_one_of_them() {
-    let yard = Yard::new().await;
-    let shared = yard.name("shared");
-    let scene = Scene::in_yard(yard, 1, on_volume(shared.clone(), false)).await;
-    scene.yard.start("other", on_volume(shared, false)).await;
-    let before = scene.settings().await;
-    let timing = "warm-up: 100ms, baseline: 500ms, duration: 1s, recovery: 5s";
-    let x = scene.experiment(&format!("disk-fill: {{ path: {DATA}, size: 1MiB }}"), timing);
-    let ended = scene.run(&x).await;
-    ended.is(3, "refused");
-    let text = ended.report["text"].as_str().expect("a text");
-    assert!(text.contains(&format!("with {}", scene.yard.name("other"))), "{text}");
-    scene.is_as(&before).await;
 }

@@ -3,6 +3,7 @@
 //! A test binary takes it in with `#[path = "../conformance/mod.rs"] mod conformance;`, implements [`World`] for its
 //! engine and calls [`conforms`].
 
+mod running;
 mod shown;
 
 use std::collections::BTreeMap;
@@ -12,12 +13,16 @@ use async_trait::async_trait;
 use squall::engine::{Ability, Claim, Engine, EngineError, Holder, Outcome, ProcessId, Tag};
 use squall::model::disk::{Fill, Goal, Mount, MountKind};
 use squall::model::instance::{
-    Aspect, Change, Command, CommandLocation, Instance, InstanceId, Kill, RestartPolicy, Rollback, Setting, Signal,
-    Trait, Via,
+    Aspect, Change, Command, CommandLocation, Instance, InstanceId, Kill, RestartPolicy, Rollback, Setting, Signal, Via,
 };
 use squall::model::machine::{Limit, Quota};
 use squall::model::network::{Direction, Flow, Network, Shape, Traffic, Treatment};
 use squall::model::stressor::{Goal as Use, MemoryLoad, Oom, StressSpec, Stressor};
+
+use running::{
+    a_disk_is_filled_and_freed, a_restart_policy_is_the_instances_own, is_limited_and_set_back,
+    traffic_is_disturbed_and_left_alone,
+};
 
 /// An engine with something in it that may be disturbed.
 #[async_trait]
@@ -193,123 +198,12 @@ fn late(delay: Duration) -> Setting {
     Setting::Network(Box::new(Network { flows, mechanism: None, seed: 1 }))
 }
 
-async fn traffic_is_disturbed_and_left_alone(engine: &dyn Engine, id: &InstanceId) {
-    let before = settings(engine, id).await;
-    let untouched = Setting::Mark(Aspect::Network, None);
-    assert_eq!(before[&Aspect::Network], untouched);
-    assert_eq!(set(engine, id, &untouched).await, Outcome::Already, "there is nothing to take back");
-
-    let target = look(engine, id).await;
-    let late = |delay| feasible(engine, &target, &late(Duration::from_millis(delay))).expect("it is able to");
-    let (to, other) = (late(1), late(2));
-    let marked = |to: &Setting| to.observed_as().expect("it can be observed");
-    assert_eq!(set(engine, id, &to).await, Outcome::Done);
-    let during = look(engine, id).await;
-    assert!(during.is_up(), "it runs on");
-    assert_eq!(during.settings[&Aspect::Network], marked(&to), "its mark is observed");
-    assert!(during.counted.is_some(), "what meets it is counted");
-    assert_eq!(set(engine, id, &to).await, Outcome::Already, "a second time");
-    assert_eq!(settings(engine, id).await, during.settings, "a second time changes nothing");
-
-    assert_eq!(set(engine, id, &other).await, Outcome::Done, "another one takes its place");
-    assert_eq!(settings(engine, id).await[&Aspect::Network], marked(&other));
-    assert_eq!(set(engine, id, &untouched).await, Outcome::Done);
-    assert_eq!(settings(engine, id).await, before);
-    assert_eq!(look(engine, id).await.counted, None, "nothing is counted any more");
-    assert_eq!(set(engine, id, &untouched).await, Outcome::Already, "a second time");
-
-    assert_eq!(set(engine, id, &to).await, Outcome::Done);
-    assert_eq!(set(engine, id, &Setting::Restarted { timeout: T }).await, Outcome::Done);
-    assert_eq!(settings(engine, id).await, before, "it ends with the life");
-    assert_eq!(set(engine, id, &untouched).await, Outcome::Already, "nothing is left to take back");
-}
-
-/// What is written to a root file system outlives a life, and is taken away with the instance running or not.
-async fn a_disk_is_filled_and_freed(engine: &dyn Engine, id: &InstanceId, to: &Setting) {
-    let Setting::Filled(fill) = to else { panic!("{to:?}") };
-    let back = Setting::Freed(Box::new(fill.place.clone()));
-    let before = settings(engine, id).await;
-    assert_eq!(set(engine, id, &back).await, Outcome::Already, "nothing fills it");
-    for ends in [None, Some(Setting::Restarted { timeout: T }), Some(Setting::Running(false))] {
-        assert_eq!(set(engine, id, to).await, Outcome::Done, "{to}");
-        let during = look(engine, id).await;
-        assert!(during.is_up(), "it runs on");
-        assert_eq!(Some(&during.settings[&Aspect::Disk]), to.observed_as().as_ref(), "it is observed");
-        assert_eq!(set(engine, id, to).await, Outcome::Already, "{to} a second time");
-        if let Some(end) = &ends {
-            assert_eq!(set(engine, id, end).await, Outcome::Done);
-            assert_eq!(
-                settings(engine, id).await[&Aspect::Disk],
-                during.settings[&Aspect::Disk],
-                "it stays when {end}"
-            );
-        }
-        assert_eq!(set(engine, id, &back).await, Outcome::Done, "back from {to}, {ends:?}");
-        assert_eq!(set(engine, id, &back).await, Outcome::Already, "back a second time, {ends:?}");
-    }
-    assert_eq!(set(engine, id, &Setting::Running(true)).await, Outcome::Done);
-    assert_eq!(settings(engine, id).await, before);
-}
-
 /// A little of the root file system.
 fn filled(target: &Instance) -> Setting {
     let root = || Mount::new("/", MountKind::Root, None, false);
     let mount = squall::model::disk::holding(&target.mounts, "/").cloned().unwrap_or_else(root);
     let place = squall::model::disk::DiskLocation { path: "/".to_owned(), mount, filesystem: None };
     Setting::Filled(Box::new(Fill { place, goal: Goal::Size(1 << 20), rate: None, shared_with: Vec::new() }))
-}
-
-/// `to` is lower than what it has.
-async fn is_limited_and_set_back(engine: &dyn Engine, id: &InstanceId, to: &Setting) {
-    let before = settings(engine, id).await;
-    let back = &before[&to.aspect()];
-    assert_eq!(set(engine, id, back).await, Outcome::Already, "it is {back}");
-    assert_eq!(set(engine, id, to).await, Outcome::Done, "{to}");
-    let during = look(engine, id).await;
-    assert!(during.is_up(), "it runs on");
-    assert_eq!(Some(&during.settings[&to.aspect()]), to.observed_as().as_ref(), "it is observed");
-    assert_eq!(set(engine, id, to).await, Outcome::Already, "{to} a second time");
-    assert_eq!(settings(engine, id).await, during.settings, "{to} a second time changes nothing");
-    assert_eq!(set(engine, id, back).await, Outcome::Done, "back from {to}");
-    assert_eq!(settings(engine, id).await, before, "back from {to}");
-    assert_eq!(set(engine, id, back).await, Outcome::Already, "back from {to} a second time");
-
-    assert_eq!(set(engine, id, to).await, Outcome::Done, "{to} once more");
-    assert_eq!(set(engine, id, &Setting::Restarted { timeout: T }).await, Outcome::Done);
-    assert_eq!(settings(engine, id).await, before, "it ends with the life");
-    assert_eq!(set(engine, id, back).await, Outcome::Already, "nothing is left to set back");
-
-    assert_eq!(set(engine, id, to).await, Outcome::Done, "{to} once more");
-    assert_eq!(set(engine, id, &Setting::Running(false)).await, Outcome::Done);
-    assert_eq!(set(engine, id, back).await, Outcome::Already, "one that does not run has no limit to set back");
-    assert_eq!(set(engine, id, &Setting::Running(true)).await, Outcome::Done);
-    assert_eq!(settings(engine, id).await, before, "and begins its next life with what is configured");
-}
-
-async fn a_restart_policy_is_the_instances_own(engine: &dyn Engine, id: &InstanceId) {
-    let before = settings(engine, id).await;
-    assert_eq!(before[&Aspect::RestartPolicy], Setting::RestartPolicy(RestartPolicy::Never), "the instance has none");
-    for policy in [RestartPolicy::OnFailure { most: 3 }, RestartPolicy::UnlessStopped, RestartPolicy::Always] {
-        let to = Setting::RestartPolicy(policy);
-        assert_eq!(set(engine, id, &to).await, Outcome::Done, "{to}");
-        assert_eq!(settings(engine, id).await[&Aspect::RestartPolicy], to);
-        assert_eq!(set(engine, id, &to).await, Outcome::Already, "{to} a second time");
-        assert!(look(engine, id).await.traits.contains(&Trait::Restarts), "{to}");
-    }
-    let (always, never) = (&Setting::RestartPolicy(RestartPolicy::Always), &before[&Aspect::RestartPolicy]);
-    assert_eq!(set(engine, id, &Setting::Restarted { timeout: T }).await, Outcome::Done);
-    assert_eq!(settings(engine, id).await[&Aspect::RestartPolicy], *always, "it outlives a life");
-    // Set aside, it does not act; and it is set back on one that does not run, which does not start it.
-    assert_eq!(set(engine, id, never).await, Outcome::Done);
-    assert_eq!(
-        set(engine, id, &Setting::Killed(Kill { signal: Signal::SigKill, via: Via::Engine })).await,
-        Outcome::Done
-    );
-    assert_eq!(set(engine, id, always).await, Outcome::Done);
-    assert!(!look(engine, id).await.is_running());
-    assert_eq!(set(engine, id, &Setting::Running(true)).await, Outcome::Done);
-    assert_eq!(set(engine, id, never).await, Outcome::Done);
-    assert_eq!(settings(engine, id).await, before);
 }
 
 async fn restarts_give_another_life(engine: &dyn Engine, id: &InstanceId) {

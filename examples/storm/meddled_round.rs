@@ -1,6 +1,8 @@
 //! Experiments with which another process meddles: whatever it does, nothing of Squall may be left, the exit code has to be right for
 //! what happened, no run may wait for longer than it may, and no instance may be touched that was not meant.
 
+mod afterwards;
+
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
@@ -14,17 +16,18 @@ use rand::rngs::ChaCha12Rng;
 use rand::seq::{IndexedRandom as _, SliceRandom as _};
 use rand::{RngExt, SeedableRng};
 use rustix::process::{Pid, Signal};
-use squall::host::process::{self, Process};
+use squall::host::process::Process;
 use squall::record::journal;
 use squall::record::state::RunState;
 use tokio::process::Child;
 use tokio::time::{Instant, sleep};
 
+use afterwards::{compared, left, make_good, recover, said_code, settle};
+
 use crate::casualty::end_of;
 use crate::field::{Field, Order};
 use crate::judge::{self, Meddled, Watched};
-use crate::look::Look;
-use crate::meddling::{self, His, Meddling, Scene, file_in};
+use crate::meddling::{self, Meddling, Scene, file_in};
 use crate::{Arguments, in_lanes, median_and_longest};
 
 /// How often a journal is read until the moment has come.
@@ -361,94 +364,4 @@ fn limit(s: &RunState) -> Duration {
         Duration::ZERO
     };
     planned.unwrap_or(UNPLANNED) + BEYOND + rollback
-}
-
-/// The processes of a run that are not gone at this moment; none where all are before.
-async fn left(dir: &Path, end: Instant) -> Vec<Process> {
-    loop {
-        let left = process::with_variable("SQUALL_STATE", &dir.to_string_lossy());
-        if left.is_empty() || Instant::now() >= end {
-            return left;
-        }
-        sleep(Duration::from_millis(100)).await;
-    }
-}
-
-/// How `squall recover` ends, and what it says.
-async fn recover(dir: &Path) -> anyhow::Result<(Option<i32>, String)> {
-    let ended = Field::squall(dir).arg("recover").stdin(Stdio::null()).output().await?;
-    let said = [ended.stdout, ended.stderr].map(|text| String::from_utf8_lossy(&text).into_owned()).concat();
-    Ok((ended.status.code(), said))
-}
-
-/// Closes a run of which something is not known, as a person does who has looked.
-async fn settle(dir: &Path) -> anyhow::Result<()> {
-    let journal = file_in(dir).context("a journal")?;
-    let run = journal.parent().and_then(Path::file_name).context("a run")?;
-    let settled = Field::squall(dir).args(["recover", "--settle"]).arg(run).arg("looked").output().await?;
-    anyhow::ensure!(settled.status.success(), "{}", String::from_utf8_lossy(&settled.stderr));
-    Ok(())
-}
-
-/// What differs from before that the meddler has not changed himself.
-async fn compared(
-    field: &Field,
-    round: &Round,
-    before: &Look,
-    meddled: Option<&Meddled>,
-) -> anyhow::Result<Option<String>> {
-    let end = Instant::now() + SETTLED;
-    loop {
-        let (mut expected, mut now) = (before.clone(), field.look().await?);
-        if let Some(meddled) = meddled {
-            let is_gone = field.id(&meddled.name).await?.is_none();
-            for look in [&mut expected, &mut now] {
-                if is_gone && round.meddling.words == "remove" {
-                    look.forget(Some(&meddled.name));
-                }
-                match round.meddling.his {
-                    His::Nothing => {}
-                    His::Aspects(aspects) => look.forget_aspects(&meddled.name, aspects),
-                    His::Networks => look.forget_networks(&meddled.name),
-                }
-            }
-        }
-        if now == expected {
-            return Ok(None);
-        }
-        if Instant::now() >= end {
-            return Ok(Some(format!("not as before: {}", expected.differences(&now))));
-        }
-        sleep(Duration::from_millis(200)).await;
-    }
-}
-
-/// The field as it was, for the next round.
-async fn make_good(
-    field: &Field,
-    round: &Round,
-    violations: &[String],
-    meddled: Option<&Meddled>,
-) -> anyhow::Result<()> {
-    if violations.is_empty() {
-        if let Some(meddled) = meddled.filter(|_| round.meddling.his != His::Nothing) {
-            field.replace(&meddled.name).await?;
-        }
-        return field.refill().await;
-    }
-    field.remove_locks().await?;
-    for name in field.names() {
-        field.each(&["docker rm --force {name}-renamed"], &name).await?;
-        field.replace(&name).await?;
-    }
-    Ok(())
-}
-
-/// The exit code and the reason in the journal.
-fn said_code(code: Option<i32>, state: &RunState) -> String {
-    let reason = state.finished.as_ref().map_or_else(|| "no end".to_owned(), |f| f.reason.word().to_owned());
-    match code {
-        Some(code) => format!("{code} {reason}"),
-        None => format!("killed {reason}"),
-    }
 }

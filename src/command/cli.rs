@@ -250,17 +250,7 @@ pub struct Report {
     pub run: String,
     /// Print one format instead of writing all of them beside the journal
     #[arg(long, value_enum)]
-    pub format: Option<ReportFormat>,
-}
-
-/// The formats of a report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum ReportFormat {
-    Html,
-    Markdown,
-    Json,
-    Junit,
+    pub format: Option<crate::report::Format>,
 }
 
 /// Arguments of the guard.

@@ -12,7 +12,7 @@ use super::connect::reach;
 use super::load;
 use super::one_run::no_verdict;
 use crate::command::cli;
-use crate::engine::{Apply, Engine, Kind};
+use crate::engine::{Apply, Engine};
 use crate::experiment::Experiment;
 use crate::host::store::StateDir;
 use crate::model::exit::INVALID;
@@ -109,7 +109,7 @@ fn shown(
         let _ = writeln!(out, "{}", line(&text));
     }
     let mechanism = plan.changes.iter().find_map(|c| match &c.to {
-        Setting::Network(network) if engine.describe().kind != Kind::Sim => Some(network.done_by()),
+        Setting::Network(network) if !engine.describe().is_simulated() => Some(network.done_by()),
         _ => None,
     });
     if let Some(by) = mechanism {

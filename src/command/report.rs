@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use crate::command::cli::{self, ReportFormat};
+use crate::command::cli;
 use crate::engine::shell::quote;
 use crate::host::store::{JOURNAL, StateDir};
 use crate::record::journal;
@@ -13,8 +13,8 @@ pub(super) fn run(args: &cli::Report, state: &StateDir) -> anyhow::Result<ExitCo
     let dir = state.resolve(&args.run)?;
     let run = journal::replay(&dir.join(JOURNAL))?;
     match args.format {
-        Some(ReportFormat::Json) => super::print(&report::render(&run, Format::Json))?,
-        Some(format) => super::show(&report::render(&run, chosen(format)))?,
+        Some(Format::Json) => super::print(&report::render(&run, Format::Json))?,
+        Some(format) => super::show(&report::render(&run, format))?,
         None => {
             for path in report::write_all(&run, &dir)? {
                 super::show(&format!("{}\n", path.display()))?;
@@ -45,15 +45,6 @@ fn copy(program: &str, state: &Path, run: &str) -> String {
         format!(" --state {}", quote(&state.display().to_string()))
     };
     format!("sudo {}{state} report {run} --format html > report.html", quote(program))
-}
-
-fn chosen(format: ReportFormat) -> Format {
-    match format {
-        ReportFormat::Html => Format::Html,
-        ReportFormat::Markdown => Format::Markdown,
-        ReportFormat::Json => Format::Json,
-        ReportFormat::Junit => Format::Junit,
-    }
 }
 
 #[cfg(test)]

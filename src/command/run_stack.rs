@@ -38,7 +38,7 @@ pub(super) enum RunStack {
 pub(super) fn named<'a>(args: &mut EngineArgs, xs: impl IntoIterator<Item = &'a mut Experiment>) -> anyhow::Result<()> {
     let mut xs: Vec<&mut Experiment> = xs.into_iter().collect();
     mean(args, &xs)?;
-    if args.engine == Some(Kind::Sim) && args.stack.is_none() {
+    if args.engine.is_some_and(Kind::is_simulated) && args.stack.is_none() {
         // Each is rehearsed in a world of its own: that of the stack that it names, if it names one.
         for x in &mut xs {
             x.project.clear();
@@ -58,7 +58,7 @@ pub(super) fn named<'a>(args: &mut EngineArgs, xs: impl IntoIterator<Item = &'a 
 }
 
 fn mean(args: &mut EngineArgs, xs: &[&mut Experiment]) -> anyhow::Result<()> {
-    if args.stack.is_some() || args.engine == Some(Kind::Sim) {
+    if args.stack.is_some() || args.engine.is_some_and(Kind::is_simulated) {
         return Ok(());
     }
     let [first, others @ ..] = xs else { return Ok(()) };

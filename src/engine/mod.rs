@@ -116,6 +116,12 @@ pub const INVENTED: &str = "no stack is named, so that the targets were invented
                             would not be noticed; name the stack with `stack:` in the file or --stack";
 
 impl Description {
+    /// Whether nothing real is touched on it.
+    #[must_use]
+    pub fn is_simulated(&self) -> bool {
+        self.kind.is_simulated()
+    }
+
     /// Whether there is a network between here and the engine, in which a call may be lost and sent again.
     #[must_use]
     pub fn is_remote(&self) -> bool {
@@ -125,7 +131,7 @@ impl Description {
     /// Whether its instances were invented from the experiment that is run on them.
     #[must_use]
     pub fn is_invented(&self) -> bool {
-        self.kind == Kind::Sim && self.address == FROM_EXPERIMENT
+        self.is_simulated() && self.address == FROM_EXPERIMENT
     }
 }
 
@@ -140,6 +146,14 @@ pub enum Kind {
     Local,
     /// A world in a map, for rehearsals and tests.
     Sim,
+}
+
+impl Kind {
+    /// Whether nothing real is touched on it.
+    #[must_use]
+    pub fn is_simulated(self) -> bool {
+        self == Self::Sim
+    }
 }
 
 /// Names what a change creates, so that a process that never saw it being made finds it.

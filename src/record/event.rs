@@ -12,7 +12,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::engine::{Claim, Description, Kind, Outcome, ProcessId};
+use crate::engine::{Claim, Description, Outcome, ProcessId};
 use crate::experiment::Experiment;
 pub use crate::model::addresses::Readdressed;
 use crate::model::effect::Effect;
@@ -338,7 +338,7 @@ impl Started {
     /// A verdict as this run's engine allows it.
     #[must_use]
     pub fn on_this_engine(&self, verdict: Verdict) -> Verdict {
-        if self.engine.kind == Kind::Sim { verdict.rehearsed() } else { verdict }
+        if self.engine.is_simulated() { verdict.rehearsed() } else { verdict }
     }
 }
 

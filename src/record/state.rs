@@ -29,7 +29,7 @@ pub use steps::{
     Finished, GuardState, Injected, Observation, OffSpan, PhaseBegin, RolledBack, SettledState, Stopping, Verification,
 };
 
-use crate::engine::{Claim, Kind};
+use crate::engine::Claim;
 use crate::model::instance::{Change, Instance, Setting};
 use crate::record::event::{
     Event, Failover, Judged, Phase, Readdressed, Restored, Spared, Stamped, Standing, Started, TakenOver, Window,
@@ -147,7 +147,7 @@ impl RunState {
     /// Who disturbs traffic in a change, in words; `None` where that is only simulated.
     #[must_use]
     pub fn mechanism(&self, change: &Change) -> Option<String> {
-        let real = self.started.as_ref().is_none_or(|s| s.engine.kind != Kind::Sim);
+        let real = self.started.as_ref().is_none_or(|s| !s.engine.is_simulated());
         match &change.to {
             Setting::Network(network) if real => Some(network.done_by()),
             _ => None,

@@ -5,7 +5,6 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::words;
-use crate::engine::Kind;
 use crate::experiment::fault::Heal;
 use crate::experiment::{Check, Experiment, Span};
 use crate::model::exit::Verdict;
@@ -39,7 +38,7 @@ pub(super) fn verdict(state: &RunState) -> Option<Verdict> {
 
 /// Whether nothing real was touched.
 pub(super) fn is_rehearsal(state: &RunState) -> bool {
-    state.started.as_ref().is_some_and(|s| s.engine.kind == Kind::Sim)
+    state.started.as_ref().is_some_and(|s| s.engine.is_simulated())
 }
 
 /// How an expectation came out, in words: in the simulated world nothing holds.

@@ -29,49 +29,49 @@ use anyhow::Context as _;
 use crate::record::state::RunState;
 use crate::text::visible;
 
-/// The formats of a report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Format {
-    /// One page for people: no script, no request to anywhere.
-    Html,
-    /// For a pull request.
-    Markdown,
-    /// For programs; `docs/report-json.md` names every field.
-    Json,
-    /// For pipelines that read `JUnit` XML.
-    Junit,
-}
-
-impl Format {
-    /// All of them.
-    pub const ALL: [Self; 4] = [Self::Html, Self::Markdown, Self::Json, Self::Junit];
-
-    /// The file it goes to, beside the journal.
-    #[must_use]
-    pub fn file(self) -> &'static str {
-        match self {
-            Self::Html => "report.html",
-            Self::Markdown => "report.md",
-            Self::Json => "report.json",
-            Self::Junit => "junit.xml",
+/// Makes of a table of formats their enum, their files and their renderings. A format is a module with a `render`, its `mod`, and a
+/// line here: its name, its file beside the journal, what becomes of the text, what it is.
+macro_rules! formats {
+    ($($format:ident => $module:ident, $file:literal, $text:path: $about:literal,)+) => {
+        /// The formats of a report.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+        pub enum Format {
+            $(#[doc = $about] #[value(help = None::<&str>)] $format,)+
         }
-    }
+
+        impl Format {
+            /// All of them.
+            pub const ALL: &[Self] = &[$(Self::$format),+];
+
+            /// The file it goes to, beside the journal.
+            #[must_use]
+            pub fn file(self) -> &'static str {
+                match self {
+                    $(Self::$format => $file,)+
+                }
+            }
+        }
+
+        /// A run in a format. A run that is not over, or that died, has its reports too; they say so.
+        #[must_use]
+        pub fn render(state: &RunState, format: Format) -> String {
+            match format {
+                $(Format::$format => $text($module::render(state)),)+
+            }
+        }
+    };
 }
 
-/// A run in a format. A run that is not over, or that died, has its reports too; they say so.
-#[must_use]
-pub fn render(state: &RunState, format: Format) -> String {
-    match format {
-        Format::Html => page(&html::render(state)),
-        Format::Markdown => page(&markdown::render(state)),
-        Format::Json => json::render(state),
-        Format::Junit => page(&junit::render(state)),
-    }
+formats! {
+    Html => html, "report.html", page: "One page for people: no script, no request to anywhere.",
+    Markdown => markdown, "report.md", page: "For a pull request.",
+    Json => json, "report.json", std::convert::identity: "For programs; `docs/report-json.md` names every field.",
+    Junit => junit, "junit.xml", page: "For pipelines that read `JUnit` XML.",
 }
 
 /// A page as people may see it.
-fn page(text: &str) -> String {
-    visible::text(text).into_owned()
+fn page(text: impl AsRef<str>) -> String {
+    visible::text(text.as_ref()).into_owned()
 }
 
 /// Writes every format into a directory; each file is whole or as it was. Their paths.
@@ -79,7 +79,7 @@ fn page(text: &str) -> String {
 /// # Errors
 /// Where a file cannot be written; the others are still tried.
 pub fn write_all(state: &RunState, dir: &Path) -> anyhow::Result<Vec<PathBuf>> {
-    write_each(dir, Format::ALL.map(|format| (format, render(state, format))))
+    write_each(dir, Format::ALL.iter().map(|format| (*format, render(state, *format))))
 }
 
 fn write_each(dir: &Path, texts: impl IntoIterator<Item = (Format, String)>) -> anyhow::Result<Vec<PathBuf>> {

@@ -8,7 +8,7 @@ use super::late::{Stage, WAIT, late};
 use super::locks::unlock;
 use super::rollback::{longest, roll_back};
 use super::scope::Scope;
-use crate::engine::{Engine, Kind, ProcessId};
+use crate::engine::{Engine, ProcessId};
 use crate::host::store::StateDir;
 use crate::model::exit::Verdict;
 use crate::record::event::{Actor, Event, Reason, TakenOver};
@@ -76,9 +76,7 @@ pub async fn finish(rec: &Recorder, engine: &dyn Engine, by: Actor) {
         return unlock(engine, rec).await;
     }
     // A simulated world ended with the process that dreamt it: there is nothing to roll back.
-    if rec.read(|s| s.started.as_ref().is_some_and(|s| s.engine.kind != Kind::Sim))
-        || engine.describe().kind == Kind::Sim
-    {
+    if rec.read(|s| s.started.as_ref().is_some_and(|s| !s.engine.is_simulated())) || engine.describe().is_simulated() {
         roll_back(engine, rec, by, Scope::Everything).await;
         late(engine, rec, by, Stage::InRun).await;
     }

@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Subcommand, ValueEnum};
 
 use super::{EngineArgs, GuardArgs};
 use crate::model::quantity::Day;
 use crate::occasions::gameday::event::Mark;
+use crate::report::Format;
+use crate::report::gameday::FORMATS;
 
 const RUN_EXAMPLES: &str = "\
 Examples:
@@ -64,8 +67,8 @@ pub enum Gameday {
         #[arg(default_value = "last", value_name = "ID")]
         gameday: String,
         /// Print this format instead of writing all
-        #[arg(long, value_enum)]
-        format: Option<ReportFormat>,
+        #[arg(long, value_parser = format())]
+        format: Option<Format>,
     },
     /// List the game days
     List {
@@ -116,11 +119,8 @@ pub struct Action {
     pub scenario: Option<usize>,
 }
 
-/// The formats of a game day's report.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum ReportFormat {
-    Html,
-    Markdown,
-    Json,
+/// The formats of a game day's report, as words of the command line.
+fn format() -> impl TypedValueParser<Value = Format> {
+    let words = PossibleValuesParser::new(FORMATS.iter().filter_map(ValueEnum::to_possible_value));
+    words.try_map(|word| <Format as ValueEnum>::from_str(&word, false))
 }

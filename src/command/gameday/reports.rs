@@ -3,7 +3,6 @@
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use crate::command::cli::gameday::ReportFormat;
 use crate::command::{print, show};
 use crate::host::store::StateDir;
 use crate::occasions::gameday::state::GamedayState;
@@ -13,11 +12,11 @@ use crate::report::Format;
 use crate::report::gameday::{Record, render, write_all};
 
 /// `squall gameday report`: prints one format, or writes all of them again.
-pub(super) fn run(word: &str, format: Option<ReportFormat>, state: &StateDir) -> anyhow::Result<ExitCode> {
+pub(super) fn run(word: &str, format: Option<Format>, state: &StateDir) -> anyhow::Result<ExitCode> {
     let id = state.resolve_gameday(word)?;
     let record = record(state, &id)?;
     let before = before(state, &record);
-    match format.map(chosen) {
+    match format {
         Some(format) => {
             let text = render(&record, before.as_ref(), format).unwrap_or_default();
             if format == Format::Json { print(&text)? } else { show(&text)? }
@@ -66,12 +65,4 @@ fn before(state: &StateDir, record: &Record) -> Option<Record> {
         let comparable = name(&day) == name(this) && day.rehearsal == this.rehearsal && day.ended.is_some();
         if comparable { self::record(state, id).ok() } else { None }
     })
-}
-
-fn chosen(format: ReportFormat) -> Format {
-    match format {
-        ReportFormat::Html => Format::Html,
-        ReportFormat::Markdown => Format::Markdown,
-        ReportFormat::Json => Format::Json,
-    }
 }

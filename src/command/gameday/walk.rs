@@ -17,7 +17,6 @@ use super::ask::{Word, ask};
 use super::tell::Tell;
 use super::{place, reports, say};
 use crate::command::cli::gameday as cli;
-use crate::engine::Kind;
 use crate::host::store::{StateDir, private_dir};
 use crate::model::exit::{INVALID, Verdict};
 use crate::occasions::gameday::event::{Event, FORMAT, List, NOT_BEGUN};
@@ -134,7 +133,7 @@ impl Walk<'_> {
             gameday: Box::new(self.agenda.gameday.clone()),
             experiments: self.agenda.experiments.iter().map(|x| x.name.clone()).collect(),
             unattended: self.args.unattended,
-            rehearsal: kind(&self.args.engine) == Kind::Sim,
+            rehearsal: kind(&self.args.engine).is_simulated(),
         }
     }
 

@@ -6,7 +6,6 @@ use tokio::process::Child;
 
 use super::{ChildTask, Daemon, Going, say, tell};
 use crate::command::connect::kind;
-use crate::engine::Kind;
 use crate::model::exit::Verdict;
 use crate::occasions::history::{Filter, History, Row};
 use crate::report::Format;
@@ -32,7 +31,7 @@ impl Daemon {
         let key = &going.listeners.key;
         let code = ended.as_ref().ok().and_then(std::process::ExitStatus::code);
         let verdict = Verdict::ALL.into_iter().find(|verdict| Some(i32::from(verdict.code())) == code);
-        let simulated = kind(&self.args.engine) == Kind::Sim;
+        let simulated = kind(&self.args.engine).is_simulated();
         let verdict = verdict.map(|verdict| if simulated { verdict.rehearsed() } else { verdict });
         if going.dry_run {
             let came = match code {

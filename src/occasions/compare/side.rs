@@ -98,7 +98,7 @@ impl Side {
 
     fn fit(self, verdict: Option<Verdict>) -> Result<Self, Unfit> {
         let run = self.runs.join(", ");
-        if self.engine == Some(Kind::Sim) {
+        if self.engine.is_some_and(Kind::is_simulated) {
             return Err(Unfit(format!("{run} is a rehearsal: its world was simulated, and so are its figures")));
         }
         match verdict {

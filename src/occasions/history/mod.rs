@@ -22,7 +22,6 @@ pub use series::{Series, series};
 pub use store::{FILE, History};
 pub use weakness::Weakness;
 
-use crate::engine::Kind;
 use crate::experiment::Due;
 use crate::model::exit::Verdict;
 use crate::record::event::{Phase, millis};
@@ -100,7 +99,7 @@ impl Row {
             verdict: finished.map(|f| f.verdict),
             reason: finished.map(|f| f.reason.word().to_owned()),
             text: finished.filter(|f| f.verdict == Verdict::Broken).map(|f| f.text.clone()),
-            rehearsal: state.started.as_ref().is_some_and(|s| s.engine.kind == Kind::Sim),
+            rehearsal: state.started.as_ref().is_some_and(|s| s.engine.is_simulated()),
             settled: state.settled.is_some(),
             recovery_ms: comeback.and_then(Comeback::took).map(millis),
             never_lost: comeback == Some(Comeback::NeverLost),

@@ -41,8 +41,8 @@ pub const FORMATS: [Format; 3] = [Format::Html, Format::Markdown, Format::Json];
 pub fn render(record: &Record, previous: Option<&Record>, format: Format) -> Option<String> {
     let facts = Facts::of(record, previous);
     match format {
-        Format::Html => Some(super::page(&html::render(&facts))),
-        Format::Markdown => Some(super::page(&markdown::render(&facts))),
+        Format::Html => Some(super::page(html::render(&facts))),
+        Format::Markdown => Some(super::page(markdown::render(&facts))),
         Format::Json => Some(json::render(&facts)),
         Format::Junit => None,
     }

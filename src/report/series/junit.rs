@@ -16,7 +16,7 @@ use crate::text::{units, visible};
 /// The text.
 #[must_use]
 pub fn junit(entries: &[Entry]) -> String {
-    page(&junit::text(entries.iter().map(suite).collect()))
+    page(junit::text(entries.iter().map(suite).collect()))
 }
 
 fn suite(entry: &Entry) -> TestSuite {

@@ -45,7 +45,7 @@ impl Injection {
     /// How many of the selected instances it targets.
     #[must_use]
     pub fn pick(&self) -> Pick {
-        let one = if self.fault.disturb().hits_zones() { Pick::Zones(1) } else { Pick::Count(1) };
+        let one = if self.fault.disturb().targets_zones() { Pick::Zones(1) } else { Pick::Count(1) };
         self.target.pick.unwrap_or(one)
     }
 

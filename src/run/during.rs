@@ -61,7 +61,7 @@ pub(super) async fn fault_phase(
                 watch.may_recover(Duration::ZERO);
             }
         }
-        if turn.due.iter().any(|fault| injections[*fault].fault.disturb().hits_zones())
+        if turn.due.iter().any(|fault| injections[*fault].fault.disturb().targets_zones())
             && let Some(called) = zones.take()
         {
             watch.await_failover(&called);

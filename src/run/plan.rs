@@ -38,12 +38,12 @@ pub fn plan(
     seed: u64,
     can: impl Fn(&Instance, &Setting) -> Ability,
 ) -> Result<Plan, Refusal> {
-    let faults = x.faults();
+    let faults = &x.faults();
+    let planning = Planning { x, faults, targets, fleet, seed };
     // When Squall's own processes are to end by themselves, the changes tell: each has its longest time. No engine is asked for that,
     // and what is wrong with a draft is wrong with the changes, which say so in their order.
-    let draft =
-        changes(x, (&faults, targets, fleet), (seed, Duration::ZERO), |_, _| Ability::Yes).unwrap_or_default().0;
-    let (changes, second_best) = changes(x, (&faults, targets, fleet), (seed, limit::of_stressors(x, &draft)), &can)?;
+    let draft = planning.changes(Duration::ZERO, |_, _| Ability::Yes).unwrap_or_default().0;
+    let (changes, second_best) = planning.changes(limit::of_stressors(x, &draft), &can)?;
     bystanders::none_is_targeted(&changes, &changes, fleet)?;
     bystanders::all_are_known(&changes, fleet)?;
     let of_commands = changes.iter().filter_map(|c| {
@@ -55,9 +55,9 @@ pub fn plan(
     let of_zones = faults
         .iter()
         .enumerate()
-        .filter(|(_, i)| i.fault.disturb().hits_zones())
+        .filter(|(_, i)| i.fault.disturb().targets_zones())
         .flat_map(|(n, i)| part_of_a_zone(&targets.of(n).collect::<Vec<_>>(), i, fleet));
-    let unknown = unanswered::warning(&faults, fleet);
+    let unknown = unanswered::warning(faults, fleet);
     let of_probes = x.all_checks().into_iter().filter_map(|(name, check)| {
         let caveat = check.probe.kind().caveat()?;
         Some(format!("the probe `{name}`: {caveat}"))
@@ -74,56 +74,72 @@ pub fn plan(
     Ok(Plan { changes, warnings })
 }
 
-/// Every fault's changes on its targets, and what an engine is not able to where it does something else instead.
-fn changes(
-    x: &Experiment,
-    (faults, targets, fleet): (&[Injection], &Targets, &[Instance]),
-    (seed, time_limit): (u64, Duration),
-    can: impl Fn(&Instance, &Setting) -> Ability,
-) -> Result<(Vec<Change>, Vec<String>), Refusal> {
-    let mut changes: Vec<Change> = Vec::new();
-    let mut second_best: Vec<String> = Vec::new();
-    for (number, injection) in faults.iter().enumerate() {
-        let fault = &injection.fault;
-        for instance in targets.of(number) {
-            if let Some(why) = fault.disturb().refuses(instance) {
-                return Err(Refusal::limits(format!("`{}` would not do for {}: {why}", fault.name(), instance.name)));
-            }
-            let context = Context {
-                peers: &others(fleet, instance, injection)?,
-                fleet,
-                targets: targets.by_fault.get(number).map(Vec::as_slice).unwrap_or_default(),
-                seed: seed.wrapping_add(changes.len() as u64),
-                time_limit,
-            };
-            for to in fault.disturb().settings(instance, &context) {
-                fault.may_set(&to, instance, &context).map_err(Refusal::limits)?;
-                let to = match (as_able(instance, to.clone(), &can), fault.disturb().instead(&to)) {
-                    (Err(first), Some(instead)) => {
-                        let instead = as_able(instance, instead, &can)?;
-                        second_best.push(format!("{}; {instead} instead", first.text));
-                        instead
-                    }
-                    (able, _) => able?,
-                };
-                for earlier in changes.iter().filter(|c| c.instance == instance.id) {
-                    go_together(earlier, number, &to, (faults, x.timing.duration))?;
+/// What a plan is made of.
+struct Planning<'a> {
+    x: &'a Experiment,
+    faults: &'a [Injection],
+    targets: &'a Targets,
+    fleet: &'a [Instance],
+    seed: u64,
+}
+
+impl Planning<'_> {
+    /// Every fault's changes on its targets, and what an engine is not able to where it does something else instead. A process of Squall's
+    /// in a target ends by itself after `time_limit`.
+    fn changes(
+        &self,
+        time_limit: Duration,
+        can: impl Fn(&Instance, &Setting) -> Ability,
+    ) -> Result<(Vec<Change>, Vec<String>), Refusal> {
+        let Self { x, faults, targets, fleet, seed } = *self;
+        let mut changes: Vec<Change> = Vec::new();
+        let mut second_best: Vec<String> = Vec::new();
+        for (number, injection) in faults.iter().enumerate() {
+            let fault = &injection.fault;
+            for instance in targets.of(number) {
+                if let Some(why) = fault.disturb().refuses(instance) {
+                    return Err(Refusal::limits(format!(
+                        "`{}` would not do for {}: {why}",
+                        fault.name(),
+                        instance.name
+                    )));
                 }
-                let before = observed_before(instance, &to)?;
-                changes.push(Change {
-                    n: changes.len(),
-                    fault: number,
-                    instance: instance.id.clone(),
-                    name: instance.name.clone(),
-                    epoch: instance.epoch.clone(),
-                    back: fault.disturb().back(&to, before.as_ref()),
-                    before,
-                    to,
-                });
+                let context = Context {
+                    peers: &others(fleet, instance, injection)?,
+                    fleet,
+                    targets: targets.by_fault.get(number).map(Vec::as_slice).unwrap_or_default(),
+                    seed: seed.wrapping_add(changes.len() as u64),
+                    time_limit,
+                };
+                for to in fault.disturb().settings(instance, &context) {
+                    fault.may_set(&to, instance, &context).map_err(Refusal::limits)?;
+                    let to = match (as_able(instance, to.clone(), &can), fault.disturb().instead(&to)) {
+                        (Err(first), Some(instead)) => {
+                            let instead = as_able(instance, instead, &can)?;
+                            second_best.push(format!("{}; {instead} instead", first.text));
+                            instead
+                        }
+                        (able, _) => able?,
+                    };
+                    for earlier in changes.iter().filter(|c| c.instance == instance.id) {
+                        go_together(earlier, number, &to, (faults, x.timing.duration))?;
+                    }
+                    let before = observed_before(instance, &to)?;
+                    changes.push(Change {
+                        n: changes.len(),
+                        fault: number,
+                        instance: instance.id.clone(),
+                        name: instance.name.clone(),
+                        epoch: instance.epoch.clone(),
+                        back: fault.disturb().back(&to, before.as_ref()),
+                        before,
+                        to,
+                    });
+                }
             }
         }
+        Ok((changes, second_best))
     }
-    Ok((changes, second_best))
 }
 
 /// Probes that count a service of which the engine has no instance, whatever its state: a name that is mistyped, most often.

@@ -109,7 +109,7 @@ fn picked<'a>(
             let elsewhere = projects::elsewhere(injection, fleet);
             format!("nothing matches the target ({selector}) among {} instances{elsewhere}", fleet.len())
         } else {
-            let (zone, hint) = if injection.fault.disturb().hits_zones() {
+            let (zone, hint) = if injection.fault.disturb().targets_zones() {
                 ("in no zone, ", "; `zones` says where a zone is read from")
             } else {
                 ("", "")
@@ -126,7 +126,7 @@ fn picked<'a>(
 /// What those are called in answers who are in a zone that is targeted as a whole: by name, id or zone. Nothing: no zone is.
 #[must_use]
 pub fn zones_targeted(faults: &[Injection], targets: &Targets) -> Option<BTreeSet<String>> {
-    let of_zones = |n: &usize| faults[*n].fault.disturb().hits_zones();
+    let of_zones = |n: &usize| faults[*n].fault.disturb().targets_zones();
     let targeted: Vec<&Instance> = (0..faults.len()).filter(of_zones).flat_map(|n| targets.of(n)).collect();
     (!targeted.is_empty()).then(|| targeted.into_iter().flat_map(called).collect())
 }
@@ -219,7 +219,7 @@ fn replica_group(i: &Instance) -> (&str, Option<&str>) {
 fn candidates<'a>(radius: &BlastRadius, injection: &Injection, fleet: &'a [Instance]) -> Vec<&'a Instance> {
     let selector = injection.target.selector();
     // What is in no zone goes on when zones are out.
-    let placed = |i: &Instance| i.zone.is_some() || !injection.fault.disturb().hits_zones();
+    let placed = |i: &Instance| i.zone.is_some() || !injection.fault.disturb().targets_zones();
     fleet.iter().filter(|i| selector.matches(i) && placed(i) && obstacle(radius, i).is_none()).collect()
 }
 

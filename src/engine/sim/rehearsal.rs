@@ -48,7 +48,7 @@ fn stage(Injection { fault, target: chosen, .. }: &Injection) -> Vec<(String, Se
         .collect();
     target.project = project(&chosen.project);
     target.restart = fault.heal() == Heal::Itself;
-    let zones_are_out = fault.disturb().hits_zones();
+    let zones_are_out = fault.disturb().targets_zones();
     if let Some(zone) = chosen.zone.as_ref().filter(|zone| !target.zones.contains(zone)) {
         if zones_are_out {
             target.zones[0].clone_from(zone);

@@ -23,7 +23,7 @@ pub(super) fn check(found: &mut Found<'_>, targets: &[Vec<&str>]) {
 
 fn selection(found: &mut Found<'_>, path: &[&str], target: &Target, fault: Option<&Fault>) {
     let key = |key: &'static str| [path, &[key]].concat();
-    let (of_zones, name) = fault.map_or((false, ""), |f| (f.disturb().hits_zones(), f.name()));
+    let (of_zones, name) = fault.map_or((false, ""), |f| (f.disturb().targets_zones(), f.name()));
     // Some of all zones there are is a selection, too.
     let some_zones = of_zones && matches!(target.pick, Some(Pick::Zones(_)));
     if target.selector().is_empty() && !some_zones {

@@ -166,7 +166,7 @@ pub trait Disturb {
     }
 
     /// Whether it is about whole zones, so that it targets everything of them that its target means.
-    fn hits_zones(&self) -> bool {
+    fn targets_zones(&self) -> bool {
         false
     }
 

@@ -230,7 +230,7 @@ impl Disturb for ZoneOutage {
         }
     }
 
-    fn hits_zones(&self) -> bool {
+    fn targets_zones(&self) -> bool {
         true
     }
 

@@ -55,7 +55,7 @@ pub enum Command {
     Recover(Recover),
     /// Stop every run on this machine, and refuse new ones until `squall resume`
     Halt {
-        /// Why, for everybody who meets it
+        /// The reason: shown wherever a run is refused because of it
         reason: Option<String>,
     },
     /// Allow runs again after `squall halt`
@@ -200,7 +200,7 @@ pub struct Validate {
     /// The files: experiments, schedules, game days
     #[arg(required = true)]
     pub files: Vec<PathBuf>,
-    /// Also check that the variables in what is asked, told and run are set here, as a run needs them
+    /// Also check that every environment variable that the files use is set here
     #[arg(long)]
     pub env: bool,
 }
@@ -208,16 +208,17 @@ pub struct Validate {
 /// Arguments of `recover`.
 #[derive(Debug, Args)]
 pub struct Recover {
-    /// How long to wait for a rollback that another process is at [default: as long as it may take]
+    /// How long to wait if another process is rolling back [default: as long as that may take]
     #[arg(long, value_name = "SPAN", value_parser = humantime::parse_duration)]
     pub wait: Option<std::time::Duration>,
     /// Also remove the locks on services of the engine whose runs are proven dead
     #[arg(long)]
     pub unlock: bool,
-    /// Only remove the locks of this run, dead or not known to be: you know that it is (on another machine)
+    /// Only remove the locks of this run, although Squall cannot know that it is dead: for a run on
+    /// another machine that you know is
     #[arg(long, value_name = "RUN", conflicts_with = "unlock")]
     pub force_unlock: Option<String>,
-    /// Close a run of which something is left that Squall cannot roll back: you have seen to it, and say what you did
+    /// Close a run that Squall cannot roll back, after you have rolled it back by hand; WHY says what you did
     #[arg(long, num_args = 2, value_names = ["RUN", "WHY"], conflicts_with_all = ["unlock", "force_unlock", "wait"])]
     pub settle: Option<Vec<String>>,
     /// Which engine to look for locks on

@@ -83,10 +83,10 @@ pub enum Gameday {
 pub struct Run {
     /// The game day
     pub file: PathBuf,
-    /// The checklist before it is done: it is not asked about
+    /// Take the checklist before the game day as done, without asking
     #[arg(long)]
     pub yes: bool,
-    /// Ask nothing: every scenario begins by itself
+    /// Begin every scenario without asking
     #[arg(long)]
     pub unattended: bool,
     /// Which engine

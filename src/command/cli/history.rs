@@ -35,7 +35,7 @@ pub enum HistoryCommand {
         #[arg(long)]
         json: bool,
     },
-    /// Remove old runs: journal, reports and row. A run goes if it is old by all that is given
+    /// Remove old runs, with journal and reports: those that neither --keep nor --older-than keeps
     Prune(Prune),
 }
 
@@ -69,13 +69,13 @@ fn verdict() -> impl TypedValueParser<Value = Verdict> {
 #[derive(Debug, Args)]
 #[group(id = "old", required = true, multiple = true, args = ["keep", "older_than"])]
 pub struct Prune {
-    /// Keep the newest so many runs of each experiment
+    /// Keep the newest N runs of each experiment
     #[arg(long, value_name = "N")]
     pub keep: Option<usize>,
-    /// Keep what is younger, such as `90d`
+    /// Keep runs that are younger, such as `90d`
     #[arg(long, value_name = "TIME", value_parser = humantime::parse_duration)]
     pub older_than: Option<Duration>,
-    /// Only tell what would go
+    /// Remove nothing, and list what would be removed
     #[arg(long)]
     pub dry_run: bool,
 }

@@ -79,8 +79,8 @@ pub struct Gate {
     /// It has to hold at least so many of these times [default: each time]
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u32).range(1..=1000))]
     pub require: Option<u32>,
-    /// Hold each experiment against an earlier run of it: a run's id, a directory, a `report.json`, or `last`; may be given
-    /// several times, and runs of one experiment are taken together
+    /// Compare each experiment with an earlier run of it: a run's id, a directory, a `report.json`, or `last`. May be given
+    /// several times; several runs of one experiment are one baseline
     #[arg(long, value_name = "RUN")]
     pub baseline: Vec<String>,
     /// Write one `JUnit` file for all of them

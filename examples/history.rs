@@ -138,7 +138,12 @@ fn journal(id: &str, x: &Experiment, n: u32, began: Timestamp) -> anyhow::Result
         experiment: x.clone(),
         file: "experiments/kill-one.yaml".to_owned(),
         seed: u64::from(n),
-        engine: Description { kind: Kind::Docker, address: "unix:///x".to_owned(), version: "20.10".to_owned() },
+        engine: Description {
+            kind: Kind::Docker,
+            address: "unix:///x".to_owned(),
+            tls: None,
+            version: "20.10".to_owned(),
+        },
         owner: "ana@staging".to_owned(),
         process: None,
     }))];

@@ -12,6 +12,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 pub use self::run::{Format, Gate, GuardArgs, GuardChoice, Run};
 pub use self::stack::{Demo, Role, Serve, Stack};
 use crate::engine::Kind;
+use crate::engine::docker::Named;
 use crate::experiment::Percent;
 
 /// Chaos experiments that roll themselves back.
@@ -154,9 +155,33 @@ pub struct EngineArgs {
     /// The compose project that is seen of a Docker Engine; all of it where there is none
     #[arg(skip)]
     pub project: Option<String>,
-    /// The Docker Engine's socket [default: /var/run/docker.sock]
-    #[arg(long, value_name = "URL", env = "DOCKER_HOST")]
+    /// Which Docker Engine
+    #[command(flatten)]
+    pub docker: DockerArgs,
+}
+
+/// Which Docker Engine is meant.
+#[derive(Debug, Clone, Default, Args)]
+pub struct DockerArgs {
+    /// The Docker Engine's address, by `unix://`, `tcp://` or `ssh://` [default: the one that the `docker` command uses, by
+    /// `DOCKER_HOST`, `DOCKER_CONTEXT` or the current context, else `/var/run/docker.sock`]
+    #[arg(long, value_name = "URL")]
     pub docker_host: Option<String>,
+    /// The Docker context whose engine it is
+    #[arg(long, value_name = "NAME", conflicts_with = "docker_host")]
+    pub context: Option<String>,
+}
+
+impl DockerArgs {
+    pub(super) fn named(&self) -> Named<'_> {
+        Named { host: self.docker_host.as_deref(), context: self.context.as_deref() }
+    }
+
+    /// The same on another command line.
+    pub(super) fn again(&self) -> impl Iterator<Item = String> {
+        let host = self.docker_host.iter().map(|host| format!("--docker-host={host}"));
+        host.chain(self.context.iter().map(|context| format!("--context={context}")))
+    }
 }
 
 /// Which file a schema is of.

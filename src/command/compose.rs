@@ -13,8 +13,8 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::time::{Instant, sleep};
 
 use super::brought_up::{self, Note};
-use super::stack_guard::StackGuard;
-use crate::engine::docker::{Docker, Readiness, new_name, of_project};
+use super::stack_guard::{self, StackGuard};
+use crate::engine::docker::{Docker, Named, Readiness, new_name, of_project};
 use crate::engine::{Engine as _, StillThere};
 use crate::host::store::StateDir;
 use crate::host::{command, process};
@@ -71,22 +71,20 @@ impl Project {
     ///
     /// # Errors
     /// Where it does not come up, with the last words of what failed; then nothing of it is left.
-    pub(super) async fn up(file: &Path, host: Option<&str>, state: &StateDir) -> anyhow::Result<Self> {
-        let docker = Docker::meant(host).await?;
-        let compose = program(host).await?;
+    pub(super) async fn up(file: &Path, named: Named<'_>, state: &StateDir) -> anyhow::Result<Self> {
+        let docker = Docker::meant(named).await?;
         let name = new_name();
+        let environment = environment(&name, &docker);
+        let compose = program(&environment).await?;
         let stack = brought_up::Stack { engine: docker.describe(), project: Some(name.clone()) };
         let note = Note::write(&brought_up::directory(state, &name), &stack)?;
         let mut words: Vec<OsString> = vec!["--state".into(), state.root().into()];
-        words.extend(["stack", "keep", "--project", &name].map(OsString::from));
-        if let Some(host) = host {
-            words.extend(["--docker-host".into(), host.into()]);
-        }
+        words.extend(["stack", "keep", "--project", &name, "--on", &stack_guard::engine(&docker)].map(OsString::from));
         let guard = StackGuard::start(words).await.inspect_err(|_| brought_up::over(note.as_ref()))?;
         let project = Self { name, docker, guard, note };
         let stopped = stopped()?;
         let came = tokio::select! {
-            came = project.make(&compose, file, host) => came,
+            came = project.make(&compose, file, &environment) => came,
             signal = stopped => Err(anyhow!("stopped by {signal}")),
         };
         match came {
@@ -104,11 +102,11 @@ impl Project {
         &self.name
     }
 
-    async fn make(&self, compose: &[&str], file: &Path, host: Option<&str>) -> anyhow::Result<()> {
+    async fn make(&self, compose: &[&str], file: &Path, environment: &[(&str, String)]) -> anyhow::Result<()> {
         let file = file.to_str().with_context(|| format!("the name of {} is no text", file.display()))?;
         let words = compose.iter().copied().chain(["--file", file, "--project-name", &self.name, "up", "--detach"]);
         let argv: Vec<String> = words.map(str::to_owned).collect();
-        let output = command::run(&argv, &environment(&self.name, host), MAKING).await?;
+        let output = command::run(&argv, environment, MAKING).await?;
         let Some(output) = output else {
             bail!("`{}` took longer than {}", argv.join(" "), humantime::format_duration(MAKING));
         };
@@ -177,18 +175,18 @@ pub(super) async fn take_away(docker: &Docker, project: &str) -> anyhow::Result<
     Ok(())
 }
 
-fn environment(project: &str, host: Option<&str>) -> Vec<(&'static str, String)> {
-    let mut environment = vec![(VARIABLE, project.to_owned())];
-    environment.extend(host.map(|host| ("DOCKER_HOST", host.to_owned())));
+fn environment(project: &str, docker: &Docker) -> Vec<(&'static str, String)> {
+    let mut environment = docker.environment();
+    environment.push((VARIABLE, project.to_owned()));
     environment
 }
 
 /// `docker compose`, or `docker-compose` where there is no such plugin.
-async fn program(host: Option<&str>) -> anyhow::Result<Vec<&'static str>> {
+async fn program(environment: &[(&str, String)]) -> anyhow::Result<Vec<&'static str>> {
     const TIMEOUT: Duration = Duration::from_secs(20);
     for words in [&["docker", "compose"][..], &["docker-compose"]] {
         let argv: Vec<String> = words.iter().chain(&["version"]).map(|w| (*w).to_owned()).collect();
-        if let Ok(Some(output)) = command::run(&argv, &environment("none", host), TIMEOUT).await
+        if let Ok(Some(output)) = command::run(&argv, environment, TIMEOUT).await
             && output.status == 0
         {
             return Ok(words.to_vec());

@@ -46,7 +46,7 @@ pub(crate) async fn reach(
 ) -> anyhow::Result<ConnectedEngine> {
     Ok(match (kind(args), &args.stack, x) {
         (Kind::Docker, ..) => {
-            let docker = Docker::meant(args.docker_host.as_deref()).await?;
+            let docker = Docker::meant(args.docker.named()).await?;
             let docker = docker.with_zones(x.map(Experiment::zones).unwrap_or_default()).await?;
             let docker = docker.with_label_filter(args.project.as_deref().map(docker::of_project));
             ConnectedEngine::Docker(Arc::new(docker.with_reserve(state.root())))

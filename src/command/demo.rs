@@ -10,12 +10,12 @@ use anyhow::{Context as _, bail};
 use super::connect::ConnectedEngine;
 use super::load;
 use super::one_run::{RunOptions, no_verdict};
-use super::stack_guard::StackGuard;
+use super::stack_guard::{self, StackGuard};
 use super::stop::Signals;
 use crate::command::cli;
 use crate::command::shop::{ACTS, Act, DemoStack, NAME, Ports};
 use crate::engine::docker::Docker;
-use crate::engine::{Engine as _, EngineError, Kind};
+use crate::engine::{EngineError, Kind};
 use crate::host::store::StateDir;
 use crate::model::exit::Verdict;
 use crate::report::follow::{self, say};
@@ -69,8 +69,8 @@ async fn site(args: &cli::Demo, state: &StateDir, ports: Ports) -> anyhow::Resul
     match args.engine {
         Some(Kind::Sim) => bail!("the demonstration is about real processes; `--engine docker` or `--engine local`"),
         Some(Kind::Local) => DemoStack::local(state, ports).await,
-        Some(Kind::Docker) => Ok(DemoStack::docker(Docker::meant(args.docker_host.as_deref()).await?)),
-        None => match Docker::meant(args.docker_host.as_deref()).await {
+        Some(Kind::Docker) => Ok(DemoStack::docker(Docker::meant(args.docker.named()).await?)),
+        None => match Docker::meant(args.docker.named()).await {
             Ok(docker) => Ok(DemoStack::docker(docker)),
             // There is an engine, and it is not known which one is meant.
             Err(e @ EngineError::NotMeant { .. }) => Err(e.into()),
@@ -86,8 +86,7 @@ fn guard_arguments(site: &DemoStack, state: &StateDir) -> Vec<OsString> {
     let mut arguments: Vec<OsString> = vec!["--state".into(), state.root().into(), "stack".into(), "keep".into()];
     match site {
         DemoStack::Docker { docker, id } => {
-            arguments.extend(["--demo".into(), id.into(), "--docker-host".into()]);
-            arguments.push(docker.describe().address.into());
+            arguments.extend(["--demo".into(), id.into(), "--on".into(), stack_guard::engine(docker.as_ref()).into()]);
         }
         DemoStack::Local { file, .. } => arguments.push(file.into()),
     }
@@ -178,7 +177,7 @@ fn how_to_go_on(site: &DemoStack, state: &StateDir, ports: Ports) {
 async fn down(args: &cli::Demo, state: &StateDir) -> anyhow::Result<ExitCode> {
     let mut found = false;
     if matches!(args.engine, None | Some(Kind::Docker)) {
-        match Docker::meant(args.docker_host.as_deref()).await {
+        match Docker::meant(args.docker.named()).await {
             Ok(docker) => found |= DemoStack::docker(docker).down_all().await?,
             Err(e) if args.engine.is_some() || matches!(e, EngineError::NotMeant { .. }) => return Err(e.into()),
             Err(_) => {}

@@ -14,6 +14,7 @@ use super::stack_guard::Starter;
 use super::{brought_up, compose, load};
 use crate::command::cli;
 use crate::command::shop;
+use crate::engine::Description;
 use crate::engine::docker::Docker;
 use crate::engine::local::{Local, Status};
 use crate::host::net::switch::{self, NetworkSlot};
@@ -29,9 +30,10 @@ pub(super) async fn run(args: cli::Stack, state: StateDir) -> anyhow::Result<Exi
         cli::Stack::Down { file } => (Verb::Down, file),
         cli::Stack::Status { file } => (Verb::Status, file),
         cli::Stack::Spawn { log, slot, command } => return spawn(&log, slot.as_deref(), &command),
-        cli::Stack::Keep { file, demo, project, docker_host } => {
+        cli::Stack::Keep { file, demo, project, on } => {
             let kept = Kept { file: file.as_deref(), demo: demo.as_deref(), project: project.as_deref() };
-            return keep(&kept, docker_host.as_deref(), &state).await;
+            let on = on.map(|on| serde_json::from_str(&on)).transpose().context("cannot read --on")?;
+            return keep(&kept, on.as_ref(), &state).await;
         }
     };
     let read = match verb {
@@ -156,7 +158,7 @@ struct Kept<'a> {
 }
 
 /// Waits for the starter's end and takes away what he had.
-async fn keep(kept: &Kept<'_>, docker_host: Option<&str>, state: &StateDir) -> anyhow::Result<ExitCode> {
+async fn keep(kept: &Kept<'_>, on: Option<&Description>, state: &StateDir) -> anyhow::Result<ExitCode> {
     let (local, mut starter) = worker::stand(|| {
         let local = kept.file.map(|file| Local::open(state, file)).transpose()?;
         anyhow::Ok((local, Starter::hold()?))
@@ -166,22 +168,23 @@ async fn keep(kept: &Kept<'_>, docker_host: Option<&str>, state: &StateDir) -> a
         let noted = local.as_ref().map(|local| local.directory().to_owned()).or_else(of_project);
         let note = noted.map(|dir| Note::charge(&dir)).transpose()?.flatten();
         // The engine may be starting again just now.
-        patiently(|| take_away(local.as_ref(), kept, docker_host)).await?;
+        patiently(|| take_away(local.as_ref(), kept, on)).await?;
         brought_up::over(note.as_ref());
     }
     Ok(ExitCode::SUCCESS)
 }
 
-async fn take_away(local: Option<&Local>, kept: &Kept<'_>, docker_host: Option<&str>) -> anyhow::Result<()> {
+async fn take_away(local: Option<&Local>, kept: &Kept<'_>, on: Option<&Description>) -> anyhow::Result<()> {
     if let Some(local) = local {
         local.down().await?;
     }
     // What was brought up is on the engine that was meant then, whichever context is current by now.
+    let Some(on) = on else { return Ok(()) };
     if let Some(project) = kept.project {
-        compose::take_away(&Docker::connect(docker_host).await?, project).await?;
+        compose::take_away(&Docker::from_description(on).await?, project).await?;
     }
     if let Some(id) = kept.demo {
-        let docker = Docker::connect(docker_host).await?;
+        let docker = Docker::from_description(on).await?;
         docker.remove_labelled(&format!("{}={id}", shop::LABEL), false).await?;
         docker.remove_images_of(shop::NAME).await?;
     }

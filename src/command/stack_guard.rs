@@ -11,7 +11,13 @@ use tokio::net::unix::pipe;
 use tokio::process::Command;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use crate::engine::Engine;
 use crate::host::worker::Worker;
+
+/// The engine that a stack is on, as an argument of `squall stack keep`.
+pub(super) fn engine(engine: &dyn Engine) -> String {
+    serde_json::to_string(&engine.describe()).expect("texts only")
+}
 
 /// What the starter says when there is nothing to take away, or it shall stay.
 const LEAVE: &str = "leave\n";

@@ -14,6 +14,7 @@ pub(crate) mod shell;
 pub mod sim;
 
 use std::net::IpAddr;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -104,8 +105,21 @@ pub struct Description {
     pub kind: Kind,
     /// Where it is: a socket, or a stack's state file.
     pub address: String,
+    /// How both sides know each other, where they speak over TLS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tls: Option<Tls>,
     /// Its version, for the report.
     pub version: String,
+}
+
+/// Where the files are by which both sides of a TLS connection know each other, in PEM: `ca.pem`, `cert.pem` and `key.pem`, those of
+/// them that are there.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Tls {
+    /// Their directory.
+    pub directory: PathBuf,
+    /// Whether the engine's certificate must lead to a CA that is trusted: that of `ca.pem` alone, else one of the system's.
+    pub verify: bool,
 }
 
 /// The address of a simulated world that was made from the experiment alone.

@@ -10,6 +10,7 @@ pub mod disk;
 pub mod disks;
 pub mod facts;
 pub mod file;
+pub mod forward;
 pub mod http;
 pub mod kernel;
 pub mod load;

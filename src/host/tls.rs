@@ -33,14 +33,29 @@ pub struct Trust<'a> {
 /// # Errors
 /// Where a file cannot be read, or has not in it what it is for.
 pub fn config(trust: &Trust<'_>) -> anyhow::Result<ClientConfig> {
+    Ok(as_asked(trusting(trust, false)?))
+}
+
+/// Trusts the CAs that `trust` names and no other, or those of this machine where it names none, as `docker` does for its engine.
+/// Connections may be kept.
+///
+/// # Errors
+/// As [`config`].
+pub fn of_an_engine(trust: &Trust<'_>) -> anyhow::Result<ClientConfig> {
+    trusting(trust, trust.ca.is_some())
+}
+
+fn trusting(trust: &Trust<'_>, alone: bool) -> anyhow::Result<ClientConfig> {
     let provider = provider();
     let verifier: Arc<dyn ServerCertVerifier> = if trust.insecure {
         Arc::new(Anybody(Arc::clone(&provider)))
     } else {
         let given = trust.ca.map(certificates).transpose()?.unwrap_or_default();
         let mut roots = RootCertStore::empty();
-        roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-        if roots.is_empty() {
+        if !alone {
+            roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+        }
+        if roots.is_empty() && !alone {
             roots.extend(webpki_roots::TLS_SERVER_ROOTS.iter().cloned());
         }
         for certificate in &given {
@@ -50,11 +65,10 @@ pub fn config(trust: &Trust<'_>) -> anyhow::Result<ClientConfig> {
         Arc::new(Trusting::new(roots, given, Arc::clone(&provider))?)
     };
     let builder = builder(provider)?.dangerous().with_custom_certificate_verifier(verifier);
-    let config = match trust.identity {
+    Ok(match trust.identity {
         Some((certificate, key)) => with_identity(builder, certificate, key)?,
         None => builder.with_no_client_auth(),
-    };
-    Ok(as_asked(config))
+    })
 }
 
 /// Trusts nobody: for plain HTTP, where reading the CA files would only cost time.

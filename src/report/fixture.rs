@@ -95,8 +95,12 @@ pub(super) fn held() -> RunState {
 /// The same run, in a world that was simulated.
 pub(super) fn rehearsal(mut state: RunState) -> RunState {
     if let Some(started) = &mut state.started {
-        started.engine =
-            Description { kind: Kind::Sim, address: FROM_EXPERIMENT.to_owned(), version: "0.1.0".to_owned() };
+        started.engine = Description {
+            kind: Kind::Sim,
+            address: FROM_EXPERIMENT.to_owned(),
+            tls: None,
+            version: "0.1.0".to_owned(),
+        };
     }
     if let Some(Finished { verdict, text, .. }) = &mut state.finished {
         *verdict = verdict.rehearsed();

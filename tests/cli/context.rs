@@ -1,4 +1,4 @@
-//! The current Docker context: where `docker` would show another engine, Squall refuses before it reaches one.
+//! Docker contexts: every command reaches the engine that `docker` would, and names the rule that chose it.
 
 use crate::harness::Squall;
 
@@ -34,19 +34,40 @@ fn squall(args: &[&str], config: &str) -> Squall {
 }
 
 #[track_caller]
-fn names_both(ended: &crate::harness::Ended) {
+fn names(ended: &crate::harness::Ended, parts: &[&str]) {
     let said: String = format!("{}{}", ended.stdout, ended.stderr).split_whitespace().filter(|w| *w != "│").collect();
-    for part in ["`staging`", "tcp://127.0.0.1:18299", "unix:///var/run/docker.sock", "--docker-host"] {
-        assert!(said.contains(part), "{part} is missing:\n{}\n{}", ended.stdout, ended.stderr);
+    for part in parts {
+        let part: String = part.split_whitespace().collect();
+        assert!(said.contains(&part), "{part} is missing:\n{}\n{}", ended.stdout, ended.stderr);
+    }
+}
+
+/// What is not there is no reason to take another engine.
+#[test]
+fn a_context_that_does_not_exist_is_refused_by_every_command() {
+    for args in COMMANDS {
+        let parts = ["no Docker context `gone`", "there are: default, staging"];
+        names(&squall(args, r#"{ "currentContext": "gone" }"#).run().exits(3), &parts);
+        names(&squall(args, "{}").env("DOCKER_CONTEXT", "gone").run().exits(3), &parts);
     }
 }
 
 #[test]
-fn a_context_of_another_engine_is_refused_by_every_command() {
-    for args in COMMANDS {
-        names_both(&squall(args, r#"{ "currentContext": "staging" }"#).run().exits(3));
-        names_both(&squall(args, "{}").env("DOCKER_CONTEXT", "staging").run().exits(3));
+fn a_context_is_followed_and_the_rule_is_named() {
+    let current = r#"{ "currentContext": "staging" }"#;
+    for args in [&["run", "x.yaml"][..], &["run", "x.yaml", "--stack", "compose.yaml"], &["plan", "x.yaml"]] {
+        let address = "tcp://127.0.0.1:18299";
+        names(
+            &squall(args, current).run().exits(3),
+            &[address, "the current Docker context `staging`", "--docker-host"],
+        );
+        let by_variable = squall(args, "{}").env("DOCKER_CONTEXT", "staging").run().exits(3);
+        names(&by_variable, &[address, "the context `staging` of DOCKER_CONTEXT"]);
     }
+    let ended = squall(&["plan", "x.yaml", "--context", "staging"], "{}").env("DOCKER_HOST", "unix:///no/such.sock");
+    names(&ended.run().exits(3), &["tcp://127.0.0.1:18299", "--context staging"]);
+    let both = ["plan", "x.yaml", "--context", "staging", "--docker-host", "unix:///no/such.sock"];
+    squall(&both, "{}").run().exits(2).complains("cannot be used with");
 }
 
 #[test]

@@ -45,4 +45,5 @@ mod swarm;
 mod traffic;
 mod traffic_runs;
 mod trouble;
+mod ways;
 mod zones;

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use rustix::process::Signal;
 use squall::engine::docker::Docker;
 use squall::engine::{Apply as _, Outcome};
+use squall::host::net::namespace::Namespace;
 use squall::host::store::StateDir;
 use squall::model::exit::Verdict;
 use squall::model::instance::{Aspect, Setting};
@@ -29,20 +30,20 @@ const SOON: Duration = Duration::from_millis(1500);
 pub(crate) struct PrivateEngine {
     room: Room,
     dir: tempfile::TempDir,
-    options: Vec<&'static str>,
+    options: Vec<String>,
     daemon: Option<Child>,
 }
 
 impl PrivateEngine {
     pub(crate) async fn new() -> Self {
-        let mut engine = Self::with(vec!["--bridge=none"]).await;
+        let mut engine = Self::with(&["--bridge=none"]).await;
         engine.up().await;
         engine
     }
 
     /// One whose containers have users of their own: who is root there is nobody here. With a bridge in its room.
     async fn remapped() -> Self {
-        let mut engine = Self::with(vec!["--userns-remap=nobody:nogroup"]).await;
+        let mut engine = Self::with(&["--userns-remap=nobody:nogroup"]).await;
         let ids = engine.dir.path().join("ids");
         std::fs::write(&ids, "nobody:1000000:65536\n").expect("a file in the test's own directory");
         for file in ["/etc/subuid", "/etc/subgid"] {
@@ -52,18 +53,24 @@ impl PrivateEngine {
         engine
     }
 
-    async fn with(options: Vec<&'static str>) -> Self {
+    pub(crate) async fn with(options: &[&str]) -> Self {
+        let options = options.iter().map(|&option| option.to_owned()).collect();
         let room = Room::with_network().await;
         let dir = tempfile::Builder::new().prefix("squall-test-engine-").tempdir().expect("a directory");
         std::fs::write(dir.path().join("none.json"), "{}").expect("a file in the test's own directory");
         Self { room, dir, options, daemon: None }
     }
 
+    /// Its network.
+    pub(crate) fn namespace(&self) -> Namespace {
+        self.room.namespace()
+    }
+
     pub(crate) fn host(&self) -> String {
         format!("unix://{}", self.dir.path().join("engine.sock").display())
     }
 
-    async fn up(&mut self) {
+    pub(crate) async fn up(&mut self) {
         let path = |name: &str| self.dir.path().join(name).display().to_string();
         let log = std::fs::File::options().create(true).append(true).open(path("log")).expect("a log");
         let mut daemon = self.room.command("dockerd");

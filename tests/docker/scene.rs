@@ -111,7 +111,9 @@ impl Scene {
     pub(crate) fn squall_by(&self, mut command: Command, state: &str) -> Command {
         // Whatever else this machine is busy with, other tests for instance: a probe that asks late is no verdict.
         command.args(["-n", "-10", env!("CARGO_BIN_EXE_squall")]);
-        for name in ["SQUALL_ENGINE", "RUST_LOG", "SQUALL_STATE"] {
+        for name in
+            ["SQUALL_ENGINE", "RUST_LOG", "SQUALL_STATE", "DOCKER_CONTEXT", "DOCKER_TLS_VERIFY", "DOCKER_CERT_PATH"]
+        {
             command.env_remove(name);
         }
         match &self.yard.host {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
+use super::DockerArgs;
 use crate::engine::Kind;
 
 pub(super) const DEMO_EXIT: &str = "\
@@ -16,9 +17,9 @@ pub struct Demo {
     /// Which engine [default: docker where one answers, else local]
     #[arg(long, value_enum)]
     pub engine: Option<Kind>,
-    /// The Docker Engine's socket [default: /var/run/docker.sock]
-    #[arg(long, value_name = "URL", env = "DOCKER_HOST")]
-    pub docker_host: Option<String>,
+    /// Which Docker Engine
+    #[command(flatten)]
+    pub docker: DockerArgs,
     /// Leave the stack up for the files in experiments/
     #[arg(long)]
     pub keep: bool,
@@ -68,14 +69,14 @@ pub enum Stack {
         #[arg(required_unless_present_any = ["demo", "project"])]
         file: Option<PathBuf>,
         /// In its place: the containers of a demonstration
-        #[arg(long, conflicts_with = "file")]
+        #[arg(long, conflicts_with = "file", requires = "on")]
         demo: Option<String>,
         /// In its place: a project of Compose
-        #[arg(long, conflicts_with_all = ["file", "demo"])]
+        #[arg(long, conflicts_with_all = ["file", "demo"], requires = "on")]
         project: Option<String>,
-        /// The Docker Engine that they are on
-        #[arg(long, value_name = "URL")]
-        docker_host: Option<String>,
+        /// The engine that they are on, as a journal describes it
+        #[arg(long, value_name = "JSON")]
+        on: Option<String>,
     },
 }
 

@@ -63,7 +63,7 @@ fn bad(what: &'static str, found: impl Into<String>, todo: impl Into<String>) ->
 
 pub(super) async fn run(args: EngineArgs, state: StateDir) -> anyhow::Result<ExitCode> {
     let facts = Facts::here();
-    let docker = Docker::meant(args.docker_host.as_deref()).await;
+    let docker = Docker::meant(args.docker.named()).await;
     let mut findings = engines(&docker, args.engine).await;
     findings.push(user(&facts));
     findings.push(network::capabilities(&facts));
@@ -137,7 +137,7 @@ async fn engines(docker: &Result<Docker, EngineError>, asked: Option<Kind>) -> V
     match docker {
         Ok(docker) => {
             let it = docker.describe();
-            let engine = format!("{} at {}", it.version, it.address);
+            let engine = format!("{} at {} ({})", it.version, it.address, docker.chosen_by());
             // Who may ask for its version may not be allowed the rest. What a run needs first is tried.
             findings.push(match docker.observe().await {
                 Ok(all) => good("docker engine", format!("yes: {engine}, {} seen", count(all.len(), "container"))),

@@ -131,7 +131,7 @@ impl Daemon {
         let engine = &self.args.engine;
         command.args(engine.engine.map(|kind| format!("--engine={kind}")));
         command.args(engine.stack.iter().map(|stack| format!("--stack={}", stack.display())));
-        command.args(engine.docker_host.iter().map(|host| format!("--docker-host={host}")));
+        command.args(engine.docker.again());
         for name in ["NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID"] {
             command.env_remove(name);
         }

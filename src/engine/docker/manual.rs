@@ -1,17 +1,12 @@
 //! The command that a person would type to set something by hand.
 
-use super::DEFAULT_HOST;
 use crate::engine::net::manual::{end_connections, untouch};
 use crate::engine::shell::{quote, typed, typed_here};
 use crate::engine::{NOTHING_LIES_THERE, machine};
 use crate::model::instance::{Change, CommandLocation, Laid, RestartPolicy, Setting, Via};
 
-/// The command for `to`, on the engine at `address`.
-pub(super) fn command(address: &str, change: &Change, to: &Setting) -> String {
-    let mut docker = "docker".to_owned();
-    if address != DEFAULT_HOST {
-        docker = format!("docker --host {}", quote(address));
-    }
+/// The command for `to`; `docker` is what means the engine.
+pub(super) fn command(docker: &str, change: &Change, to: &Setting) -> String {
     let name = quote(&change.name);
     let pid = format!("\"$({docker} inspect -f '{{{{.State.Pid}}}}' {name})\"");
     match to {
@@ -80,7 +75,7 @@ mod tests {
             to: to.clone(),
             back: Rollback::Nothing,
         };
-        command(DEFAULT_HOST, &change, to)
+        command("docker", &change, to)
     }
 
     #[test]
@@ -117,21 +112,5 @@ mod tests {
         let shell = std::process::Command::new("sh").arg("-c").arg(&line).env("GREETING", "hello").output().unwrap();
         let printed = String::from_utf8(shell.stdout).unwrap();
         assert_eq!(printed, "<it's><hello you><${HOME} $(true) `true`><><a*b>", "{line}");
-    }
-
-    #[test]
-    fn another_engine_is_named() {
-        let change = Change {
-            n: 0,
-            fault: 0,
-            instance: InstanceId("abc".to_owned()),
-            name: "x".to_owned(),
-            epoch: Epoch::default(),
-            before: None,
-            to: Setting::Paused(true),
-            back: Rollback::Nothing,
-        };
-        let line = command("tcp://10.0.0.1:2375", &change, &Setting::Paused(false));
-        assert_eq!(line, "docker --host tcp://10.0.0.1:2375 unpause x");
     }
 }

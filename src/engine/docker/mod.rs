@@ -10,9 +10,9 @@
 
 mod claim;
 mod container;
-mod context;
 mod crash;
 mod door;
+pub mod endpoint;
 mod exec;
 mod failure;
 #[cfg(test)]
@@ -33,8 +33,10 @@ mod project;
 mod readiness;
 mod sharing;
 mod stack;
+mod transport;
 mod unanswered;
 
+pub use endpoint::{Endpoint, Named};
 pub use image::PROGRAM;
 pub use info::Details;
 pub use labels::of_project;
@@ -57,6 +59,7 @@ use super::{
 };
 use crate::engine::machine::disk::Fillings;
 use crate::host::Host;
+use crate::host::forward::Forward;
 use crate::model::instance::{Change, Command, CommandLocation, Instance, InstanceId, Kill, Laid, Setting, Via};
 use crate::model::zones::Zones;
 
@@ -69,14 +72,14 @@ const REACH: Duration = Duration::from_secs(2);
 /// How long a call may take that needs no waiting for the container.
 const QUICK: Duration = Duration::from_secs(15);
 
-/// The client's own bound, above every bound that is set here for a call (a stop may be given hours).
-const NO_BOUND: Duration = Duration::from_hours(7 * 24);
-
 /// A Docker Engine.
 #[derive(Debug, Clone)]
 pub struct Docker {
     api: bollard::Docker,
     address: String,
+    endpoint: Endpoint,
+    /// Its socket on this machine, where it is on another one.
+    forward: Option<Arc<Forward>>,
     version: String,
     zones: Zones,
     /// The label of the only containers that are seen, where not all are.
@@ -110,15 +113,22 @@ struct PidVisibility {
 }
 
 impl Docker {
-    /// Finds the engine at `host` (`unix://…`, `tcp://…`; by default the usual socket), and asks it whether it is
-    /// there.
+    /// Finds the engine at `host` (by default the usual socket), without TLS.
     ///
     /// # Errors
-    /// Where no engine answers there within two seconds, with what to do about it.
+    /// As for [`Docker::reach`].
     pub async fn connect(host: Option<&str>) -> Result<Self, EngineError> {
-        let address = host.filter(|h| !h.is_empty()).unwrap_or(DEFAULT_HOST).to_owned();
+        Self::reach(Endpoint::at(host.filter(|h| !h.is_empty()).unwrap_or(DEFAULT_HOST))).await
+    }
+
+    /// Finds the engine at an endpoint, and asks it whether it is there.
+    ///
+    /// # Errors
+    /// Where no engine answers there within two seconds, once there is a way to it, with what to do about it.
+    pub async fn reach(endpoint: Endpoint) -> Result<Self, EngineError> {
+        let address = endpoint.address.clone();
         let unreachable = |why: String| EngineError::Unreachable { address: address.clone(), why };
-        let api = client(&address).map_err(unreachable)?;
+        let (api, forward) = transport::open(&endpoint).await.map_err(unreachable)?;
         let version = tokio::time::timeout(REACH, api.version())
             .await
             .map_err(|_| unreachable(format!("no answer within {}", humantime::format_duration(REACH))))?
@@ -132,6 +142,8 @@ impl Docker {
         Ok(Self {
             api,
             address,
+            endpoint,
+            forward: forward.map(Arc::new),
             version,
             zones: Zones::default(),
             only: None,
@@ -151,9 +163,9 @@ impl Docker {
     /// Finds the engine that another process has described.
     ///
     /// # Errors
-    /// As for [`Docker::connect`].
+    /// As for [`Docker::reach`].
     pub async fn from_description(description: &Description) -> Result<Self, EngineError> {
-        Self::connect(Some(&description.address)).await
+        Self::reach(Endpoint::recorded(description)).await
     }
 
     /// Reads zones from there.
@@ -187,6 +199,26 @@ impl Docker {
         Self { host: Arc::new(Host::new(program)), ..self }
     }
 
+    /// What chose it.
+    #[must_use]
+    pub fn chosen_by(&self) -> &endpoint::Rule {
+        &self.endpoint.by
+    }
+
+    /// The environment in which programs of Docker's use this engine.
+    #[must_use]
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let socket = self.forward.as_ref().map(|forward| format!("unix://{}", forward.socket().display()));
+        let mut environment = vec![("DOCKER_HOST", socket.unwrap_or_else(|| self.address.clone()))];
+        // An address comes before a context; an empty one is none.
+        environment.push(("DOCKER_CONTEXT", String::new()));
+        if let Some(tls) = &self.endpoint.tls {
+            environment.push(("DOCKER_CERT_PATH", tls.directory.display().to_string()));
+            environment.push(("DOCKER_TLS_VERIFY", if tls.verify { "1".to_owned() } else { String::new() }));
+        }
+        environment
+    }
+
     /// The id of the container that this process runs in, where it runs in one of this engine's.
     #[must_use]
     pub fn own_container(&self) -> Option<&str> {
@@ -199,29 +231,10 @@ fn refused(id: &InstanceId, to: &Setting, why: &str) -> EngineError {
     EngineError::Refused { attempt: container::attempting(&id.0, to), why: why.to_owned() }
 }
 
-/// The client for an address. Nothing is sent yet.
-fn client(address: &str) -> Result<bollard::Docker, String> {
-    let (bound, version) = (NO_BOUND.as_secs(), bollard::API_DEFAULT_VERSION);
-    let made = if address.starts_with("unix://") || address.starts_with('/') {
-        bollard::Docker::connect_with_unix(address, bound, version)
-    } else if address.starts_with("tcp://") || address.starts_with("http://") {
-        if std::env::var_os("DOCKER_TLS_VERIFY").is_some_and(|v| !v.is_empty()) {
-            return Err("DOCKER_TLS_VERIFY is set, and TLS to an engine is not supported; forward its socket \
-                        (`ssh -L ./docker.sock:/var/run/docker.sock HOST`) and name it as unix://"
-                .to_owned());
-        }
-        bollard::Docker::connect_with_http(address, bound, version)
-    } else {
-        return Err("only unix:// and tcp:// are supported; for an engine behind ssh:// forward its socket \
-                    (`ssh -L ./docker.sock:/var/run/docker.sock HOST`) and name it as unix://"
-            .to_owned());
-    };
-    made.map_err(|e| failure::unreachable(&e))
-}
-
 impl Engine for Docker {
     fn describe(&self) -> Description {
-        Description { kind: Kind::Docker, address: self.address.clone(), version: self.version.clone() }
+        let (address, tls) = (self.address.clone(), self.endpoint.tls.clone());
+        Description { kind: Kind::Docker, address, tls, version: self.version.clone() }
     }
 }
 
@@ -317,7 +330,7 @@ impl Apply for Docker {
     }
 
     fn by_hand(&self, change: &Change, to: &Setting) -> String {
-        manual::command(&self.address, change, to)
+        manual::command(&self.endpoint.in_words(), change, to)
     }
 }
 
@@ -362,8 +375,8 @@ mod tests {
     #[tokio::test]
     async fn an_engine_that_is_not_there_is_said_to_be_so_with_what_to_do() {
         for (host, says) in [
-            ("ssh://somewhere", "forward its socket"),
-            ("npipe:////./pipe/docker", "only unix:// and tcp://"),
+            ("npipe:////./pipe/docker", "unix://, tcp:// and ssh://"),
+            ("ssh://-oProxyCommand=x/", "no name of a machine"),
             ("unix:///no/such/socket", "is the Docker Engine running?"),
             ("tcp://127.0.0.1:1", "is the Docker Engine running?"),
         ] {

@@ -152,6 +152,7 @@ impl Engine for Local {
         Description {
             kind: Kind::Local,
             address: self.address.display().to_string(),
+            tls: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

@@ -29,6 +29,7 @@ impl Tape {
             engine: Description {
                 kind: Kind::Docker,
                 address: "unix:///var/run/docker.sock".into(),
+                tls: None,
                 version: "20.10.24".into(),
             },
             owner: "ada@lab".into(),

@@ -11,8 +11,9 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 pub use self::run::{Format, Gate, GuardArgs, GuardChoice, Run};
 pub use self::stack::{Demo, Role, Serve, Stack};
+use crate::engine::EngineError;
 use crate::engine::Kind;
-use crate::engine::docker::Named;
+use crate::engine::docker::{Endpoint, Named};
 use crate::experiment::Percent;
 
 /// Chaos experiments that roll themselves back.
@@ -175,6 +176,12 @@ pub struct DockerArgs {
 impl DockerArgs {
     pub(super) fn named(&self) -> Named<'_> {
         Named { host: self.docker_host.as_deref(), context: self.context.as_deref() }
+    }
+
+    /// The engine that this means now, by its name: later it still means that one.
+    pub(super) fn pinned(&self) -> Result<Self, EngineError> {
+        let (docker_host, context) = Endpoint::meant(self.named())?.named();
+        Ok(Self { docker_host, context })
     }
 
     /// The same on another command line.

@@ -51,7 +51,7 @@ const AGAIN: Duration = Duration::from_mins(1);
 /// How old the figures of runs that are not over may be.
 const STALE: Duration = Duration::from_secs(30);
 
-pub(super) async fn run(args: cli::Schedule, state: StateDir) -> anyhow::Result<ExitCode> {
+pub(super) async fn run(mut args: cli::Schedule, state: StateDir) -> anyhow::Result<ExitCode> {
     let sources = match files::read(&args.files) {
         Ok(sources) => sources,
         Err(why) => {
@@ -59,10 +59,13 @@ pub(super) async fn run(args: cli::Schedule, state: StateDir) -> anyhow::Result<
             return Ok(ExitCode::from(INVALID));
         }
     };
-    match args.next {
-        Some(n) => show(&sources, n, args.seed.or_else(|| memory::seed(&state)).unwrap_or_default()),
-        None => Daemon::new(args, state, sources)?.work().await,
+    if let Some(n) = args.next {
+        return show(&sources, n, args.seed.or_else(|| memory::seed(&state)).unwrap_or_default());
     }
+    // Its runs are for the engine that is meant now, whatever `docker context use` says by then. Where that cannot be told, each run
+    // says so.
+    args.engine.docker = args.engine.docker.pinned().unwrap_or(args.engine.docker);
+    Daemon::new(args, state, sources)?.work().await
 }
 
 /// Prints the next starts of all entries, as if they were first seen now.

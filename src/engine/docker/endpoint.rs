@@ -192,6 +192,23 @@ impl Endpoint {
         Self { address: description.address.clone(), tls: description.tls.clone(), by: Rule::Recorded }
     }
 
+    /// The engine that the `docker` command would use.
+    ///
+    /// # Errors
+    /// Where a context is named that does not exist, or cannot be read.
+    pub fn meant(named: Named<'_>) -> Result<Self, EngineError> {
+        Settings::here().choose(named).map_err(|why| EngineError::NotMeant { why })
+    }
+
+    /// What names it on a command line, whatever the current context is: its address, or its context.
+    #[must_use]
+    pub fn named(self) -> (Option<String>, Option<String>) {
+        match self.by {
+            Rule::Context(name) | Rule::ContextVariable(name) | Rule::CurrentContext(name) => (None, Some(name)),
+            Rule::Host | Rule::HostVariable | Rule::Usual | Rule::Recorded => (Some(self.address), None),
+        }
+    }
+
     /// One at an address, without TLS.
     #[must_use]
     pub fn at(address: &str) -> Self {
@@ -230,7 +247,7 @@ impl Docker {
     /// # Errors
     /// As [`Docker::reach`]; and where a context is named that does not exist.
     pub async fn meant(named: Named<'_>) -> Result<Self, EngineError> {
-        let endpoint = Settings::here().choose(named).map_err(|why| EngineError::NotMeant { why })?;
+        let endpoint = Endpoint::meant(named)?;
         let by = endpoint.by.clone();
         Self::reach(endpoint).await.map_err(|e| match (e, by) {
             (e, Rule::Usual) => e,

@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use super::list::{Line, came_to};
+use super::list::{RunRow, came_to};
 use super::table::{Ids, ago, column, spark, table};
 use crate::command::cli::history::{self as cli, HistoryCommand, Which};
 use crate::host::store::StateDir;
@@ -184,7 +184,7 @@ struct Experiment<'a> {
     due: Option<String>,
     due_at: Option<Timestamp>,
     overdue: bool,
-    runs: Vec<Line<'a>>,
+    runs: Vec<RunRow<'a>>,
 }
 
 #[derive(Serialize)]
@@ -213,7 +213,7 @@ impl<'a> Experiment<'a> {
             due: whole.due().map(|due| due.to_string()),
             due_at: due_at.filter(|at| *at > Timestamp::MIN),
             overdue: due_at.is_some_and(|at| at <= now),
-            runs: it.runs.iter().map(|row| Line::of(row)).collect(),
+            runs: it.runs.iter().map(|row| RunRow::of(row)).collect(),
         }
     }
 }

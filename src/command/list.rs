@@ -27,7 +27,7 @@ pub(super) fn run(args: &cli::List, state: &StateDir) -> anyhow::Result<ExitCode
     let shown = &rows[..limit.min(rows.len())];
     if args.json {
         for row in shown {
-            super::print(&format!("{}\n", serde_json::to_string(&Line::of(row))?))?;
+            super::print(&format!("{}\n", serde_json::to_string(&RunRow::of(row))?))?;
         }
     } else if rows.is_empty() {
         super::show(&format!("no runs in {} yet; `squall run FILE` makes the first\n", state.root().display()))?;
@@ -41,7 +41,7 @@ pub(super) fn run(args: &cli::List, state: &StateDir) -> anyhow::Result<ExitCode
 /// One line of the list for programs.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct Line<'a> {
+pub(super) struct RunRow<'a> {
     run: &'a str,
     experiment: Option<&'a str>,
     began: Option<Timestamp>,
@@ -59,7 +59,7 @@ pub(super) struct Line<'a> {
     error: Option<&'a str>,
 }
 
-impl<'a> Line<'a> {
+impl<'a> RunRow<'a> {
     pub(super) fn of(row: &'a Row) -> Self {
         Self {
             run: &row.run,

@@ -29,7 +29,7 @@ pub(super) fn run(args: cli::Weaknesses, state: &StateDir) -> anyhow::Result<Exi
     let now = Timestamp::now();
     if args.json {
         for weakness in &weaknesses {
-            super::print(&format!("{}\n", serde_json::to_string(&Line::of(weakness, now))?))?;
+            super::print(&format!("{}\n", serde_json::to_string(&WeaknessRow::of(weakness, now))?))?;
         }
     } else if weaknesses.is_empty() {
         super::show(if args.all { "no weakness was ever found\n" } else { "no open weakness\n" })?;
@@ -81,7 +81,7 @@ fn text(w: &Weakness, now: Timestamp) -> String {
 /// A weakness for programs.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Line<'a> {
+struct WeaknessRow<'a> {
     experiment: &'a str,
     open: bool,
     since: Timestamp,
@@ -95,7 +95,7 @@ struct Line<'a> {
     action: Option<&'a str>,
 }
 
-impl<'a> Line<'a> {
+impl<'a> WeaknessRow<'a> {
     fn of(w: &'a Weakness, now: Timestamp) -> Self {
         Self {
             experiment: &w.experiment,

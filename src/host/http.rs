@@ -36,7 +36,7 @@ pub enum Request {
 
 /// A status and a body.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct Response {
     /// The status, such as 200.
     pub status: u16,
     /// What the body is: its media type.
@@ -60,7 +60,7 @@ pub struct Limits {
 }
 
 /// Answers until `end` comes, or it is dropped.
-pub async fn serve<F: Future<Output = Answer> + Send + 'static>(
+pub async fn serve<F: Future<Output = Response> + Send + 'static>(
     listener: TcpListener,
     limits: Limits,
     answer: impl Fn(Request) -> F + Clone + Send + Sync + 'static,
@@ -96,7 +96,7 @@ pub async fn serve<F: Future<Output = Answer> + Send + 'static>(
 }
 
 /// A client's one request. That it went away is its own business.
-async fn one<F: Future<Output = Answer>>(stream: TcpStream, answer: impl Fn(Request) -> F) {
+async fn one<F: Future<Output = Response>>(stream: TcpStream, answer: impl Fn(Request) -> F) {
     let service = service_fn(|request: hyper::Request<Incoming>| {
         let asked = match *request.method() {
             Method::GET => Request::Get(request.uri().path().to_owned()),
@@ -110,7 +110,7 @@ async fn one<F: Future<Output = Answer>>(stream: TcpStream, answer: impl Fn(Requ
     let _ = http.serve_connection(TokioIo::new(stream), service).await;
 }
 
-fn response(answer: Answer) -> hyper::Response<Full<Bytes>> {
+fn response(answer: Response) -> hyper::Response<Full<Bytes>> {
     let mut response = hyper::Response::new(Full::new(Bytes::from(answer.body)));
     *response.status_mut() = StatusCode::from_u16(answer.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let told = [(CONTENT_TYPE, Some(answer.kind.into_owned())), (SERVED_BY, answer.by)];
@@ -126,7 +126,7 @@ fn response(answer: Answer) -> hyper::Response<Full<Bytes>> {
 ///
 /// # Errors
 /// Where there is no whole answer in this time.
-pub async fn get(address: &str, path: &str, within: Duration) -> io::Result<Answer> {
+pub async fn get(address: &str, path: &str, within: Duration) -> io::Result<Response> {
     timeout(within, async {
         let stream = TcpStream::connect(address).await?;
         let (mut sender, connection) =
@@ -140,7 +140,7 @@ pub async fn get(address: &str, path: &str, within: Duration) -> io::Result<Answ
             let header = |name| head.headers.get(name).and_then(|value| value.to_str().ok()).map(str::to_owned);
             let (kind, by) = (header(CONTENT_TYPE).unwrap_or_default().into(), header(SERVED_BY));
             let body = String::from_utf8_lossy(&body).into_owned();
-            Ok(Answer { status: head.status.as_u16(), kind, body, by })
+            Ok(Response { status: head.status.as_u16(), kind, body, by })
         });
         tokio::select! {
             biased;
@@ -169,7 +169,7 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let echo = |request| {
-            ready(Answer {
+            ready(Response {
                 status: 200,
                 kind: "text/plain".into(),
                 body: format!("{request:?}"),

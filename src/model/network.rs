@@ -187,13 +187,13 @@ pub struct Dns {
     /// Which names, `*` standing for any text; none: every name.
     pub names: Vec<String>,
     /// What is answered.
-    pub answer: Answer,
+    pub answer: DnsAnswer,
 }
 
 /// What a DNS query is answered with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
-pub enum Answer {
+pub enum DnsAnswer {
     /// Nothing.
     Timeout,
     /// There is no such name.

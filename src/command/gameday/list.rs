@@ -13,7 +13,7 @@ use crate::model::exit::Verdict;
 /// A game day for programs.
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Line<'a> {
+struct GamedayRow<'a> {
     id: &'a str,
     name: Option<&'a str>,
     title: Option<&'a str>,
@@ -28,7 +28,7 @@ struct Line<'a> {
     actions: usize,
 }
 
-impl<'a> Line<'a> {
+impl<'a> GamedayRow<'a> {
     fn of(day: &'a Day) -> Self {
         let gameday = day.state.gameday.as_ref();
         Self {
@@ -50,7 +50,7 @@ impl<'a> Line<'a> {
 
 pub(super) fn run(json: bool, state: &StateDir) -> anyhow::Result<ExitCode> {
     let days = place::all(state)?;
-    let lines: Vec<Line<'_>> = days.iter().map(Line::of).collect();
+    let lines: Vec<GamedayRow<'_>> = days.iter().map(GamedayRow::of).collect();
     if json {
         for line in &lines {
             super::super::print(&format!("{}\n", serde_json::to_string(line)?))?;
@@ -74,7 +74,7 @@ pub(super) fn run(json: bool, state: &StateDir) -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn came_to(line: &Line<'_>) -> String {
+fn came_to(line: &GamedayRow<'_>) -> String {
     let verdict = match line.status {
         Standing::GoingOn => "going on",
         Standing::Unfinished => "unfinished",

@@ -32,7 +32,7 @@ struct GamedayStatus<'a> {
     stopped: Option<&'a str>,
     /// The one that goes on, from 1.
     now: Option<usize>,
-    scenarios: Vec<Line<'a>>,
+    scenarios: Vec<StatusLine<'a>>,
     notes: Vec<Said<'a>>,
     actions: Vec<Action<'a>>,
     undelivered: Vec<Undelivered<'a>>,
@@ -40,7 +40,7 @@ struct GamedayStatus<'a> {
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Line<'a> {
+struct StatusLine<'a> {
     title: &'a str,
     status: &'static str,
     run: Option<&'a str>,
@@ -115,7 +115,7 @@ impl<'a> GamedayStatus<'a> {
             ended: it.ended,
             stopped: it.stopped.as_ref().map(|s| s.why.as_str()),
             now: now.map(|n| n + 1),
-            scenarios: (0..count).map(|n| Line::of(day, n, dir)).collect(),
+            scenarios: (0..count).map(|n| StatusLine::of(day, n, dir)).collect(),
             notes: it.notes.iter().map(|n| Said { at: n.at, text: &n.text, by: n.by.as_deref() }).collect(),
             actions: it.actions.iter().map(Action::of).collect(),
             undelivered: it
@@ -127,7 +127,7 @@ impl<'a> GamedayStatus<'a> {
     }
 }
 
-impl<'a> Line<'a> {
+impl<'a> StatusLine<'a> {
     fn of(day: &'a Day, n: usize, dir: &StateDir) -> Self {
         let it = day.state.scenarios.get(&n);
         let injected = day.injected(n, dir);
@@ -239,13 +239,13 @@ fn text(day: &Day, status: &GamedayStatus<'_>, now: Timestamp) -> String {
 
 /// One scenario a line, with the times of people since the injection.
 fn scenarios(status: &GamedayStatus<'_>) -> String {
-    let numbered: Vec<(usize, &Line<'_>)> = status.scenarios.iter().enumerate().collect();
+    let numbered: Vec<(usize, &StatusLine<'_>)> = status.scenarios.iter().enumerate().collect();
     let mut columns = vec![
         column("SCENARIO", &numbered, |(n, line)| format!("{} {}", n + 1, line.title)),
         column("VERDICT", &numbered, |(_, line)| line.verdict.map_or(line.status, Verdict::words).to_owned()),
     ];
     for mark in Mark::ALL {
-        let cell = |line: &Line<'_>| {
+        let cell = |line: &StatusLine<'_>| {
             let marked = line.mark(mark)?;
             Some(span_ms(marked.after_ms? as f64))
         };

@@ -31,12 +31,12 @@ pub(super) struct Tell {
     report: Option<String>,
     path: PathBuf,
     /// One for each recipient: one that is slow or dead delays no other.
-    lines: Vec<Line>,
+    lines: Vec<Outbox>,
     senders: JoinSet<()>,
 }
 
 /// The way to one recipient.
-struct Line {
+struct Outbox {
     /// Of which kind it is; no secret.
     kind: &'static str,
     out: UnboundedSender<Message>,
@@ -57,7 +57,7 @@ impl Tell {
             let (out, messages) = unbounded_channel();
             let open = Open::default();
             senders.spawn(send_all(messages, recipient.clone(), path.to_owned(), open.clone()));
-            Line { kind: kind(recipient), out, open }
+            Outbox { kind: kind(recipient), out, open }
         };
         Self {
             gameday: gameday.clone(),

@@ -19,7 +19,7 @@ use crate::text::units::about;
 /// An experiment or a game day, and when it is due again.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "kebab-case")]
-struct Line {
+struct DueRow {
     #[serde(flatten)]
     what: What,
     due: Due,
@@ -70,7 +70,7 @@ pub(super) fn run(files: &[PathBuf], json: bool, state: &StateDir) -> anyhow::Re
     for day in &days {
         by_name.entry(What::Gameday(day.name.clone())).or_insert(day.due);
     }
-    let mut lines: Vec<Line> = by_name
+    let mut lines: Vec<DueRow> = by_name
         .into_iter()
         .filter_map(|(what, due)| {
             let due = due?;
@@ -81,7 +81,7 @@ pub(super) fn run(files: &[PathBuf], json: bool, state: &StateDir) -> anyhow::Re
                 What::Gameday(name) => days.iter().find(|day| day.name == *name).and_then(|day| day.last),
             };
             let due_at = last.map(|last| due.after(last));
-            Some(Line { what, due, last, due_at, overdue: due_at.is_none_or(|at| at <= now) })
+            Some(DueRow { what, due, last, due_at, overdue: due_at.is_none_or(|at| at <= now) })
         })
         .collect();
     lines.sort_by_key(|line| line.due_at);
@@ -103,7 +103,7 @@ pub(super) fn run(files: &[PathBuf], json: bool, state: &StateDir) -> anyhow::Re
     Ok(ExitCode::SUCCESS)
 }
 
-fn state_of(line: &Line, now: Timestamp) -> String {
+fn state_of(line: &DueRow, now: Timestamp) -> String {
     match line.due_at {
         None => "overdue: never run to a verdict".to_owned(),
         Some(at) if at <= now => format!("overdue for {}", about(between(at, now))),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::net::TcpListener;
 
 use super::view::View;
-use crate::host::http::{Answer, Limits, Request, serve as answers};
+use crate::host::http::{Limits, Request, Response, serve as answers};
 
 const LIMITS: Limits = Limits { at_once: 32, client: Duration::from_secs(5), last: Duration::ZERO };
 
@@ -18,7 +18,7 @@ pub(super) async fn serve(listener: TcpListener, view: Arc<View>) {
 
 const TEXT: &str = "text/plain; charset=utf-8";
 
-fn respond(request: &Request, view: &View) -> Answer {
+fn respond(request: &Request, view: &View) -> Response {
     let (status, kind, body) = match request {
         Request::Get(path) if path == "/healthz" => match view.trouble() {
             None => (200, TEXT, "ok\n".to_owned()),
@@ -28,5 +28,5 @@ fn respond(request: &Request, view: &View) -> Answer {
         Request::Get(_) => (404, TEXT, "there are /healthz and /metrics\n".to_owned()),
         Request::Other => (405, TEXT, "only GET; nothing can be changed here\n".to_owned()),
     };
-    Answer { status, kind: kind.into(), body, by: None }
+    Response { status, kind: kind.into(), body, by: None }
 }

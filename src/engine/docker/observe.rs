@@ -11,7 +11,7 @@ use futures_util::StreamExt as _;
 
 use super::container::{Found, is_running, main_pid, restart_policy};
 use super::failure::{Failure, within};
-use super::unanswered::Answer;
+use super::unanswered::Inspected;
 use super::{Docker, QUICK, labels};
 use crate::engine::{EngineError, machine, net};
 use crate::host::process::Process;
@@ -52,9 +52,9 @@ impl Docker {
     async fn found(&self, listed: ContainerSummary) -> Result<Option<Found>, Failure> {
         let Some(id) = listed.id.clone() else { return Ok(None) };
         let (container, why) = match self.answer(&id).await? {
-            Answer::Gone => return Ok(None),
-            Answer::Here(container) => (*container, None),
-            Answer::None(why) => (super::unanswered::from_list(listed), Some(why)),
+            Inspected::Gone => return Ok(None),
+            Inspected::Here(container) => (*container, None),
+            Inspected::None(why) => (super::unanswered::from_list(listed), Some(why)),
         };
         let (sharer, borrowed) = super::sharing::of(&container);
         let pid = container.state.as_ref().and_then(main_pid);

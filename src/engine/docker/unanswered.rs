@@ -24,7 +24,7 @@ const RETRY_AFTER: Duration = Duration::from_secs(10);
 pub(super) type Memory = Mutex<HashMap<String, (Instant, String)>>;
 
 /// What the engine tells of a container.
-pub(super) enum Answer {
+pub(super) enum Inspected {
     /// How it is.
     Here(Box<ContainerInspectResponse>),
     /// It does not exist any more.
@@ -38,17 +38,17 @@ impl Docker {
     ///
     /// # Errors
     /// Where the engine cannot be asked at all.
-    pub(super) async fn answer(&self, id: &str) -> Result<Answer, Failure> {
+    pub(super) async fn answer(&self, id: &str) -> Result<Inspected, Failure> {
         let known = self.memory().get(id).cloned();
         if let Some((_, why)) = known.filter(|(since, _)| since.elapsed() < RETRY_AFTER) {
-            return Ok(Answer::None(why));
+            return Ok(Inspected::None(why));
         }
         let mut answer = self.ask(id).await?;
-        if matches!(answer, Answer::None(_)) {
+        if matches!(answer, Inspected::None(_)) {
             // It may have been the load of this moment.
             answer = self.ask(id).await?;
         }
-        if let Answer::None(why) = &answer {
+        if let Inspected::None(why) = &answer {
             self.memory().insert(id.to_owned(), (Instant::now(), why.clone()));
         } else {
             self.memory().remove(id);
@@ -56,13 +56,13 @@ impl Docker {
         Ok(answer)
     }
 
-    async fn ask(&self, id: &str) -> Result<Answer, Failure> {
+    async fn ask(&self, id: &str) -> Result<Inspected, Failure> {
         match self.inspect_within(ANSWER, id).await {
-            Ok(Some(container)) => Ok(Answer::Here(Box::new(container))),
-            Ok(None) => Ok(Answer::Gone),
-            Err(Failure::Refused(why)) => Ok(Answer::None(why.trim().to_owned())),
+            Ok(Some(container)) => Ok(Inspected::Here(Box::new(container))),
+            Ok(None) => Ok(Inspected::Gone),
+            Err(Failure::Refused(why)) => Ok(Inspected::None(why.trim().to_owned())),
             Err(Failure::TimedOut(after)) => {
-                Ok(Answer::None(format!("no answer within {}", humantime::format_duration(after))))
+                Ok(Inspected::None(format!("no answer within {}", humantime::format_duration(after))))
             }
             Err(failure) => Err(failure),
         }

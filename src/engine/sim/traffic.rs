@@ -7,7 +7,9 @@ use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::Instant;
 
 use crate::model::instance::{Counted, Instance, InstanceId};
-use crate::model::network::{Answer, Chance, Dns, Flow, Loss, Network, Packet, Peer, Peers, Shape, Traffic, Treatment};
+use crate::model::network::{
+    Chance, Dns, DnsAnswer, Flow, Loss, Network, Packet, Peer, Peers, Shape, Traffic, Treatment,
+};
 use crate::text::glob::glob;
 
 /// The port that the client has.
@@ -92,8 +94,8 @@ impl Disturbed {
         *counted = Counted { packets: counted.packets + 1, dropped: counted.dropped + 1, names, ..*counted };
         match answer {
             // Nobody in this world lives at an address that was made up.
-            Answer::Timeout | Answer::Address(_) => PacketDecision::Stopped(Met::Silence, self.since),
-            Answer::Nxdomain | Answer::Servfail => PacketDecision::Stopped(Met::Refused, self.since),
+            DnsAnswer::Timeout | DnsAnswer::Address(_) => PacketDecision::Stopped(Met::Silence, self.since),
+            DnsAnswer::Nxdomain | DnsAnswer::Servfail => PacketDecision::Stopped(Met::Refused, self.since),
         }
     }
 

@@ -25,7 +25,7 @@ pub struct Dns {
     pub names: Vec<String>,
     /// What is answered.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub answer: Option<Answer>,
+    pub answer: Option<AnswerKey>,
     /// The address that is answered. Queries for addresses of the other family are answered with none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub address: Option<IpAddr>,
@@ -41,7 +41,7 @@ pub struct Dns {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 #[schemars(rename = "DnsAnswer")]
-pub enum Answer {
+pub enum AnswerKey {
     /// Nothing: the client waits until its own timeout.
     Timeout,
     /// There is no such name.
@@ -51,12 +51,12 @@ pub enum Answer {
 }
 
 impl Dns {
-    fn answer(&self) -> network::Answer {
+    fn answer(&self) -> network::DnsAnswer {
         match (self.address, self.answer) {
-            (Some(address), _) => network::Answer::Address(address),
-            (None, Some(Answer::Nxdomain)) => network::Answer::Nxdomain,
-            (None, Some(Answer::Servfail)) => network::Answer::Servfail,
-            (None, Some(Answer::Timeout) | None) => network::Answer::Timeout,
+            (Some(address), _) => network::DnsAnswer::Address(address),
+            (None, Some(AnswerKey::Nxdomain)) => network::DnsAnswer::Nxdomain,
+            (None, Some(AnswerKey::Servfail)) => network::DnsAnswer::Servfail,
+            (None, Some(AnswerKey::Timeout) | None) => network::DnsAnswer::Timeout,
         }
     }
 }
@@ -93,7 +93,7 @@ impl Disturb for Dns {
 pub(super) fn differs(to: &Setting, i: &Instance, fleet: &[Instance]) -> Result<(), String> {
     let Setting::Network(network) = to else { return Ok(()) };
     for flow in &network.flows {
-        if let Treatment::Dns(network::Dns { names, answer: network::Answer::Address(address) }) = &flow.treatment
+        if let Treatment::Dns(network::Dns { names, answer: network::DnsAnswer::Address(address) }) = &flow.treatment
             && !names.is_empty()
             && names.iter().all(|name| known(name, i, fleet) == BTreeSet::from([*address]))
         {

@@ -81,7 +81,7 @@ impl ProbeKind for Alert {
             .iter()
             .map(|(name, text)| Ok((name.clone(), setup.text(text)?)))
             .collect::<anyhow::Result<_>>()?;
-        Ok(Box::new(Ready { api, rules, read, labels, firing: self.firing, defined: AtomicBool::new(false) }))
+        Ok(Box::new(PreparedAlert { api, rules, read, labels, firing: self.firing, defined: AtomicBool::new(false) }))
     }
 
     fn check(&self, found: &mut Found<'_>, own: &[&str]) {
@@ -139,7 +139,7 @@ enum State {
     Pending,
 }
 
-struct Ready {
+struct PreparedAlert {
     api: Api,
     /// Where it can be asked which alerts there are.
     rules: Option<Api>,
@@ -151,7 +151,7 @@ struct Ready {
 }
 
 #[async_trait]
-impl Ask for Ready {
+impl Ask for PreparedAlert {
     async fn ask(&self) -> Answer {
         // Both at once, so that together they take no longer than the timeout.
         let (answer, defined) = tokio::join!(self.api.ask(), self.is_defined());
@@ -177,7 +177,7 @@ impl Ask for Ready {
     }
 }
 
-impl Ready {
+impl PreparedAlert {
     /// Whether there may be such an alert: `true` where that cannot be asked.
     ///
     /// # Errors

@@ -69,7 +69,7 @@ pub enum Count {
 impl ProbeKind for EngineProbe {
     fn prepare(&self, setup: &ProbeSetup<'_>) -> anyhow::Result<Box<dyn Ask>> {
         let (engine, timeout) = (setup.engine.clone(), setup.timeout);
-        Ok(Box::new(Ready { probe: self.clone(), engine, timeout, instances: Sightings::default() }))
+        Ok(Box::new(PreparedEngine { probe: self.clone(), engine, timeout, instances: Sightings::default() }))
     }
 
     fn check(&self, _: &mut Found<'_>, _: &[&str]) {}
@@ -95,7 +95,7 @@ impl ProbeKind for EngineProbe {
     }
 }
 
-struct Ready {
+struct PreparedEngine {
     probe: EngineProbe,
     engine: Arc<dyn Observe>,
     timeout: Duration,
@@ -104,7 +104,7 @@ struct Ready {
 }
 
 #[async_trait]
-impl Ask for Ready {
+impl Ask for PreparedEngine {
     /// The engine is not the system: where it does not answer, it could not be measured.
     async fn ask(&self) -> Answer {
         match timeout(self.timeout, self.engine.observe()).await {

@@ -59,7 +59,7 @@ impl ProbeKind for Exec {
             let assignments = env.drain(..).map(|(name, value)| format!("{name}={value}"));
             run = std::iter::once("env".to_owned()).chain(assignments).chain(run).collect();
         }
-        Ok(Box::new(Ready {
+        Ok(Box::new(PreparedExec {
             run,
             env,
             status: self.status,
@@ -99,7 +99,7 @@ impl ProbeKind for Exec {
     }
 }
 
-struct Ready {
+struct PreparedExec {
     run: Vec<String>,
     env: Vec<(String, String)>,
     status: i32,
@@ -113,7 +113,7 @@ struct Ready {
 }
 
 #[async_trait]
-impl Ask for Ready {
+impl Ask for PreparedExec {
     async fn ask(&self) -> Answer {
         match &self.instance {
             Some(instance) => self.in_instance(instance).await,
@@ -122,7 +122,7 @@ impl Ask for Ready {
     }
 }
 
-impl Ready {
+impl PreparedExec {
     async fn here(&self) -> Answer {
         let env: Vec<(&str, String)> = self.env.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
         match host::command::run(&self.run, &env, self.timeout).await {

@@ -134,7 +134,7 @@ impl ProbeKind for Http {
         let by = self.answered_by.as_ref().map(By::new).transpose()?;
         let expected =
             Expected { status: self.status, contains, matches, value: self.value.clone(), by, lacks: self.lacks() };
-        Ok(Box::new(Ready { client, request, expected, timeout: setup.timeout }))
+        Ok(Box::new(PreparedHttp { client, request, expected, timeout: setup.timeout }))
     }
 
     fn check(&self, found: &mut Found<'_>, own: &[&str]) {
@@ -218,7 +218,7 @@ impl ProbeKind for Http {
     }
 }
 
-struct Ready {
+struct PreparedHttp {
     client: Client,
     request: Request,
     expected: Expected,
@@ -273,13 +273,13 @@ impl By {
 }
 
 #[async_trait]
-impl Ask for Ready {
+impl Ask for PreparedHttp {
     async fn ask(&self) -> Answer {
         timeout(self.timeout, self.exchange()).await.unwrap_or_else(|_| failure::timeout())
     }
 }
 
-impl Ready {
+impl PreparedHttp {
     async fn exchange(&self) -> Answer {
         let Some(request) = self.request.try_clone() else {
             return Answer::NotMeasured("the request cannot be repeated".to_owned());

@@ -38,7 +38,7 @@ impl ProbeKind for Promql {
         let place = ApiAddress { url: &self.url, headers: &self.headers, ca: self.ca.as_deref() };
         let api = Api::new(&place, &["api", "v1", "query"], &[("query", &self.query)], setup)
             .context("cannot ask Prometheus")?;
-        Ok(Box::new(Ready { api, empty: self.empty, results: Sightings::default() }))
+        Ok(Box::new(PreparedPromql { api, empty: self.empty, results: Sightings::default() }))
     }
 
     fn check(&self, found: &mut Found<'_>, own: &[&str]) {
@@ -71,7 +71,7 @@ impl ProbeKind for Promql {
     }
 }
 
-struct Ready {
+struct PreparedPromql {
     api: Api,
     empty: Option<f64>,
     /// Of numbers; an answer without one, for which `empty` stands in, is none.
@@ -79,7 +79,7 @@ struct Ready {
 }
 
 #[async_trait]
-impl Ask for Ready {
+impl Ask for PreparedPromql {
     async fn ask(&self) -> Answer {
         match self.api.ask().await.and_then(|answer| read(&answer)) {
             Ok(Some(number)) if !number.is_nan() => {

@@ -49,7 +49,7 @@ impl ProbeKind for Tcp {
             (None, Some(path)) => To::Socket(socket::path(path, setup)?),
             _ => bail!("needs exactly one of `address` and `socket`"),
         };
-        Ok(Box::new(Ready { to, timeout: setup.timeout }))
+        Ok(Box::new(PreparedTcp { to, timeout: setup.timeout }))
     }
 
     fn check(&self, found: &mut Found<'_>, own: &[&str]) {
@@ -85,13 +85,13 @@ enum To {
     Socket(PathBuf),
 }
 
-struct Ready {
+struct PreparedTcp {
     to: To,
     timeout: Duration,
 }
 
 #[async_trait]
-impl Ask for Ready {
+impl Ask for PreparedTcp {
     async fn ask(&self) -> Answer {
         let connect = async {
             match &self.to {
@@ -106,7 +106,7 @@ impl Ask for Ready {
     }
 }
 
-impl Ready {
+impl PreparedTcp {
     async fn connect(&self, host: &str, port: u16) -> Answer {
         let addresses = match resolve::addresses(host, port, self.timeout).await {
             Ok(addresses) if !addresses.is_empty() => addresses,

@@ -5,7 +5,7 @@
 use std::io;
 
 use super::bpf::{Instruction, bytes};
-use super::netlink::{Answer, Message, Socket, attribute, errno, flags, number, text};
+use super::netlink::{Message, Reply, Socket, attribute, errno, flags, number, text};
 use super::qdisc::{Statistics, TCA_KIND, TCA_OPTIONS, TCMSG, statistics, tcmsg};
 
 const RTM_NEWTFILTER: u16 = 44;
@@ -137,7 +137,7 @@ fn redirect(to: u32) -> Vec<u8> {
     [0, 0, 4, 0, 0, 1, to].iter().flat_map(|n: &u32| n.to_ne_bytes()).collect()
 }
 
-fn read(answer: &Answer, hook: Hook) -> Option<Filter> {
+fn read(answer: &Reply, hook: Hook) -> Option<Filter> {
     let attributes = answer.body.get(TCMSG..)?;
     let (handle, info) = (number(&answer.body[8..]), number(&answer.body[16..]));
     let kind = text(attribute(attributes, TCA_KIND)?);

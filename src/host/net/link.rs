@@ -3,7 +3,7 @@
 use std::io;
 use std::net::IpAddr;
 
-use super::netlink::{Answer, Message, Socket, attribute, errno, flags, number, text};
+use super::netlink::{Message, Reply, Socket, attribute, errno, flags, number, text};
 
 const RTM_NEWLINK: u16 = 16;
 const RTM_DELLINK: u16 = 17;
@@ -124,7 +124,7 @@ fn info(index: u32, set: u32) -> [u8; IFINFO] {
     info
 }
 
-fn link(answer: &Answer) -> Option<Link> {
+fn link(answer: &Reply) -> Option<Link> {
     let has = number(answer.body.get(8..)?);
     let attributes = answer.body.get(IFINFO..)?;
     Some(Link {
@@ -139,7 +139,7 @@ fn link(answer: &Answer) -> Option<Link> {
     })
 }
 
-fn address(answer: &Answer) -> Option<(u32, IpAddr, u8)> {
+fn address(answer: &Reply) -> Option<(u32, IpAddr, u8)> {
     let [_, prefix, ..] = answer.body[..] else { return None };
     let attributes = answer.body.get(IFADDR..)?;
     // On a link from point to point, IFA_ADDRESS is the other end's.

@@ -15,7 +15,7 @@ use rustix::net::{
 };
 
 use self::message::HEADER;
-pub use self::message::{Answer, Message, attribute, attributes, number, text};
+pub use self::message::{Message, Reply, attribute, attributes, number, text};
 
 /// Which part of the kernel a socket talks to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -159,7 +159,7 @@ impl Socket {
     ///
     /// # Errors
     /// What the kernel refuses, with its reason.
-    pub fn dump(&mut self, message: &Message) -> io::Result<Vec<Answer>> {
+    pub fn dump(&mut self, message: &Message) -> io::Result<Vec<Reply>> {
         const ATTEMPTS: usize = 5;
         for _ in 0..ATTEMPTS {
             if let Some(answers) = self.dump_once(message.clone())? {
@@ -170,7 +170,7 @@ impl Socket {
     }
 
     /// The same, once; `None` where it changed meanwhile.
-    fn dump_once(&mut self, mut message: Message) -> io::Result<Option<Vec<Answer>>> {
+    fn dump_once(&mut self, mut message: Message) -> io::Result<Option<Vec<Reply>>> {
         message.flags |= flags::REQUEST | flags::DUMP;
         let mut bytes = Vec::new();
         message.write(self.next(), &mut bytes);
@@ -187,7 +187,7 @@ impl Socket {
                     NLMSG_NOOP => {}
                     NLMSG_ERROR => end = Some(result(header, body)),
                     NLMSG_DONE => end = Some(done(body)),
-                    kind => answers.push(Answer { kind, body: body.to_vec() }),
+                    kind => answers.push(Reply { kind, body: body.to_vec() }),
                 }
             })?;
         }

@@ -3,7 +3,7 @@
 use std::io;
 
 use super::netem::{self, words};
-use super::netlink::{Answer, Message, Socket, attribute, errno, flags, number, text};
+use super::netlink::{Message, Reply, Socket, attribute, errno, flags, number, text};
 use crate::model::network::{Bandwidth, Shape};
 
 const RTM_NEWQDISC: u16 = 36;
@@ -144,7 +144,7 @@ pub(super) fn tcmsg(link: u32, handle: u32, parent: u32, info: u32) -> [u8; TCMS
     bytes
 }
 
-fn qdisc(answer: &Answer) -> Option<Qdisc> {
+fn qdisc(answer: &Reply) -> Option<Qdisc> {
     let attributes = answer.body.get(TCMSG..)?;
     Some(Qdisc {
         link: number(&answer.body[4..]),

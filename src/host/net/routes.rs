@@ -2,7 +2,7 @@
 
 use std::io;
 
-use super::netlink::{Answer, Family, Message, Socket, attribute, errno, number};
+use super::netlink::{Family, Message, Reply, Socket, attribute, errno, number};
 
 const RTM_GETRULE: u16 = 34;
 /// `struct fib_rule_hdr`: family, lengths of destination and source, TOS, table, two that are unused, action, flags.
@@ -38,7 +38,7 @@ pub fn by_policy() -> io::Result<bool> {
 }
 
 /// Whether a rule sends everything to a table that is always there.
-fn usual(rule: &Answer) -> bool {
+fn usual(rule: &Reply) -> bool {
     let (Some(header), Some(attributes)) = (rule.body.first_chunk::<HEADER>(), rule.body.get(HEADER..)) else {
         return false;
     };

@@ -3,7 +3,7 @@
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::netlink::{Answer, Family, Message, Socket, errno, flags};
+use super::netlink::{Family, Message, Reply, Socket, errno, flags};
 use crate::model::network::{Packet, Protocol, Talk, Traffic};
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
@@ -102,7 +102,7 @@ fn request(family: u8, states: u32, id: &[u8; ID]) -> Vec<u8> {
 }
 
 /// From `struct inet_diag_msg`: family, state, timer, retransmissions, id, and more.
-fn connection(answer: &Answer) -> Option<Connection> {
+fn connection(answer: &Reply) -> Option<Connection> {
     let family = *answer.body.first()?;
     let id: &[u8; ID] = answer.body.get(ANSWER_ID..)?.first_chunk()?;
     let port = |at: usize| u16::from_be_bytes([id[at], id[at + 1]]);

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::link::{self, Link, links, set_up};
 use super::namespace::Namespace;
-use super::netlink::{Answer, Family, Message, Socket, attribute, errno, flags, number};
+use super::netlink::{Family, Message, Reply, Socket, attribute, errno, flags, number};
 use crate::model::network::Cidr;
 
 const RTM_NEWLINK: u16 = 16;
@@ -163,7 +163,7 @@ pub fn in_the_way(slot: &NetworkSlot) -> io::Result<Option<String>> {
 }
 
 /// Where a route leads to, and by which link. The default route leads everywhere and is no network's in particular.
-fn route(answer: &Answer) -> Option<(Cidr, Option<u32>)> {
+fn route(answer: &Reply) -> Option<(Cidr, Option<u32>)> {
     let prefix = *answer.body.get(1).filter(|prefix| **prefix > 0)?;
     let attributes = answer.body.get(ROUTE..)?;
     let to: [u8; 4] = attribute(attributes, RTA_DST)?.try_into().ok()?;

@@ -4,7 +4,7 @@
 
 use std::net::IpAddr;
 
-use crate::model::network::{Answer, Dns, Packet, Traffic};
+use crate::model::network::{Dns, DnsAnswer, Packet, Traffic};
 use crate::text::glob::glob;
 
 /// What becomes of a packet.
@@ -50,7 +50,7 @@ pub(super) fn react(packet: &[u8], names: &[(Traffic, Dns)]) -> Reaction {
     };
     match names.iter().find(meant).map(|(_, dns)| dns.answer) {
         None => Reaction::Pass,
-        Some(Answer::Timeout) => Reaction::Drop,
+        Some(DnsAnswer::Timeout) => Reaction::Drop,
         Some(answer) => Reaction::Answer(query.answered(answer)),
     }
 }
@@ -130,16 +130,16 @@ impl Query<'_> {
     }
 
     /// The packet that answers it.
-    fn answered(&self, answer: Answer) -> Vec<u8> {
+    fn answered(&self, answer: DnsAnswer) -> Vec<u8> {
         let record: Option<Vec<u8>> = match (answer, self.kind) {
-            (Answer::Address(IpAddr::V4(address)), 1) => Some(address.octets().to_vec()),
-            (Answer::Address(IpAddr::V6(address)), 28) => Some(address.octets().to_vec()),
+            (DnsAnswer::Address(IpAddr::V4(address)), 1) => Some(address.octets().to_vec()),
+            (DnsAnswer::Address(IpAddr::V6(address)), 28) => Some(address.octets().to_vec()),
             _ => None,
         };
         let code = match answer {
-            Answer::Nxdomain => 3,
-            Answer::Servfail => 2,
-            Answer::Timeout | Answer::Address(_) => 0_u16,
+            DnsAnswer::Nxdomain => 3,
+            DnsAnswer::Servfail => 2,
+            DnsAnswer::Timeout | DnsAnswer::Address(_) => 0_u16,
         };
         let asked = short(self.message, 2).unwrap_or(0);
         // An answer (QR) with recursion available (RA), and with recursion desired (RD) as it was.
@@ -221,12 +221,12 @@ mod tests {
         [&header[..], &[0x9c, 0x40, 0, 53, length[0], length[1], 0, 0], &message].concat()
     }
 
-    fn dns(names: &[&str], answer: Answer) -> (Traffic, Dns) {
+    fn dns(names: &[&str], answer: DnsAnswer) -> (Traffic, Dns) {
         let names = names.iter().map(|&name| name.to_owned()).collect();
         (Traffic::all(Direction::Egress), Dns { names, answer })
     }
 
-    fn answer(v6: bool, kind: u16, answer: Answer) -> Vec<u8> {
+    fn answer(v6: bool, kind: u16, answer: DnsAnswer) -> Vec<u8> {
         match react(&query(v6, "db.Store.example", kind), &[dns(&["*.STORE.example"], answer)]) {
             Reaction::Answer(packet) => packet,
             other => panic!("{other:?}"),
@@ -253,7 +253,7 @@ mod tests {
 
     #[test]
     fn the_first_that_means_a_name_decides() {
-        let names = [dns(&["db.*"], Answer::Timeout), dns(&[], Answer::Nxdomain)];
+        let names = [dns(&["db.*"], DnsAnswer::Timeout), dns(&[], DnsAnswer::Nxdomain)];
         assert_eq!(react(&query(false, "DB.x", 1), &names), Reaction::Drop);
         assert!(matches!(react(&query(false, "other.x", 1), &names), Reaction::Answer(_)));
         assert_eq!(react(&query(false, "other.x", 1), &names[..1]), Reaction::Pass);
@@ -267,7 +267,7 @@ mod tests {
     #[test]
     fn answers_come_from_whom_was_asked_with_right_checksums() {
         for v6 in [false, true] {
-            let packet = answer(v6, 1, Answer::Nxdomain);
+            let packet = answer(v6, 1, DnsAnswer::Nxdomain);
             let (ip, addresses) = if v6 { (40, packet[8..40].to_vec()) } else { (20, packet[12..20].to_vec()) };
             if !v6 {
                 assert_eq!(packet[12..20], [127, 0, 0, 11, 10, 0, 0, 1]);
@@ -279,26 +279,26 @@ mod tests {
             assert_eq!((short(udp, 0), short(udp, 2)), (Some(53), Some(40_000)));
             assert_eq!(udp[8..20], [0xab, 0xcd, 0x81, 0x83, 0, 1, 0, 0, 0, 0, 0, 0]);
         }
-        assert_eq!(answer(false, 1, Answer::Servfail)[28 + 3], 0x82);
+        assert_eq!(answer(false, 1, DnsAnswer::Servfail)[28 + 3], 0x82);
     }
 
     #[test]
     fn an_address_is_answered_to_who_asks_for_its_family() {
-        let v4 = Answer::Address("192.0.2.1".parse().unwrap());
+        let v4 = DnsAnswer::Address("192.0.2.1".parse().unwrap());
         let packet = answer(false, 1, v4);
         assert_eq!(packet[packet.len() - 6..], [0, 4, 192, 0, 2, 1]);
         assert_eq!(short(&packet, 28 + 6), Some(1));
         // A query for IPv6 is answered with none, and no error.
         let packet = answer(false, 28, v4);
         assert_eq!((packet[28 + 3], short(&packet, 28 + 6)), (0x80, Some(0)));
-        let v6 = answer(true, 28, Answer::Address("fd00::7".parse().unwrap()));
+        let v6 = answer(true, 28, DnsAnswer::Address("fd00::7".parse().unwrap()));
         assert_eq!(v6[v6.len() - 17..], [16, 0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 7]);
     }
 
     proptest! {
         #[test]
         fn whatever_comes_nothing_breaks(mut bytes in prop::collection::vec(any::<u8>(), 0..120), v6: bool, cut in 0..90_usize) {
-            let names = [dns(&[], Answer::Servfail)];
+            let names = [dns(&[], DnsAnswer::Servfail)];
             react(&bytes, &names);
             let packet = query(v6, "a.b.c", 1);
             react(&packet[..cut.min(packet.len())], &names);

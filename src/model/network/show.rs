@@ -6,7 +6,7 @@ use humantime::format_duration;
 
 use crate::text::units::few;
 
-use super::{Answer, Chance, Direction, Flow, Loss, Mechanism, Network, Peer, Peers, Shape, Traffic, Treatment};
+use super::{Chance, Direction, DnsAnswer, Flow, Loss, Mechanism, Network, Peer, Peers, Shape, Traffic, Treatment};
 
 impl fmt::Display for Network {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -57,10 +57,10 @@ impl fmt::Display for Treatment {
             Self::Dns(dns) => {
                 let names = if dns.names.is_empty() { "every name".to_owned() } else { dns.names.join(", ") };
                 match dns.answer {
-                    Answer::Timeout => write!(f, "no answer about {names}"),
-                    Answer::Nxdomain => write!(f, "NXDOMAIN for {names}"),
-                    Answer::Servfail => write!(f, "SERVFAIL for {names}"),
-                    Answer::Address(address) => write!(f, "{address} for {names}"),
+                    DnsAnswer::Timeout => write!(f, "no answer about {names}"),
+                    DnsAnswer::Nxdomain => write!(f, "NXDOMAIN for {names}"),
+                    DnsAnswer::Servfail => write!(f, "SERVFAIL for {names}"),
+                    DnsAnswer::Address(address) => write!(f, "{address} for {names}"),
                 }
             }
         }

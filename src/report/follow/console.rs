@@ -8,7 +8,7 @@ use ::console::Term;
 use jiff::{SignedDuration, Timestamp};
 
 use super::live::{Pulse, block};
-use super::narrate::{Line, narrate, since};
+use super::narrate::{ConsoleLine, narrate, since};
 use super::paint::Paint;
 use super::{Events, Lines, Output, Style, columns, on_a_thread, summary, verdict};
 use crate::record::event::{Event, Stamped};
@@ -57,7 +57,7 @@ fn plain(mut state: RunState, events: &Receiver<Arc<Stamped>>, lines: &mut Lines
 }
 
 /// The lines of an event, and its time since the start. Everything that is shown of a run comes from here.
-fn fold(state: &mut RunState, event: &Stamped) -> Option<(Vec<Line>, Duration)> {
+fn fold(state: &mut RunState, event: &Stamped) -> Option<(Vec<ConsoleLine>, Duration)> {
     let event = visible::value(event);
     let event = event.as_ref();
     if state.apply(event).is_err() {
@@ -67,12 +67,12 @@ fn fold(state: &mut RunState, event: &Stamped) -> Option<(Vec<Line>, Duration)> 
     Some((narrate(state, event), since(state.began?, event.at)))
 }
 
-fn heartbeat(state: &RunState) -> Vec<Line> {
+fn heartbeat(state: &RunState) -> Vec<ConsoleLine> {
     let Some(PhaseBegin { phase, .. }) = state.phases.last() else { return Vec::new() };
     state
         .checks
         .iter()
-        .filter_map(|(name, check)| Pulse::of(check, *phase).map(|p| Line::pulse(*phase, p.plain(name))))
+        .filter_map(|(name, check)| Pulse::of(check, *phase).map(|p| ConsoleLine::pulse(*phase, p.plain(name))))
         .collect()
 }
 

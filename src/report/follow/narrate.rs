@@ -19,7 +19,7 @@ use crate::text::visible;
 
 /// One happening.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Line {
+pub(super) struct ConsoleLine {
     tone: Tone,
     mark: &'static str,
     topic: String,
@@ -30,7 +30,7 @@ pub(super) struct Line {
 
 const TOPIC: usize = 11;
 
-impl Line {
+impl ConsoleLine {
     fn new(tone: Tone, mark: &'static str, topic: impl Into<String>, text: impl Into<String>) -> Self {
         Self { tone, mark, topic: topic.into(), text: text.into(), live: false }
     }
@@ -100,93 +100,100 @@ impl Line {
 }
 
 /// What is said of an event; `state` is that after it. The end itself is the summary's business.
-pub(super) fn narrate(state: &RunState, stamped: &Stamped) -> Vec<Line> {
+pub(super) fn narrate(state: &RunState, stamped: &Stamped) -> Vec<ConsoleLine> {
     let change = |n: &usize| state.changes.get(*n);
-    let about = |n: &usize, what: &dyn Fn(&ChangeState) -> Line| change(n).map(what).into_iter().collect();
+    let about = |n: &usize, what: &dyn Fn(&ChangeState) -> ConsoleLine| change(n).map(what).into_iter().collect();
     match &stamped.event {
         Event::Started(started) => header(started),
-        Event::Warned { text } => vec![Line::warn("warning", text)],
+        Event::Warned { text } => vec![ConsoleLine::warn("warning", text)],
         Event::UnlockFailed { service, error } => {
             let text = format!("on service `{service}` could not be removed: {error}; `squall recover` tries again");
-            vec![Line::warn("lock", text)]
+            vec![ConsoleLine::warn("lock", text)]
         }
-        Event::Unlocked { service } => vec![Line::good("lock", format!("on service `{service}` is removed"))],
+        Event::Unlocked { service } => vec![ConsoleLine::good("lock", format!("on service `{service}` is removed"))],
         Event::PhaseBegan { phase, planned_ms } => phase_began(state, *phase, *planned_ms),
         Event::Judged(judged) => vec![phase_judged(judged)],
         Event::Breached { check, standing: s, .. } if state.alerts.contains_key(check) => {
-            vec![Line::bad("breach", format!("alert {check}: {} ({} {})", s.measured, s.expectation, s.bound))]
+            vec![ConsoleLine::bad("breach", format!("alert {check}: {} ({} {})", s.measured, s.expectation, s.bound))]
         }
         Event::Breached { phase, check, safety, standing: s } => {
             let what = if *safety { "safety check " } else { "" };
             let text = format!("{what}{check} exceeded its budget ({phase}): {}", s.exceeded());
-            vec![Line::bad("breach", text)]
+            vec![ConsoleLine::bad("breach", text)]
         }
         Event::Targeted { targeted, spared } => {
             let targeted: Vec<String> = targeted.iter().map(instance).collect();
             let spared: Vec<String> = spared.iter().map(|s| s.name.clone()).collect();
             let beside = if spared.is_empty() { String::new() } else { format!("; spares {}", few(&spared, 6)) };
-            vec![Line::info("target", format!("targets {}{beside}", few(&targeted, 6)))]
+            vec![ConsoleLine::info("target", format!("targets {}{beside}", few(&targeted, 6)))]
         }
-        Event::Guarded { kind: GuardKind::None, .. } => vec![Line::info("guard", "none: nothing real is touched")],
+        Event::Guarded { kind: GuardKind::None, .. } => {
+            vec![ConsoleLine::info("guard", "none: nothing real is touched")]
+        }
         Event::Guarded { kind, id } => {
             let id: String = id.chars().take(12).collect();
-            vec![Line::good("guard", format!("{kind} {id} rolls everything back if this one dies"))]
+            vec![ConsoleLine::good("guard", format!("{kind} {id} rolls everything back if this one dies"))]
         }
         Event::Planned { changes, deadline } => {
-            let mut lines = vec![Line::info("plan", planned(state, changes, *deadline))];
+            let mut lines = vec![ConsoleLine::info("plan", planned(state, changes, *deadline))];
             lines.extend(faults(state, changes));
             lines
         }
         Event::Amended { changes } => {
             let names: Vec<String> = changes.iter().map(Change::to_string).collect();
-            vec![Line::warn("amended", format!("{} more: {}", count(changes.len(), "change"), few(&names, 4)))]
+            vec![ConsoleLine::warn("amended", format!("{} more: {}", count(changes.len(), "change"), few(&names, 4)))]
         }
         Event::Injected { n, outcome, .. } => about(n, &|c| injected(c, *outcome)),
-        Event::InjectFailed { n, error, .. } => about(n, &|c| Line::bad("fault in", format!("{}: {error}", c.change))),
+        Event::InjectFailed { n, error, .. } => {
+            about(n, &|c| ConsoleLine::bad("fault in", format!("{}: {error}", c.change)))
+        }
         Event::Verified { n, verified: true, proof, .. }
             if state.changes.get(*n).is_some_and(|c| c.change.to.is_claimed()) =>
         {
-            about(n, &|c| Line::info("injection", format!("{}: claimed: {proof}", c.change.name)))
+            about(n, &|c| ConsoleLine::info("injection", format!("{}: claimed: {proof}", c.change.name)))
         }
         Event::Verified { n, verified, proof, .. } => about(n, &|c| {
             let what = if *verified { "" } else { "no effect: " };
-            Line::judged(*verified, "injection", format!("{}: {what}{proof}", c.change.name))
+            ConsoleLine::judged(*verified, "injection", format!("{}: {what}{proof}", c.change.name))
         }),
         Event::Measured { n, counted } => {
-            about(n, &|c| Line::info("measured", format!("{}: {counted}", c.change.name)))
+            about(n, &|c| ConsoleLine::info("measured", format!("{}: {counted}", c.change.name)))
         }
         Event::Effect { n, effect } => about(n, &|c| effect_line(&c.change.name, effect)),
         Event::Seen { n, what } => about(n, &|c| {
             let when = if c.rolled_back.is_some() { "afterwards it sees" } else { "it saw" };
-            Line::info("seen", format!("{}: {when} {what}", c.change.name))
+            ConsoleLine::info("seen", format!("{}: {when} {what}", c.change.name))
         }),
-        Event::Noticed { instance, what } => vec![Line::warn("noticed", format!("{instance}: {what}"))],
-        Event::Settled { by, why } => vec![Line::info("settled", format!("by {by}: {why}"))],
-        Event::Stopping { text, .. } => vec![Line::warn("stopping", text)],
+        Event::Noticed { instance, what } => vec![ConsoleLine::warn("noticed", format!("{instance}: {what}"))],
+        Event::Settled { by, why } => vec![ConsoleLine::info("settled", format!("by {by}: {why}"))],
+        Event::Stopping { text, .. } => vec![ConsoleLine::warn("stopping", text)],
         Event::RolledBack { n, outcome, by, .. } => about(n, &|c| rolled_back(c, *outcome, *by)),
-        Event::RollbackFailed { n, attempt, error } => {
-            about(n, &|c| Line::warn("rolled back", format!("{}: attempt {attempt} failed: {error}", c.change.name)))
-        }
-        Event::Stuck { n, by_hand } => {
-            about(n, &|c| Line::bad("INCOMPLETE", format!("{} could not be rolled back; by hand: {by_hand}", c.change)))
-        }
+        Event::RollbackFailed { n, attempt, error } => about(n, &|c| {
+            ConsoleLine::warn("rolled back", format!("{}: attempt {attempt} failed: {error}", c.change.name))
+        }),
+        Event::Stuck { n, by_hand } => about(n, &|c| {
+            ConsoleLine::bad("INCOMPLETE", format!("{} could not be rolled back; by hand: {by_hand}", c.change))
+        }),
         Event::Restored(restored) if restored.differs() => {
             let Restored { instance, .. } = restored;
-            vec![Line::bad("restored", format!("{instance} is not as it was before: {}", restored.what_differs()))]
+            vec![ConsoleLine::bad(
+                "restored",
+                format!("{instance} is not as it was before: {}", restored.what_differs()),
+            )]
         }
         Event::Restored(Restored { instance, .. }) => {
             let claimed = state.changes.iter().any(|c| c.change.name == *instance && c.is_claimed_back());
             let far = if claimed { ", as far as it is observed: its undo command is not" } else { "" };
-            vec![Line::good("restored", format!("{instance} is as it was before{far}"))]
+            vec![ConsoleLine::good("restored", format!("{instance} is as it was before{far}"))]
         }
         Event::Readdressed(moved) if moved.moves.is_empty() => Vec::new(),
-        Event::Readdressed(moved) => vec![Line::warn("address", moved.to_string())],
+        Event::Readdressed(moved) => vec![ConsoleLine::warn("address", moved.to_string())],
         Event::Recovery { .. } => state.recovery.iter().map(|it| recovery(state, it)).collect(),
         Event::AlertFired { alert, after_ms } => {
-            vec![Line::info("alert", format!("{alert} fires {} after the injection", ms(*after_ms)))]
+            vec![ConsoleLine::info("alert", format!("{alert} fires {} after the injection", ms(*after_ms)))]
         }
         Event::AlertResolved { alert, after_ms } => {
-            vec![Line::info("alert", format!("{alert} is resolved {} after the fault was gone", ms(*after_ms)))]
+            vec![ConsoleLine::info("alert", format!("{alert} is resolved {} after the fault was gone", ms(*after_ms)))]
         }
         Event::Failover { checks } => checks.iter().map(|(check, clock)| failover(check, clock)).collect(),
         // Each of these is followed within milliseconds by what came of it, or shows elsewhere.
@@ -202,19 +209,19 @@ pub(super) fn narrate(state: &RunState, stamped: &Stamped) -> Vec<Line> {
     }
 }
 
-fn effect_line(name: &str, effect: &Effect) -> Line {
+fn effect_line(name: &str, effect: &Effect) -> ConsoleLine {
     if effect.is_affected() {
-        return Line::info("effect", format!("{name}: {effect}"));
+        return ConsoleLine::info("effect", format!("{name}: {effect}"));
     }
     let what = if effect.is_unaffected() { "none" } else { "cannot be known" };
-    Line::warn("effect", format!("{name}: {what}: {effect}"))
+    ConsoleLine::warn("effect", format!("{name}: {what}: {effect}"))
 }
 
 fn ms(ms: u64) -> String {
     span(Duration::from_millis(ms))
 }
 
-fn failover(check: &str, clock: &Failover) -> Line {
+fn failover(check: &str, clock: &Failover) -> ConsoleLine {
     let stayed = ms(clock.stretch_ms);
     let served = match (clock.served_ms, clock.failed) {
         (Some(_), 0) => "went on without a failure".to_owned(),
@@ -228,11 +235,11 @@ fn failover(check: &str, clock: &Failover) -> Line {
         None if clock.told => "; the zone did not serve again".to_owned(),
         None => String::new(),
     };
-    Line::new(Tone::Plain, "▪", "failover", format!("`{check}` {served}{returned}"))
+    ConsoleLine::new(Tone::Plain, "▪", "failover", format!("`{check}` {served}{returned}"))
 }
 
-fn header(started: &Started) -> Vec<Line> {
-    let line = |topic: &str, text: String| Line::new(Tone::Strong, "▪", topic, text);
+fn header(started: &Started) -> Vec<ConsoleLine> {
+    let line = |topic: &str, text: String| ConsoleLine::new(Tone::Strong, "▪", topic, text);
     let engine = &started.engine;
     vec![
         line("experiment", format!("{} ({})", started.experiment.name, started.file)),
@@ -243,7 +250,7 @@ fn header(started: &Started) -> Vec<Line> {
 }
 
 /// A phase in which nothing is judged ends in silence, but for its time.
-fn phase_began(state: &RunState, phase: Phase, planned_ms: Option<u64>) -> Vec<Line> {
+fn phase_began(state: &RunState, phase: Phase, planned_ms: Option<u64>) -> Vec<ConsoleLine> {
     let mut lines = Vec::new();
     if let Some(PhaseBegin { phase: before, .. }) = state.phases.iter().rev().nth(1)
         && matches!(before, Phase::Preflight | Phase::WarmUp | Phase::Rollback)
@@ -260,16 +267,16 @@ fn phase_began(state: &RunState, phase: Phase, planned_ms: Option<u64>) -> Vec<L
         } else {
             format!("{} not rolled back after {}", count(left, "change"), span(since(from, to)))
         };
-        lines.push(Line::judged(clean, before.to_string(), text));
+        lines.push(ConsoleLine::judged(clean, before.to_string(), text));
     }
     let planned =
         planned_ms.map(|ms| format!(", {}", super::words::planned(Duration::from_millis(ms)))).unwrap_or_default();
     let at_most = if phase == Phase::Recovery && planned_ms.is_some() { " at most" } else { "" };
-    lines.push(Line::pulse(phase, format!("begins{planned}{at_most}")));
+    lines.push(ConsoleLine::pulse(phase, format!("begins{planned}{at_most}")));
     lines
 }
 
-fn phase_judged(j: &Judged) -> Line {
+fn phase_judged(j: &Judged) -> ConsoleLine {
     let mut parts: Vec<String> = j.standings.iter().map(Standing::words).collect();
     parts.push(count(j.samples, "sample"));
     if j.failed > 0 {
@@ -282,9 +289,9 @@ fn phase_judged(j: &Judged) -> Line {
     let came: Vec<Judgement> = j.standings.iter().map(Standing::judgement).collect();
     let topic = j.phase.to_string();
     match (came.contains(&Judgement::Broken), came.contains(&Judgement::NotJudged)) {
-        (true, _) => Line::bad(topic, text),
-        (false, true) => Line::info(topic, text),
-        (false, false) => Line::good(topic, text),
+        (true, _) => ConsoleLine::bad(topic, text),
+        (false, true) => ConsoleLine::info(topic, text),
+        (false, false) => ConsoleLine::good(topic, text),
     }
 }
 
@@ -301,30 +308,30 @@ fn planned(state: &RunState, changes: &[Change], deadline: Timestamp) -> String 
 }
 
 /// Each of several faults with its time and its targets.
-fn faults(state: &RunState, changes: &[Change]) -> Vec<Line> {
+fn faults(state: &RunState, changes: &[Change]) -> Vec<ConsoleLine> {
     let Some(x) = state.started.as_ref().map(|s| &s.experiment) else { return Vec::new() };
     let faults = x.faults();
     let of = |(n, fault): (usize, &Injection)| {
         let mut names: Vec<String> = changes.iter().filter(|c| c.fault == n).map(|c| c.name.clone()).collect();
         names.dedup();
-        Line::info("fault", format!("{}: {}, on {}", n + 1, fault.words(x.timing.duration), few(&names, 6)))
+        ConsoleLine::info("fault", format!("{}: {}, on {}", n + 1, fault.words(x.timing.duration), few(&names, 6)))
     };
     faults.iter().enumerate().filter(|_| faults.len() > 1).map(of).collect()
 }
 
-fn injected(c: &ChangeState, outcome: Outcome) -> Line {
+fn injected(c: &ChangeState, outcome: Outcome) -> ConsoleLine {
     let took = c.injected.map(|i| span(i.took)).unwrap_or_default();
     match outcome {
         Outcome::Done if matches!(c.change.to, Setting::Network(_) | Setting::ConnectionsReset(_)) => {
-            Line::fault("▼", "fault in", format!("{} (took {took})", c.change))
+            ConsoleLine::fault("▼", "fault in", format!("{} (took {took})", c.change))
         }
-        Outcome::Done => Line::fault("▼", "fault in", format!("{} in {took}", c.change)),
-        Outcome::Already => Line::warn("fault in", format!("{}: was so already", c.change)),
-        Outcome::Gone => Line::bad("fault in", format!("{}: it does not exist any more", c.change)),
+        Outcome::Done => ConsoleLine::fault("▼", "fault in", format!("{} in {took}", c.change)),
+        Outcome::Already => ConsoleLine::warn("fault in", format!("{}: was so already", c.change)),
+        Outcome::Gone => ConsoleLine::bad("fault in", format!("{}: it does not exist any more", c.change)),
     }
 }
 
-fn rolled_back(c: &ChangeState, outcome: Outcome, by: Actor) -> Line {
+fn rolled_back(c: &ChangeState, outcome: Outcome, by: Actor) -> ConsoleLine {
     let took = c.rolled_back.map(|r| span(r.took)).unwrap_or_default();
     let by = if by == Actor::Runner { String::new() } else { format!(" (by the {by})") };
     let name = &c.change.name;
@@ -336,21 +343,21 @@ fn rolled_back(c: &ChangeState, outcome: Outcome, by: Actor) -> Line {
         Rollback::Nothing => "nothing to restore".to_owned(),
     };
     match outcome {
-        Outcome::Done => Line::fault("▲", "rolled back", format!("{name}: {back} in {took}{by}")),
-        Outcome::Already => Line::fault("▲", "rolled back", format!("{name}: {back} already{by}")),
-        Outcome::Gone => Line::warn("rolled back", format!("{name}: it is gone{by}")),
+        Outcome::Done => ConsoleLine::fault("▲", "rolled back", format!("{name}: {back} in {took}{by}")),
+        Outcome::Already => ConsoleLine::fault("▲", "rolled back", format!("{name}: {back} already{by}")),
+        Outcome::Gone => ConsoleLine::warn("rolled back", format!("{name}: it is gone{by}")),
     }
 }
 
-fn recovery(state: &RunState, recovery: &RecoveryState) -> Line {
+fn recovery(state: &RunState, recovery: &RecoveryState) -> ConsoleLine {
     match recovery.comeback() {
-        Comeback::NeverLost => Line::good("recovery", "steady state was never lost".to_owned()),
-        Comeback::After(rto) => Line::good("recovery", format!("steady state is back after {}", span(rto))),
+        Comeback::NeverLost => ConsoleLine::good("recovery", "steady state was never lost".to_owned()),
+        Comeback::After(rto) => ConsoleLine::good("recovery", format!("steady state is back after {}", span(rto))),
         Comeback::TooLate => {
             let limit = state.started.as_ref().map(|s| s.experiment.timing.recovery.to_string());
             let why = recovery.why_not();
             let why = if why.is_empty() { String::new() } else { format!(": {}", why.join("; ")) };
-            Line::bad("recovery", format!("steady state is not back within {}{why}", limit.unwrap_or_default()))
+            ConsoleLine::bad("recovery", format!("steady state is not back within {}{why}", limit.unwrap_or_default()))
         }
     }
 }

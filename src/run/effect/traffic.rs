@@ -106,7 +106,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model::network::{Answer, Bandwidth, Direction, Dns, Loss, Reorder, Traffic};
+    use crate::model::network::{Bandwidth, Direction, Dns, DnsAnswer, Loss, Reorder, Traffic};
 
     fn network(shape: &Shape) -> Network {
         let treatment = Treatment::Shape(Box::new(shape.clone()));
@@ -186,7 +186,7 @@ mod tests {
     fn questions_about_other_names_are_no_effect() {
         let asked = |names: &[&str], packets, wrong| {
             let names = names.iter().map(ToString::to_string).collect();
-            let treatment = Treatment::Dns(Dns { names, answer: Answer::Nxdomain });
+            let treatment = Treatment::Dns(Dns { names, answer: DnsAnswer::Nxdomain });
             let flows = vec![Flow { traffic: Traffic::all(Direction::Egress), treatment }];
             let counted = Counted { packets, names: wrong, ..Counted::default() };
             effect(&Network { flows, mechanism: None, seed: 0 }, counted, None)

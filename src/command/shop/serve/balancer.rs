@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use crate::host::http::{self, Answer};
+use crate::host::http::{self, Response};
 
 /// For how long a shop that did not answer is left alone.
 const MEMORY: Duration = Duration::from_secs(1);
@@ -30,7 +30,7 @@ impl Balancer {
     }
 
     /// The first good answer, or the last bad one; nothing where no shop answers at all.
-    pub(super) async fn get(&self, path: &str, retries: Duration) -> Option<Answer> {
+    pub(super) async fn get(&self, path: &str, retries: Duration) -> Option<Response> {
         let mut last = None;
         let order = self.state().order(Instant::now());
         for shop in order {

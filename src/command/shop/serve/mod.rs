@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 
-use crate::host::http::{self, Answer, Limits, Request};
+use crate::host::http::{self, Limits, Request, Response};
 use balancer::Balancer;
 
 /// How long the gateway waits for one shop before it asks the next.
@@ -85,7 +85,7 @@ impl Service {
         Ok(())
     }
 
-    async fn respond(self: Arc<Self>, request: Request) -> Answer {
+    async fn respond(self: Arc<Self>, request: Request) -> Response {
         let answer = match request {
             Request::Get(path) if path == "/metrics" => self.metrics(),
             Request::Get(path) => self.answer(&path).await,
@@ -95,8 +95,8 @@ impl Service {
         answer
     }
 
-    fn says(&self, status: u16, body: &Value) -> Answer {
-        Answer { status, kind: JSON.into(), body: format!("{body}\n"), by: Some(self.name.clone()) }
+    fn says(&self, status: u16, body: &Value) -> Response {
+        Response { status, kind: JSON.into(), body: format!("{body}\n"), by: Some(self.name.clone()) }
     }
 
     fn given(&self) -> MutexGuard<'_, BTreeMap<u16, u64>> {
@@ -104,15 +104,15 @@ impl Service {
     }
 
     /// Figures for a Prometheus.
-    fn metrics(&self) -> Answer {
+    fn metrics(&self) -> Response {
         let mut body = "# TYPE http_requests_total counter\n".to_owned();
         for (status, n) in self.given().iter() {
             let _ = writeln!(body, "http_requests_total{{code=\"{status}\"}} {n}");
         }
-        Answer { status: 200, body, kind: "text/plain; version=0.0.4".into(), by: Some(self.name.clone()) }
+        Response { status: 200, body, kind: "text/plain; version=0.0.4".into(), by: Some(self.name.clone()) }
     }
 
-    async fn answer(&self, path: &str) -> Answer {
+    async fn answer(&self, path: &str) -> Response {
         match (&self.part, path) {
             (_, "/health") => self.says(200, &json!({ "name": self.name, "status": "ok" })),
             (Part::Gateway(shops), "/checkout") => match shops.get("/checkout", SHOP_TIMEOUT).await {
@@ -120,7 +120,7 @@ impl Service {
                 None => self.says(503, &json!({ "error": "no shop answers" })),
             },
             (Part::Shop { store }, "/checkout") => match http::get(store, "/stock", STORE_TIMEOUT).await {
-                Ok(Answer { status: 200, body, .. }) => {
+                Ok(Response { status: 200, body, .. }) => {
                     let stock: Value = serde_json::from_str(&body).unwrap_or_default();
                     self.says(200, &json!({ "order": "accepted", "shop": self.name, "store": stock }))
                 }

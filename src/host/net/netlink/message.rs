@@ -88,14 +88,14 @@ impl Message {
 
 /// An answer of the kernel.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct Reply {
     /// Its kind.
     pub kind: u16,
     /// Its fixed part and attributes.
     pub body: Vec<u8>,
 }
 
-impl Answer {
+impl Reply {
     /// Its attributes, after a fixed part of `fixed` bytes.
     pub fn attributes(&self, fixed: usize) -> impl Iterator<Item = (u16, &[u8])> {
         attributes(self.body.get(fixed.next_multiple_of(4)..).unwrap_or_default())
@@ -141,7 +141,7 @@ mod tests {
             .with_text(1, "lo")
             .with_nest(2, |m| m.with_u32(3, 7).with(4, &[1]))
             .with_be32(5, 1);
-        let answer = Answer { kind: 1, body: message.body };
+        let answer = Reply { kind: 1, body: message.body };
         let read: Vec<_> = answer.attributes(2).collect();
         assert_eq!(read[0], (1, b"lo\0".as_slice()));
         assert_eq!(read[1].0, 2);

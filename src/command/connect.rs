@@ -94,7 +94,7 @@ impl ConnectedEngine {
         let checks = x.all_checks();
         Ok(match self {
             Self::Sim(sim) => Arc::new(SimProber::new(sim.clone(), checks.iter())),
-            _ => Arc::new(Live::new(
+            Self::Docker(_) | Self::Local(_) => Arc::new(Live::new(
                 checks.iter().map(|(name, check)| (name.as_str(), check)),
                 self.engine(),
                 here::variable_in_use,
@@ -105,12 +105,10 @@ impl ConnectedEngine {
     /// What starts the guards of a run.
     pub(crate) fn launcher(&self, choice: GuardChoice, state: &StateDir) -> anyhow::Result<Arc<dyn GuardLauncher>> {
         let exe = || std::env::current_exe().context("cannot find this program's own file, which the guard needs");
-        let Self::Docker(docker) = self else {
-            return Ok(if matches!(self, Self::Sim(_)) {
-                Arc::new(NoGuard)
-            } else {
-                Arc::new(ProcessLauncher { exe: exe()? })
-            });
+        let docker = match self {
+            Self::Docker(docker) => docker,
+            Self::Local(_) => return Ok(Arc::new(ProcessLauncher { exe: exe()? })),
+            Self::Sim(_) => return Ok(Arc::new(NoGuard)),
         };
         match (docker.own_container(), choice) {
             (Some(own), GuardChoice::Auto | GuardChoice::Container) => {

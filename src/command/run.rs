@@ -11,7 +11,6 @@ use super::one_run::RunOptions;
 use super::suite::{self, Suite, cannot_begin};
 use super::{load, run_stack};
 use crate::command::cli::{self, Format};
-use crate::engine::Kind;
 use crate::experiment::Experiment;
 use crate::host::store::StateDir;
 use crate::model::exit::{INVALID, Verdict};
@@ -175,9 +174,10 @@ fn baselines(args: &cli::Run, items: &[Item], state: &StateDir) -> anyhow::Resul
         }
         if sides.is_empty() && !args.gate.baseline.is_empty() {
             let name = &item.x.name;
-            match kind {
-                Kind::Sim => complain!("warning: {name} is rehearsed: a rehearsal is compared with no earlier run"),
-                _ => complain!("warning: {name} has no earlier run that held, on this kind of engine, to compare with"),
+            if kind.is_simulated() {
+                complain!("warning: {name} is rehearsed: a rehearsal is compared with no earlier run");
+            } else {
+                complain!("warning: {name} has no earlier run that held, on this kind of engine, to compare with");
             }
         }
         baselines.push(Side::together(sides));

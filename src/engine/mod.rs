@@ -139,7 +139,10 @@ impl Description {
     /// Whether there is a network between here and the engine, in which a call may be lost and sent again.
     #[must_use]
     pub fn is_remote(&self) -> bool {
-        self.kind == Kind::Docker && !self.address.starts_with("unix://") && !self.address.starts_with('/')
+        match self.kind {
+            Kind::Docker => !self.address.starts_with("unix://") && !self.address.starts_with('/'),
+            Kind::Local | Kind::Sim => false,
+        }
     }
 
     /// Whether its instances were invented from the experiment that is run on them.
@@ -166,7 +169,10 @@ impl Kind {
     /// Whether nothing real is touched on it.
     #[must_use]
     pub fn is_simulated(self) -> bool {
-        self == Self::Sim
+        match self {
+            Self::Docker | Self::Local => false,
+            Self::Sim => true,
+        }
     }
 }
 

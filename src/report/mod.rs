@@ -30,9 +30,9 @@ use crate::record::state::RunState;
 use crate::text::visible;
 
 /// Makes of a table of formats their enum, their files and their renderings. A format is a module with a `render`, its `mod`, and a
-/// line here: its name, its file beside the journal, what becomes of the text, what it is.
+/// line here: its name, its file beside the journal, how its text is shown (a `page` has no control characters), what it is.
 macro_rules! formats {
-    ($($format:ident => $module:ident, $file:literal, $text:path: $about:literal,)+) => {
+    ($($format:ident => $module:ident, $file:literal, $shown:path: $about:literal,)+) => {
         /// The formats of a report.
         #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
         pub enum Format {
@@ -56,7 +56,7 @@ macro_rules! formats {
         #[must_use]
         pub fn render(state: &RunState, format: Format) -> String {
             match format {
-                $(Format::$format => $text($module::render(state)),)+
+                $(Format::$format => $shown($module::render(state)),)+
             }
         }
     };
@@ -128,7 +128,7 @@ mod tests {
         for (of_directory, of_file) in [(0o700, 0o600), (0o755, 0o644)] {
             std::fs::set_permissions(dir.path(), std::fs::Permissions::from_mode(of_directory)).unwrap();
             let paths = write_all(&fixture::held(), dir.path()).unwrap();
-            assert_eq!(paths.len(), 4);
+            assert_eq!(paths.len(), Format::ALL.len());
             for path in &paths {
                 let text = std::fs::read_to_string(path).unwrap();
                 assert!(text.contains("kill-one-replica"), "{}", path.display());

@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
-use clap::CommandFactory as _;
+use clap::{CommandFactory as _, ValueEnum as _};
+use squall::engine::Kind;
 use squall::experiment::fault::Fault;
 use squall::experiment::probe::Probe;
 use squall::experiment::{Experiment, read};
@@ -45,6 +46,19 @@ fn every_fault_has_an_experiment() {
     let faults: Vec<_> = experiments().iter().flat_map(Experiment::faults).collect();
     let shown: BTreeSet<&str> = faults.iter().map(|i| i.fault.name()).collect();
     assert_eq!(shown, BTreeSet::from(Fault::NAMES));
+}
+
+#[test]
+fn every_engine_is_shown_to_do_what_every_engine_must() {
+    for kind in Kind::value_variants() {
+        let suite = match kind {
+            Kind::Docker => "tests/docker/conforms.rs",
+            Kind::Local => "tests/cli/local.rs",
+            Kind::Sim => "tests/sim/conformance.rs",
+        };
+        let text = std::fs::read_to_string(repository(suite)).expect("it reads");
+        assert!(text.contains("conforms(&mut "), "{suite} does not try {kind}");
+    }
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::thread;
 use std::time::Duration;
 
 use squall::engine::net::userspace;
-use squall::model::network::{Answer, Direction, Dns, Traffic, Treatment};
+use squall::model::network::{Direction, Dns, DnsAnswer, Traffic, Treatment};
 
 use super::pair::{FAR, FAR6, Pair, told};
 use super::shaper::{Tag, lay, network};
@@ -56,7 +56,7 @@ fn serve(socket: UdpSocket) {
 
 const RIGHT: Result<(u8, Option<Ipv4Addr>), ErrorKind> = Ok((0, Some(Ipv4Addr::new(9, 9, 9, 9))));
 
-fn dns(names: &[&str], answer: Answer) -> (Traffic, Treatment) {
+fn dns(names: &[&str], answer: DnsAnswer) -> (Traffic, Treatment) {
     let names = names.iter().map(|&name| name.to_owned()).collect();
     (Traffic::all(Direction::Egress), Treatment::Dns(Dns { names, answer }))
 }
@@ -82,10 +82,10 @@ async fn questions_about_some_names_are_answered_wrongly() {
     let tag = Tag::new();
     let wrong: Ipv4Addr = "192.0.2.7".parse().unwrap();
     let network = network([
-        dns(&["*.gone"], Answer::Nxdomain),
-        dns(&["broken"], Answer::Servfail),
-        dns(&["silent.*"], Answer::Timeout),
-        dns(&["moved.example"], Answer::Address(wrong.into())),
+        dns(&["*.gone"], DnsAnswer::Nxdomain),
+        dns(&["broken"], DnsAnswer::Servfail),
+        dns(&["silent.*"], DnsAnswer::Timeout),
+        dns(&["moved.example"], DnsAnswer::Address(wrong.into())),
     ]);
     lay(&pair.near, &tag, &network).await;
     pair.near
@@ -117,7 +117,7 @@ async fn a_server_that_nobody_hears_is_answered_for_and_tcp_is_no_way_round() {
     told(&pair.near, &format!("ip route add default via {FAR}"));
     let listener = pair.far.run(|| TcpListener::bind((FAR, 53))).unwrap();
     let tag = Tag::new();
-    lay(&pair.near, &tag, &network([dns(&[], Answer::Nxdomain)])).await;
+    lay(&pair.near, &tag, &network([dns(&[], DnsAnswer::Nxdomain)])).await;
     pair.near
         .run(|| {
             assert_eq!(ask("8.8.8.8", 53, "any.example"), Ok((3, None)));

@@ -259,7 +259,7 @@ pub enum Event {
     },
     /// Whether steady state came back in time.
     Recovery {
-        /// from the rollback (from the injection with `heal: self`) to the first good sample of the first whole good
+        /// From the rollback (from the injection with `heal: self`) to the first good sample of the first whole good
         /// window (ms); nothing where it did not come back in time.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         rto_ms: Option<u64>,

@@ -73,8 +73,8 @@ impl Watch<'_> {
             Turn::Resolved(after) => {
                 return self.rec.note(Event::AlertResolved { alert: alert(), after_ms: millis(after) });
             }
-            Turn::Unasked(why) => {
-                let text = format!("the alert `{name}` could not be measured about when its time was over ({why})");
+            Turn::NotMeasured(why) => {
+                let text = format!("the alert `{name}` could not be looked up when its time was over ({why})");
                 return self.unmeasured_alerts.push(text);
             }
             Turn::Early => broken(

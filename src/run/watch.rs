@@ -33,7 +33,7 @@ pub(super) struct Watch<'a> {
     /// The window of recovery, as long as the baseline.
     window: Duration,
     broken: Vec<Broken>,
-    /// Alerts that could not be measured about when it counted, in sentences.
+    /// Alerts that could not be looked up when it counted, in sentences.
     pub(super) unmeasured_alerts: Vec<String>,
 }
 
@@ -123,7 +123,7 @@ impl<'a> Watch<'a> {
         Some(last.saturating_sub(self.now()))
     }
 
-    /// Returns when every alert that fired is resolved, or its time is over; tells which could not be measured about.
+    /// Returns when every alert that fired is resolved, or its time is over; tells which could not be looked up.
     pub(super) async fn resolved(&mut self) -> Vec<Ended> {
         while self.resolving().is_some() {
             self.turn().await;

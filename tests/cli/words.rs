@@ -23,7 +23,7 @@ const RETIRED: [(&str, &str); 17] = [
     (r"\bleash(ed)?\b", "dry run"),
     (r"\bfault on\b", "during, in effect"),
     (r"\bvictims?\b", "target"),
-    (r"\bhit\b", "targeted"),
+    (r"\bhits?\b", "targeted"),
     (r"\bcould not be asked\b", "not sent, could not be measured"),
     (r"\b(unasked|open questions|questions? about names)\b", "could not be measured; in flight; DNS queries"),
 ];

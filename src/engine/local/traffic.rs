@@ -12,7 +12,7 @@ use crate::engine::{Ability, EngineError, Outcome, Tag};
 use crate::host::net::namespace::Namespace;
 use crate::model::instance::{Aspect, Instance, Setting};
 
-const SHARED: &str = "the processes of this stack share the network of this machine, where everything would be targeted: give the \
+const SHARED: &str = "the processes of this stack share the network of this machine, where everything would be affected: give the \
                       stack a network of its own, by `network: 10.213.7.0/24` in its file, which takes root";
 
 const NOT_ROOT: &str = "traffic is disturbed in the process's network namespace, from this machine: run as root";

@@ -87,10 +87,10 @@ fn told(instance: &Instance, to: &Setting, (reach, share): (Reach, &Share), name
             format!("{names} would lose the {what} of {name}, which {name} lends, when {name} is {to}")
         }
         Reach::Borrowers(what) => {
-            format!("{names} would be targeted, too, in the {what} of {name}, when {name} is {to}")
+            format!("{names} would be affected, too, in the {what} of {name}, when {name} is {to}")
         }
         Reach::Everyone(what) if what == Resource::Cgroup && share.side == Side::Lender => {
-            format!("{names} would be targeted, too, whose {what} {name} is in, when {name} is {to}")
+            format!("{names} would be affected, too, whose {what} {name} is in, when {name} is {to}")
         }
         Reach::Everyone(what) => format!("{name} shares its {what} with {names}: this would affect all of them"),
     };

@@ -22,7 +22,7 @@ pub enum Turn {
     /// Its time to be resolved is over.
     Lasting,
     /// A time is over, and the last sample about it could not be measured.
-    Unasked(String),
+    NotMeasured(String),
 }
 
 /// Where a run stands.
@@ -160,8 +160,8 @@ impl AlertClock {
 
     fn verdict(&self) -> Turn {
         match &self.last {
-            None => Turn::Unasked("no answer".to_owned()),
-            Some(Answer::NotMeasured(why)) => Turn::Unasked(why.clone()),
+            None => Turn::NotMeasured("no answer".to_owned()),
+            Some(Answer::NotMeasured(why)) => Turn::NotMeasured(why.clone()),
             Some(Answer::Good { .. }) if matches!(self.stage, Stage::Gone { .. }) => Turn::Lasting,
             Some(Answer::Good { .. }) => Turn::Missing("it fired later".to_owned()),
             Some(Answer::Failed(Failure(words))) => Turn::Missing(words.clone()),
@@ -288,12 +288,12 @@ mod tests {
         ask(&mut clock, 2, &unmeasured());
         assert_eq!(clock.unmeasured(), Some((1, 2, "connection refused".into())));
         clock.injected(S(3));
-        assert_eq!(clock.tick(S(13)), Some(Turn::Unasked("no answer".into())));
+        assert_eq!(clock.tick(S(13)), Some(Turn::NotMeasured("no answer".into())));
         let mut clock = self::clock();
         clock.injected(S(0));
         ask(&mut clock, 1, &quiet());
         ask(&mut clock, 9, &unmeasured());
-        assert_eq!(clock.tick(S(10)), Some(Turn::Unasked("connection refused".into())));
+        assert_eq!(clock.tick(S(10)), Some(Turn::NotMeasured("connection refused".into())));
     }
 
     #[test]

@@ -44,7 +44,7 @@ enum Outcome {
     Targeted,
     Failed,
     /// It says nothing about the system.
-    Unasked,
+    NotMeasured,
 }
 
 impl Failover {
@@ -89,7 +89,7 @@ impl Failover {
                 if by.as_ref().is_some_and(|by| self.targeted.contains(by)) { Outcome::Targeted } else { Outcome::Good }
             }
             Answer::Failed(_) => Outcome::Failed,
-            Answer::NotMeasured(_) => Outcome::Unasked,
+            Answer::NotMeasured(_) => Outcome::NotMeasured,
         };
         self.waiting.insert(seq, SettledSample { due, end, outcome });
         let settled = self.in_flight.keys().next().copied().unwrap_or(u64::MAX);
@@ -121,7 +121,7 @@ impl Failover {
                 self.good_since = None;
             }
             // What was on its way when the zone was targeted neither shows that others serve nor that none does.
-            Outcome::Targeted | Outcome::Unasked => {}
+            Outcome::Targeted | Outcome::NotMeasured => {}
         }
         if let Some((first, answered)) = self.good_since
             && due.saturating_sub(first) >= self.stretch

@@ -46,7 +46,7 @@ struct SettledSample {
 enum Outcome {
     Good,
     Failed,
-    Unasked,
+    NotMeasured,
 }
 
 #[derive(Debug, Default)]
@@ -115,7 +115,7 @@ impl Sliding {
         let outcome = match answer {
             Answer::Good { .. } => Outcome::Good,
             Answer::Failed(_) => Outcome::Failed,
-            Answer::NotMeasured(_) => Outcome::Unasked,
+            Answer::NotMeasured(_) => Outcome::NotMeasured,
         };
         let failure = if let Answer::Failed(failure) = answer { Some(failure.0.clone()) } else { None };
         let inside = match (&mut self.gauge, answer) {
@@ -184,7 +184,7 @@ impl Sliding {
         change(match seen.outcome {
             Outcome::Good => &mut counts.good,
             Outcome::Failed => &mut counts.failed,
-            Outcome::Unasked => &mut counts.unmeasured,
+            Outcome::NotMeasured => &mut counts.unmeasured,
         });
         if !seen.inside {
             change(&mut counts.outside);
@@ -193,7 +193,7 @@ impl Sliding {
             let missed = match seen.outcome {
                 Outcome::Good => seen.end.saturating_sub(seen.due) > bound.0,
                 Outcome::Failed => true,
-                Outcome::Unasked => false,
+                Outcome::NotMeasured => false,
             };
             if missed {
                 change(slow);
@@ -218,7 +218,7 @@ impl Sliding {
 
     /// The longest run of bad samples in the window.
     fn outage(&self) -> Duration {
-        self.longest(|seen| (seen.outcome != Outcome::Unasked).then_some(seen.outcome == Outcome::Good))
+        self.longest(|seen| (seen.outcome != Outcome::NotMeasured).then_some(seen.outcome == Outcome::Good))
     }
 
     /// The longest run of values outside their bound: answers that did not come tell of none.

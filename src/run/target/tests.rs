@@ -135,8 +135,8 @@ proptest! {
                         Pick::All => {}
                     }
                 }
-                let targeted: BTreeSet<_> = targets.by_fault.iter().flatten().map(|id| &id.0).collect();
-                prop_assert_eq!(targeted.len(), targeted.len(), "nobody else is targeted");
+                let by_fault: BTreeSet<_> = targets.by_fault.iter().flatten().map(|id| &id.0).collect();
+                prop_assert_eq!(by_fault.len(), targets.targeted.len(), "no other instance is targeted");
                 let mut shuffled = fleet.clone();
                 shuffled.reverse();
                 prop_assert_eq!(&choose(&x, &shuffled, seed).map(|t| t.targeted), &Ok(targets.targeted.clone()), "the seed decides, not the order");

@@ -35,7 +35,7 @@ pub(super) fn set(site: &MachineAccess, to: (u16, u16)) -> Result<Outcome> {
 fn namespace(site: &MachineAccess) -> Result<Namespace> {
     let namespace = Namespace::of(site.process.pid())?;
     if namespace.identity()? == Namespace::own()?.identity()? {
-        return Err(Error::other("it shares the network of its host, where every program would be targeted"));
+        return Err(Error::other("it shares the network of its host, where every program would be affected"));
     }
     // Asked last: only then was it that process's, and not a successor's.
     if site.process.is_alive() { Ok(namespace) } else { Err(Error::other("it has ended")) }

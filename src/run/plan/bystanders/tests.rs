@@ -94,14 +94,14 @@ fn what_is_below_a_control_group_is_targeted_with_it() {
     let fleet = fleet(Resource::Cgroup);
     for to in [Setting::Paused(true), Setting::Limit(Limit::Processes(Some(9)))] {
         let why = judged(&to, &["app"], &fleet).unwrap_err();
-        assert!(why.contains("side would be targeted, too, in the control group of app"), "{why}");
+        assert!(why.contains("side would be affected, too, in the control group of app"), "{why}");
         judged(&to, &["side"], &fleet).expect("it is about what is below");
         judged(&to, &["app", "side"], &fleet).expect("both are counted");
     }
     let work = StressSpec::Cpu { cores: 1.0 };
     let load = Setting::Stressor(Box::new(Stressor { work, at_most: Duration::from_secs(9) }));
     let why = judged(&load, &["side"], &fleet).unwrap_err();
-    assert!(why.contains("app would be targeted, too, whose control group side is in"), "{why}");
+    assert!(why.contains("app would be affected, too, whose control group side is in"), "{why}");
     judged(&load, &["app"], &fleet).unwrap_err();
 }
 

@@ -171,23 +171,44 @@ pub struct DockerArgs {
     /// The Docker context whose engine it is
     #[arg(long, value_name = "NAME", conflicts_with = "docker_host")]
     pub context: Option<String>,
+    /// What another process has found to be meant
+    #[arg(long, hide = true, value_name = "JSON", value_parser = pinned, conflicts_with_all = ["docker_host", "context"])]
+    pub pinned: Option<Endpoint>,
+}
+
+fn pinned(text: &str) -> Result<Endpoint, String> {
+    serde_json::from_str(text).map_err(|e| e.to_string())
 }
 
 impl DockerArgs {
-    pub(super) fn named(&self) -> Named<'_> {
-        Named { host: self.docker_host.as_deref(), context: self.context.as_deref() }
+    /// The engine that is meant.
+    ///
+    /// # Errors
+    /// Where a context is named that does not exist.
+    pub(super) fn endpoint(&self) -> Result<Endpoint, EngineError> {
+        let named = Named { host: self.docker_host.as_deref(), context: self.context.as_deref() };
+        self.pinned.clone().map_or_else(|| Endpoint::meant(named), Ok)
     }
 
-    /// The engine that this means now, by its name: later it still means that one.
+    /// The same, whatever the environment and Docker's files say later: what is meant is decided once.
+    ///
+    /// # Errors
+    /// As [`DockerArgs::endpoint`].
     pub(super) fn pinned(&self) -> Result<Self, EngineError> {
-        let (docker_host, context) = Endpoint::meant(self.named())?.named();
-        Ok(Self { docker_host, context })
+        Ok(Self { pinned: Some(self.endpoint()?), ..Self::default() })
     }
 
     /// The same on another command line.
     pub(super) fn again(&self) -> impl Iterator<Item = String> {
         let host = self.docker_host.iter().map(|host| format!("--docker-host={host}"));
-        host.chain(self.context.iter().map(|context| format!("--context={context}")))
+        let context = self.context.iter().map(|context| format!("--context={context}"));
+        let json = |endpoint| serde_json::to_string(endpoint).unwrap_or_default();
+        host.chain(context).chain(self.pinned.iter().map(move |endpoint| format!("--pinned={}", json(endpoint))))
+    }
+
+    /// Whether the command line names an engine, or nothing but the environment does.
+    pub(super) fn is_named(&self) -> bool {
+        self.docker_host.is_some() || self.context.is_some()
     }
 }
 
@@ -309,4 +330,19 @@ fn label(text: &str) -> Result<String, String> {
         return Err("`*` stands for itself in a label: write `key` for every value of it, or `key=value`".to_owned());
     }
     Ok(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What a daemon passes on to its runs means the same engine, whatever the environment says there.
+    #[test]
+    fn an_engine_that_was_decided_on_is_read_on_another_command_line() {
+        let named = DockerArgs { docker_host: Some("tcp://h:1".to_owned()), ..DockerArgs::default() };
+        let again: Vec<String> = named.pinned().unwrap().again().collect();
+        let words = ["squall", "plan", "x.yaml"].into_iter().map(str::to_owned).chain(again);
+        let Command::Plan(plan) = Cli::try_parse_from(words).unwrap().command else { panic!("it is a plan") };
+        assert_eq!(plan.engine.docker.endpoint().unwrap(), named.endpoint().unwrap());
+    }
 }

@@ -14,7 +14,7 @@ use tokio::time::{Instant, sleep};
 
 use super::brought_up::{self, Note};
 use super::stack_guard::{self, StackGuard};
-use crate::engine::docker::{Docker, Named, Readiness, new_name, of_project};
+use crate::engine::docker::{Docker, Endpoint, Readiness, new_name, of_project};
 use crate::engine::{Engine as _, StillThere};
 use crate::host::store::StateDir;
 use crate::host::{command, process};
@@ -71,8 +71,8 @@ impl Project {
     ///
     /// # Errors
     /// Where it does not come up, with the last words of what failed; then nothing of it is left.
-    pub(super) async fn up(file: &Path, named: Named<'_>, state: &StateDir) -> anyhow::Result<Self> {
-        let docker = Docker::meant(named).await?;
+    pub(super) async fn up(file: &Path, endpoint: Endpoint, state: &StateDir) -> anyhow::Result<Self> {
+        let docker = Docker::reach(endpoint).await?;
         let name = new_name();
         let environment = environment(&name, &docker);
         let compose = program(&environment).await?;

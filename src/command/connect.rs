@@ -12,7 +12,7 @@ use crate::command::cli::{EngineArgs, GuardChoice};
 use crate::engine::docker::{self, Docker};
 use crate::engine::local::Local;
 use crate::engine::sim::{Sim, SimProber};
-use crate::engine::{Description, Engine, Kind, here};
+use crate::engine::{Description, Engine, EngineError, Kind, here};
 use crate::experiment::Experiment;
 use crate::experiment::probe::{Live, Prober};
 use crate::host::store::StateDir;
@@ -35,6 +35,17 @@ pub(super) fn kind(args: &EngineArgs) -> Kind {
     args.engine.unwrap_or(if stack.is_some() { Kind::Local } else { Kind::Docker })
 }
 
+/// Decides once which engine is meant: `docker context use` must not send a later run of the same command to another one.
+///
+/// # Errors
+/// Where that cannot be told.
+pub(super) fn pin(args: &mut EngineArgs) -> Result<(), EngineError> {
+    if kind(args) == Kind::Docker {
+        args.docker = args.docker.pinned()?;
+    }
+    Ok(())
+}
+
 /// Reaches the engine that the command line means, for an experiment if there is one.
 ///
 /// # Errors
@@ -46,7 +57,7 @@ pub(crate) async fn reach(
 ) -> anyhow::Result<ConnectedEngine> {
     Ok(match (kind(args), &args.stack, x) {
         (Kind::Docker, ..) => {
-            let docker = Docker::meant(args.docker.named()).await?;
+            let docker = Docker::reach(args.docker.endpoint()?).await?;
             let docker = docker.with_zones(x.map(Experiment::zones).unwrap_or_default()).await?;
             let docker = docker.with_label_filter(args.project.as_deref().map(docker::of_project));
             ConnectedEngine::Docker(Arc::new(docker.with_reserve(state.root())))

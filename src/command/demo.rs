@@ -14,8 +14,8 @@ use super::stack_guard::{self, StackGuard};
 use super::stop::Signals;
 use crate::command::cli;
 use crate::command::shop::{ACTS, Act, DemoStack, NAME, Ports};
+use crate::engine::Kind;
 use crate::engine::docker::Docker;
-use crate::engine::{EngineError, Kind};
 use crate::host::store::StateDir;
 use crate::model::exit::Verdict;
 use crate::report::follow::{self, say};
@@ -69,11 +69,11 @@ async fn site(args: &cli::Demo, state: &StateDir, ports: Ports) -> anyhow::Resul
     match args.engine {
         Some(Kind::Sim) => bail!("the demonstration is about real processes; `--engine docker` or `--engine local`"),
         Some(Kind::Local) => DemoStack::local(state, ports).await,
-        Some(Kind::Docker) => Ok(DemoStack::docker(Docker::meant(args.docker.named()).await?)),
-        None => match Docker::meant(args.docker.named()).await {
+        Some(Kind::Docker) => Ok(DemoStack::docker(Docker::reach(args.docker.endpoint()?).await?)),
+        None => match Docker::reach(args.docker.endpoint()?).await {
             Ok(docker) => Ok(DemoStack::docker(docker)),
-            // There is an engine, and it is not known which one is meant.
-            Err(e @ EngineError::NotMeant { .. }) => Err(e.into()),
+            // Who names one means it.
+            Err(e) if args.docker.is_named() => Err(e.into()),
             Err(e) => {
                 say(&format!("No Docker here, so plain processes take the place of containers.\n  ({e})\n"));
                 DemoStack::local(state, ports).await
@@ -177,9 +177,9 @@ fn how_to_go_on(site: &DemoStack, state: &StateDir, ports: Ports) {
 async fn down(args: &cli::Demo, state: &StateDir) -> anyhow::Result<ExitCode> {
     let mut found = false;
     if matches!(args.engine, None | Some(Kind::Docker)) {
-        match Docker::meant(args.docker.named()).await {
+        match Docker::reach(args.docker.endpoint()?).await {
             Ok(docker) => found |= DemoStack::docker(docker).down_all().await?,
-            Err(e) if args.engine.is_some() || matches!(e, EngineError::NotMeant { .. }) => return Err(e.into()),
+            Err(e) if args.engine.is_some() || args.docker.is_named() => return Err(e.into()),
             Err(_) => {}
         }
     }

@@ -16,7 +16,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use super::connect::{reach_again, ready_file};
+use super::connect::{ConnectedEngine, reach_again, ready_file};
 use super::recover::{came_to, engine_of};
 use super::unlock::this_process;
 use crate::command::cli;
@@ -43,7 +43,13 @@ pub(super) async fn run(args: cli::Guard) -> anyhow::Result<ExitCode> {
     // Nor does a polite end of everything: the guard ends when its work is done.
     let _deaf: Vec<_> =
         [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()].map(signal).into_iter().collect();
-    let (watch, runner) = worker::stand(|| held(&args))?;
+    let held = async {
+        let (watch, runner) = held(&args)?;
+        let way = way_to(&engine_of(&watch.state()?)?).await?;
+        anyhow::Ok((watch, runner, way))
+    };
+    let held = held.await;
+    let (watch, runner, way) = worker::stand(|| held)?;
     if args.runner_container.is_some() {
         let ready = private_file().write(true).truncate(true).open(ready_file(&args.journal));
         ready.and_then(|mut file| file.write_all(b"ready\n")).context("cannot say that the guard stands")?;
@@ -69,15 +75,15 @@ pub(super) async fn run(args: cli::Guard) -> anyhow::Result<ExitCode> {
             let text = "the runner went on past its deadline, and its guard ended it".to_owned();
             rec.note(Event::Stopping { why: Reason::DeadlinePassed, text });
         }
-        let connected = patiently(|| reach_again(&engine)).await?;
+        let connected = reached(way.as_ref(), &engine).await?;
         recover::finish(&rec, connected.engine().as_ref(), Actor::Guard).await;
         if let Some(dir) = args.journal.parent() {
             let _ = rec.read(|s| report::write_all(s, dir));
         }
         complain!("{}", rec.read(|s| finished(&args.journal, s)));
-        watch_on(&rec, &engine).await?;
+        watch_on(&rec, way.as_ref(), &engine).await?;
     } else if recover::may_come_late(&state) {
-        watch_on(&Recorder::take_over(watch)?, &engine).await?;
+        watch_on(&Recorder::take_over(watch)?, way.as_ref(), &engine).await?;
     }
     if args.runner_container.is_some() {
         let _ = std::fs::remove_file(ready_file(&args.journal));
@@ -93,6 +99,24 @@ fn held(args: &cli::Guard) -> anyhow::Result<(Watch, Option<Process>)> {
     Ok((watch, runner.flatten()))
 }
 
+/// The way to an engine that takes what may be gone by the time it is needed, such as an agent of ssh that the runner's terminal has: it is
+/// made while that is there, and kept. A guard that has none is none.
+async fn way_to(engine: &Description) -> anyhow::Result<Option<ConnectedEngine>> {
+    Ok(if engine.is_by_keys() { Some(reach_again(engine).await?) } else { None })
+}
+
+/// The engine, as soon as it answers.
+async fn reached(way: Option<&ConnectedEngine>, engine: &Description) -> anyhow::Result<ConnectedEngine> {
+    patiently(|| async {
+        let Some(way) = way else { return reach_again(engine).await };
+        if let ConnectedEngine::Docker(docker) = way {
+            docker.details().await?;
+        }
+        Ok(way.clone())
+    })
+    .await
+}
+
 /// A run that its guard has finished, for people.
 fn finished(journal: &Path, s: &RunState) -> String {
     let how = s.finished.as_ref().map_or("", |f| f.text.as_str());
@@ -101,13 +125,13 @@ fn finished(journal: &Path, s: &RunState) -> String {
 }
 
 /// Watches for injections that may come late, where there are any.
-async fn watch_on(rec: &Recorder, engine: &Description) -> anyhow::Result<()> {
+async fn watch_on(rec: &Recorder, way: Option<&ConnectedEngine>, engine: &Description) -> anyhow::Result<()> {
     if rec.read(recover::may_come_late) {
         // The run is over: a reader of what it says is not to wait for this.
         if let Ok(nowhere) = File::options().write(true).open("/dev/null") {
             let _ = rustix::stdio::dup2_stderr(nowhere);
         }
-        let connected = patiently(|| reach_again(engine)).await?;
+        let connected = reached(way, engine).await?;
         recover::watch_on(rec, connected.engine().as_ref()).await;
     }
     Ok(())

@@ -292,7 +292,7 @@ pub(super) async fn before_run(
     for path in journals {
         let s = journal::salvage(&path).with_context(|| name(&path))?;
         let there = s.started.as_ref().map(|s| &s.engine);
-        let is_here = there.is_none_or(|there| there.kind == here.kind && there.address == here.address);
+        let is_here = there.is_none_or(|there| there.may_be(&here));
         let meets =
             is_here && fleet.as_ref().is_none_or(|fleet| meets(&s, x, fleet, |service| engine.marked_as(service)));
         let given_up = s.finished.is_some() && !s.outstanding().is_empty();

@@ -124,7 +124,7 @@ impl RunStack {
             }
         }
         if kind(args) == Kind::Docker && compose::is_compose(&file) {
-            let project = Project::up(&file, args.docker.named(), state).await?;
+            let project = Project::up(&file, args.docker.endpoint()?, state).await?;
             args.project = Some(project.name().to_owned());
             return Ok(Some(Self::Compose(Box::new(project))));
         }

@@ -31,6 +31,7 @@ use self::item::{Item, advance, tell_missed};
 use self::memory::Memory;
 use self::tell::{Listeners, Messages};
 use self::view::View;
+use super::connect::pin;
 use super::stop::Signals;
 use super::table::{column, table};
 use crate::command::cli;
@@ -62,9 +63,7 @@ pub(super) async fn run(mut args: cli::Schedule, state: StateDir) -> anyhow::Res
     if let Some(n) = args.next {
         return show(&sources, n, args.seed.or_else(|| memory::seed(&state)).unwrap_or_default());
     }
-    // Its runs are for the engine that is meant now, whatever `docker context use` says by then. Where that cannot be told, each run
-    // says so.
-    args.engine.docker = args.engine.docker.pinned().unwrap_or(args.engine.docker);
+    pin(&mut args.engine)?;
     Daemon::new(args, state, sources)?.work().await
 }
 

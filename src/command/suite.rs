@@ -4,6 +4,7 @@
 //! A schedule has none: each of its runs is a gate in a process of its own, so that a
 //! daemon that dies leaves it alone.
 
+use super::connect::pin;
 use super::connect::reach;
 use super::halt;
 use super::one_run::{self, RunOptions, not_begun};
@@ -43,6 +44,7 @@ impl Suite {
         options: RunOptions,
     ) -> Result<Self, Attempt> {
         let (mut engine, state) = (engine.clone(), state.clone());
+        pin(&mut engine).map_err(|e| not_begun(Verdict::NoVerdict, e.to_string()))?;
         let stack = RunStack::up(&mut engine, first, &state).await.map_err(|e| {
             let (verdict, why) = (run_stack::not_up(&e), format!("{e:#}"));
             Attempt { verdict, why, run: None }

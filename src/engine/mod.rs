@@ -108,6 +108,9 @@ pub struct Description {
     /// How both sides know each other, where they speak over TLS.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tls: Option<Tls>,
+    /// What the engine calls itself, whatever its address is; `None` where it does not, or is one of this machine alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub id: Option<String>,
     /// Its version, for the report.
     pub version: String,
 }
@@ -130,6 +133,14 @@ pub const INVENTED: &str = "no stack is named, so that the targets were invented
                             would not be noticed; name the stack with `stack:` in the file or --stack";
 
 impl Description {
+    /// Whether both can be one engine: by its address, if neither calls itself otherwise.
+    #[must_use]
+    pub fn may_be(&self, other: &Self) -> bool {
+        let called = |it: &Self| it.id.clone();
+        let same = called(self).zip(called(other)).map(|(one, other)| one == other);
+        self.kind == other.kind && same.unwrap_or(self.address == other.address)
+    }
+
     /// Whether nothing real is touched on it.
     #[must_use]
     pub fn is_simulated(&self) -> bool {
@@ -143,6 +154,12 @@ impl Description {
             Kind::Docker => !self.address.starts_with("unix://") && !self.address.starts_with('/'),
             Kind::Local | Kind::Sim => false,
         }
+    }
+
+    /// Whether it lets in who has a key: over TLS, or by ssh.
+    #[must_use]
+    pub fn is_by_keys(&self) -> bool {
+        self.tls.is_some() || self.address.starts_with("ssh://")
     }
 
     /// Whether its instances were invented from the experiment that is run on them.

@@ -3,16 +3,19 @@
 
 use std::fs::File;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use rustix::process::{Pid, Signal, getpid, getppid, set_parent_process_death_signal, test_kill_process};
+use rustix::process::{Signal, geteuid, getpid, getppid, set_parent_process_death_signal};
 use tempfile::TempDir;
 use tokio::net::UnixStream;
 use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
+
+use super::store::private_file;
 
 /// How long a connection may take to be made.
 const READY_TIMEOUT: Duration = Duration::from_secs(15);
@@ -23,10 +26,16 @@ const POLL_INTERVAL: Duration = Duration::from_millis(20);
 /// How long until one that has ended is started again: at first, and at most.
 const AGAIN: [Duration; 2] = [Duration::from_millis(200), Duration::from_secs(5)];
 
-/// The options of every `ssh`: no question, no terminal, no command, and an end that is noticed within 15 s.
-const OPTIONS: [&str; 7] = [
+/// The options of every `ssh`, whatever the user's configuration says: no question, no terminal, no command; a connection of its own
+/// that ends with it, and whose end is noticed within 15 s. Other forwards of that configuration may fail.
+const OPTIONS: [&str; 12] = [
     "BatchMode=yes",
-    "ExitOnForwardFailure=yes",
+    "ControlMaster=no",
+    "ControlPath=none",
+    "ControlPersist=no",
+    "IgnoreUnknown=ForkAfterAuthentication",
+    "ForkAfterAuthentication=no",
+    "PermitLocalCommand=no",
     "StreamLocalBindUnlink=yes",
     "StreamLocalBindMask=0177",
     "ConnectTimeout=10",
@@ -34,8 +43,9 @@ const OPTIONS: [&str; 7] = [
     "ServerAliveCountMax=3",
 ];
 
-/// Directories in the one for temporary files, each with the PID of its process.
+/// Directories in the one for temporary files, each with a file that its living process has locked.
 const PREFIX: &str = "squall-ssh-";
+const LOCK: &str = "lock";
 
 /// The socket of an engine where no path is named.
 const SOCKET: &str = "/var/run/docker.sock";
@@ -63,7 +73,8 @@ impl Remote {
         let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
         let user = Some(url.username()).filter(|user| !user.is_empty()).map(str::to_owned);
         // What begins with a dash would be an option of ssh's.
-        let is_name = |name: &str| !name.is_empty() && !name.starts_with('-') && !name.contains(['%', ' ']);
+        let fine = |c: char| c.is_ascii_alphanumeric() || "._:@+-".contains(c);
+        let is_name = |name: &str| !name.is_empty() && !name.starts_with('-') && name.chars().all(fine);
         if !is_name(&host) {
             return Err(wrong("it has no name of a machine"));
         }
@@ -71,8 +82,10 @@ impl Remote {
             return Err(wrong("it has no name of a user"));
         }
         let path = Some(url.path()).filter(|path| !matches!(*path, "" | "/"));
-        if path.is_some_and(|path| path.contains(':')) {
-            return Err(wrong("the path of a socket has no colon"));
+        // ssh would take these apart, or fill something in.
+        if path.is_some_and(|path| path.contains([':', '%', '$'])) || url.query().is_some() || url.fragment().is_some()
+        {
+            return Err(wrong("the path of a socket has no `:`, `%`, `$`, `?` or `#`"));
         }
         Ok(Self { host, user, port: url.port(), socket: path.unwrap_or(SOCKET).to_owned() })
     }
@@ -91,9 +104,10 @@ impl Remote {
 /// A socket that is forwarded for as long as this is kept.
 #[derive(Debug)]
 pub struct Forward {
-    directory: TempDir,
-    /// Ends with this, and the child with it.
+    /// Ends with this, and the child with it; before the directory goes.
     _supervisor: JoinSet<()>,
+    directory: TempDir,
+    _lock: File,
 }
 
 impl Forward {
@@ -104,12 +118,14 @@ impl Forward {
     pub async fn open(remote: Remote) -> io::Result<Self> {
         sweep();
         let directory = tempfile::Builder::new().prefix(&format!("{PREFIX}{}-", std::process::id())).tempdir()?;
+        let lock = private_file().write(true).open(directory.path().join(LOCK))?;
+        lock.lock()?;
         let way = Way { remote, socket: directory.path().join("engine.sock"), log: directory.path().join("log") };
         let child = way.start()?;
         let child = way.ready(child).await?;
         let mut supervisor = JoinSet::new();
         supervisor.spawn(way.keep_up(child));
-        Ok(Self { directory, _supervisor: supervisor })
+        Ok(Self { _supervisor: supervisor, directory, _lock: lock })
     }
 
     /// The socket on this machine; only this user can use it.
@@ -138,7 +154,7 @@ impl Way {
         // SAFETY: two system calls that neither allocate nor lock.
         unsafe {
             command.pre_exec(move || {
-                set_parent_process_death_signal(Some(Signal::TERM))?;
+                set_parent_process_death_signal(Some(Signal::KILL))?;
                 // It may have died before that was set.
                 if getppid() == Some(parent) { Ok(()) } else { Err(io::ErrorKind::BrokenPipe.into()) }
             });
@@ -182,7 +198,9 @@ impl Way {
             child = loop {
                 sleep(pause).await;
                 pause = (pause * 2).min(AGAIN[1]);
-                match self.start() {
+                // One whose socket does not come is killed with its value.
+                let started = async { self.ready(self.start()?).await };
+                match started.await {
                     Ok(child) => break child,
                     Err(e) => tracing::warn!("{e}"),
                 }
@@ -191,15 +209,13 @@ impl Way {
     }
 }
 
-/// Removes the directories of this user's processes that were killed.
+/// Removes the directories of this user's processes that were killed, wherever these ran: the kernel has freed their locks.
 fn sweep() {
     let entries = std::fs::read_dir(std::env::temp_dir()).into_iter().flatten().filter_map(Result::ok);
-    for entry in entries {
-        let name = entry.file_name();
-        let pid = name.to_str().and_then(|name| name.strip_prefix(PREFIX)?.split('-').next()?.parse().ok());
-        let Some(pid) = pid.and_then(Pid::from_raw) else { continue };
-        // Another user's cannot be removed, and need not be.
-        if test_kill_process(pid) == Err(rustix::io::Errno::SRCH) {
+    for entry in entries.filter(|entry| entry.file_name().to_string_lossy().starts_with(PREFIX)) {
+        let is_own = entry.metadata().is_ok_and(|m| m.is_dir() && m.uid() == geteuid().as_raw());
+        // One without a lock is being made at this moment.
+        if is_own && File::open(entry.path().join(LOCK)).is_ok_and(|file| file.try_lock().is_ok()) {
             let _ = std::fs::remove_dir_all(entry.path());
         }
     }
@@ -236,6 +252,9 @@ mod tests {
             "ssh://me:secret@host",
             "ssh://host/a:b",
             "ssh://ho%20st",
+            "ssh://h$(id)",
+            "ssh://h/s?x",
+            "ssh://h/%h",
         ] {
             assert!(Remote::read(address).is_err(), "{address}: {:?}", Remote::read(address));
         }

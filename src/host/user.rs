@@ -1,6 +1,6 @@
 //! Whom this process belongs to, by name.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// The user's name: what the environment says, else what the users' file says, else the number. A container often has neither
 /// variable.
@@ -12,6 +12,13 @@ pub fn name() -> String {
     said.or_else(|| in_file(Path::new("/etc/passwd"), uid)).unwrap_or_else(|| format!("uid {uid}"))
 }
 
+/// The user's home, as the users' file says.
+#[must_use]
+pub fn home() -> Option<PathBuf> {
+    let uid = rustix::process::getuid().as_raw();
+    field(Path::new("/etc/passwd"), uid, 5).map(PathBuf::from)
+}
+
 /// Who this is for others, who may sit elsewhere: user and host.
 #[must_use]
 pub fn at_host() -> String {
@@ -21,12 +28,16 @@ pub fn at_host() -> String {
 
 /// The name of a user in a file as passwd(5) describes it. What cannot be read names none.
 fn in_file(file: &Path, uid: u32) -> Option<String> {
+    field(file, uid, 0)
+}
+
+/// A field of a user's line there, the first line with this number and something in the field.
+fn field(file: &Path, uid: u32, at: usize) -> Option<String> {
     let text = String::from_utf8_lossy(&std::fs::read(file).ok()?).into_owned();
     text.lines().find_map(|line| {
-        let mut fields = line.split(':');
-        let name = fields.next().filter(|name| !name.is_empty())?;
-        let is_it = fields.nth(1)?.parse() == Ok(uid);
-        is_it.then(|| name.to_owned())
+        let fields: Vec<&str> = line.split(':').collect();
+        let is_it = fields.get(2)?.parse() == Ok(uid);
+        fields.get(at).filter(|field| is_it && !field.is_empty()).map(|field| (*field).to_owned())
     })
 }
 

@@ -99,6 +99,7 @@ pub(super) fn rehearsal(mut state: RunState) -> RunState {
             kind: Kind::Sim,
             address: FROM_EXPERIMENT.to_owned(),
             tls: None,
+            id: None,
             version: "0.1.0".to_owned(),
         };
     }

@@ -8,11 +8,11 @@ mod zones;
 use jiff::Timestamp;
 use serde::Serialize;
 
-use self::changes::{ChangeOut, HitOut, SparedOut};
+use self::changes::{ChangeOut, SparedOut, TargetOut};
 use self::checks::{AlertOut, BreachOut, CheckOut, RecoveryOut};
 use self::zones::{AnswersOut, FailoverOut, FaultOut, ZoneOut};
 use super::{facts, words};
-use crate::engine::Description;
+use crate::engine::{Description, Kind};
 use crate::experiment::Experiment;
 use crate::model::exit::Verdict;
 use crate::record::event::{GuardKind, Phase, millis};
@@ -36,6 +36,20 @@ pub(super) fn text(report: &impl Serialize) -> String {
     text + "\n"
 }
 
+/// Which engine it was. Where this user's files for it are is no matter of others.
+#[derive(Serialize)]
+struct EngineOut<'a> {
+    kind: Kind,
+    address: &'a str,
+    version: &'a str,
+}
+
+impl<'a> EngineOut<'a> {
+    fn of(engine: &'a Description) -> Self {
+        Self { kind: engine.kind, address: &engine.address, version: &engine.version }
+    }
+}
+
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
 struct Report<'a> {
@@ -53,7 +67,7 @@ struct Report<'a> {
     file: Option<&'a str>,
     seed: Option<u64>,
     repeat: Option<String>,
-    engine: Option<&'a Description>,
+    engine: Option<EngineOut<'a>>,
     experiment: Option<&'a Experiment>,
     phases: Vec<PhaseOut>,
     samples: u64,
@@ -69,7 +83,7 @@ struct Report<'a> {
     zones: Vec<ZoneOut<'a>>,
     answers: Vec<AnswersOut<'a>>,
     failover: Vec<FailoverOut<'a>>,
-    targeted: Vec<HitOut<'a>>,
+    targeted: Vec<TargetOut<'a>>,
     spared: Vec<SparedOut<'a>>,
     guards: Vec<GuardOut<'a>>,
     deadline: Option<Timestamp>,
@@ -156,7 +170,7 @@ impl<'a> Report<'a> {
             file: started.map(|s| s.file.as_str()),
             seed: started.map(|s| s.seed),
             repeat: facts::repeat(state),
-            engine: started.map(|s| &s.engine),
+            engine: started.map(|s| EngineOut::of(&s.engine)),
             experiment: facts::experiment(state),
             phases: phases(state),
             samples: sum.asked,
@@ -172,7 +186,7 @@ impl<'a> Report<'a> {
             zones: ZoneOut::all(state),
             answers: AnswersOut::all(state),
             failover: FailoverOut::all(state),
-            targeted: state.targeted.iter().map(HitOut::of).collect(),
+            targeted: state.targeted.iter().map(TargetOut::of).collect(),
             spared: state.spared.iter().map(SparedOut::of).collect(),
             guards: state.guards.iter().map(|g| GuardOut { kind: g.kind, id: &g.id }).collect(),
             deadline: state.deadline,

@@ -166,8 +166,14 @@ impl Ssh {
             path("authorized")
         );
         std::fs::write(path("sshd_config"), config).expect("a file");
-        let config =
-            format!("IdentityFile {}\nIdentitiesOnly yes\nUserKnownHostsFile {}\n", path("key"), path("known"));
+        // With what some people have there: connections that outlive their process, and a forward that only one can have.
+        let config = format!(
+            "IdentityFile {}\nIdentitiesOnly yes\nUserKnownHostsFile {}\nControlMaster auto\nControlPath {}\nControlPersist yes\n\
+             LocalForward 127.0.0.1:{port} 127.0.0.1:9\n",
+            path("key"),
+            path("known"),
+            path("master")
+        );
         std::fs::write(path("ssh_config"), config).expect("a file");
         let script = format!("#!/bin/sh\nexec /usr/bin/ssh -F {} \"$@\"\n", path("ssh_config"));
         std::fs::create_dir(path("bin")).expect("a directory");
@@ -232,6 +238,8 @@ async fn over_ssh_a_run_holds_and_neither_a_killed_ssh_nor_a_killed_runner_leave
     run.ends().await.rolled_back_by("guard");
     scene.is_as(&before).await;
     eventually("the end of its ssh", || async { ssh_of(pid).is_empty().then_some(()) }).await;
+
+    assert!(!ssh.dir.path().join("master").exists(), "no connection is shared");
 
     // Where there is no way, ssh says why.
     send(ssh.server.id().expect("it runs"), Signal::TERM);

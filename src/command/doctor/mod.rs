@@ -63,7 +63,7 @@ fn bad(what: &'static str, found: impl Into<String>, todo: impl Into<String>) ->
 
 pub(super) async fn run(args: EngineArgs, state: StateDir) -> anyhow::Result<ExitCode> {
     let facts = Facts::here();
-    let docker = Docker::meant(args.docker.named()).await;
+    let docker = async { Docker::reach(args.docker.endpoint()?).await }.await;
     let mut findings = engines(&docker, args.engine).await;
     findings.push(user(&facts));
     findings.push(network::capabilities(&facts));

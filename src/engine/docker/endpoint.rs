@@ -7,11 +7,13 @@ mod tests;
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{DEFAULT_HOST, Docker};
+use super::DEFAULT_HOST;
 use crate::engine::shell::quote;
 use crate::engine::{Description, EngineError, Tls};
+use crate::host::user;
 
 /// What the command line says of where the engine is.
 #[derive(Debug, Clone, Copy, Default)]
@@ -23,7 +25,7 @@ pub struct Named<'a> {
 }
 
 /// How an engine is reached.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Endpoint {
     /// Its address: `unix://…`, `tcp://…` or `ssh://…`.
     pub address: String,
@@ -34,7 +36,7 @@ pub struct Endpoint {
 }
 
 /// Why an engine is the one that is meant. The first that says something decides.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Rule {
     /// The address on the command line.
     Host,
@@ -83,13 +85,15 @@ struct Settings {
 impl Settings {
     fn here() -> Self {
         let text = |name| std::env::var(name).ok().filter(|value| !value.is_empty());
-        let home = || text("HOME").map(|home| Path::new(&home).join(".docker"));
+        let absolute = |path: String| std::path::absolute(&path).unwrap_or_else(|_| path.into());
+        // A service has no HOME, most often.
+        let home = || text("HOME").map(absolute).or_else(user::home).map(|home| home.join(".docker"));
         Self {
             host: text("DOCKER_HOST"),
             context: text("DOCKER_CONTEXT"),
             verify: text("DOCKER_TLS_VERIFY").is_some(),
-            certificates: text("DOCKER_CERT_PATH").map(|path| std::path::absolute(&path).unwrap_or(path.into())),
-            directory: text("DOCKER_CONFIG").map(PathBuf::from).or_else(home),
+            certificates: text("DOCKER_CERT_PATH").map(absolute),
+            directory: text("DOCKER_CONFIG").map(absolute).or_else(home),
         }
     }
 
@@ -116,9 +120,10 @@ impl Settings {
 
     /// The engine at an address, to which the variables for TLS apply.
     fn at(&self, address: String, by: Rule) -> Endpoint {
-        let directory = || self.certificates.clone().or_else(|| self.directory.clone()).unwrap_or_default();
+        let directory =
+            || self.certificates.clone().or_else(|| self.directory.clone()).unwrap_or_else(|| "/nonexistent".into());
         let tls = (self.verify && is_tcp(&address)).then(|| Tls { directory: directory(), verify: true });
-        Endpoint { address: with_port(address, tls.is_some()), tls, by }
+        Endpoint { address: whole(address, tls.is_some()), tls, by }
     }
 
     fn current_context(&self) -> Result<Option<String>, String> {
@@ -161,8 +166,9 @@ impl Settings {
         };
         let verify = !docker["SkipTLSVerify"].as_bool().unwrap_or_default();
         let directory = contexts.unwrap_or_default().join("tls").join(id).join("docker");
-        let tls = (is_tcp(address) && (directory.is_dir() || !verify)).then_some(Tls { directory, verify });
-        Ok(Endpoint { address: with_port(address.to_owned(), tls.is_some()), tls, by })
+        let is_there = directory.try_exists().map_err(|e| format!("cannot look at {}: {e}", directory.display()))?;
+        let tls = (is_tcp(address) && (is_there || !verify)).then_some(Tls { directory, verify });
+        Ok(Endpoint { address: whole(address.to_owned(), tls.is_some()), tls, by })
     }
 }
 
@@ -174,8 +180,12 @@ fn is_tcp(address: &str) -> bool {
     address.starts_with("tcp://") || address.starts_with("https://")
 }
 
-/// The address with the port that Docker takes where none is named.
-fn with_port(address: String, tls: bool) -> String {
+/// The address as it means the same wherever it is read: with the path of a socket from the root, and with the port that Docker takes
+/// where none is named.
+fn whole(address: String, tls: bool) -> String {
+    if let Some(path) = address.strip_prefix("unix://") {
+        return std::path::absolute(path).map_or_else(|_| address.clone(), |path| format!("unix://{}", path.display()));
+    }
     let Some(place) = address.strip_prefix("tcp://").or_else(|| address.strip_prefix("https://")) else {
         return address;
     };
@@ -200,15 +210,6 @@ impl Endpoint {
         Settings::here().choose(named).map_err(|why| EngineError::NotMeant { why })
     }
 
-    /// What names it on a command line, whatever the current context is: its address, or its context.
-    #[must_use]
-    pub fn named(self) -> (Option<String>, Option<String>) {
-        match self.by {
-            Rule::Context(name) | Rule::ContextVariable(name) | Rule::CurrentContext(name) => (None, Some(name)),
-            Rule::Host | Rule::HostVariable | Rule::Usual | Rule::Recorded => (Some(self.address), None),
-        }
-    }
-
     /// One at an address, without TLS.
     #[must_use]
     pub fn at(address: &str) -> Self {
@@ -217,6 +218,14 @@ impl Endpoint {
 }
 
 impl Endpoint {
+    /// Why it cannot be reached, with what has chosen it.
+    pub(super) fn chosen(&self, why: &str) -> String {
+        match &self.by {
+            Rule::Usual | Rule::Recorded => why.to_owned(),
+            by => format!("{why} (the engine is chosen by {by}; --docker-host or --context names another)"),
+        }
+    }
+
     /// What a person types to mean this engine: `docker`, with what names it where that alone could mean another one.
     pub(super) fn in_words(&self) -> String {
         self.words(&Settings::here())
@@ -238,24 +247,5 @@ impl Endpoint {
             }
         }
         words
-    }
-}
-
-impl Docker {
-    /// Finds the engine that the `docker` command would use.
-    ///
-    /// # Errors
-    /// As [`Docker::reach`]; and where a context is named that does not exist.
-    pub async fn meant(named: Named<'_>) -> Result<Self, EngineError> {
-        let endpoint = Endpoint::meant(named)?;
-        let by = endpoint.by.clone();
-        Self::reach(endpoint).await.map_err(|e| match (e, by) {
-            (e, Rule::Usual) => e,
-            (EngineError::Unreachable { address, why }, by) => EngineError::Unreachable {
-                address,
-                why: format!("{why} (the engine is chosen by {by}; --docker-host or --context names another)"),
-            },
-            (e, _) => e,
-        })
     }
 }

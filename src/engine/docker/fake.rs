@@ -38,6 +38,8 @@ impl Fake {
                 let request = text.split(['?', '\r']).next().unwrap_or_default().replace(" HTTP/1.1", "");
                 let (status, body) = if request == "GET /version" {
                     (200, r#"{"Version":"0","ApiVersion":"1.41"}"#.to_owned())
+                } else if request == "GET /info" {
+                    (200, r#"{"ID":"fake"}"#.to_owned())
                 } else {
                     let n = {
                         let mut all = seen.lock().unwrap();
@@ -57,7 +59,7 @@ impl Fake {
         Self { docker, asked, _serving: serving, _dir: dir }
     }
 
-    /// What was asked so far, beside the version.
+    /// What was asked so far, beside the version and who it is.
     pub(super) fn asked(&self) -> Vec<String> {
         self.asked.lock().unwrap().clone()
     }

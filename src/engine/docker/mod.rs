@@ -78,6 +78,8 @@ pub struct Docker {
     api: bollard::Docker,
     address: String,
     endpoint: Endpoint,
+    /// What it calls itself to tell it from every other engine.
+    id: Option<String>,
     /// Its socket on this machine, where it is on another one.
     forward: Option<Arc<Forward>>,
     version: String,
@@ -128,11 +130,13 @@ impl Docker {
     pub async fn reach(endpoint: Endpoint) -> Result<Self, EngineError> {
         let address = endpoint.address.clone();
         let unreachable = |why: String| EngineError::Unreachable { address: address.clone(), why };
-        let (api, forward) = transport::open(&endpoint).await.map_err(unreachable)?;
-        let version = tokio::time::timeout(REACH, api.version())
-            .await
-            .map_err(|_| unreachable(format!("no answer within {}", humantime::format_duration(REACH))))?
-            .map_err(|e| unreachable(failure::unreachable(&e)))?;
+        let (api, forward) = transport::open(&endpoint).await.map_err(|why| unreachable(endpoint.chosen(&why)))?;
+        let version = match tokio::time::timeout(REACH, api.version()).await {
+            Err(_) => Err(format!("no answer within {}", humantime::format_duration(REACH))),
+            Ok(answer) => answer.map_err(|e| failure::unreachable(&e)),
+        };
+        let version = version.map_err(|why| unreachable(endpoint.chosen(&why)))?;
+        let id = failure::within(REACH, api.info()).await.ok().and_then(|info| info.id).filter(|id| !id.is_empty());
         let version = format!(
             "{} (API {})",
             version.version.as_deref().unwrap_or("unknown"),
@@ -145,6 +149,7 @@ impl Docker {
             endpoint,
             forward: forward.map(Arc::new),
             version,
+            id,
             zones: Zones::default(),
             only: None,
             name: String::new(),
@@ -163,9 +168,18 @@ impl Docker {
     /// Finds the engine that another process has described.
     ///
     /// # Errors
-    /// As for [`Docker::reach`].
+    /// As for [`Docker::reach`]; and where another engine answers there by now, on which everything would seem to be gone.
     pub async fn from_description(description: &Description) -> Result<Self, EngineError> {
-        Self::reach(Endpoint::recorded(description)).await
+        let docker = Self::reach(Endpoint::recorded(description)).await?;
+        match (&description.id, &docker.id) {
+            (Some(was), Some(is)) if was != is => Err(EngineError::Unreachable {
+                address: docker.address.clone(),
+                why: format!(
+                    "another engine ({is}) answers there than the one of the run ({was}); try again where this address leads to that one"
+                ),
+            }),
+            _ => Ok(docker),
+        }
     }
 
     /// Reads zones from there.
@@ -212,10 +226,14 @@ impl Docker {
         let mut environment = vec![("DOCKER_HOST", socket.unwrap_or_else(|| self.address.clone()))];
         // An address comes before a context; an empty one is none.
         environment.push(("DOCKER_CONTEXT", String::new()));
-        if let Some(tls) = &self.endpoint.tls {
-            environment.push(("DOCKER_CERT_PATH", tls.directory.display().to_string()));
-            environment.push(("DOCKER_TLS_VERIFY", if tls.verify { "1".to_owned() } else { String::new() }));
-        }
+        // Also where there is none: those of this process could mean another engine's.
+        let tls = self.endpoint.tls.as_ref();
+        let set = |is: bool| if is { "1".to_owned() } else { String::new() };
+        environment.extend([
+            ("DOCKER_CERT_PATH", tls.map_or_else(String::new, |tls| tls.directory.display().to_string())),
+            ("DOCKER_TLS_VERIFY", set(tls.is_some_and(|tls| tls.verify))),
+            ("DOCKER_TLS", set(tls.is_some())),
+        ]);
         environment
     }
 
@@ -233,8 +251,13 @@ fn refused(id: &InstanceId, to: &Setting, why: &str) -> EngineError {
 
 impl Engine for Docker {
     fn describe(&self) -> Description {
-        let (address, tls) = (self.address.clone(), self.endpoint.tls.clone());
-        Description { kind: Kind::Docker, address, tls, version: self.version.clone() }
+        Description {
+            kind: Kind::Docker,
+            address: self.address.clone(),
+            tls: self.endpoint.tls.clone(),
+            id: self.id.clone(),
+            version: self.version.clone(),
+        }
     }
 }
 
@@ -384,6 +407,19 @@ mod tests {
             assert!(matches!(error, EngineError::Unreachable { .. }), "{host}: {error}");
             assert!(error.to_string().contains(host) && error.to_string().contains(says), "{host}: {error}");
         }
+    }
+
+    /// On another engine everything would seem to be gone, and so to be rolled back.
+    #[tokio::test]
+    async fn another_engine_at_the_address_of_a_run_is_not_taken_for_the_runs() {
+        let fake = fake::Fake::new(|_, _| (404, "{}".to_owned())).await;
+        let here = fake.docker.describe();
+        assert_eq!(here.id.as_deref(), Some("fake"));
+        Docker::from_description(&here).await.unwrap();
+        Docker::from_description(&Description { id: None, ..here.clone() }).await.unwrap();
+        let error = Docker::from_description(&Description { id: Some("other".to_owned()), ..here.clone() }).await;
+        let error = error.unwrap_err().to_string();
+        assert!(error.contains("fake") && error.contains("other") && error.contains(&here.address), "{error}");
     }
 
     #[tokio::test]

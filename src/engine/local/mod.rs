@@ -153,6 +153,7 @@ impl Engine for Local {
             kind: Kind::Local,
             address: self.address.display().to_string(),
             tls: None,
+            id: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

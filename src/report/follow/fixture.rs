@@ -30,6 +30,7 @@ impl Tape {
                 kind: Kind::Docker,
                 address: "unix:///var/run/docker.sock".into(),
                 tls: None,
+                id: None,
                 version: "20.10.24".into(),
             },
             owner: "ada@lab".into(),

@@ -12,7 +12,7 @@ use crate::record::state::{ChangeState, Evidence, RunState, Sees};
 
 #[derive(Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) struct HitOut<'a> {
+pub(super) struct TargetOut<'a> {
     name: &'a str,
     id: &'a str,
     service: &'a str,
@@ -97,7 +97,7 @@ pub(super) struct RolledBackOut {
     took_us: u64,
 }
 
-impl<'a> HitOut<'a> {
+impl<'a> TargetOut<'a> {
     pub(super) fn of(instance: &'a Instance) -> Self {
         Self {
             name: &instance.name,

@@ -107,21 +107,3 @@ fn by_hand_the_engine_is_named_where_docker_could_mean_another() {
         format!("docker --host tcp://h:1 --tlsverify --tlscacert {}", dir.path().join("ca.pem").display())
     );
 }
-
-/// What a daemon passes on means the same engine after `docker context use`.
-#[test]
-fn what_was_meant_is_named_so_that_another_current_context_changes_nothing() {
-    let before = directory("staging", &[STAGING, PROD]);
-    let after = directory("prod", &[STAGING, PROD]);
-    for (settings, later) in [
-        (settings(&before), settings(&after)),
-        (Settings::default(), settings(&after)),
-        (Settings { context: Some("staging".into()), ..settings(&after) }, settings(&after)),
-        (Settings { host: Some("tcp://b:1".into()), ..settings(&before) }, settings(&after)),
-    ] {
-        let meant = settings.choose(Named::default()).unwrap();
-        let (host, context) = meant.clone().named();
-        let again = later.choose(Named { host: host.as_deref(), context: context.as_deref() }).unwrap();
-        assert_eq!(again.address, meant.address);
-    }
-}

@@ -4,7 +4,7 @@ use jiff::{SignedDuration, Timestamp};
 use squall::model::instance::{Aspect, Change, Instance, Setting, Via};
 use squall::record::state::{ChangeState, RunState};
 
-use crate::meddling::{Ends, Meddling};
+use crate::meddling::{Ends, ExternalAction};
 
 /// How long a fault has to be on still, for a run to have to notice what happened to it.
 const TO_NOTICE: SignedDuration = SignedDuration::from_millis(700);
@@ -79,7 +79,7 @@ pub(crate) fn exit(
     is_killed: bool,
     state: &RunState,
     meddled: Option<&Meddled>,
-    meddling: &Meddling,
+    meddling: &ExternalAction,
     watched: &Watched,
 ) -> Option<String> {
     match code {
@@ -99,7 +99,12 @@ fn nothing_is_left(state: &RunState) -> bool {
 }
 
 /// Why a run should not have passed.
-fn false_green(state: &RunState, meddled: Option<&Meddled>, meddling: &Meddling, watched: &Watched) -> Option<String> {
+fn false_green(
+    state: &RunState,
+    meddled: Option<&Meddled>,
+    meddling: &ExternalAction,
+    watched: &Watched,
+) -> Option<String> {
     for c in &state.changes {
         let longest = watched.longest_off(c);
         let limit = if c.change.to.ends_with_life() { NEW_LIFE } else { OFF };

@@ -27,7 +27,7 @@ use afterwards::{compared, left, make_good, recover, said_code, settle};
 use crate::casualty::end_of;
 use crate::field::{Field, Order};
 use crate::judge::{self, Meddled, Watched};
-use crate::meddling::{self, Meddling, Scene, file_in};
+use crate::meddling::{self, ExternalAction, Scene, file_in};
 use crate::{Arguments, in_lanes, median_and_longest};
 
 /// How often a journal is read until the moment has come.
@@ -79,7 +79,7 @@ impl Step {
 struct Round {
     number: usize,
     fault: &'static str,
-    meddling: &'static Meddling,
+    meddling: &'static ExternalAction,
     step: Step,
     after: Duration,
     rng: ChaCha12Rng,

@@ -23,7 +23,7 @@ const HELD_STILL: Duration = Duration::from_secs(1);
 
 /// One of them.
 #[derive(Debug)]
-pub(crate) struct Meddling {
+pub(crate) struct ExternalAction {
     pub(crate) words: &'static str,
     pub(crate) act: Act,
     /// Commands with which the same person makes it good again.
@@ -106,8 +106,8 @@ const fn run(
     commands: &'static [&'static str],
     undo: &'static [&'static str],
     ends: Ends,
-) -> Meddling {
-    Meddling { words, act: Act::Run(commands), undo, his: His::Nothing, ends }
+) -> ExternalAction {
+    ExternalAction { words, act: Act::Run(commands), undo, his: His::Nothing, ends }
 }
 
 const fn network(
@@ -115,19 +115,19 @@ const fn network(
     commands: &'static [&'static str],
     undo: &'static [&'static str],
     ends: Ends,
-) -> Meddling {
-    Meddling { his: His::Networks, ..run(words, commands, undo, ends) }
+) -> ExternalAction {
+    ExternalAction { his: His::Networks, ..run(words, commands, undo, ends) }
 }
 
-const fn of_the_run(words: &'static str, act: Act) -> Meddling {
-    Meddling { words, act, undo: &[], his: His::Nothing, ends: Ends::None }
+const fn of_the_run(words: &'static str, act: Act) -> ExternalAction {
+    ExternalAction { words, act, undo: &[], his: His::Nothing, ends: Ends::None }
 }
 
 /// All of them.
-pub(crate) static ALL: &[Meddling] = &[
+pub(crate) static ALL: &[ExternalAction] = &[
     run("rename", &["docker rename {name} {name}-renamed"], &["docker rename {name}-renamed {name}"], Ends::Running),
     run("remove", &["docker rm --force {name}"], &[], Ends::All),
-    Meddling { words: "remove and make again", act: Act::Replace, undo: &[], his: His::Nothing, ends: Ends::All },
+    ExternalAction { words: "remove and make again", act: Act::Replace, undo: &[], his: His::Nothing, ends: Ends::All },
     run("restart", &["docker restart --time 0 {name}"], &[], Ends::DownOrFrozen),
     run("stop", &["docker stop --time 0 {name}"], &["docker start {name}"], Ends::Running),
     run("kill", &["docker kill {name}"], &["docker start {name}"], Ends::Running),
@@ -162,14 +162,14 @@ pub(crate) static ALL: &[Meddling] = &[
         &[],
         Ends::None,
     ),
-    Meddling {
+    ExternalAction {
         words: "update its limits",
         act: Act::Run(&["docker update --memory 96m --memory-swap 192m --cpus 0.5 --pids-limit 64 {name}"]),
         undo: &[],
         his: His::Aspects(LIMITS),
         ends: Ends::None,
     },
-    Meddling {
+    ExternalAction {
         words: "update its restart policy",
         act: Act::Run(&["docker update --restart on-failure {name}"]),
         undo: &[],
@@ -209,7 +209,7 @@ pub(crate) static ALL: &[Meddling] = &[
     of_the_run("`squall recover --unlock` meanwhile", Act::Squall(&["recover", "--unlock"])),
 ];
 
-impl Meddling {
+impl ExternalAction {
     /// Whether it kills the runner.
     pub(crate) fn kills_the_runner(&self) -> bool {
         match self.act {
@@ -243,7 +243,7 @@ pub(crate) struct Scene<'a> {
 
 impl Scene<'_> {
     /// Does it. What cannot be done, such as thawing what is not frozen, is left.
-    pub(crate) async fn meddle(&self, meddling: &Meddling, rng: &mut ChaCha12Rng) -> anyhow::Result<()> {
+    pub(crate) async fn meddle(&self, meddling: &ExternalAction, rng: &mut ChaCha12Rng) -> anyhow::Result<()> {
         match &meddling.act {
             Act::Run(commands) => self.field.each(commands, self.name).await?,
             Act::Replace => self.field.replace(self.name).await?,

@@ -28,7 +28,7 @@ impl Processes {
         }
         std::fs::write(&file, text).unwrap();
         let state = StateDir::find(Some(dir.path().join("state"))).unwrap();
-        Local::open(&state, &file).unwrap().using(env!("CARGO_BIN_EXE_squall").into())
+        Local::open(&state, &file).unwrap().with_binary(env!("CARGO_BIN_EXE_squall").into())
     }
 }
 

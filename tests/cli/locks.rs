@@ -36,7 +36,7 @@ impl Scene {
         std::fs::write(dir.path().join("s.yaml"), STACK).unwrap();
         let state = StateDir::find(Some(dir.path().join("state"))).unwrap();
         let local = Local::open(&state, &dir.path().join("s.yaml")).unwrap();
-        let local = local.using(env!("CARGO_BIN_EXE_squall").into());
+        let local = local.with_binary(env!("CARGO_BIN_EXE_squall").into());
         local.up().await.unwrap();
         Self { dir, local }
     }

@@ -63,7 +63,7 @@ impl World {
 
     fn engine(&self) -> Local {
         let state = StateDir::find(Some(self.dir.path().join("state"))).unwrap();
-        Local::open(&state, &self.file()).unwrap().using(env!("CARGO_BIN_EXE_squall").into())
+        Local::open(&state, &self.file()).unwrap().with_binary(env!("CARGO_BIN_EXE_squall").into())
     }
 }
 
@@ -171,7 +171,7 @@ async fn a_killed_process_is_gone_and_comes_back_as_another_one() {
     assert_eq!(set(&engine, "store-1", killed(Signal::SigKill)).await, Outcome::Already);
 
     // Another process, which knows no more than the journal does, rolls it back.
-    let other = Local::from_description(&engine.describe()).unwrap().using(env!("CARGO_BIN_EXE_squall").into());
+    let other = Local::from_description(&engine.describe()).unwrap().with_binary(env!("CARGO_BIN_EXE_squall").into());
     assert_eq!(set(&other, "store-1", Setting::Running(true)).await, Outcome::Done);
     assert!(get(port, "/health").unwrap().contains("200 OK"), "it answers as soon as it is said to run");
     let after = look(&engine, "store-1").await;

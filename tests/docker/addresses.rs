@@ -5,19 +5,19 @@ use std::net::IpAddr;
 
 use bollard::models::{HostConfig, NetworkCreateRequest};
 
-use crate::harness::{Spec, Yard};
+use crate::harness::{Sandbox, Spec};
 use crate::scene::Scene;
 
 const TIMING: &str = "baseline: 500ms, duration: 2s, recovery: 5s";
 
 /// So many containers of one service, on a network of their own.
 async fn on_a_network(count: usize) -> (Scene, Spec) {
-    let yard = Yard::new().await;
-    let network = yard.name("net");
+    let sandbox = Sandbox::new().await;
+    let network = sandbox.name("net");
     let request = NetworkCreateRequest { name: network.clone(), ..NetworkCreateRequest::default() };
-    yard.api.create_network(request).await.expect("a network");
+    sandbox.api.create_network(request).await.expect("a network");
     let spec = Spec { host: HostConfig { network_mode: Some(network), ..HostConfig::default() }, ..Spec::default() };
-    (Box::pin(Scene::in_yard(yard, count, spec.clone())).await, spec)
+    (Box::pin(Scene::in_sandbox(sandbox, count, spec.clone())).await, spec)
 }
 
 fn all(scene: &Scene) -> String {
@@ -29,7 +29,7 @@ fn all(scene: &Scene) -> String {
 async fn addresses(scene: &Scene) -> BTreeMap<String, IpAddr> {
     let mut all = BTreeMap::new();
     for id in &scene.targeted {
-        let instance = scene.yard.look(id).await;
+        let instance = scene.sandbox.look(id).await;
         all.insert(instance.name, instance.addresses[0].ip);
     }
     all
@@ -57,12 +57,12 @@ async fn a_stranger_at_the_address_that_is_asked_is_no_evidence() {
     let text = scene.checked(&check, "kill: {}", "baseline: 2s, duration: 30s, recovery: 5s");
     let mut run = scene.start(&text);
     run.until_on().await;
-    let thief = scene.yard.start("thief", spec).await;
-    assert_eq!(scene.yard.look(&thief).await.addresses[0].ip, ip, "it takes the address that is free");
+    let thief = scene.sandbox.start("thief", spec).await;
+    assert_eq!(scene.sandbox.look(&thief).await.addresses[0].ip, ip, "it takes the address that is free");
     let ended = run.ends().await;
     ended.is(3, "no-evidence");
     let text = ended.report["text"].as_str().expect("a text");
-    assert!(text.contains(&format!("`it` asks {ip}")) && text.contains(&scene.yard.name("thief")), "{text}");
+    assert!(text.contains(&format!("`it` asks {ip}")) && text.contains(&scene.sandbox.name("thief")), "{text}");
     scene.is_clear().await;
 }
 
@@ -72,10 +72,10 @@ async fn an_address_that_another_one_has_taken_is_said() {
     let before = addresses(&scene).await;
     let mut run = scene.start(&all(&scene));
     run.until_on().await;
-    let thief = scene.yard.start("thief", spec).await;
+    let thief = scene.sandbox.start("thief", spec).await;
     let ended = run.ends().await;
     ended.is(0, "hypothesis-held");
-    let (after, thief) = (addresses(&scene).await, scene.yard.look(&thief).await);
+    let (after, thief) = (addresses(&scene).await, scene.sandbox.look(&thief).await);
     let robbed: Vec<&String> = before.iter().filter(|(_, ip)| **ip == thief.addresses[0].ip).map(|(n, _)| n).collect();
     let [robbed] = robbed[..] else { panic!("it took none: {:?} {:?}", before, thief.addresses) };
     let text = ended.report["text"].as_str().expect("a text");

@@ -13,7 +13,7 @@ use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, sleep};
 
-use crate::harness::{Spec, Yard};
+use crate::harness::{Sandbox, Spec};
 use crate::scene::Scene;
 
 const HAPROXY: &str = "/usr/sbin/haproxy";
@@ -29,17 +29,18 @@ const FAULTS: [(&str, &str); 4] = [
 
 #[tokio::test]
 async fn a_balancer_that_resolves_at_its_start_serves_all_again() {
-    let mut yard = Yard::new().await;
-    let network = yard.name("net");
+    let mut sandbox = Sandbox::new().await;
+    let network = sandbox.name("net");
     let request = NetworkCreateRequest { name: network.clone(), ..NetworkCreateRequest::default() };
-    yard.api.create_network(request).await.expect("a network");
-    let image = yard.docker.image_of(Path::new(HAPROXY), &yard.name("haproxy")).await.expect("the package haproxy");
-    yard.extra_images.push(image.clone());
+    sandbox.api.create_network(request).await.expect("a network");
+    let image =
+        sandbox.docker.image_of(Path::new(HAPROXY), &sandbox.name("haproxy")).await.expect("the package haproxy");
+    sandbox.extra_images.push(image.clone());
     let host = HostConfig { network_mode: Some(network), ..HostConfig::default() };
     let spec = Spec { host: host.clone(), labels: vec![("squall.zone", "a".to_owned())], ..Spec::default() };
-    let scene = Box::pin(Scene::in_yard(yard, SERVERS, spec)).await;
+    let scene = Box::pin(Scene::in_sandbox(sandbox, SERVERS, spec)).await;
 
-    let names: Vec<String> = (1..=SERVERS).map(|n| scene.yard.name(&format!("targeted-{n}"))).collect();
+    let names: Vec<String> = (1..=SERVERS).map(|n| scene.sandbox.name(&format!("targeted-{n}"))).collect();
     let servers: Vec<String> =
         names.iter().map(|name| format!("  server {name} {name}:8080 check inter 100ms\n")).collect();
     let config = format!(
@@ -52,8 +53,8 @@ async fn a_balancer_that_resolves_at_its_start_serves_all_again() {
     let bind = format!("{}:/haproxy", file.parent().expect("a directory").display());
     let host = HostConfig { binds: Some(vec![bind]), ..host };
     let command = ["-f", "/haproxy/haproxy.cfg"].map(str::to_owned).to_vec();
-    let balancer = scene.yard.start("balancer", Spec { image: Some(image), command, host, ..Spec::default() }).await;
-    let address = SocketAddr::new(scene.yard.look(&balancer).await.addresses[0].ip, 8000);
+    let balancer = scene.sandbox.start("balancer", Spec { image: Some(image), command, host, ..Spec::default() }).await;
+    let address = SocketAddr::new(scene.sandbox.look(&balancer).await.addresses[0].ip, 8000);
     let all: BTreeSet<String> = names.into_iter().collect();
     serves(address, &all).await;
 
@@ -74,7 +75,7 @@ async fn a_balancer_that_resolves_at_its_start_serves_all_again() {
             let text = ended.report["text"].as_str().expect("a text");
             assert!(text.contains("has another address than before") && text.contains("balancer"), "{fault}: {text}");
             let restart = RestartContainerOptionsBuilder::new().t(1).build();
-            scene.yard.api.restart_container(&balancer.0, Some(restart)).await.expect("it restarts");
+            scene.sandbox.api.restart_container(&balancer.0, Some(restart)).await.expect("it restarts");
         }
         serves(address, &all).await;
         scene.is_as(&before).await;

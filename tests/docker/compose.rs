@@ -9,16 +9,16 @@ use squall::engine::docker::PROGRAM;
 use squall::model::instance::Trait;
 use tokio::process::Child;
 
-use crate::harness::{Spec, Yard};
+use crate::harness::{Sandbox, Spec};
 use crate::scene::{Scene, eventually, lonely, send};
 
 const LABEL: &str = "com.docker.compose.project";
 
 /// Two stores with a volume, whose health check is a command of the binary.
 fn file(scene: &Scene, health: &str, interval: &str) -> std::path::PathBuf {
-    let image = &scene.yard.image;
+    let image = &scene.sandbox.image;
     // Marked, so that this test finds its own project whatever it is called.
-    let mark = &scene.yard.prefix;
+    let mark = &scene.sandbox.prefix;
     scene.file(
         "compose.yaml",
         &format!(
@@ -37,7 +37,7 @@ fn experiment(scene: &Scene, duration: &str) -> std::path::PathBuf {
             "version: 1\nname: {}\nhypothesis: It is seen alone.\nsteady-state:\n  stores: {{ engine: {{ service: store, \
              count: running }}, rate: 10/s, expect: {{ value: {{ at-most: 1 }} }} }}\ntarget: {{ service: store, pick: all }}\nfault: pause\n\
              blast-radius: {{ max-instances: 1 }}\ntiming: {{ baseline: 1s, duration: {duration}, recovery: 10s }}\n",
-            scene.yard.name("x")
+            scene.sandbox.name("x")
         ),
     )
 }
@@ -50,9 +50,9 @@ fn run(scene: &Scene, file: &std::path::Path, x: &std::path::Path) -> Child {
 
 /// The containers, networks and volumes of this test's projects.
 async fn projects(scene: &Scene) -> (usize, usize, usize) {
-    let mark = format!("squall.mark={}", scene.yard.prefix);
+    let mark = format!("squall.mark={}", scene.sandbox.prefix);
     let marked = std::collections::HashMap::from([("label", vec![mark.as_str()])]);
-    let api = &scene.yard.api;
+    let api = &scene.sandbox.api;
     let options = ListContainersOptionsBuilder::new().all(true).filters(&marked).build();
     let containers = api.list_containers(Some(options)).await.expect("an answer");
     let networks = api.list_networks(Some(ListNetworksOptionsBuilder::new().filters(&marked).build())).await;
@@ -74,9 +74,9 @@ async fn a_project_is_brought_up_seen_alone_and_taken_away() {
     let scene = Box::pin(Scene::of(0, lonely())).await;
     // Another one's, of a service of the same name: neither targeted nor counted.
     let mut other = Spec { labels: vec![("com.docker.compose.service", "store".to_owned())], ..lonely() };
-    other.labels.push((LABEL, scene.yard.name("other")));
-    let other = Box::pin(scene.yard.start("other", other)).await;
-    let before = scene.yard.look(&other).await;
+    other.labels.push((LABEL, scene.sandbox.name("other")));
+    let other = Box::pin(scene.sandbox.start("other", other)).await;
+    let before = scene.sandbox.look(&other).await;
     let stack = file(&scene, "--version", "1s");
     let x = std::fs::read_to_string(experiment(&scene, "2s")).expect("it is there");
     // Here the experiment names its stack; elsewhere the command line does.
@@ -89,18 +89,18 @@ async fn a_project_is_brought_up_seen_alone_and_taken_away() {
     assert_eq!(output.status.code(), Some(0), "{said}");
     assert!(said.contains("the stack is up as the project squall-"), "{said}");
     assert_eq!(projects(&scene).await, (0, 0, 0), "{said}");
-    let after = scene.yard.look(&other).await;
+    let after = scene.sandbox.look(&other).await;
     assert_eq!((&before.settings, &before.epoch), (&after.settings, &after.epoch));
 }
 
 #[tokio::test]
 async fn what_another_run_brought_up_is_nobodys_target() {
-    let yard = Yard::new().await;
+    let sandbox = Sandbox::new().await;
     let spec = Spec { labels: vec![(LABEL, "squall-0a1b2c3d".to_owned())], ..Spec::default() };
-    let theirs = yard.start("theirs", spec).await;
-    let ours = yard.start("ours", Spec { labels: vec![(LABEL, "shop".to_owned())], ..Spec::default() }).await;
-    assert!(yard.look(&theirs).await.traits.contains(&Trait::Ours));
-    assert!(!yard.look(&ours).await.traits.contains(&Trait::Ours));
+    let theirs = sandbox.start("theirs", spec).await;
+    let ours = sandbox.start("ours", Spec { labels: vec![(LABEL, "shop".to_owned())], ..Spec::default() }).await;
+    assert!(sandbox.look(&theirs).await.traits.contains(&Trait::Ours));
+    assert!(!sandbox.look(&ours).await.traits.contains(&Trait::Ours));
 }
 
 #[tokio::test]
@@ -169,10 +169,10 @@ async fn another_context_meanwhile_does_not_keep_a_dead_runs_project() {
 }
 
 async fn paused(scene: &Scene) -> bool {
-    let mark = format!("squall.mark={}", scene.yard.prefix);
+    let mark = format!("squall.mark={}", scene.sandbox.prefix);
     let filters = std::collections::HashMap::from([("label", vec![mark.as_str()]), ("status", vec!["paused"])]);
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-    !scene.yard.api.list_containers(Some(options)).await.expect("an answer").is_empty()
+    !scene.sandbox.api.list_containers(Some(options)).await.expect("an answer").is_empty()
 }
 
 /// The processes of this test's run: the runner, its guard, the stack's guard.

@@ -13,7 +13,7 @@ use crate::scene::{Scene, send};
 /// One instance is slow all the time, and the other one stands still for a while.
 fn slow_and_frozen(scene: &Scene, frozen_for: &str, duration: &str) -> String {
     let service = &scene.service;
-    let target = |n: usize| format!("{{ service: {service}, name: {} }}", scene.yard.name(&format!("targeted-{n}")));
+    let target = |n: usize| format!("{{ service: {service}, name: {} }}", scene.sandbox.name(&format!("targeted-{n}")));
     format!(
         "version: 1\nname: compound\nhypothesis: Nothing stays behind.\nsteady-state:\n  \
          count: {{ engine: {{ service: {service}, count: running }}, rate: 4/s, expect: {{ value: {{ at-most: 1000 }} }} }}\n\
@@ -46,7 +46,7 @@ async fn each_fault_has_its_own_target_and_its_own_time() {
     let scene = Scene::of(2, Spec::default()).await;
     let before = scene.settings().await;
     let mut run = scene.start(&slow_and_frozen(&scene, "3s", "12s"));
-    let look = |n: usize| scene.yard.look(&scene.targeted[n]);
+    let look = |n: usize| scene.sandbox.look(&scene.targeted[n]);
 
     run.until("the first is on", |s| both(s).is_some_and(|[slow, _]| slow.injected.is_some())).await;
     run.until("the second is on", |s| both(s).is_some_and(|[_, frozen]| frozen.verification.is_some())).await;
@@ -80,7 +80,8 @@ async fn a_runner_that_dies_in_the_middle_leaves_neither_of_two_faults() {
     let mut run = scene.start(&slow_and_frozen(&scene, "50s", "60s"));
     run.until_on().await;
     assert!(
-        is_slow(&scene.yard.look(&scene.targeted[0]).await) && is_frozen(&scene.yard.look(&scene.targeted[1]).await)
+        is_slow(&scene.sandbox.look(&scene.targeted[0]).await)
+            && is_frozen(&scene.sandbox.look(&scene.targeted[1]).await)
     );
     send(run.pid(), Signal::KILL);
     let ended = run.ends().await;

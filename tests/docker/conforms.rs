@@ -6,10 +6,10 @@ use squall::engine::{Engine, Kind};
 use squall::model::instance::InstanceId;
 
 use crate::conformance::{Commands, World, conforms};
-use crate::harness::{Spec, Yard};
+use crate::harness::{Sandbox, Spec};
 
 #[async_trait]
-impl World for Yard {
+impl World for Sandbox {
     fn engine(&self) -> &dyn Engine {
         &self.docker
     }
@@ -55,15 +55,16 @@ async fn docker_over_tcp_does_too_and_another_process_finds_it() {
     let address = format!("tcp://{}", listener.local_addr().unwrap());
     let mut forwarding = tokio::task::JoinSet::new();
     forwarding.spawn(forward(listener));
-    let mut yard = Yard::new().await;
-    yard.docker = Docker::connect(Some(&address)).await.unwrap();
-    let described = yard.docker.describe();
+    let mut sandbox = Sandbox::new().await;
+    sandbox.docker = Docker::connect(Some(&address)).await.unwrap();
+    let described = sandbox.docker.describe();
     assert_eq!((described.kind, &described.address), (Kind::Docker, &address));
-    yard.docker = Docker::from_description(&described).await.unwrap().using(env!("CARGO_BIN_EXE_squall").into());
-    conforms(&mut yard).await;
+    sandbox.docker =
+        Docker::from_description(&described).await.unwrap().with_binary(env!("CARGO_BIN_EXE_squall").into());
+    conforms(&mut sandbox).await;
 }
 
 #[tokio::test]
 async fn docker_does_what_every_engine_must() {
-    conforms(&mut Yard::new().await).await;
+    conforms(&mut Sandbox::new().await).await;
 }

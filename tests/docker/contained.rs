@@ -29,15 +29,15 @@ async fn runner_seeing(scene: &Scene, experiment: &str, mounts: &[String], sees:
         host: HostConfig { binds: Some(binds), pid_mode: sees.map(str::to_owned), ..HostConfig::default() },
         ..Spec::default()
     };
-    scene.yard.start("runner", spec).await
+    scene.sandbox.start("runner", spec).await
 }
 
 /// The containers whose names tell that they guard a run of this scene.
 async fn guards(scene: &Scene) -> Vec<String> {
-    let name = format!("squall-guard-.*{}-", scene.yard.prefix);
+    let name = format!("squall-guard-.*{}-", scene.sandbox.prefix);
     let filters = std::collections::HashMap::from([("name", vec![name])]);
     let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-    let found = scene.yard.api.list_containers(Some(options)).await.expect("the engine answers");
+    let found = scene.sandbox.api.list_containers(Some(options)).await.expect("the engine answers");
     found.into_iter().filter_map(|c| c.id).collect()
 }
 
@@ -46,10 +46,10 @@ async fn when_the_runners_container_is_killed_the_guards_takes_everything_back_a
     for fault in ["kill: { via: host }", "pause: {}"] {
         let scene = Scene::of(1, lonely()).await;
         let before = scene.settings().await;
-        let volume = scene.yard.name("state");
+        let volume = scene.sandbox.name("state");
         let x = scene.experiment(fault, "baseline: 500ms, duration: 60s, recovery: 1s");
         let runner = runner(&scene, &x, &[format!("{volume}:/var/lib/squall")]).await;
-        let state = PathBuf::from(scene.yard.api.inspect_volume(&volume).await.unwrap().mountpoint);
+        let state = PathBuf::from(scene.sandbox.api.inspect_volume(&volume).await.unwrap().mountpoint);
         let so_far = || journal_in(&state).and_then(|j| journal::replay(&j).ok()).unwrap_or_default();
         let on = eventually("the fault is on", || async {
             let state = so_far();
@@ -61,7 +61,7 @@ async fn when_the_runners_container_is_killed_the_guards_takes_everything_back_a
         let standing = guards(&scene).await;
         assert!(standing.len() == 1 && standing[0].starts_with(id.as_str()), "{standing:?} {id}");
 
-        scene.yard.docker.kill_container(&runner.0).await.unwrap();
+        scene.sandbox.docker.kill_container(&runner.0).await.unwrap();
         let journal = journal_in(&state).expect("a journal");
         eventually("the guard is gone", || async { guards(&scene).await.is_empty().then_some(()) }).await;
         assert!(!recover::needs_recovery(&journal), "the guard has finished the run");
@@ -71,7 +71,7 @@ async fn when_the_runners_container_is_killed_the_guards_takes_everything_back_a
         let report: serde_json::Value = serde_json::from_slice(&report).unwrap();
         assert_eq!(report["reason"], "runner-died");
         assert!(!journal.with_file_name("guard.ready").exists());
-        scene.yard.docker.remove_container(&runner.0).await.unwrap();
+        scene.sandbox.docker.remove_container(&runner.0).await.unwrap();
         scene.is_as(&before).await;
     }
 }
@@ -80,20 +80,20 @@ async fn when_the_runners_container_is_killed_the_guards_takes_everything_back_a
 async fn without_a_volume_for_its_state_nothing_is_touched() {
     let scene = Scene::of(1, lonely()).await;
     let before = scene.settings().await;
-    let epoch = scene.yard.look(&scene.targeted[0]).await.epoch;
+    let epoch = scene.sandbox.look(&scene.targeted[0]).await.epoch;
     let x = scene.experiment("kill: {}", "baseline: 500ms, duration: 60s, recovery: 1s");
     let runner = runner(&scene, &x, &[]).await;
-    eventually("an end", || async { (!scene.yard.docker.is_alive(&runner.0).await.unwrap()).then_some(()) }).await;
+    eventually("an end", || async { (!scene.sandbox.docker.is_alive(&runner.0).await.unwrap()).then_some(()) }).await;
 
-    let found = scene.yard.api.inspect_container(&runner.0, None).await.unwrap();
+    let found = scene.sandbox.api.inspect_container(&runner.0, None).await.unwrap();
     let options = LogsOptionsBuilder::new().stdout(true).stderr(true).build();
-    let log: Vec<_> = scene.yard.api.logs(&runner.0, Some(options)).try_collect().await.unwrap();
+    let log: Vec<_> = scene.sandbox.api.logs(&runner.0, Some(options)).try_collect().await.unwrap();
     let log = log.iter().map(ToString::to_string).collect::<String>();
     assert_eq!(found.state.and_then(|s| s.exit_code), Some(3), "{log}");
     assert!(log.contains("guard-missing") && log.contains("volume"), "{log}");
-    assert_eq!(scene.yard.look(&scene.targeted[0]).await.epoch, epoch, "it was never touched");
+    assert_eq!(scene.sandbox.look(&scene.targeted[0]).await.epoch, epoch, "it was never touched");
     assert!(guards(&scene).await.is_empty());
-    scene.yard.docker.remove_container(&runner.0).await.unwrap();
+    scene.sandbox.docker.remove_container(&runner.0).await.unwrap();
     scene.is_as(&before).await;
 }
 
@@ -102,17 +102,17 @@ async fn where_the_hosts_processes_cannot_be_seen_the_engine_kills_a_zone() {
     let zoned = Spec { labels: vec![("squall.zone", "z".to_owned())], ..lonely() };
     let scene = Scene::of(2, zoned).await;
     let before = scene.settings().await;
-    let volume = scene.yard.name("state");
+    let volume = scene.sandbox.name("state");
     let x = scene.experiment("zone-outage: { mode: power }", "baseline: 500ms, duration: 1s, recovery: 5s");
     let x = x.replace("max-instances: 1", "max-instances: 2, max-zones: 1");
     let runner = runner_seeing(&scene, &x, &[format!("{volume}:/var/lib/squall")], None).await;
-    let state = PathBuf::from(scene.yard.api.inspect_volume(&volume).await.unwrap().mountpoint);
+    let state = PathBuf::from(scene.sandbox.api.inspect_volume(&volume).await.unwrap().mountpoint);
     let journal = eventually("an end", || async {
         journal_in(&state).filter(|j| journal::replay(j).is_ok_and(|s| s.finished.is_some()))
     })
     .await;
     eventually("the runner is gone", || async {
-        (!scene.yard.docker.is_alive(&runner.0).await.unwrap()).then_some(())
+        (!scene.sandbox.docker.is_alive(&runner.0).await.unwrap()).then_some(())
     })
     .await;
     let after = journal::replay(&journal).unwrap();
@@ -121,6 +121,6 @@ async fn where_the_hosts_processes_cannot_be_seen_the_engine_kills_a_zone() {
     assert_eq!(killed.count(), 2, "{:?}", after.changes);
     assert!(after.changes.iter().all(squall::record::state::ChangeState::is_verified), "{:?}", after.changes);
     assert!(after.warnings.iter().any(|w| w.contains("--pid=host")), "{:?}", after.warnings);
-    scene.yard.docker.remove_container(&runner.0).await.unwrap();
+    scene.sandbox.docker.remove_container(&runner.0).await.unwrap();
     scene.is_as(&before).await;
 }

@@ -7,7 +7,7 @@ use squall::engine::{Apply as _, Outcome};
 use squall::host::process::{Process, start_ticks};
 use squall::model::instance::{Kill, Setting, Signal, Trait, Via};
 
-use crate::harness::{Spec, Yard};
+use crate::harness::{Sandbox, Spec};
 use crate::scene::{Scene, lonely};
 
 fn killed(via: Via) -> Setting {
@@ -20,12 +20,12 @@ fn always() -> Spec {
 
 #[tokio::test]
 async fn a_crash_lets_the_restart_policy_act() {
-    let yard = Yard::new().await;
-    let id = yard.start("crash", always()).await;
-    let before = yard.look(&id).await;
+    let sandbox = Sandbox::new().await;
+    let id = sandbox.start("crash", always()).await;
+    let before = sandbox.look(&id).await;
     assert!(before.traits.contains(&Trait::Restarts));
-    assert_eq!(yard.docker.set(&yard.tag(0), &id, &killed(Via::Host)).await.unwrap(), Outcome::Done);
-    let after = yard.until(&id, "running again", |i| i.is_running() && i.epoch != before.epoch).await;
+    assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, &killed(Via::Host)).await.unwrap(), Outcome::Done);
+    let after = sandbox.until(&id, "running again", |i| i.is_running() && i.epoch != before.epoch).await;
     assert_eq!((after.restarts, after.settings), (before.restarts + 1, before.settings));
 }
 
@@ -40,26 +40,26 @@ fn ends() {
 #[tokio::test]
 async fn who_is_in_a_crash_loop_is_neither_healthy_nor_a_target() {
     let mut scene = Scene::of(1, lonely()).await;
-    let image = scene.yard.docker.own_image(&scene.yard.prefix).await.expect("an image of this test program");
-    scene.yard.extra_images.push(image.clone());
+    let image = scene.sandbox.docker.own_image(&scene.sandbox.prefix).await.expect("an image of this test program");
+    scene.sandbox.extra_images.push(image.clone());
     let command = ["--ignored", "--exact", "crash::ends"].map(str::to_owned).to_vec();
     let labels = vec![("squall.service", scene.service.clone())];
     let spec = Spec { image: Some(image), command, labels, restart: always().restart, ..lonely() };
-    let id = scene.yard.start("loops", spec).await;
-    let loops = scene.yard.name("loops");
+    let id = scene.sandbox.start("loops", spec).await;
+    let loops = scene.sandbox.name("loops");
     for (target, limits, reason) in [
         ("name: NAME-targeted-1", "max-instances: 1, min-healthy: 1", "refused"),
         ("name: NAME-loops", "max-instances: 1", "no-target"),
     ] {
         // Its engine waits for longer and longer before it starts it again: it shall be up when it is looked.
-        let restarts = scene.yard.look(&id).await.restarts;
-        let now = scene.yard.until(&id, "restarted", |i| i.is_running() && i.restarts > restarts).await;
+        let restarts = scene.sandbox.look(&id).await.restarts;
+        let now = scene.sandbox.until(&id, "restarted", |i| i.is_running() && i.restarts > restarts).await;
         assert_eq!(now.health, None);
         let text = scene.experiment("pause", "baseline: 500ms, duration: 1s, recovery: 1s");
         let text = text
             .replace(
                 &format!("target: {{ service: {} }}", scene.service),
-                &format!("target: {{ {} }}", target.replace("NAME", &scene.yard.prefix)),
+                &format!("target: {{ {} }}", target.replace("NAME", &scene.sandbox.prefix)),
             )
             .replace("max-instances: 1", limits);
         let ended = scene.start_in(reason, &text).ends().await;
@@ -76,64 +76,64 @@ async fn who_is_in_a_crash_loop_is_neither_healthy_nor_a_target() {
 
 #[tokio::test]
 async fn a_kill_by_the_engine_stays_and_its_undo_arms_the_policy_again() {
-    let yard = Yard::new().await;
-    let id = yard.start("kill", always()).await;
-    let before = yard.look(&id).await;
-    assert_eq!(yard.docker.set(&yard.tag(0), &id, &killed(Via::Engine)).await.unwrap(), Outcome::Done);
+    let sandbox = Sandbox::new().await;
+    let id = sandbox.start("kill", always()).await;
+    let before = sandbox.look(&id).await;
+    assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, &killed(Via::Engine)).await.unwrap(), Outcome::Done);
     // A control that is restarted by its policy meanwhile shows that there was time enough.
-    let control = yard.start("control", always()).await;
-    let control_epoch = yard.look(&control).await.epoch;
-    yard.docker.set(&yard.tag(1), &control, &killed(Via::Host)).await.unwrap();
-    yard.until(&control, "running again", |i| i.is_running() && i.epoch != control_epoch).await;
-    let during = yard.look(&id).await;
+    let control = sandbox.start("control", always()).await;
+    let control_epoch = sandbox.look(&control).await.epoch;
+    sandbox.docker.set(&sandbox.tag(1), &control, &killed(Via::Host)).await.unwrap();
+    sandbox.until(&control, "running again", |i| i.is_running() && i.epoch != control_epoch).await;
+    let during = sandbox.look(&id).await;
     assert!(!during.is_running() && during.restarts == 0, "{during:?}");
 
-    assert_eq!(yard.docker.set(&yard.tag(0), &id, &Setting::Running(true)).await.unwrap(), Outcome::Done);
-    let back = yard.look(&id).await;
+    assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, &Setting::Running(true)).await.unwrap(), Outcome::Done);
+    let back = sandbox.look(&id).await;
     assert_eq!(back.settings, before.settings);
-    yard.docker.set(&yard.tag(2), &id, &killed(Via::Host)).await.unwrap();
-    yard.until(&id, "restarted by its policy", |i| i.is_running() && i.restarts == 1).await;
+    sandbox.docker.set(&sandbox.tag(2), &id, &killed(Via::Host)).await.unwrap();
+    sandbox.until(&id, "restarted by its policy", |i| i.is_running() && i.restarts == 1).await;
 }
 
 #[tokio::test]
 async fn a_crash_without_a_policy_stays_and_happens_once() {
-    let yard = Yard::new().await;
-    let id = yard.start("once", Spec::default()).await;
-    let before = yard.look(&id).await;
-    assert_eq!(yard.docker.set(&yard.tag(0), &id, &killed(Via::Host)).await.unwrap(), Outcome::Done);
-    assert!(!yard.look(&id).await.is_running(), "the engine has noticed when the call returns");
-    assert_eq!(yard.docker.set(&yard.tag(0), &id, &killed(Via::Host)).await.unwrap(), Outcome::Already);
-    assert_eq!(yard.docker.set(&yard.tag(0), &id, &Setting::Running(true)).await.unwrap(), Outcome::Done);
-    assert_eq!(yard.look(&id).await.settings, before.settings);
-    yard.docker.remove_container(&id.0).await.unwrap();
-    assert_eq!(yard.docker.set(&yard.tag(0), &id, &killed(Via::Host)).await.unwrap(), Outcome::Gone);
+    let sandbox = Sandbox::new().await;
+    let id = sandbox.start("once", Spec::default()).await;
+    let before = sandbox.look(&id).await;
+    assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, &killed(Via::Host)).await.unwrap(), Outcome::Done);
+    assert!(!sandbox.look(&id).await.is_running(), "the engine has noticed when the call returns");
+    assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, &killed(Via::Host)).await.unwrap(), Outcome::Already);
+    assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, &Setting::Running(true)).await.unwrap(), Outcome::Done);
+    assert_eq!(sandbox.look(&id).await.settings, before.settings);
+    sandbox.docker.remove_container(&id.0).await.unwrap();
+    assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, &killed(Via::Host)).await.unwrap(), Outcome::Gone);
 }
 
 #[tokio::test]
 async fn what_is_frozen_crashes_too() {
-    let yard = Yard::new().await;
-    let id = yard.start("frozen", Spec::default()).await;
-    yard.docker.set(&yard.tag(0), &id, &Setting::Paused(true)).await.unwrap();
-    assert_eq!(yard.docker.set(&yard.tag(1), &id, &killed(Via::Host)).await.unwrap(), Outcome::Done);
-    let after = yard.look(&id).await;
+    let sandbox = Sandbox::new().await;
+    let id = sandbox.start("frozen", Spec::default()).await;
+    sandbox.docker.set(&sandbox.tag(0), &id, &Setting::Paused(true)).await.unwrap();
+    assert_eq!(sandbox.docker.set(&sandbox.tag(1), &id, &killed(Via::Host)).await.unwrap(), Outcome::Done);
+    let after = sandbox.look(&id).await;
     assert!(!after.is_running() && after.settings[&squall::model::instance::Aspect::Paused] == Setting::Paused(false));
 }
 
 #[tokio::test]
 async fn a_trapped_signal_arrives_and_the_container_stops_by_itself() {
-    let yard = Yard::new().await;
-    let id = yard.start("term", Spec::default()).await;
+    let sandbox = Sandbox::new().await;
+    let id = sandbox.start("term", Spec::default()).await;
     for via in [Via::Engine, Via::Host] {
-        yard.until(&id, "running", squall::model::instance::Instance::is_running).await;
+        sandbox.until(&id, "running", squall::model::instance::Instance::is_running).await;
         let term = Setting::Killed(Kill { signal: Signal::SigTerm, via });
-        assert_eq!(yard.docker.set(&yard.tag(0), &id, &term).await.unwrap(), Outcome::Done);
+        assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, &term).await.unwrap(), Outcome::Done);
         // PID 1 ignores a signal that it has not asked for yet, so it may need another one.
         let deadline = tokio::time::Instant::now() + Duration::from_secs(20);
-        while yard.look(&id).await.is_running() {
+        while sandbox.look(&id).await.is_running() {
             assert!(tokio::time::Instant::now() < deadline, "SIGTERM {via} never arrived");
-            yard.docker.set(&yard.tag(0), &id, &term).await.unwrap();
+            sandbox.docker.set(&sandbox.tag(0), &id, &term).await.unwrap();
         }
-        yard.docker.set(&yard.tag(0), &id, &Setting::Running(true)).await.unwrap();
+        sandbox.docker.set(&sandbox.tag(0), &id, &Setting::Running(true)).await.unwrap();
     }
 }
 
@@ -141,16 +141,16 @@ async fn a_trapped_signal_arrives_and_the_container_stops_by_itself() {
 /// numbers that become free, all live on.
 #[tokio::test]
 async fn no_stranger_is_ever_targeted() {
-    let yard = Yard::new().await;
-    let neighbour = yard.start("neighbour", Spec::default()).await;
-    let neighbour_pid = yard.pid(&neighbour).await;
-    let loops = yard.start("looping", Spec { command: vec!["no-such-command".to_owned()], ..always() }).await;
-    let crashing = yard.start("crashing", always()).await;
+    let sandbox = Sandbox::new().await;
+    let neighbour = sandbox.start("neighbour", Spec::default()).await;
+    let neighbour_pid = sandbox.pid(&neighbour).await;
+    let loops = sandbox.start("looping", Spec { command: vec!["no-such-command".to_owned()], ..always() }).await;
+    let crashing = sandbox.start("crashing", always()).await;
     let mut strangers: Vec<std::process::Child> = Vec::new();
     for _ in 0..12 {
         for id in [&loops, &crashing] {
             // It may be between two lives, which is `Already`; nothing else is an error either.
-            yard.docker.set(&yard.tag(0), id, &killed(Via::Host)).await.unwrap();
+            sandbox.docker.set(&sandbox.tag(0), id, &killed(Via::Host)).await.unwrap();
             strangers.push(std::process::Command::new("sleep").arg("300").spawn().unwrap());
         }
     }
@@ -162,5 +162,5 @@ async fn no_stranger_is_ever_targeted() {
     }
     assert_eq!(living, strangers.len());
     assert!(alive(neighbour_pid) && start_ticks(neighbour_pid).is_some());
-    assert_eq!(yard.pid(&neighbour).await, neighbour_pid);
+    assert_eq!(sandbox.pid(&neighbour).await, neighbour_pid);
 }

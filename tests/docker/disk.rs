@@ -15,7 +15,7 @@ use squall::engine::{Ability, Apply as _, Execute as _, Outcome};
 use squall::model::disk::{DiskLocation, Fill, Goal, MountKind, Space};
 use squall::model::instance::{Aspect, Instance, InstanceId, Setting};
 
-use crate::harness::{Spec, Yard};
+use crate::harness::{Sandbox, Spec};
 
 /// Where the container has its data: there our binary writes a note when it is told to halt.
 pub(crate) const DATA: &str = "/var/lib/squall";
@@ -81,14 +81,16 @@ fn with(host: HostConfig) -> Spec {
 }
 
 /// Whether a process inside can write to its data; what it says where it cannot.
-async fn writes(yard: &Yard, name: &str) -> Result<(), String> {
-    let ran = yard
+async fn writes(sandbox: &Sandbox, name: &str) -> Result<(), String> {
+    let ran = sandbox
         .docker
-        .exec(&yard.name(name), &[PROGRAM, "halt", "full"].map(str::to_owned), Duration::from_secs(20))
+        .exec(&sandbox.name(name), &[PROGRAM, "halt", "full"].map(str::to_owned), Duration::from_secs(20))
         .await;
     let ran = ran.expect("it runs");
-    let again =
-        yard.docker.exec(&yard.name(name), &[PROGRAM, "resume"].map(str::to_owned), Duration::from_secs(20)).await;
+    let again = sandbox
+        .docker
+        .exec(&sandbox.name(name), &[PROGRAM, "resume"].map(str::to_owned), Duration::from_secs(20))
+        .await;
     if ran.status == 0 {
         assert_eq!(again.expect("it runs").status, 0);
         return Ok(());
@@ -97,8 +99,8 @@ async fn writes(yard: &Yard, name: &str) -> Result<(), String> {
 }
 
 /// What the container's own `statvfs` says of a path.
-async fn space(yard: &Yard, id: &InstanceId, path: &str) -> Space {
-    let found = rustix::fs::statvfs(format!("/proc/{}/root{path}", yard.pid(id).await)).expect("a file system");
+async fn space(sandbox: &Sandbox, id: &InstanceId, path: &str) -> Space {
+    let found = rustix::fs::statvfs(format!("/proc/{}/root{path}", sandbox.pid(id).await)).expect("a file system");
     Space {
         total: found.f_blocks * found.f_frsize,
         free: found.f_bfree * found.f_frsize,
@@ -148,7 +150,7 @@ fn is_clean(directory: &str) -> bool {
 #[tokio::test]
 async fn each_file_system_is_filled_as_declared_and_freed() {
     let own = Loop::new(48 * MIB);
-    let yard = Yard::new().await;
+    let sandbox = Sandbox::new().await;
     let size = Goal::Size(32 * MIB);
     for (name, spec, path, kind, goals) in [
         (
@@ -159,20 +161,20 @@ async fn each_file_system_is_filled_as_declared_and_freed() {
             &[Goal::To(0.95), Goal::Leave(MIB), Goal::To(1.0)][..],
         ),
         ("own", bound(&own.top()), DATA, MountKind::Bind, &[Goal::To(0.95), Goal::Leave(5 * MIB), Goal::To(1.0)]),
-        ("volume", on_volume(yard.name("v"), false), DATA, MountKind::Volume, &[size]),
+        ("volume", on_volume(sandbox.name("v"), false), DATA, MountKind::Volume, &[size]),
         ("root", with(HostConfig::default()), "/", MountKind::Root, &[size]),
     ] {
-        let id = yard.start(name, spec).await;
-        let before = yard.look(&id).await;
-        let was = space(&yard, &id, path).await;
+        let id = sandbox.start(name, spec).await;
+        let before = sandbox.look(&id).await;
+        let was = space(&sandbox, &id, path).await;
         assert_eq!(before.settings[&Aspect::Disk], Setting::Mark(Aspect::Disk, None));
-        writes(&yard, name).await.expect("it can write");
+        writes(&sandbox, name).await.expect("it can write");
         for (n, goal) in goals.iter().enumerate() {
-            let to = able(&yard.docker, &before, &fill(&before, path, *goal));
+            let to = able(&sandbox.docker, &before, &fill(&before, path, *goal));
             let Setting::Filled(filled) = &to else { panic!("{to:?}") };
             assert_eq!(filled.place.mount.kind, kind, "{name}");
-            assert_eq!(yard.docker.set(&yard.tag(n), &id, &to).await.unwrap(), Outcome::Done, "{name}: {to}");
-            let (during, now) = (yard.look(&id).await, space(&yard, &id, path).await);
+            assert_eq!(sandbox.docker.set(&sandbox.tag(n), &id, &to).await.unwrap(), Outcome::Done, "{name}: {to}");
+            let (during, now) = (sandbox.look(&id).await, space(&sandbox, &id, path).await);
             assert_eq!(Some(&during.settings[&Aspect::Disk]), to.observed_as().as_ref(), "{name}: {to}");
             assert!(during.sees[&Aspect::Disk].contains('→'), "{name}: {:?}", during.sees);
             match goal {
@@ -182,23 +184,35 @@ async fn each_file_system_is_filled_as_declared_and_freed() {
                 _ => assert!(was.available - now.available > 16 * MIB, "{name}: {to}: {was:?} {now:?}"),
             }
             if *goal == Goal::To(1.0) {
-                let said = writes(&yard, name).await.expect_err("the disk is full");
+                let said = writes(&sandbox, name).await.expect_err("the disk is full");
                 assert!(said.contains("No space left"), "{said}");
             }
-            assert_eq!(yard.docker.set(&yard.tag(n), &id, &to).await.unwrap(), Outcome::Already, "{name}: {to} twice");
-            assert_eq!(yard.look(&id).await.settings, during.settings, "{name}: {to} twice changes nothing");
+            assert_eq!(
+                sandbox.docker.set(&sandbox.tag(n), &id, &to).await.unwrap(),
+                Outcome::Already,
+                "{name}: {to} twice"
+            );
+            assert_eq!(sandbox.look(&id).await.settings, during.settings, "{name}: {to} twice changes nothing");
 
-            assert_eq!(yard.docker.set(&yard.tag(n), &id, &back(&to)).await.unwrap(), Outcome::Done, "{name}: {to}");
-            assert_eq!(yard.docker.set(&yard.tag(n), &id, &back(&to)).await.unwrap(), Outcome::Already, "{name}: {to}");
-            assert_eq!(yard.look(&id).await.settings, before.settings, "{name}: {to}");
-            writes(&yard, name).await.expect("it can write again");
+            assert_eq!(
+                sandbox.docker.set(&sandbox.tag(n), &id, &back(&to)).await.unwrap(),
+                Outcome::Done,
+                "{name}: {to}"
+            );
+            assert_eq!(
+                sandbox.docker.set(&sandbox.tag(n), &id, &back(&to)).await.unwrap(),
+                Outcome::Already,
+                "{name}: {to}"
+            );
+            assert_eq!(sandbox.look(&id).await.settings, before.settings, "{name}: {to}");
+            writes(&sandbox, name).await.expect("it can write again");
             if let Some(source) = &filled.place.mount.source {
                 let beside = Path::new(source).parent().and_then(Path::to_str).expect("a directory");
                 assert!(is_clean(if kind == MountKind::Root { beside } else { source }), "{name}");
             }
         }
         if matches!(kind, MountKind::Tmpfs | MountKind::Bind) {
-            let now = space(&yard, &id, path).await;
+            let now = space(&sandbox, &id, path).await;
             assert!(now.available.abs_diff(was.available) <= 16 << 10, "{name}: {was:?} {now:?}");
         }
     }
@@ -207,29 +221,29 @@ async fn each_file_system_is_filled_as_declared_and_freed() {
 #[tokio::test]
 async fn files_use_up_the_inodes_until_they_are_gone() {
     let own = Loop::new(16 * MIB);
-    let yard = Yard::new().await;
-    let id = yard.start("files", bound(&own.top())).await;
-    let before = yard.look(&id).await;
-    let was = space(&yard, &id, DATA).await;
-    let to = able(&yard.docker, &before, &fill(&before, DATA, Goal::Inodes(1.0)));
-    assert_eq!(yard.docker.set(&yard.tag(0), &id, &to).await.unwrap(), Outcome::Done);
-    let now = space(&yard, &id, DATA).await;
+    let sandbox = Sandbox::new().await;
+    let id = sandbox.start("files", bound(&own.top())).await;
+    let before = sandbox.look(&id).await;
+    let was = space(&sandbox, &id, DATA).await;
+    let to = able(&sandbox.docker, &before, &fill(&before, DATA, Goal::Inodes(1.0)));
+    assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, &to).await.unwrap(), Outcome::Done);
+    let now = space(&sandbox, &id, DATA).await;
     assert_eq!(now.inodes_free, 0, "{now:?}");
     assert!(now.available > was.available / 2, "there is room all the same: {now:?}");
-    assert!(yard.look(&id).await.sees[&Aspect::Disk].contains("→ 100%"));
-    let said = writes(&yard, "files").await.expect_err("no file can be made");
+    assert!(sandbox.look(&id).await.sees[&Aspect::Disk].contains("→ 100%"));
+    let said = writes(&sandbox, "files").await.expect_err("no file can be made");
     assert!(said.contains("No space left"), "{said}");
-    assert_eq!(yard.docker.set(&yard.tag(0), &id, &back(&to)).await.unwrap(), Outcome::Done);
-    assert_eq!(space(&yard, &id, DATA).await.inodes_free, was.inodes_free);
-    assert_eq!(yard.look(&id).await.settings, before.settings);
+    assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, &back(&to)).await.unwrap(), Outcome::Done);
+    assert_eq!(space(&sandbox, &id, DATA).await.inodes_free, was.inodes_free);
+    assert_eq!(sandbox.look(&id).await.settings, before.settings);
 }
 
 #[tokio::test]
 async fn what_must_not_be_filled_is_refused() {
-    let yard = Yard::new().await;
-    let id = yard.start("memory", in_memory("size=16m")).await;
-    let i = yard.look(&id).await;
-    let inside = PathBuf::from(format!("/proc/{}/root", yard.pid(&id).await));
+    let sandbox = Sandbox::new().await;
+    let id = sandbox.start("memory", in_memory("size=16m")).await;
+    let i = sandbox.look(&id).await;
+    let inside = PathBuf::from(format!("/proc/{}/root", sandbox.pid(&id).await));
     std::fs::create_dir(inside.join("elsewhere")).unwrap();
     std::fs::write(inside.join("file"), "").unwrap();
     std::os::unix::fs::symlink("/elsewhere", inside.join("var/lib/squall/out")).unwrap();
@@ -250,18 +264,18 @@ async fn what_must_not_be_filled_is_refused() {
         (DATA, Goal::Leave(64 * MIB), "are left already"),
         (DATA, Goal::Inodes(1.0), "are the most"),
     ] {
-        let why = refusal(&yard.docker, &i, &fill(&i, path, goal));
+        let why = refusal(&sandbox.docker, &i, &fill(&i, path, goal));
         assert!(why.contains(want), "{path} {goal:?}: {why}");
-        let set = yard.docker.set(&yard.tag(0), &id, &fill(&i, path, goal)).await;
+        let set = sandbox.docker.set(&sandbox.tag(0), &id, &fill(&i, path, goal)).await;
         assert!(set.is_err_and(|e| e.to_string().contains(want)), "{path} {goal:?}: also without having been asked");
     }
-    let read_only = yard.start("fixed", on_volume(yard.name("fixed"), true)).await;
-    let i = yard.look(&read_only).await;
-    assert!(refusal(&yard.docker, &i, &fill(&i, DATA, leave)).contains("mounted read-only"));
+    let read_only = sandbox.start("fixed", on_volume(sandbox.name("fixed"), true)).await;
+    let i = sandbox.look(&read_only).await;
+    assert!(refusal(&sandbox.docker, &i, &fill(&i, DATA, leave)).contains("mounted read-only"));
     for source in ["/etc", "/", "/var/lib", "/home"] {
-        let of_the_host = yard.start(&format!("host{}", source.len()), bound(Path::new(source))).await;
-        let i = yard.look(&of_the_host).await;
-        let why = refusal(&yard.docker, &i, &fill(&i, DATA, Goal::Size(1)));
+        let of_the_host = sandbox.start(&format!("host{}", source.len()), bound(Path::new(source))).await;
+        let i = sandbox.look(&of_the_host).await;
+        let why = refusal(&sandbox.docker, &i, &fill(&i, DATA, Goal::Size(1)));
         assert!(why.contains(&format!("is {source} of the host, which the host itself needs")), "{source}: {why}");
     }
     assert!(is_clean(inside.join("var/lib/squall").to_str().unwrap()));
@@ -270,44 +284,44 @@ async fn what_must_not_be_filled_is_refused() {
 #[tokio::test]
 async fn a_mount_lets_nothing_be_written_until_it_is_as_before() {
     let own = Loop::new(16 * MIB);
-    let yard = Yard::new().await;
+    let sandbox = Sandbox::new().await;
     for (name, spec) in [("bound", bound(&own.top())), ("memory", in_memory("size=16m,noexec"))] {
-        let id = yard.start(name, spec).await;
-        let before = yard.look(&id).await;
+        let id = sandbox.start(name, spec).await;
+        let before = sandbox.look(&id).await;
         let was = &before.settings[&Aspect::Mounts];
         assert_eq!(*was, Setting::ReadOnly(std::collections::BTreeSet::new()));
-        let options = mount_line(&yard, &id).await;
+        let options = mount_line(&sandbox, &id).await;
         let to = Setting::ReadOnly([DATA.to_owned()].into());
-        assert_eq!(yard.docker.can(&before, &to), Ability::Yes);
-        assert_eq!(yard.docker.set(&yard.tag(0), &id, &to).await.unwrap(), Outcome::Done, "{name}");
-        assert_eq!(yard.look(&id).await.settings[&Aspect::Mounts], to, "{name}");
-        let said = writes(&yard, name).await.expect_err("nothing can be written");
+        assert_eq!(sandbox.docker.can(&before, &to), Ability::Yes);
+        assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, &to).await.unwrap(), Outcome::Done, "{name}");
+        assert_eq!(sandbox.look(&id).await.settings[&Aspect::Mounts], to, "{name}");
+        let said = writes(&sandbox, name).await.expect_err("nothing can be written");
         assert!(said.contains("Read-only file system"), "{name}: {said}");
         // The host, and everybody else who has it, is not concerned.
         std::fs::write(own.top().join("note"), "theirs").expect("the host can write");
-        assert_eq!(yard.docker.set(&yard.tag(0), &id, &to).await.unwrap(), Outcome::Already, "{name}");
-        assert_eq!(yard.docker.set(&yard.tag(0), &id, was).await.unwrap(), Outcome::Done, "{name}");
-        assert_eq!(mount_line(&yard, &id).await, options, "{name}: every other option is as before");
-        writes(&yard, name).await.expect("it can write again");
+        assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, &to).await.unwrap(), Outcome::Already, "{name}");
+        assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, was).await.unwrap(), Outcome::Done, "{name}");
+        assert_eq!(mount_line(&sandbox, &id).await, options, "{name}: every other option is as before");
+        writes(&sandbox, name).await.expect("it can write again");
 
-        let open = std::fs::File::create(format!("/proc/{}/root{DATA}/open", yard.pid(&id).await)).unwrap();
-        let busy = yard.docker.set(&yard.tag(0), &id, &to).await.unwrap_err().to_string();
+        let open = std::fs::File::create(format!("/proc/{}/root{DATA}/open", sandbox.pid(&id).await)).unwrap();
+        let busy = sandbox.docker.set(&sandbox.tag(0), &id, &to).await.unwrap_err().to_string();
         assert!(busy.contains("a process has a file open for writing"), "{name}: {busy}");
-        assert_eq!(yard.look(&id).await.settings, before.settings, "{name}: nothing is changed then");
+        assert_eq!(sandbox.look(&id).await.settings, before.settings, "{name}: nothing is changed then");
         drop(open);
 
-        assert_eq!(yard.docker.set(&yard.tag(0), &id, &to).await.unwrap(), Outcome::Done, "{name}");
+        assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, &to).await.unwrap(), Outcome::Done, "{name}");
         let restarted = Setting::Restarted { timeout: Duration::from_secs(5) };
-        assert_eq!(yard.docker.set(&yard.tag(0), &id, &restarted).await.unwrap(), Outcome::Done);
-        assert_eq!(yard.look(&id).await.settings, before.settings, "{name}: it ends with the life");
-        assert_eq!(yard.docker.set(&yard.tag(0), &id, was).await.unwrap(), Outcome::Already, "{name}");
-        let why = refusal(&yard.docker, &before, &Setting::ReadOnly(["/var".to_owned()].into()));
+        assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, &restarted).await.unwrap(), Outcome::Done);
+        assert_eq!(sandbox.look(&id).await.settings, before.settings, "{name}: it ends with the life");
+        assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, was).await.unwrap(), Outcome::Already, "{name}");
+        let why = refusal(&sandbox.docker, &before, &Setting::ReadOnly(["/var".to_owned()].into()));
         assert!(why.contains("/var is no mount of its own") && why.contains(DATA), "{why}");
     }
 }
 
 /// What the kernel says of the mount with the data.
-async fn mount_line(yard: &Yard, id: &InstanceId) -> Vec<String> {
-    let mounts = squall::host::mounts::of(yard.pid(id).await).expect("its mounts");
+async fn mount_line(sandbox: &Sandbox, id: &InstanceId) -> Vec<String> {
+    let mounts = squall::host::mounts::of(sandbox.pid(id).await).expect("its mounts");
     mounts.into_iter().find(|m| m.path == DATA).expect("the mount").options
 }

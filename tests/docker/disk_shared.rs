@@ -5,7 +5,7 @@ use squall::engine::docker::Docker;
 use squall::model::disk::sharing::Common;
 
 use crate::disk::{DATA, Loop, MIB, bound, on_volume};
-use crate::harness::Yard;
+use crate::harness::Sandbox;
 use crate::scene::Scene;
 
 const TIMING: &str = "warm-up: 100ms, baseline: 500ms, duration: 1s, recovery: 5s";
@@ -22,14 +22,14 @@ async fn who_writes_to_the_same_disk_keeps_room() {
     std::os::unix::fs::symlink(&b, &link).expect("a link");
     for (source, want) in [(&a, "shares the file system of"), (&link, "shares the files of")] {
         let scene = Scene::of(1, bound(source)).await;
-        scene.yard.start("other", bound(&b)).await;
+        scene.sandbox.start("other", bound(&b)).await;
         let before = scene.settings().await;
         for how in ["to: 100%", "size: 1MiB"] {
             let x = scene.experiment(&format!("disk-fill: {{ path: {DATA}, {how} }}"), TIMING);
             let ended = scene.start_in(&how.replace(|c: char| !c.is_alphanumeric(), "-"), &x).ends().await;
             ended.is(3, "refused");
             let text = ended.report["text"].as_str().expect("a text");
-            assert!(text.contains(want) && text.contains(&scene.yard.name("other")), "{text}");
+            assert!(text.contains(want) && text.contains(&scene.sandbox.name("other")), "{text}");
         }
         scene.is_as(&before).await;
     }
@@ -43,17 +43,17 @@ async fn who_writes_to_the_same_disk_keeps_room() {
 /// Where one project is all that is seen, the others have disks, too.
 #[tokio::test]
 async fn who_is_out_of_sight_has_a_disk_as_well() {
-    let yard = Yard::new().await;
-    let shared = yard.name("shared");
+    let sandbox = Sandbox::new().await;
+    let shared = sandbox.name("shared");
     let mut spec = on_volume(shared.clone(), false);
-    spec.labels.push(("squall.service", yard.name("seen")));
-    yard.start("seen", spec).await;
-    yard.start("prod", on_volume(shared, false)).await;
-    let only = format!("squall.service={}", yard.name("seen"));
+    spec.labels.push(("squall.service", sandbox.name("seen")));
+    sandbox.start("seen", spec).await;
+    sandbox.start("prod", on_volume(shared, false)).await;
+    let only = format!("squall.service={}", sandbox.name("seen"));
     let docker = Docker::connect(None).await.expect("a Docker Engine is there").with_label_filter(Some(only));
     let fleet = docker.observe().await.expect("the engine answers");
     let [seen] = fleet.as_slice() else { panic!("one is seen: {fleet:?}") };
     let outsiders = |path: &str| &seen.mounts.iter().find(|m| m.path == path).expect("a mount").outsiders;
-    let prod = |path: &str| outsiders(path).iter().find(|o| o.name == yard.name("prod")).map(|o| o.common);
+    let prod = |path: &str| outsiders(path).iter().find(|o| o.name == sandbox.name("prod")).map(|o| o.common);
     assert_eq!((prod(DATA), prod("/")), (Some(Common::Directory), Some(Common::FileSystem)));
 }

@@ -10,13 +10,13 @@ use squall::model::instance::{Aspect, InstanceId, Setting};
 use tokio::task::JoinSet;
 use tokio::time::timeout;
 
-use crate::harness::Yard;
+use crate::harness::Sandbox;
 use crate::private_engine::PrivateEngine;
 use crate::scene::lonely;
 
 /// Another client of the engine starts a command there.
-fn start(yard: &Yard, id: &InstanceId) -> impl Future<Output = ()> + use<> {
-    let (api, id) = (yard.api.clone(), id.0.clone());
+fn start(sandbox: &Sandbox, id: &InstanceId) -> impl Future<Output = ()> + use<> {
+    let (api, id) = (sandbox.api.clone(), id.0.clone());
     async move {
         let cmd = Some(vec![PROGRAM.to_owned(), "--version".to_owned()]);
         let options = CreateExecOptions { attach_stdout: Some(true), cmd, ..CreateExecOptions::default() };
@@ -26,38 +26,40 @@ fn start(yard: &Yard, id: &InstanceId) -> impl Future<Output = ()> + use<> {
     }
 }
 
-async fn is_blocked(yard: &Yard, id: &InstanceId) -> bool {
-    timeout(Duration::from_secs(2), yard.api.inspect_container(&id.0, None::<InspectContainerOptions>)).await.is_err()
+async fn is_blocked(sandbox: &Sandbox, id: &InstanceId) -> bool {
+    timeout(Duration::from_secs(2), sandbox.api.inspect_container(&id.0, None::<InspectContainerOptions>))
+        .await
+        .is_err()
 }
 
-async fn set(yard: &Yard, id: &InstanceId, paused: bool) -> Outcome {
-    yard.docker.set(&yard.tag(0), id, &Setting::Paused(paused)).await.expect("the engine does it")
+async fn set(sandbox: &Sandbox, id: &InstanceId, paused: bool) -> Outcome {
+    sandbox.docker.set(&sandbox.tag(0), id, &Setting::Paused(paused)).await.expect("the engine does it")
 }
 
-async fn is_paused(yard: &Yard, id: &InstanceId) -> bool {
-    yard.look(id).await.settings[&Aspect::Paused] == Setting::Paused(true)
+async fn is_paused(sandbox: &Sandbox, id: &InstanceId) -> bool {
+    sandbox.look(id).await.settings[&Aspect::Paused] == Setting::Paused(true)
 }
 
 #[tokio::test]
 async fn what_blocks_the_engine_is_thawed_past_it() {
     let engine = PrivateEngine::new().await;
-    let yard = Yard::on(Some(engine.host())).await;
-    let id = yard.start("blocked", lonely()).await;
+    let sandbox = Sandbox::on(Some(engine.host())).await;
+    let id = sandbox.start("blocked", lonely()).await;
     // A race between two others: most often it is lost within a few rounds.
     let mut seen = 0;
     for _ in 0..60 {
         let mut others = JoinSet::new();
-        (0..2).for_each(|_| drop(others.spawn(start(&yard, &id))));
+        (0..2).for_each(|_| drop(others.spawn(start(&sandbox, &id))));
         tokio::time::sleep(Duration::from_millis(20)).await;
-        let _ = timeout(Duration::from_secs(2), yard.api.pause_container(&id.0)).await;
-        let blocked = is_blocked(&yard, &id).await;
+        let _ = timeout(Duration::from_secs(2), sandbox.api.pause_container(&id.0)).await;
+        let blocked = is_blocked(&sandbox, &id).await;
         seen += usize::from(blocked);
         if blocked {
-            assert_eq!(set(&yard, &id, false).await, Outcome::Done);
+            assert_eq!(set(&sandbox, &id, false).await, Outcome::Done);
         } else {
-            let _ = yard.api.unpause_container(&id.0).await;
+            let _ = sandbox.api.unpause_container(&id.0).await;
         }
-        assert!(!is_paused(&yard, &id).await, "blocked: {blocked}");
+        assert!(!is_paused(&sandbox, &id).await, "blocked: {blocked}");
         if seen == 2 {
             return;
         }
@@ -68,17 +70,17 @@ async fn what_blocks_the_engine_is_thawed_past_it() {
 #[tokio::test]
 async fn commands_of_ours_never_block_it() {
     let engine = PrivateEngine::new().await;
-    let yard = Yard::on(Some(engine.host())).await;
-    let id = yard.start("open", lonely()).await;
+    let sandbox = Sandbox::on(Some(engine.host())).await;
+    let id = sandbox.start("open", lonely()).await;
     let version = [PROGRAM.to_owned(), "--version".to_owned()];
     let mut ran = 0;
     for n in 0..30 {
-        let ask = || yard.docker.exec(&id.0, &version, Duration::from_secs(10));
+        let ask = || sandbox.docker.exec(&id.0, &version, Duration::from_secs(10));
         let pause = async {
             tokio::time::sleep(Duration::from_millis(n * 3)).await;
-            assert_eq!(set(&yard, &id, true).await, Outcome::Done, "round {n}");
-            assert!(!is_blocked(&yard, &id).await, "round {n}");
-            assert_eq!(set(&yard, &id, false).await, Outcome::Done, "round {n}");
+            assert_eq!(set(&sandbox, &id, true).await, Outcome::Done, "round {n}");
+            assert!(!is_blocked(&sandbox, &id).await, "round {n}");
+            assert_eq!(set(&sandbox, &id, false).await, Outcome::Done, "round {n}");
         };
         // What is not started by then is refused by the engine, or ends when it is thawed.
         let (one, other, ()) = tokio::join!(ask(), ask(), pause);

@@ -9,7 +9,7 @@ use squall::model::effect::Effect;
 use squall::model::instance::Instance;
 
 use crate::disk::bound;
-use crate::harness::{Spec, Yard};
+use crate::harness::{Sandbox, Spec};
 use crate::scene::{Ended, Scene, lonely};
 
 const TIMING: &str = "warm-up: 100ms, baseline: 500ms, duration: 3s, recovery: 5s";
@@ -51,7 +51,7 @@ async fn what_meets_nothing_is_no_verdict() {
 #[tokio::test]
 async fn what_is_met_says_so_and_what_no_kernel_counts_as_well() {
     let scene = Scene::of(1, limited()).await;
-    let main = Process::open(scene.yard.pid(&scene.targeted[0]).await).expect("it may be held").expect("it runs");
+    let main = Process::open(scene.sandbox.pid(&scene.targeted[0]).await).expect("it may be held").expect("it runs");
     let cpu = Host::default()
         .cgroups()
         .of(&main, &scene.targeted[0].0)
@@ -93,12 +93,12 @@ async fn memory_that_is_not_there_is_refused_with_the_numbers() {
 /// Control groups of version 1 count what a program waits for as its own; what it leaves in the page cache, they do not.
 #[tokio::test]
 async fn what_is_synced_is_limited_and_counted_as_the_targets() {
-    let yard = Yard::new().await;
+    let sandbox = Sandbox::new().await;
     let own = tempfile::Builder::new().prefix("squall-test-").tempdir().expect("a directory");
-    let id = yard.start("synced", bound(own.path())).await;
+    let id = sandbox.start("synced", bound(own.path())).await;
     let written = |i: &Instance| i.counters.iter().flat_map(|c| c.disks.values()).map(|rates| rates[1]).sum::<u64>();
-    let before = written(&yard.look(&id).await);
-    let main = Process::open(yard.pid(&id).await).expect("it may be held").expect("it runs");
+    let before = written(&sandbox.look(&id).await);
+    let main = Process::open(sandbox.pid(&id).await).expect("it may be held").expect("it runs");
     let group = Host::default().cgroups().of(&main, &id.0).expect("its control groups");
     let Some(io) = group.controller("blkio") else { return };
     // Since Linux 6.10 a disk's traffic is counted from the first limit on.
@@ -115,7 +115,7 @@ async fn what_is_synced_is_limited_and_counted_as_the_targets() {
     for _ in 0..50 {
         let status = std::process::Command::new("sh").args(["-c", &script]).stderr(Stdio::null()).status();
         assert!(status.expect("it starts").success());
-        counted = written(&yard.look(&id).await) - before;
+        counted = written(&sandbox.look(&id).await) - before;
         if counted >= 1 << 20 {
             return;
         }

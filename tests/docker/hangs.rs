@@ -24,8 +24,8 @@ async fn said(mut squall: Command) -> (Option<i32>, String) {
 #[tokio::test]
 async fn a_container_that_hangs_is_named_and_stops_only_whom_it_concerns() {
     let scene = Scene::of(2, lonely()).await;
-    let labels = vec![("squall.service", scene.yard.name("other"))];
-    let other = scene.yard.start("other", Spec { labels, ..lonely() }).await;
+    let labels = vec![("squall.service", scene.sandbox.name("other"))];
+    let other = scene.sandbox.start("other", Spec { labels, ..lonely() }).await;
     let proxy = Proxy::new(scene.dir.path());
     proxy.hold_up(format!("GET /containers/{}/json", other.0));
     let squall = |args: &[&str]| {
@@ -33,7 +33,7 @@ async fn a_container_that_hangs_is_named_and_stops_only_whom_it_concerns() {
         squall.env("DOCKER_HOST", proxy.host()).args(args);
         squall
     };
-    let name = scene.yard.name("other");
+    let name = scene.sandbox.name("other");
     let x = scene.file("x.yaml", &scene.experiment("pause: {}", SHORT));
     let x = x.to_str().expect("text");
     let (code, text) = said(squall(&["run", x])).await;
@@ -42,7 +42,7 @@ async fn a_container_that_hangs_is_named_and_stops_only_whom_it_concerns() {
 
     // It could be a target.
     proxy.hold_up(format!("GET /containers/{}/json", scene.targeted[1].0));
-    let name = scene.yard.name("targeted-2");
+    let name = scene.sandbox.name("targeted-2");
     for verb in ["plan", "run"] {
         let (code, text) = said(squall(&[verb, x])).await;
         assert_eq!(code, Some(3), "{verb}: {text}");

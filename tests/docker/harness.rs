@@ -1,4 +1,4 @@
-//! A yard for the containers of one test: everything in it is taken away with it, also when the test panics.
+//! A sandbox for the containers of one test: everything in it is taken away with it, also when the test panics.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -12,14 +12,14 @@ use squall::engine::docker::Docker;
 use squall::engine::{Observe as _, Tag};
 use squall::model::instance::{Instance, InstanceId};
 
-/// Names this process's yards: `squall-test-PID-N`.
-static YARDS: AtomicUsize = AtomicUsize::new(0);
+/// Names this process's sandbox: `squall-test-PID-N`.
+static SANDBOXES: AtomicUsize = AtomicUsize::new(0);
 
-/// The yards that are in use; the last one takes the image away.
+/// The sandbox that are in use; the last one takes the image away.
 static IN_USE: tokio::sync::Mutex<usize> = tokio::sync::Mutex::const_new(0);
 
 /// The containers of one test.
-pub(crate) struct Yard {
+pub(crate) struct Sandbox {
     /// The engine under test.
     pub(crate) docker: Docker,
     /// Where it is, unless it is the usual one.
@@ -30,7 +30,7 @@ pub(crate) struct Yard {
     pub(crate) prefix: String,
     /// The image of our own binary.
     pub(crate) image: String,
-    /// Images that are taken away with the yard.
+    /// Images that are taken away with the sandbox.
     pub(crate) extra_images: Vec<String>,
 }
 
@@ -48,17 +48,17 @@ pub(crate) struct Spec {
     pub(crate) host: HostConfig,
 }
 
-impl Yard {
+impl Sandbox {
     pub(crate) async fn new() -> Self {
         Self::on(None).await
     }
 
-    /// A yard on another engine than the usual one.
+    /// A sandbox on another engine than the usual one.
     pub(crate) async fn on(host: Option<String>) -> Self {
         let program = std::path::PathBuf::from(env!("CARGO_BIN_EXE_squall"));
-        let docker = Docker::connect(host.as_deref()).await.expect("a Docker Engine is there").using(program);
+        let docker = Docker::connect(host.as_deref()).await.expect("a Docker Engine is there").with_binary(program);
         let api = client(host.as_deref());
-        let prefix = format!("squall-test-{}-{}", std::process::id(), YARDS.fetch_add(1, Ordering::Relaxed));
+        let prefix = format!("squall-test-{}-{}", std::process::id(), SANDBOXES.fetch_add(1, Ordering::Relaxed));
         let mut in_use = IN_USE.lock().await;
         let program = std::path::Path::new(env!("CARGO_BIN_EXE_squall"));
         let image = docker.image_of(program, &repository()).await.expect("an image of our own binary");
@@ -100,7 +100,7 @@ impl Yard {
         InstanceId(made.id)
     }
 
-    /// The whole name of a container of this yard.
+    /// The whole name of a container of this sandbox.
     pub(crate) fn name(&self, name: &str) -> String {
         format!("{}-{name}", self.prefix)
     }
@@ -197,7 +197,7 @@ async fn remove(api: &bollard::Docker, id: &str) -> Result<(), bollard::errors::
     }
 }
 
-impl Drop for Yard {
+impl Drop for Sandbox {
     fn drop(&mut self) {
         let (host, prefix, image) = (self.host.clone(), self.prefix.clone(), self.image.clone());
         let extra = std::mem::take(&mut self.extra_images);

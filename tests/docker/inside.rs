@@ -9,16 +9,16 @@ use squall::engine::docker::Docker;
 use squall::engine::{Ability, Apply as _, EngineError, Observe as _, Outcome, Tag};
 use squall::model::instance::{InstanceId, Kill, Setting, Signal, Trait, Via};
 
-use crate::harness::{Spec, Yard};
+use crate::harness::{Sandbox, Spec};
 
 const CRASH: Setting = Setting::Killed(Kill { signal: Signal::SigKill, via: Via::Host });
 
 /// Runs `inside::from_within` in a container of its own; its exit status says whether it passed.
 async fn passes_within(pid_mode: Option<&str>) {
-    let mut yard = Yard::new().await;
-    let image = yard.docker.own_image(&yard.prefix).await.expect("an image of this test program");
-    yard.extra_images.push(image.clone());
-    let target = yard.start("target", Spec::default()).await;
+    let mut sandbox = Sandbox::new().await;
+    let image = sandbox.docker.own_image(&sandbox.prefix).await.expect("an image of this test program");
+    sandbox.extra_images.push(image.clone());
+    let target = sandbox.start("target", Spec::default()).await;
     let spec = Spec {
         image: Some(image),
         command: ["--ignored", "--exact", "inside::from_within", "--nocapture"].map(str::to_owned).to_vec(),
@@ -30,14 +30,18 @@ async fn passes_within(pid_mode: Option<&str>) {
         },
         ..Spec::default()
     };
-    let runner = yard.start("runner", spec).await;
-    let ended = yard.api.wait_container(&runner.0, None::<WaitContainerOptions>).try_collect::<Vec<_>>().await;
+    let runner = sandbox.start("runner", spec).await;
+    let ended = sandbox.api.wait_container(&runner.0, None::<WaitContainerOptions>).try_collect::<Vec<_>>().await;
     if let Err(e) = ended {
         let options = bollard::query_parameters::LogsOptionsBuilder::new().stdout(true).stderr(true).build();
-        let log: Vec<_> = yard.api.logs(&runner.0, Some(options)).try_collect().await.expect("a log");
+        let log: Vec<_> = sandbox.api.logs(&runner.0, Some(options)).try_collect().await.expect("a log");
         panic!("{e}: {}", log.iter().map(ToString::to_string).collect::<String>());
     }
-    assert_eq!(yard.look(&target).await.is_running(), pid_mode.is_none(), "crashed where that is possible, else left");
+    assert_eq!(
+        sandbox.look(&target).await.is_running(),
+        pid_mode.is_none(),
+        "crashed where that is possible, else left"
+    );
 }
 
 #[tokio::test]

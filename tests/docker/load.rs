@@ -12,7 +12,7 @@ use squall::host::process::{self, Process};
 use squall::model::instance::{Aspect, InstanceId, Setting};
 use squall::model::stressor::{Goal, MemoryLoad, Oom, StressSpec, Stressor};
 
-use crate::harness::{Spec, Yard};
+use crate::harness::{Sandbox, Spec};
 use crate::scene::{Scene, eventually, guard, send};
 
 const MIB: u64 = 1 << 20;
@@ -45,8 +45,8 @@ pub(crate) fn loads(tag: &Tag) -> Vec<Process> {
     process::with_variable("SQUALL_CHANGE", &tag.to_string())
 }
 
-pub(crate) async fn cgroup(yard: &Yard, id: &InstanceId) -> Cgroup {
-    let main = Process::open(yard.pid(id).await).expect("it may be held").expect("it runs");
+pub(crate) async fn cgroup(sandbox: &Sandbox, id: &InstanceId) -> Cgroup {
+    let main = Process::open(sandbox.pid(id).await).expect("it may be held").expect("it runs");
     Host::default().cgroups().of(&main, &id.0).expect("its control groups")
 }
 
@@ -99,40 +99,41 @@ fn stranger(group: &Cgroup, main: u32, bytes: u64) -> std::process::Child {
 
 #[tokio::test]
 async fn processor_time_is_used_as_declared_and_within_the_limit() {
-    let yard = Yard::new().await;
+    let sandbox = Sandbox::new().await;
     // Little enough to be had on a machine that is busy with other tests.
     let mut spec = small();
     spec.host.nano_cpus = Some(100_000_000);
-    let id = yard.start("cpu", spec).await;
-    let before = yard.look(&id).await;
+    let id = sandbox.start("cpu", spec).await;
+    let before = sandbox.look(&id).await;
     assert_eq!(before.settings[&Aspect::CpuLoad], none(Aspect::CpuLoad));
-    let group = cgroup(&yard, &id).await;
+    let group = cgroup(&sandbox, &id).await;
     for (n, cores, uses_cores) in [(0, 0.08, 0.08), (1, 1.5, 0.1)] {
-        let (tag, to) = (yard.tag(n), stressor(StressSpec::Cpu { cores }));
-        assert_eq!(yard.docker.set(&tag, &id, &to).await.unwrap(), Outcome::Done);
-        assert_eq!(yard.docker.set(&tag, &id, &to).await.unwrap(), Outcome::Already);
+        let (tag, to) = (sandbox.tag(n), stressor(StressSpec::Cpu { cores }));
+        assert_eq!(sandbox.docker.set(&tag, &id, &to).await.unwrap(), Outcome::Done);
+        assert_eq!(sandbox.docker.set(&tag, &id, &to).await.unwrap(), Outcome::Already);
         assert_eq!(loads(&tag).len(), 1);
-        let on = yard.until(&id, "loaded", |i| Some(&i.settings[&Aspect::CpuLoad]) == to.observed_as().as_ref()).await;
+        let on =
+            sandbox.until(&id, "loaded", |i| Some(&i.settings[&Aspect::CpuLoad]) == to.observed_as().as_ref()).await;
         assert!(on.sees[&Aspect::CpuLoad].contains("by the load"), "{:?}", on.sees);
         // More than the limit is asked for, and no more than the limit is had.
         uses(&group, uses_cores).await;
-        assert_eq!(yard.docker.set(&tag, &id, &none(Aspect::CpuLoad)).await.unwrap(), Outcome::Done);
+        assert_eq!(sandbox.docker.set(&tag, &id, &none(Aspect::CpuLoad)).await.unwrap(), Outcome::Done);
         assert_eq!(loads(&tag).len(), 0);
-        assert_eq!(yard.docker.set(&tag, &id, &none(Aspect::CpuLoad)).await.unwrap(), Outcome::Already);
-        assert_eq!(yard.look(&id).await.settings, before.settings);
+        assert_eq!(sandbox.docker.set(&tag, &id, &none(Aspect::CpuLoad)).await.unwrap(), Outcome::Already);
+        assert_eq!(sandbox.look(&id).await.settings, before.settings);
     }
 }
 
 #[tokio::test]
 async fn memory_is_used_up_to_the_goal_and_given_back_to_a_target_that_needs_it() {
-    let yard = Yard::new().await;
-    let id = yard.start("memory", small()).await;
-    let before = yard.look(&id).await;
-    let group = cgroup(&yard, &id).await;
-    let tag = yard.tag(0);
+    let sandbox = Sandbox::new().await;
+    let id = sandbox.start("memory", small()).await;
+    let before = sandbox.look(&id).await;
+    let group = cgroup(&sandbox, &id).await;
+    let tag = sandbox.tag(0);
     let goal = 48 * MIB;
     let to = memory(Goal::Used(goal), Oom::Avoid);
-    assert_eq!(yard.docker.set(&tag, &id, &to).await.unwrap(), Outcome::Done);
+    assert_eq!(sandbox.docker.set(&tag, &id, &to).await.unwrap(), Outcome::Done);
     let near = |used: u64| used.abs_diff(goal) <= 2 * MIB;
     eventually("at the goal", || async { near(load::used_memory(&group).unwrap().unwrap()).then_some(()) }).await;
     let ours = loads(&tag);
@@ -141,7 +142,7 @@ async fn memory_is_used_up_to_the_goal_and_given_back_to_a_target_that_needs_it(
     assert_eq!(score.trim(), "1000", "it is the first that the kernel would end");
 
     // Another process takes the part of a target that needs 12 MiB more: so much is given back, and nobody dies.
-    let mut target = stranger(&group, yard.pid(&id).await, 12 * MIB);
+    let mut target = stranger(&group, sandbox.pid(&id).await, 12 * MIB);
     eventually("some is given back", || async {
         memory::held_by(ours[0].pid()).filter(|now| *now + 10 * MIB < held).map(drop)
     })
@@ -151,11 +152,11 @@ async fn memory_is_used_up_to_the_goal_and_given_back_to_a_target_that_needs_it(
     target.wait().unwrap();
     eventually("taken again", || async { memory::held_by(ours[0].pid()).filter(|now| *now + MIB > held).map(drop) })
         .await;
-    assert!(yard.look(&id).await.is_up() && ours[0].is_alive());
+    assert!(sandbox.look(&id).await.is_up() && ours[0].is_alive());
 
-    assert_eq!(yard.docker.set(&tag, &id, &none(Aspect::MemoryLoad)).await.unwrap(), Outcome::Done);
+    assert_eq!(sandbox.docker.set(&tag, &id, &none(Aspect::MemoryLoad)).await.unwrap(), Outcome::Done);
     assert!(loads(&tag).is_empty() && load::used_memory(&group).unwrap().unwrap() < 32 * MIB);
-    assert_eq!(yard.look(&id).await.settings, before.settings);
+    assert_eq!(sandbox.look(&id).await.settings, before.settings);
 }
 
 /// Whether nothing of a run's changes is left, anywhere on this machine.
@@ -215,7 +216,7 @@ async fn a_target_that_restarts_is_loaded_again() {
         let mut run = scene.start(&scene.experiment(fault, "baseline: 500ms, duration: 6s, recovery: 2s"));
         run.until_on().await;
         let options = bollard::query_parameters::RestartContainerOptionsBuilder::new().t(0).build();
-        scene.yard.api.restart_container(&scene.targeted[0].0, Some(options)).await.unwrap();
+        scene.sandbox.api.restart_container(&scene.targeted[0].0, Some(options)).await.unwrap();
         run.until("it is loaded again", |s| s.changes.len() == 2 && s.changes[1].is_verified()).await;
         let ended = run.ends().await;
         // Its targets do next to nothing, so a load of the processor may have had no effect.
@@ -228,42 +229,42 @@ async fn a_target_that_restarts_is_loaded_again() {
 
 #[tokio::test]
 async fn a_load_ends_with_its_container() {
-    let yard = Yard::new().await;
+    let sandbox = Sandbox::new().await;
     for (n, to) in
         [stressor(StressSpec::Cpu { cores: 0.2 }), memory(Goal::Added(16 * MIB), Oom::Avoid)].into_iter().enumerate()
     {
-        let id = yard.start(&format!("gone-{n}"), small()).await;
-        assert_eq!(yard.docker.set(&yard.tag(n), &id, &to).await.unwrap(), Outcome::Done);
-        let ours = loads(&yard.tag(n));
+        let id = sandbox.start(&format!("gone-{n}"), small()).await;
+        assert_eq!(sandbox.docker.set(&sandbox.tag(n), &id, &to).await.unwrap(), Outcome::Done);
+        let ours = loads(&sandbox.tag(n));
         let options = bollard::query_parameters::RemoveContainerOptionsBuilder::new().force(true).build();
-        yard.api.remove_container(&id.0, Some(options)).await.unwrap();
+        sandbox.api.remove_container(&id.0, Some(options)).await.unwrap();
         assert!(ours[0].ended_within(Duration::from_secs(20)).await.unwrap());
-        assert_eq!(yard.docker.set(&yard.tag(n), &id, &none(to.aspect())).await.unwrap(), Outcome::Gone);
+        assert_eq!(sandbox.docker.set(&sandbox.tag(n), &id, &none(to.aspect())).await.unwrap(), Outcome::Gone);
     }
 }
 
 /// The memory counts as the target's, so that it is the target that the kernel ends.
 #[tokio::test]
 async fn a_target_that_may_run_out_of_memory_does() {
-    let yard = Yard::new().await;
-    let id = yard.start("oom", small()).await;
-    let tag = yard.tag(0);
-    let before = yard.look(&id).await;
+    let sandbox = Sandbox::new().await;
+    let id = sandbox.start("oom", small()).await;
+    let tag = sandbox.tag(0);
+    let before = sandbox.look(&id).await;
     let to = memory(Goal::Used(64 * MIB), Oom::Allow);
-    if let squall::engine::Ability::No(why) = yard.docker.can(&before, &to) {
+    if let squall::engine::Ability::No(why) = sandbox.docker.can(&before, &to) {
         // Where the kernel would choose the load, it is not begun.
         assert!(why.contains("SYS_RESOURCE"), "{why}");
-        let error = yard.docker.set(&tag, &id, &to).await.unwrap_err().to_string();
+        let error = sandbox.docker.set(&tag, &id, &to).await.unwrap_err().to_string();
         assert!(error.contains("oom_score_adj"), "{error}");
-        assert!(loads(&tag).is_empty() && yard.look(&id).await.settings == before.settings);
+        assert!(loads(&tag).is_empty() && sandbox.look(&id).await.settings == before.settings);
         return;
     }
-    assert_eq!(yard.docker.set(&tag, &id, &to).await.unwrap(), Outcome::Done);
-    yard.until(&id, "out of memory", |i| !i.is_running()).await;
+    assert_eq!(sandbox.docker.set(&tag, &id, &to).await.unwrap(), Outcome::Done);
+    sandbox.until(&id, "out of memory", |i| !i.is_running()).await;
     eventually("its load is gone", || async { loads(&tag).is_empty().then_some(()) }).await;
-    yard.docker.set(&tag, &id, &Setting::Running(true)).await.unwrap();
-    assert_eq!(yard.docker.set(&tag, &id, &none(Aspect::MemoryLoad)).await.unwrap(), Outcome::Already);
-    assert_eq!(yard.look(&id).await.settings, before.settings);
+    sandbox.docker.set(&tag, &id, &Setting::Running(true)).await.unwrap();
+    assert_eq!(sandbox.docker.set(&tag, &id, &none(Aspect::MemoryLoad)).await.unwrap(), Outcome::Already);
+    assert_eq!(sandbox.look(&id).await.settings, before.settings);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use squall::experiment::fault::{Context, Fault};
 use squall::model::instance::{Aspect, Instance, InstanceId, Setting};
 use squall::model::machine::Limit;
 
-use crate::harness::{Spec, Yard};
+use crate::harness::{Sandbox, Spec};
 use crate::scene::eventually;
 use crate::within::{Said, parse, run};
 
@@ -23,10 +23,10 @@ fn from_within() {
 }
 
 /// A container in which `examples/machine_table/within.rs` runs.
-async fn busy(yard: &mut Yard, name: &str, env: &[&str], host: HostConfig) -> InstanceId {
-    let image = yard.docker.own_image(&yard.prefix).await.expect("an image of this test program");
-    if !yard.extra_images.contains(&image) {
-        yard.extra_images.push(image.clone());
+async fn busy(sandbox: &mut Sandbox, name: &str, env: &[&str], host: HostConfig) -> InstanceId {
+    let image = sandbox.docker.own_image(&sandbox.prefix).await.expect("an image of this test program");
+    if !sandbox.extra_images.contains(&image) {
+        sandbox.extra_images.push(image.clone());
     }
     let spec = Spec {
         image: Some(image),
@@ -35,15 +35,15 @@ async fn busy(yard: &mut Yard, name: &str, env: &[&str], host: HostConfig) -> In
         host,
         ..Spec::default()
     };
-    yard.start(name, spec).await
+    sandbox.start(name, spec).await
 }
 
 /// Listens until the program says what it should.
-async fn says(yard: &Yard, id: &InstanceId, what: &str, is: impl Fn(&Said) -> bool) {
+async fn says(sandbox: &Sandbox, id: &InstanceId, what: &str, is: impl Fn(&Said) -> bool) {
     let is = &is;
     eventually(what, || async move {
         let options = LogsOptionsBuilder::new().stdout(true).tail("1").build();
-        let lines: Vec<_> = yard.api.logs(&id.0, Some(options)).try_collect().await.ok()?;
+        let lines: Vec<_> = sandbox.api.logs(&id.0, Some(options)).try_collect().await.ok()?;
         is(&parse(&lines.iter().map(ToString::to_string).collect::<String>())).then_some(())
     })
     .await;
@@ -57,35 +57,35 @@ fn settings(fault: &str, instance: &Instance) -> Vec<Setting> {
     fault.disturb().settings(instance, &Context { time_limit: Duration::from_hours(24), ..Context::default() })
 }
 
-async fn set(yard: &Yard, id: &InstanceId, to: &Setting) -> Outcome {
-    yard.docker.set(&yard.tag(0), id, to).await.unwrap_or_else(|e| panic!("{to}: {e}"))
+async fn set(sandbox: &Sandbox, id: &InstanceId, to: &Setting) -> Outcome {
+    sandbox.docker.set(&sandbox.tag(0), id, to).await.unwrap_or_else(|e| panic!("{to}: {e}"))
 }
 
 /// The fault makes the program say `ill` where it says `well` without it; and afterwards everything is as before.
 async fn has_effect(
-    yard: &Yard,
+    sandbox: &Sandbox,
     id: &InstanceId,
     fault: &str,
     well: impl Fn(&Said) -> bool,
     ill: impl Fn(&Said) -> bool,
 ) {
-    says(yard, id, "well before", &well).await;
-    let before = yard.look(id).await;
+    says(sandbox, id, "well before", &well).await;
+    let before = sandbox.look(id).await;
     let to = settings(fault, &before);
     for to in &to {
-        assert_eq!(set(yard, id, to).await, Outcome::Done, "{to}");
+        assert_eq!(set(sandbox, id, to).await, Outcome::Done, "{to}");
     }
-    says(yard, id, fault, ill).await;
-    let during = yard.look(id).await;
+    says(sandbox, id, fault, ill).await;
+    let during = sandbox.look(id).await;
     assert!(during.is_up());
     for to in &to {
         assert_eq!(during.settings[&to.aspect()], *to, "it is observed");
         assert_ne!(during.sees[&to.aspect()], before.sees[&to.aspect()], "the kernel's counters show it");
-        assert_eq!(set(yard, id, to).await, Outcome::Already, "{to} a second time");
-        assert_eq!(set(yard, id, &before.settings[&to.aspect()]).await, Outcome::Done, "back from {to}");
+        assert_eq!(set(sandbox, id, to).await, Outcome::Already, "{to} a second time");
+        assert_eq!(set(sandbox, id, &before.settings[&to.aspect()]).await, Outcome::Done, "back from {to}");
     }
-    says(yard, id, "well after", &well).await;
-    assert_eq!(yard.look(id).await.settings, before.settings);
+    says(sandbox, id, "well after", &well).await;
+    assert_eq!(sandbox.look(id).await.settings, before.settings);
 }
 
 fn has(key: &'static str, value: &'static str) -> impl Fn(&Said) -> bool {
@@ -102,72 +102,73 @@ fn at_most(key: &'static str, most: f64) -> impl Fn(&Said) -> bool {
 
 #[tokio::test]
 async fn what_is_used_up_is_refused_to_the_program() {
-    let mut yard = Yard::new().await;
+    let mut sandbox = Sandbox::new().await;
     for (name, pids_limit) in [("free", None), ("bound", Some(200))] {
-        let id = busy(&mut yard, name, &[], HostConfig { pids_limit, ..HostConfig::default() }).await;
-        has_effect(&yard, &id, "{ pids: { leave: 0 } }", has("threads", "ok"), has("threads", "EAGAIN")).await;
-        has_effect(&yard, &id, "{ file-descriptors: { leave: 4 } }", has("open", "ok"), has("open", "EMFILE")).await;
-        has_effect(&yard, &id, "{ sockets: { ports: 4 } }", has("connect", "ok"), has("connect", "EADDRNOTAVAIL"))
+        let id = busy(&mut sandbox, name, &[], HostConfig { pids_limit, ..HostConfig::default() }).await;
+        has_effect(&sandbox, &id, "{ pids: { leave: 0 } }", has("threads", "ok"), has("threads", "EAGAIN")).await;
+        has_effect(&sandbox, &id, "{ file-descriptors: { leave: 4 } }", has("open", "ok"), has("open", "EMFILE")).await;
+        has_effect(&sandbox, &id, "{ sockets: { ports: 4 } }", has("connect", "ok"), has("connect", "EADDRNOTAVAIL"))
             .await;
     }
 }
 
 #[tokio::test]
 async fn a_throttled_program_is_held_back_and_a_slow_disk_is_slow() {
-    let mut yard = Yard::new().await;
-    let binds = Some(vec![format!("{}:/data", yard.name("volume"))]);
+    let mut sandbox = Sandbox::new().await;
+    let binds = Some(vec![format!("{}:/data", sandbox.name("volume"))]);
     let host = HostConfig { nano_cpus: Some(1_500_000_000), binds, ..HostConfig::default() };
-    let id = busy(&mut yard, "busy", &["BURN=1"], host).await;
+    let id = busy(&mut sandbox, "busy", &["BURN=1"], host).await;
     let some_time = |said: &Said| said.contains_key("cpu");
-    has_effect(&yard, &id, "{ throttle: { cpu: 10% } }", some_time, at_most("cpu", 20.0)).await;
+    has_effect(&sandbox, &id, "{ throttle: { cpu: 10% } }", some_time, at_most("cpu", 20.0)).await;
     let writes = |said: &Said| !at_most("write", 400.0)(said) && said["write"].ends_with("KiB/s");
-    has_effect(&yard, &id, "{ disk-slow: { path: /data/x, write: 256KiB/s } }", writes, at_most("write", 300.0)).await;
+    has_effect(&sandbox, &id, "{ disk-slow: { path: /data/x, write: 256KiB/s } }", writes, at_most("write", 300.0))
+        .await;
 }
 
 #[tokio::test]
 async fn what_needs_more_memory_than_that_keeps_it_or_dies_of_it_and_never_anything_between() {
-    let mut yard = Yard::new().await;
+    let mut sandbox = Sandbox::new().await;
     let host = HostConfig { memory: Some(256 << 20), ..HostConfig::default() };
-    let id = busy(&mut yard, "holding", &["HOLD=60"], host).await;
-    says(&yard, &id, "well before", has("memory", "60MiB")).await;
-    let before = yard.look(&id).await;
+    let id = busy(&mut sandbox, "holding", &["HOLD=60"], host).await;
+    says(&sandbox, &id, "well before", has("memory", "60MiB")).await;
+    let before = sandbox.look(&id).await;
     let was = before.settings[&Aspect::MemoryLimit].clone();
     assert_eq!(was, Setting::Limit(Limit::Memory(Some(256 << 20))));
 
     // Enough for what it holds: it lives, and sees less.
     let enough = &settings("{ throttle: { memory: 50% } }", &before)[0];
-    assert_eq!(set(&yard, &id, enough).await, Outcome::Done);
-    assert!(yard.look(&id).await.sees[&Aspect::MemoryLimit].contains("at most 128MiB"));
-    assert_eq!(set(&yard, &id, &was).await, Outcome::Done);
+    assert_eq!(set(&sandbox, &id, enough).await, Outcome::Done);
+    assert!(sandbox.look(&id).await.sees[&Aspect::MemoryLimit].contains("at most 128MiB"));
+    assert_eq!(set(&sandbox, &id, &was).await, Outcome::Done);
 
     // Less than what it holds, and nothing that the kernel could reclaim.
     let too_little = &settings("{ throttle: { memory: 16MiB } }", &before)[0];
-    match yard.docker.set(&yard.tag(0), &id, too_little).await {
+    match sandbox.docker.set(&sandbox.tag(0), &id, too_little).await {
         // Version 1 refuses.
         Err(e) => {
             assert!(e.to_string().contains("leave it more"), "{e}");
-            assert_eq!(yard.look(&id).await.settings, before.settings);
+            assert_eq!(sandbox.look(&id).await.settings, before.settings);
         }
         // Version 2 kills; the next life begins with what is configured.
         Ok(outcome) => {
             assert_eq!(outcome, Outcome::Done);
-            yard.until(&id, "died of it", |i| !i.is_running()).await;
-            assert_eq!(set(&yard, &id, &was).await, Outcome::Already, "what does not run has no limit to set back");
-            assert_eq!(set(&yard, &id, &Setting::Running(true)).await, Outcome::Done);
+            sandbox.until(&id, "died of it", |i| !i.is_running()).await;
+            assert_eq!(set(&sandbox, &id, &was).await, Outcome::Already, "what does not run has no limit to set back");
+            assert_eq!(set(&sandbox, &id, &Setting::Running(true)).await, Outcome::Done);
         }
     }
-    assert_eq!(yard.look(&id).await.settings, before.settings);
+    assert_eq!(sandbox.look(&id).await.settings, before.settings);
 }
 
 #[tokio::test]
 async fn every_process_with_the_same_limit_is_meant_and_no_other() {
-    let yard = Yard::new().await;
-    let id = yard.start("several", Spec::default()).await;
+    let sandbox = Sandbox::new().await;
+    let id = sandbox.start("several", Spec::default()).await;
     let serve = ["serve", "store", "--listen", "127.0.0.1:9997"].map(str::to_owned);
     let command: Vec<String> = [PROGRAM.to_owned()].into_iter().chain(serve).collect();
     let soft = |pid: u32| squall::host::descriptors::limit(pid).expect("it runs").soft;
-    let main = yard.pid(&id).await;
-    let before = yard.look(&id).await;
+    let main = sandbox.pid(&id).await;
+    let before = sandbox.look(&id).await;
     let second = async {
         let cgroup = squall::host::process::Process::open(main).unwrap().unwrap();
         let cgroup = squall::host::Host::default().cgroups().of(&cgroup, &id.0).unwrap();
@@ -177,19 +178,20 @@ async fn every_process_with_the_same_limit_is_meant_and_no_other() {
         .await;
         let was = soft(main);
         let to = Setting::Limit(Limit::Descriptors(40));
-        assert_eq!(set(&yard, &id, &to).await, Outcome::Done);
+        assert_eq!(set(&sandbox, &id, &to).await, Outcome::Done);
         assert_eq!((soft(main), soft(other)), (40, 40));
         // As if the process that lowered it died between the two: the rollback finds it by the main process.
         let held = squall::host::process::Process::open(other).unwrap().unwrap();
         squall::host::descriptors::set_soft(&held, 41).unwrap();
         let back = &before.settings[&Aspect::DescriptorLimit];
-        assert_eq!(set(&yard, &id, back).await, Outcome::Done);
+        assert_eq!(set(&sandbox, &id, back).await, Outcome::Done);
         assert_eq!((soft(main), soft(other)), (was, 41), "a limit of its own is left alone");
-        let error = yard.docker.set(&yard.tag(0), &id, &Setting::Limit(Limit::Descriptors(41))).await.unwrap_err();
+        let error =
+            sandbox.docker.set(&sandbox.tag(0), &id, &Setting::Limit(Limit::Descriptors(41))).await.unwrap_err();
         assert!(error.to_string().contains("choose another number"), "{error}");
         assert_eq!(soft(main), was);
     };
-    let lasting = yard.docker.exec(&before.name, &command, Duration::from_mins(1));
+    let lasting = sandbox.docker.exec(&before.name, &command, Duration::from_mins(1));
     tokio::select! {
         ended = lasting => panic!("it should last: {ended:?}"),
         () = second => {}
@@ -198,13 +200,13 @@ async fn every_process_with_the_same_limit_is_meant_and_no_other() {
 
 #[tokio::test]
 async fn a_host_network_has_no_ports_of_its_own() {
-    let yard = Yard::new().await;
+    let sandbox = Sandbox::new().await;
     let host = HostConfig { network_mode: Some("host".to_owned()), ..HostConfig::default() };
     let command = ["serve", "store", "--listen", "127.0.0.1:0"].map(str::to_owned).to_vec();
-    let id = yard.start("host", Spec { command, host, ..Spec::default() }).await;
+    let id = sandbox.start("host", Spec { command, host, ..Spec::default() }).await;
     let to = Setting::Limit(Limit::Ports { first: 40_000, last: 40_001 });
-    assert!(!yard.look(&id).await.settings.contains_key(&Aspect::PortRange));
-    let error = yard.docker.set(&yard.tag(0), &id, &to).await.unwrap_err();
+    assert!(!sandbox.look(&id).await.settings.contains_key(&Aspect::PortRange));
+    let error = sandbox.docker.set(&sandbox.tag(0), &id, &to).await.unwrap_err();
     assert!(error.to_string().contains("network of its host"), "{error}");
 }
 
@@ -216,11 +218,11 @@ async fn a_target_that_restarts_is_limited_again_and_free_in_the_end() {
     let target = scene.targeted[0].clone();
     let mut run = scene.start(&scene.experiment("pids: { limit: 60 }", "baseline: 1s, duration: 6s, recovery: 5s"));
     run.until_on().await;
-    let pid = scene.yard.pid(&target).await;
+    let pid = scene.sandbox.pid(&target).await;
     crate::scene::send(pid, rustix::process::Signal::KILL);
     let limited = Setting::Limit(Limit::Processes(Some(60)));
     let again = |i: &Instance| i.restarts > 0 && i.settings.get(&Aspect::ProcessLimit) == Some(&limited);
-    scene.yard.until(&target, "limited again", again).await;
+    scene.sandbox.until(&target, "limited again", again).await;
     let ended = run.ends().await;
     assert_eq!(ended.state.changes.len(), 2, "an amendment");
     assert!(ended.state.changes.iter().all(|c| c.rolled_back.is_some()));

@@ -17,7 +17,7 @@ use squall::occasions::history::Row;
 use tokio::process::Child;
 use tokio::time::timeout;
 
-use crate::harness::{Spec, Yard};
+use crate::harness::{Sandbox, Spec};
 use crate::room::Room;
 use crate::scene::{Scene, eventually, lonely, send};
 use crate::schedule::{self, over};
@@ -110,7 +110,7 @@ impl Drop for PrivateEngine {
 #[tokio::test]
 async fn an_engine_that_is_restarted_is_no_verdict_and_everything_is_as_before() {
     let mut engine = PrivateEngine::new().await;
-    let scene = Scene::in_yard(Yard::on(Some(engine.host())).await, 1, lonely()).await;
+    let scene = Scene::in_sandbox(Sandbox::on(Some(engine.host())).await, 1, lonely()).await;
     let before = scene.settings().await;
 
     // At once: the engine ends a frozen container and does not start it again.
@@ -138,7 +138,7 @@ async fn an_engine_that_is_restarted_is_no_verdict_and_everything_is_as_before()
 async fn a_daemon_whose_engine_is_restarted_goes_on() {
     let mut engine = PrivateEngine::new().await;
     let revived = Spec { restart: Some(RestartPolicyNameEnum::ALWAYS), ..lonely() };
-    let scene = Scene::in_yard(Yard::on(Some(engine.host())).await, 1, revived).await;
+    let scene = Scene::in_sandbox(Sandbox::on(Some(engine.host())).await, 1, revived).await;
     let before = scene.settings().await;
     scene.file("pause.yaml", &scene.experiment("pause: {}", "baseline: 500ms, duration: 1s, recovery: 3s"));
     let schedule = scene.file(
@@ -180,13 +180,13 @@ async fn connects(engine: &PrivateEngine, to: SocketAddr, within: Duration) -> O
 #[tokio::test]
 async fn where_users_are_remapped_traffic_is_disturbed_all_the_same() {
     let engine = PrivateEngine::remapped().await;
-    let yard = Yard::on(Some(engine.host())).await;
-    let id = yard.start("target", Spec::default()).await;
-    let users = std::fs::read_to_string(format!("/proc/{}/uid_map", yard.pid(&id).await)).expect("it runs");
+    let sandbox = Sandbox::on(Some(engine.host())).await;
+    let id = sandbox.start("target", Spec::default()).await;
+    let users = std::fs::read_to_string(format!("/proc/{}/uid_map", sandbox.pid(&id).await)).expect("it runs");
     assert_eq!(users.split_whitespace().collect::<Vec<_>>(), ["0", "1000000", "65536"]);
-    let to = SocketAddr::new(yard.look(&id).await.addresses.first().expect("an address").ip, 8080);
+    let to = SocketAddr::new(sandbox.look(&id).await.addresses.first().expect("an address").ip, 8080);
     eventually("an answer", || connects(&engine, to, SOON)).await;
-    let before = namespace(&yard, &id).await;
+    let before = namespace(&sandbox, &id).await;
 
     let late = Shape { delay: Duration::from_millis(150), ..Shape::default() };
     let rate = Shape { bandwidth: Some(Bandwidth { rate: 1_000_000, burst: 0 }), ..Shape::default() };
@@ -199,19 +199,19 @@ async fn where_users_are_remapped_traffic_is_disturbed_all_the_same() {
         let network = Network { flows: vec![flow], mechanism, seed: 1 };
         let mark = Setting::Mark(Aspect::Network, Some(network.mark()));
         let to_set = Setting::Network(Box::new(network));
-        assert_eq!(yard.docker.set(&yard.tag(0), &id, &to_set).await.unwrap(), Outcome::Done, "{treatment}");
+        assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, &to_set).await.unwrap(), Outcome::Done, "{treatment}");
         let felt = connects(&engine, to, SOON).await;
         match treatment {
             Treatment::Drop => assert_eq!(felt, None),
             _ if mechanism.is_some() => assert!(felt.expect("it answers") >= Duration::from_millis(150), "{felt:?}"),
             _ => assert!(felt.is_some()),
         }
-        let seen = yard.look(&id).await;
+        let seen = sandbox.look(&id).await;
         assert_eq!(seen.settings.get(&Aspect::Network), Some(&mark), "{treatment}");
         assert!(seen.counted.expect("it is counted").packets > 0, "{treatment}");
         let nothing = Setting::Mark(Aspect::Network, None);
-        assert_eq!(yard.docker.set(&yard.tag(0), &id, &nothing).await.unwrap(), Outcome::Done, "{treatment}");
-        assert_eq!(namespace(&yard, &id).await, before, "{treatment}");
+        assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, &nothing).await.unwrap(), Outcome::Done, "{treatment}");
+        assert_eq!(namespace(&sandbox, &id).await, before, "{treatment}");
     }
     connects(&engine, to, SOON).await.expect("it answers again");
 }

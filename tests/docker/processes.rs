@@ -10,7 +10,7 @@ use squall::model::instance::{Aspect, InstanceId, Setting, Signal, Signalled};
 use squall::model::stressor::StressSpec;
 use squall::model::stressor::called::Which;
 
-use crate::harness::{Spec, Yard};
+use crate::harness::{Sandbox, Spec};
 use crate::load::{cgroup, loads, none, small, stressor};
 use crate::scene::eventually;
 
@@ -41,11 +41,11 @@ fn worker() {
 }
 
 /// A container whose main process can have workers.
-async fn with_workers_in(yard: &mut Yard, name: &str) -> InstanceId {
-    let image = yard.docker.own_image(&yard.prefix).await.expect("an image of this test program");
-    yard.extra_images.push(image.clone());
+async fn with_workers_in(sandbox: &mut Sandbox, name: &str) -> InstanceId {
+    let image = sandbox.docker.own_image(&sandbox.prefix).await.expect("an image of this test program");
+    sandbox.extra_images.push(image.clone());
     let command = ["--ignored", "--exact", "processes::with_workers"].map(str::to_owned).to_vec();
-    yard.start(name, Spec { image: Some(image), command, ..small() }).await
+    sandbox.start(name, Spec { image: Some(image), command, ..small() }).await
 }
 
 /// How many processes a container has beside its main one: of the service, and in sessions.
@@ -55,27 +55,28 @@ fn beside(instance: &squall::model::instance::Instance) -> (usize, usize) {
 }
 
 /// Has the main process start another worker, and waits until it is there.
-async fn hire(yard: &Yard, id: &InstanceId) {
-    let (workers, sessions) = beside(&yard.look(id).await);
-    let file = format!("/proc/{}/root/{workers}.worker", yard.pid(id).await);
+async fn hire(sandbox: &Sandbox, id: &InstanceId) {
+    let (workers, sessions) = beside(&sandbox.look(id).await);
+    let file = format!("/proc/{}/root/{workers}.worker", sandbox.pid(id).await);
     std::fs::write(file, "").expect("a file in the container");
-    yard.until(id, "another worker", |i| beside(i) == (workers + 1, sessions)).await;
+    sandbox.until(id, "another worker", |i| beside(i) == (workers + 1, sessions)).await;
 }
 
 /// Starts what workers are, too, by `docker exec`.
-async fn exec(yard: &Yard, id: &InstanceId) {
+async fn exec(sandbox: &Sandbox, id: &InstanceId) {
     use bollard::exec::{CreateExecOptions, StartExecOptions};
-    let (workers, sessions) = beside(&yard.look(id).await);
+    let (workers, sessions) = beside(&sandbox.look(id).await);
     let command = [squall::engine::docker::PROGRAM, "--ignored", "--exact", "processes::worker"].map(str::to_owned);
     let options = CreateExecOptions { cmd: Some(command.to_vec()), ..CreateExecOptions::default() };
-    let made = yard.api.create_exec(&id.0, options).await.expect("it is made");
+    let made = sandbox.api.create_exec(&id.0, options).await.expect("it is made");
     let start = StartExecOptions { detach: true, ..StartExecOptions::default() };
-    yard.api.start_exec(&made.id, Some(start)).await.expect("it starts");
+    sandbox.api.start_exec(&made.id, Some(start)).await.expect("it starts");
     // Until it is the program that it is started as, it is another one.
-    yard.until(id, "a session", |i| {
-        beside(i) == (workers, sessions + 1) && i.processes.iter().flatten().all(|p| p.is_called("squall"))
-    })
-    .await;
+    sandbox
+        .until(id, "a session", |i| {
+            beside(i) == (workers, sessions + 1) && i.processes.iter().flatten().all(|p| p.is_called("squall"))
+        })
+        .await;
 }
 
 /// The states of a container's processes beside its main one, in order.
@@ -85,86 +86,88 @@ fn states(group: &Cgroup, main: &Process) -> String {
 
 #[tokio::test]
 async fn processes_are_stopped_and_go_on() {
-    let mut yard = Yard::new().await;
-    let id = with_workers_in(&mut yard, "stopped").await;
-    let (group, main) = (cgroup(&yard, &id).await, Process::open(yard.pid(&id).await).unwrap().unwrap());
-    let tag = yard.tag(0);
+    let mut sandbox = Sandbox::new().await;
+    let id = with_workers_in(&mut sandbox, "stopped").await;
+    let (group, main) = (cgroup(&sandbox, &id).await, Process::open(sandbox.pid(&id).await).unwrap().unwrap());
+    let tag = sandbox.tag(0);
     let to = stressor(StressSpec::Stop(Which::named("squ*")));
-    let nobody = yard.docker.set(&tag, &id, &to).await.unwrap_err().to_string();
+    let nobody = sandbox.docker.set(&tag, &id, &to).await.unwrap_err().to_string();
     assert!(nobody.contains("no process `squ*` beside its main one"), "{nobody}");
 
-    hire(&yard, &id).await;
-    hire(&yard, &id).await;
-    let before = yard.look(&id).await;
+    hire(&sandbox, &id).await;
+    hire(&sandbox, &id).await;
+    let before = sandbox.look(&id).await;
     assert_eq!(before.settings[&Aspect::Processes], none(Aspect::Processes));
-    assert_eq!(yard.docker.set(&tag, &id, &to).await.unwrap(), Outcome::Done);
+    assert_eq!(sandbox.docker.set(&tag, &id, &to).await.unwrap(), Outcome::Done);
     assert_eq!(states(&group, &main), "TT");
     assert_ne!(process::stat(main.pid()).unwrap().state, 'T', "the main one runs");
-    let on = yard.look(&id).await;
+    let on = sandbox.look(&id).await;
     assert_eq!(Some(&on.settings[&Aspect::Processes]), to.observed_as().as_ref());
     assert!(on.sees[&Aspect::Processes].contains("stopped: 2 × squall"), "{:?}", on.sees);
-    hire(&yard, &id).await;
+    hire(&sandbox, &id).await;
     assert_eq!(states(&group, &main).matches('T').count(), 2, "those that come later run");
 
-    assert_eq!(yard.docker.set(&tag, &id, &none(Aspect::Processes)).await.unwrap(), Outcome::Done);
+    assert_eq!(sandbox.docker.set(&tag, &id, &none(Aspect::Processes)).await.unwrap(), Outcome::Done);
     eventually("all go on", || async { (!states(&group, &main).contains('T')).then_some(()) }).await;
-    assert_eq!(yard.docker.set(&tag, &id, &none(Aspect::Processes)).await.unwrap(), Outcome::Already);
-    assert_eq!(yard.look(&id).await.settings, before.settings);
+    assert_eq!(sandbox.docker.set(&tag, &id, &none(Aspect::Processes)).await.unwrap(), Outcome::Already);
+    assert_eq!(sandbox.look(&id).await.settings, before.settings);
 
     // The process that held them is killed: that is no untouched container, and a rollback finds what to do.
-    assert_eq!(yard.docker.set(&yard.tag(1), &id, &to).await.unwrap(), Outcome::Done);
-    for ours in loads(&yard.tag(1)) {
+    assert_eq!(sandbox.docker.set(&sandbox.tag(1), &id, &to).await.unwrap(), Outcome::Done);
+    for ours in loads(&sandbox.tag(1)) {
         ours.signal(rustix::process::Signal::KILL).unwrap();
     }
-    yard.until(&id, "unfinished", |i| {
-        ![Some(&none(Aspect::Processes)), to.observed_as().as_ref()].contains(&Some(&i.settings[&Aspect::Processes]))
-    })
-    .await;
-    assert_eq!(yard.docker.set(&yard.tag(1), &id, &none(Aspect::Processes)).await.unwrap(), Outcome::Done);
+    sandbox
+        .until(&id, "unfinished", |i| {
+            ![Some(&none(Aspect::Processes)), to.observed_as().as_ref()]
+                .contains(&Some(&i.settings[&Aspect::Processes]))
+        })
+        .await;
+    assert_eq!(sandbox.docker.set(&sandbox.tag(1), &id, &none(Aspect::Processes)).await.unwrap(), Outcome::Done);
     eventually("all go on", || async { (!states(&group, &main).contains('T')).then_some(()) }).await;
 }
 
 #[tokio::test]
 async fn processes_are_killed_and_the_main_one_lives() {
-    let mut yard = Yard::new().await;
-    let id = with_workers_in(&mut yard, "killed").await;
-    let before = yard.look(&id).await;
-    hire(&yard, &id).await;
+    let mut sandbox = Sandbox::new().await;
+    let id = with_workers_in(&mut sandbox, "killed").await;
+    let before = sandbox.look(&id).await;
+    hire(&sandbox, &id).await;
     let kill =
         |name: &str| Setting::Signalled(Box::new(Signalled { which: Which::named(name), signal: Signal::SigKill }));
-    let nobody = yard.docker.set(&yard.tag(0), &id, &kill("worker*")).await.unwrap_err().to_string();
+    let nobody = sandbox.docker.set(&sandbox.tag(0), &id, &kill("worker*")).await.unwrap_err().to_string();
     assert!(nobody.contains("no process `worker*`"), "{nobody}");
-    assert_eq!(yard.docker.set(&yard.tag(0), &id, &kill("squall")).await.unwrap(), Outcome::Done);
-    let after = yard.look(&id).await;
+    assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, &kill("squall")).await.unwrap(), Outcome::Done);
+    let after = sandbox.look(&id).await;
     assert_eq!(after.processes, Some(Vec::new()));
     assert!(after.is_up() && after.epoch == before.epoch);
 }
 
 #[tokio::test]
 async fn what_the_engine_starts_beside_the_main_process_is_not_targeted() {
-    let mut yard = Yard::new().await;
-    let id = with_workers_in(&mut yard, "session").await;
-    exec(&yard, &id).await;
+    let mut sandbox = Sandbox::new().await;
+    let id = with_workers_in(&mut sandbox, "session").await;
+    exec(&sandbox, &id).await;
     let which = || Which::named("squall");
     let kill = Setting::Signalled(Box::new(Signalled { which: which(), signal: Signal::SigKill }));
     let stop = stressor(StressSpec::Stop(which()));
     for to in [&kill, &stop] {
-        let nobody = yard.docker.set(&yard.tag(0), &id, to).await.unwrap_err().to_string();
+        let nobody = sandbox.docker.set(&sandbox.tag(0), &id, to).await.unwrap_err().to_string();
         assert!(nobody.contains("except in sessions"), "{nobody}");
     }
-    hire(&yard, &id).await;
-    let (group, main) = (cgroup(&yard, &id).await, Process::open(yard.pid(&id).await).unwrap().unwrap());
+    hire(&sandbox, &id).await;
+    let (group, main) = (cgroup(&sandbox, &id).await, Process::open(sandbox.pid(&id).await).unwrap().unwrap());
     let all = load::inside::all(&main, &group).unwrap();
     let session = all.iter().find(|p| p.called.session).expect("it goes on").pid;
 
-    assert_eq!(yard.docker.set(&yard.tag(0), &id, &stop).await.unwrap(), Outcome::Done);
+    assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, &stop).await.unwrap(), Outcome::Done);
     let states: Vec<_> =
         load::inside::all(&main, &group).unwrap().iter().map(|p| (p.pid, p.stat.state == 'T')).collect();
     assert_eq!(states.len(), 2);
     assert!(states.iter().all(|(pid, stopped)| *stopped == (*pid != session)), "{session}: {states:?}");
-    assert_eq!(yard.docker.set(&yard.tag(0), &id, &none(Aspect::Processes)).await.unwrap(), Outcome::Done);
+    assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, &none(Aspect::Processes)).await.unwrap(), Outcome::Done);
 
-    assert_eq!(yard.docker.set(&yard.tag(0), &id, &kill).await.unwrap(), Outcome::Done);
+    assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, &kill).await.unwrap(), Outcome::Done);
     let left: Vec<u32> = load::inside::all(&main, &group).unwrap().iter().map(|p| p.pid).collect();
     assert_eq!(left, [session], "the worker alone is gone");
 }

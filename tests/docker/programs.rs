@@ -38,17 +38,17 @@ async fn a_command_or_an_undo_that_is_not_in_the_target_is_refused_by_the_plan()
 #[tokio::test]
 async fn what_the_runtime_cannot_start_never_began() {
     let scene = Scene::of(1, lonely()).await;
-    let (docker, id) = (&scene.yard.docker, &scene.targeted[0]);
+    let (docker, id) = (&scene.sandbox.docker, &scene.targeted[0]);
     let run = |words: &[&str]| Setting::Ran(command(words));
-    let error = docker.set(&scene.yard.tag(0), id, &run(&["bash"])).await.expect_err("it is not there");
+    let error = docker.set(&scene.sandbox.tag(0), id, &run(&["bash"])).await.expect_err("it is not there");
     assert!(matches!(error, EngineError::NotBegun { .. }) && error.to_string().contains("bash"), "{error}");
-    let fails = docker.set(&scene.yard.tag(0), id, &run(&[PROGRAM, "--no-such-flag"])).await.expect_err("it fails");
+    let fails = docker.set(&scene.sandbox.tag(0), id, &run(&[PROGRAM, "--no-such-flag"])).await.expect_err("it fails");
     assert!(matches!(fails, EngineError::Refused { .. }), "{fails}");
     // The engine refuses to begin anything in a container that is paused.
-    docker.set(&scene.yard.tag(1), id, &Setting::Paused(true)).await.expect("it is paused");
-    let paused = docker.set(&scene.yard.tag(0), id, &run(&[PROGRAM, "--version"])).await.expect_err("it is paused");
+    docker.set(&scene.sandbox.tag(1), id, &Setting::Paused(true)).await.expect("it is paused");
+    let paused = docker.set(&scene.sandbox.tag(0), id, &run(&[PROGRAM, "--version"])).await.expect_err("it is paused");
     assert!(matches!(paused, EngineError::NotBegun { .. }) && paused.to_string().contains("paused"), "{paused}");
-    docker.set(&scene.yard.tag(1), id, &Setting::Paused(false)).await.expect("it goes on");
-    let ran = docker.set(&scene.yard.tag(0), id, &run(&[PROGRAM, "--version"])).await.expect("it is there");
+    docker.set(&scene.sandbox.tag(1), id, &Setting::Paused(false)).await.expect("it goes on");
+    let ran = docker.set(&scene.sandbox.tag(0), id, &run(&[PROGRAM, "--version"])).await.expect("it is there");
     assert_eq!(ran, Outcome::Done);
 }

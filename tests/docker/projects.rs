@@ -1,6 +1,6 @@
 //! Two projects with a service of the same name on one engine: only that one is targeted which is meant.
 
-use crate::harness::{Spec, Yard};
+use crate::harness::{Sandbox, Spec};
 use crate::scene::{Scene, lonely};
 
 const TIMING: &str = "baseline: 500ms, duration: 1s, recovery: 5s";
@@ -12,13 +12,13 @@ fn of(project: &str, service: &str) -> Spec {
 
 #[tokio::test]
 async fn the_service_of_another_project_is_neither_targeted_nor_counted() {
-    let yard = Yard::new().await;
-    let (one, other) = (yard.name("one"), yard.name("other"));
-    let mut scene = Box::pin(Scene::in_yard(yard, 0, lonely())).await;
-    scene.targeted.push(Box::pin(scene.yard.start("one", of(&one, &scene.service))).await);
-    let theirs = Box::pin(scene.yard.start("other", of(&other, &scene.service))).await;
+    let sandbox = Sandbox::new().await;
+    let (one, other) = (sandbox.name("one"), sandbox.name("other"));
+    let mut scene = Box::pin(Scene::in_sandbox(sandbox, 0, lonely())).await;
+    scene.targeted.push(Box::pin(scene.sandbox.start("one", of(&one, &scene.service))).await);
+    let theirs = Box::pin(scene.sandbox.start("other", of(&other, &scene.service))).await;
     let before = scene.settings().await;
-    let life = scene.yard.look(&theirs).await.epoch;
+    let life = scene.sandbox.look(&theirs).await.epoch;
 
     let text = scene.experiment("kill: {}", TIMING).replace("at-least: 0", "at-most: 1");
     let refused = scene.start_in("refused", &text).ends().await;
@@ -31,7 +31,7 @@ async fn the_service_of_another_project_is_neither_targeted_nor_counted() {
     ended.is(0, "hypothesis-held").rolled_back_by("runner");
     assert_eq!(ended.state.targeted.iter().map(|i| &i.id).collect::<Vec<_>>(), [&scene.targeted[0]]);
     assert!(ended.state.spared.is_empty(), "nothing of another project: {:?}", ended.state.spared);
-    assert_eq!(scene.yard.look(&theirs).await.epoch, life);
+    assert_eq!(scene.sandbox.look(&theirs).await.epoch, life);
     scene.is_as(&before).await;
 
     // The file above the experiment says it for all of them.

@@ -9,33 +9,33 @@ use squall::engine::Outcome;
 use squall::model::instance::InstanceId;
 use squall::record::event::Phase;
 
-use crate::harness::{Spec, Yard};
+use crate::harness::{Sandbox, Spec};
 use crate::scene::{Scene, lonely};
 
 /// A gateway before shops before a store, on a network of their own; the shops are targeted.
 async fn shops(count: usize) -> (Scene, InstanceId) {
-    let yard = Yard::new().await;
-    let network = yard.name("net");
+    let sandbox = Sandbox::new().await;
+    let network = sandbox.name("net");
     let request = NetworkCreateRequest { name: network.clone(), ..NetworkCreateRequest::default() };
-    yard.api.create_network(request).await.expect("a network");
+    sandbox.api.create_network(request).await.expect("a network");
     let spec = |command: String| Spec {
         command: command.split(' ').map(str::to_owned).collect(),
         host: HostConfig { network_mode: Some(network.clone()), ..HostConfig::default() },
         ..Spec::default()
     };
-    let named = |n: usize| yard.name(&format!("targeted-{n}:8080"));
-    yard.start("store", spec("serve store --listen 0.0.0.0:8080".to_owned())).await;
+    let named = |n: usize| sandbox.name(&format!("targeted-{n}:8080"));
+    sandbox.start("store", spec("serve store --listen 0.0.0.0:8080".to_owned())).await;
     let upstream = (1..=count).map(named).collect::<Vec<_>>().join(",");
     let gateway =
-        yard.start("gateway", spec(format!("serve gateway --listen 0.0.0.0:8080 --upstream {upstream}"))).await;
-    let store = yard.name("store:8080");
+        sandbox.start("gateway", spec(format!("serve gateway --listen 0.0.0.0:8080 --upstream {upstream}"))).await;
+    let store = sandbox.name("store:8080");
     let shop = spec(format!("serve shop --listen 0.0.0.0:8080 --upstream {store}"));
-    (Scene::in_yard(yard, count, shop).await, gateway)
+    (Scene::in_sandbox(sandbox, count, shop).await, gateway)
 }
 
 /// A container's address on its network.
-async fn address(yard: &Yard, id: &InstanceId) -> String {
-    let found = yard.api.inspect_container(&id.0, None::<InspectContainerOptions>).await.expect("it exists");
+async fn address(sandbox: &Sandbox, id: &InstanceId) -> String {
+    let found = sandbox.api.inspect_container(&id.0, None::<InspectContainerOptions>).await.expect("it exists");
     let networks = found.network_settings.and_then(|n| n.networks).expect("a network");
     networks.into_values().find_map(|n| n.ip_address).expect("an address")
 }
@@ -59,7 +59,7 @@ async fn losing_one_of_three_is_held() {
     let before = scene.settings().await;
     let check = format!(
         "checkout: {{ http: 'http://{}:8080/checkout', rate: 30/s, expect: {{ success: 99% }}, during: {{ success: 90% }} }}",
-        address(&scene.yard, &gateway).await
+        address(&scene.sandbox, &gateway).await
     );
     let x = scene.checked(&check, "kill: {}", "warm-up: 500ms, baseline: 2s, duration: 3s, recovery: 10s");
     let ended = scene.run(&x).await;
@@ -89,7 +89,7 @@ async fn a_signal_that_is_ignored_kills_no_target() {
 async fn one_that_is_killed_again_and_again_is_another_life_each_time() {
     let scene = Scene::of(1, lonely()).await;
     let before = scene.settings().await;
-    let first = scene.yard.look(&scene.targeted[0]).await.epoch;
+    let first = scene.sandbox.look(&scene.targeted[0]).await.epoch;
     let list = |fault: &str, times: &str| {
         let (one, service) = (scene.experiment(fault, "baseline: 500ms, duration: 5s, recovery: 5s"), &scene.service);
         let single = format!("target: {{ service: {service} }}\nfault: {{ {fault} }}\n");
@@ -105,7 +105,7 @@ async fn one_that_is_killed_again_and_again_is_another_life_each_time() {
         let lives: BTreeSet<String> = ended.state.changes.iter().map(|c| c.change.epoch.0.clone()).collect();
         assert_eq!((lives.len(), ended.state.changes.len()), (3, 3), "{fault}: {lives:?}");
         assert!(ended.state.changes.iter().all(squall::record::state::ChangeState::is_verified));
-        assert_ne!(scene.yard.look(&scene.targeted[0]).await.epoch, first);
+        assert_ne!(scene.sandbox.look(&scene.targeted[0]).await.epoch, first);
         scene.is_as(&before).await;
     }
 }
@@ -170,7 +170,7 @@ async fn a_crash_that_the_restart_policy_makes_good_is_held() {
     assert_eq!(ended.report["recovery"]["from"], "injection");
     let outcome = ended.state.changes[0].rolled_back.as_ref().map(|r| r.outcome);
     assert_eq!(outcome, Some(Outcome::Already), "nothing was left to be taken back");
-    assert_eq!(scene.yard.look(&scene.targeted[0]).await.restarts, 1);
+    assert_eq!(scene.sandbox.look(&scene.targeted[0]).await.restarts, 1);
     scene.is_as(&before).await;
 }
 

@@ -17,14 +17,14 @@ use tokio::io::AsyncReadExt as _;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep, timeout};
 
-use crate::harness::{Spec, Yard};
+use crate::harness::{Sandbox, Spec};
 
 /// Nothing that is awaited here takes longer.
 const LONGEST: Duration = Duration::from_mins(1);
 
 /// Some containers of one service, and a directory for everything else.
 pub(crate) struct Scene {
-    pub(crate) yard: Yard,
+    pub(crate) sandbox: Sandbox,
     pub(crate) dir: tempfile::TempDir,
     /// The service that is targeted.
     pub(crate) service: String,
@@ -61,25 +61,25 @@ pub(crate) fn lonely() -> Spec {
 impl Scene {
     /// Containers of one service, all up.
     pub(crate) async fn of(containers: usize, spec: Spec) -> Self {
-        Box::pin(Self::in_yard(Yard::new().await, containers, spec)).await
+        Box::pin(Self::in_sandbox(Sandbox::new().await, containers, spec)).await
     }
 
-    pub(crate) async fn in_yard(yard: Yard, containers: usize, spec: Spec) -> Self {
-        let service = yard.name("targeted");
+    pub(crate) async fn in_sandbox(sandbox: Sandbox, containers: usize, spec: Spec) -> Self {
+        let service = sandbox.name("targeted");
         let dir = tempfile::Builder::new().prefix("squall-test-").tempdir().expect("a directory");
-        let mut scene = Self { yard, dir, service, targeted: Vec::new(), grace: "60s" };
+        let mut scene = Self { sandbox, dir, service, targeted: Vec::new(), grace: "60s" };
         for n in 1..=containers {
             let mut spec = spec.clone();
             spec.labels.push(("squall.service", scene.service.clone()));
-            scene.targeted.push(Box::pin(scene.yard.start(&format!("targeted-{n}"), spec)).await);
+            scene.targeted.push(Box::pin(scene.sandbox.start(&format!("targeted-{n}"), spec)).await);
         }
         scene
     }
 
     /// The settings of every container that this scene has made.
     pub(crate) async fn settings(&self) -> Settings {
-        let fleet = self.yard.docker.observe().await.expect("the engine answers");
-        let ours = format!("{}-", self.yard.prefix);
+        let fleet = self.sandbox.docker.observe().await.expect("the engine answers");
+        let ours = format!("{}-", self.sandbox.prefix);
         fleet.into_iter().filter(|i| i.name.starts_with(&ours)).map(|i| (i.name, i.settings)).collect()
     }
 
@@ -94,7 +94,7 @@ impl Scene {
 
     /// The same with a check of one's own.
     pub(crate) fn checked(&self, check: &str, fault: &str, timing: &str) -> String {
-        let (name, service) = (self.yard.name("x"), &self.service);
+        let (name, service) = (self.sandbox.name("x"), &self.service);
         format!(
             "version: 1\nname: {name}\nhypothesis: Nothing stays behind.\nsteady-state:\n  {check}\n\
              target: {{ service: {service} }}\nfault: {{ {fault} }}\nblast-radius: {{ max-instances: 1 }}\n\
@@ -116,7 +116,7 @@ impl Scene {
         {
             command.env_remove(name);
         }
-        match &self.yard.host {
+        match &self.sandbox.host {
             Some(host) => command.env("DOCKER_HOST", host),
             None => command.env_remove("DOCKER_HOST"),
         };
@@ -165,7 +165,7 @@ impl Scene {
         // A guard lets the markers go after it has rolled everything back: its end is the moment to look.
         let dir = self.dir.path();
         eventually("the end of every process", || async { processes(dir).is_empty().then_some(()) }).await;
-        let claims = self.yard.docker.claims().await.expect("the engine answers");
+        let claims = self.sandbox.docker.claims().await.expect("the engine answers");
         let left: Vec<_> = claims.into_iter().filter(|c| c.service.starts_with(&self.service)).collect();
         assert!(left.is_empty(), "markers are left: {left:?}");
     }

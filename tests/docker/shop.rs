@@ -4,7 +4,7 @@
 use squall::engine::docker::NewContainer;
 use squall::model::instance::{Aspect, InstanceId, RestartPolicy, Setting};
 
-use crate::harness::{Spec, Yard};
+use crate::harness::{Sandbox, Spec};
 use crate::scene::{Ended, Scene, eventually};
 use crate::traffic::namespace;
 
@@ -26,9 +26,9 @@ const STACK: [(&str, u32, &str, &str); 5] = [
 
 impl Shop {
     async fn open() -> Self {
-        let yard = Yard::new().await;
-        let network = yard.name("net");
-        yard.docker.make_network(&network, ("squall.test", &yard.prefix)).await.expect("a network");
+        let sandbox = Sandbox::new().await;
+        let network = sandbox.name("net");
+        sandbox.docker.make_network(&network, ("squall.test", &sandbox.prefix)).await.expect("a network");
         for (service, n, upstream, zone) in STACK {
             let alias = format!("{service}-{n}");
             let mut command = vec!["serve", service, "--name", &alias, "--listen", "0.0.0.0:8080"];
@@ -37,25 +37,25 @@ impl Shop {
             }
             let labels = [("squall.service", service), ("squall.zone", zone)];
             let new = NewContainer {
-                name: yard.name(&alias),
-                image: yard.image.clone(),
+                name: sandbox.name(&alias),
+                image: sandbox.image.clone(),
                 command: command.into_iter().map(str::to_owned).collect(),
-                labels: labels.map(|(key, value)| (key.to_owned(), yard.name(value))).to_vec(),
+                labels: labels.map(|(key, value)| (key.to_owned(), sandbox.name(value))).to_vec(),
                 network: network.clone(),
                 alias,
                 publish: None,
                 restarts: service == "shop",
             };
-            yard.docker.start_new(new).await.expect("it starts");
+            sandbox.docker.start_new(new).await.expect("it starts");
         }
-        let fleet = squall::engine::Observe::observe(&yard.docker).await.expect("the engine answers");
-        let fleet: Vec<_> = fleet.into_iter().filter(|i| i.name.starts_with(&yard.name(""))).collect();
-        let gateway = fleet.iter().find(|i| i.service == yard.name("gateway")).expect("a gateway");
+        let fleet = squall::engine::Observe::observe(&sandbox.docker).await.expect("the engine answers");
+        let fleet: Vec<_> = fleet.into_iter().filter(|i| i.name.starts_with(&sandbox.name(""))).collect();
+        let gateway = fleet.iter().find(|i| i.service == sandbox.name("gateway")).expect("a gateway");
         let gateway = format!("{}:8080", gateway.addresses[0].ip);
         eventually("an open shop", || async { tokio::net::TcpStream::connect(&gateway).await.is_ok().then_some(()) })
             .await;
         let members = fleet.into_iter().map(|i| i.id).collect();
-        Self { scene: Scene::in_yard(yard, 0, Spec::default()).await, members, gateway }
+        Self { scene: Scene::in_sandbox(sandbox, 0, Spec::default()).await, members, gateway }
     }
 
     /// Runs a file, on this stack, for a shorter time, and on a machine that is busy with other tests.
@@ -68,9 +68,9 @@ impl Shop {
         let path = format!("{}/experiments/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
         let mut text = std::fs::read_to_string(path).expect("the experiment");
         for name in ["gateway", "shop", "store"] {
-            text = text.replace(&format!("service: {name}"), &format!("service: {}", self.scene.yard.name(name)));
+            text = text.replace(&format!("service: {name}"), &format!("service: {}", self.scene.sandbox.name(name)));
         }
-        text = text.replace("zone: b", &format!("zone: {}", self.scene.yard.name(zone)));
+        text = text.replace("zone: b", &format!("zone: {}", self.scene.sandbox.name(zone)));
         if zone == "a" {
             // There is one store.
             text = text.replace(", min-healthy: 2", "");
@@ -96,8 +96,8 @@ impl Shop {
     async fn networks(&self) -> String {
         let mut all = String::new();
         for id in &self.members {
-            let holder = format!("--holder\0{}\0", self.scene.yard.pid(id).await);
-            all += &namespace(&self.scene.yard, id).await;
+            let holder = format!("--holder\0{}\0", self.scene.sandbox.pid(id).await);
+            all += &namespace(&self.scene.sandbox, id).await;
             for entry in std::fs::read_dir("/proc").expect("/proc").filter_map(Result::ok) {
                 let line = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
                 let line = String::from_utf8_lossy(&line);
@@ -137,8 +137,8 @@ async fn each_comes_to_what_its_first_lines_say_and_leaves_no_trace() {
         shop.scene.is_as(&before.0).await;
         assert_eq!(shop.networks().await, before.1, "{file}");
     }
-    let claims = squall::engine::Lock::claims(&shop.scene.yard.docker).await.expect("the engine answers");
-    assert!(!claims.iter().any(|claim| claim.service.starts_with(&shop.scene.yard.name(""))), "{claims:?}");
+    let claims = squall::engine::Lock::claims(&shop.scene.sandbox.docker).await.expect("the engine answers");
+    assert!(!claims.iter().any(|claim| claim.service.starts_with(&shop.scene.sandbox.name(""))), "{claims:?}");
 }
 
 #[tokio::test]
@@ -149,7 +149,7 @@ async fn a_zone_goes_out_in_every_mode_and_the_others_serve() {
         let ended = Box::pin(shop.run(&format!("zone-{mode}"))).await;
         ended.is(0, "hypothesis-held").rolled_back_by("runner");
         let targeted: Vec<_> = ended.state.targeted.iter().map(|i| i.name.as_str()).collect();
-        assert_eq!(targeted, [shop.scene.yard.name("shop-2")], "{mode}");
+        assert_eq!(targeted, [shop.scene.sandbox.name("shop-2")], "{mode}");
         let all_bit = ended.state.changes.iter().all(squall::record::state::ChangeState::is_verified);
         assert!(all_bit && !ended.state.changes.is_empty(), "{mode}: {:?}", ended.state.changes);
         let clock = ended.state.failover["checkout"];
@@ -158,8 +158,8 @@ async fn a_zone_goes_out_in_every_mode_and_the_others_serve() {
         shop.scene.is_as(&before).await;
     }
     // Without power it stayed down, although its engine restarts it: as before, afterwards.
-    let shop_2 = squall::engine::Observe::observe(&shop.scene.yard.docker).await.expect("the engine answers");
-    let shop_2 = shop_2.into_iter().find(|i| i.name == shop.scene.yard.name("shop-2")).expect("it is there");
+    let shop_2 = squall::engine::Observe::observe(&shop.scene.sandbox.docker).await.expect("the engine answers");
+    let shop_2 = shop_2.into_iter().find(|i| i.name == shop.scene.sandbox.name("shop-2")).expect("it is there");
     assert_eq!(shop_2.restarts, 0);
     let policy = &shop_2.settings[&Aspect::RestartPolicy];
     assert_eq!(*policy, Setting::RestartPolicy(RestartPolicy::Always));

@@ -12,7 +12,7 @@ use crate::scene::{Scene, lonely};
 async fn a_runner_without_processor_time_could_not_ask_and_takes_back_all_the_same() {
     let scene = Scene::of(1, lonely()).await;
     let (spec, port) = published();
-    scene.yard.start("server", spec).await;
+    scene.sandbox.start("server", spec).await;
     let before = scene.settings().await;
     let check = format!(
         "stock: {{ http: 'http://127.0.0.1:{port}/stock', rate: 200/s, timeout: 20s, expect: {{ success: 90% }} }}"
@@ -21,7 +21,7 @@ async fn a_runner_without_processor_time_could_not_ask_and_takes_back_all_the_sa
         scene.checked(&check, "throttle: { cores: 0.1 }", "warm-up: 500ms, baseline: 1s, duration: 10s, recovery: 5s");
     let mut run = scene.start(&x);
     run.until_on().await;
-    let main = Process::open(scene.yard.pid(&scene.targeted[0]).await).expect("it may be held").expect("it runs");
+    let main = Process::open(scene.sandbox.pid(&scene.targeted[0]).await).expect("it may be held").expect("it runs");
     let cpu = Host::default()
         .cgroups()
         .of(&main, &scene.targeted[0].0)

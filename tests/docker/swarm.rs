@@ -14,10 +14,10 @@ async fn a_task_is_replaced_and_never_started_again() {
     let state = run.until_on().await;
     let ended = state.targeted[0].id.clone();
     spec.labels.push(("squall.service", scene.service.clone()));
-    let successor = Box::pin(scene.yard.start("targeted-3", spec)).await;
+    let successor = Box::pin(scene.sandbox.start("targeted-3", spec)).await;
     let done = run.ends().await;
     done.is(0, "hypothesis-held");
-    assert!(!scene.yard.look(&ended).await.is_running(), "it runs beside its successor");
-    assert!(scene.yard.look(&successor).await.is_up());
+    assert!(!scene.sandbox.look(&ended).await.is_running(), "it runs beside its successor");
+    assert!(scene.sandbox.look(&successor).await.is_up());
     scene.is_clear().await;
 }

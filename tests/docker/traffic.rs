@@ -16,7 +16,7 @@ use squall::model::network::{
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout};
 
-use crate::harness::{Spec, Yard};
+use crate::harness::{Sandbox, Spec};
 
 /// Long enough for a SYN that is sent again after a second to get through where nothing stops it.
 const SILENCE: Duration = Duration::from_millis(1500);
@@ -42,8 +42,8 @@ fn set(network: &Network) -> Setting {
 }
 
 /// Everything that can be seen of a namespace's network from outside.
-pub(crate) async fn namespace(yard: &Yard, id: &InstanceId) -> String {
-    let pid = yard.pid(id).await.to_string();
+pub(crate) async fn namespace(sandbox: &Sandbox, id: &InstanceId) -> String {
+    let pid = sandbox.pid(id).await.to_string();
     let look = |words: &[&str]| {
         let output = Command::new("nsenter").args(["-t", &pid, "-n"]).args(words).output().expect("nsenter");
         String::from_utf8_lossy(&output.stdout).into_owned()
@@ -61,8 +61,8 @@ pub(crate) async fn namespace(yard: &Yard, id: &InstanceId) -> String {
 }
 
 /// Where it answers HTTP, as soon as it does.
-async fn address(yard: &Yard, id: &InstanceId) -> SocketAddr {
-    let ip: IpAddr = yard.look(id).await.addresses.first().expect("an address").ip;
+async fn address(sandbox: &Sandbox, id: &InstanceId) -> SocketAddr {
+    let ip: IpAddr = sandbox.look(id).await.addresses.first().expect("an address").ip;
     let address = SocketAddr::new(ip, 8080);
     let begin = Instant::now();
     while TcpStream::connect(address).await.is_err() {
@@ -78,81 +78,81 @@ async fn connects(to: SocketAddr, within: Duration) -> Option<std::io::Result<Du
     timeout(within, TcpStream::connect(to)).await.ok().map(|c| c.map(|_| begin.elapsed()))
 }
 
-async fn mark(yard: &Yard, id: &InstanceId) -> Setting {
-    yard.look(id).await.settings.get(&Aspect::Network).expect("it is observed").clone()
+async fn mark(sandbox: &Sandbox, id: &InstanceId) -> Setting {
+    sandbox.look(id).await.settings.get(&Aspect::Network).expect("it is observed").clone()
 }
 
 const NOTHING: Setting = Setting::Mark(Aspect::Network, None);
 
 #[tokio::test]
 async fn a_delay_is_felt_and_rolled_back() {
-    let yard = Yard::new().await;
-    let id = yard.start("target", Spec::default()).await;
-    let to = address(&yard, &id).await;
-    let before = namespace(&yard, &id).await;
-    assert_eq!(mark(&yard, &id).await, NOTHING);
+    let sandbox = Sandbox::new().await;
+    let id = sandbox.start("target", Spec::default()).await;
+    let to = address(&sandbox, &id).await;
+    let before = namespace(&sandbox, &id).await;
+    assert_eq!(mark(&sandbox, &id).await, NOTHING);
     let network = late(Duration::from_millis(150));
     let setting = set(&network);
 
-    assert_eq!(yard.docker.set(&yard.tag(0), &id, &setting).await.unwrap(), Outcome::Done);
-    assert_eq!(yard.docker.set(&yard.tag(0), &id, &setting).await.unwrap(), Outcome::Already);
-    assert_eq!(mark(&yard, &id).await, Setting::Mark(Aspect::Network, Some(network.mark())));
+    assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, &setting).await.unwrap(), Outcome::Done);
+    assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, &setting).await.unwrap(), Outcome::Already);
+    assert_eq!(mark(&sandbox, &id).await, Setting::Mark(Aspect::Network, Some(network.mark())));
     let took = connects(to, Duration::from_secs(10)).await.expect("in time").unwrap();
     assert!(took >= Duration::from_millis(150), "{took:?}");
-    let counted = yard.look(&id).await.counted.expect("it is counted");
+    let counted = sandbox.look(&id).await.counted.expect("it is counted");
     assert!(counted.packets > 0 && counted.dropped == 0, "{counted:?}");
 
-    assert_eq!(yard.docker.set(&yard.tag(0), &id, &NOTHING).await.unwrap(), Outcome::Done);
-    assert_eq!(yard.docker.set(&yard.tag(0), &id, &NOTHING).await.unwrap(), Outcome::Already);
-    assert_eq!(mark(&yard, &id).await, NOTHING);
-    assert_eq!(namespace(&yard, &id).await, before);
+    assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, &NOTHING).await.unwrap(), Outcome::Done);
+    assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, &NOTHING).await.unwrap(), Outcome::Already);
+    assert_eq!(mark(&sandbox, &id).await, NOTHING);
+    assert_eq!(namespace(&sandbox, &id).await, before);
     connects(to, Duration::from_secs(10)).await.expect("in time").unwrap();
 }
 
 #[tokio::test]
 async fn another_setting_takes_the_place_of_an_earlier_one() {
-    let yard = Yard::new().await;
-    let id = yard.start("target", Spec::default()).await;
-    let before = namespace(&yard, &id).await;
+    let sandbox = Sandbox::new().await;
+    let id = sandbox.start("target", Spec::default()).await;
+    let before = namespace(&sandbox, &id).await;
     let (first, second) = (all(Treatment::Drop), late(Duration::from_millis(20)));
     for (change, network) in [(0, &first), (1, &second), (2, &first)] {
-        assert_eq!(yard.docker.set(&yard.tag(change), &id, &set(network)).await.unwrap(), Outcome::Done);
-        assert_eq!(mark(&yard, &id).await, Setting::Mark(Aspect::Network, Some(network.mark())));
+        assert_eq!(sandbox.docker.set(&sandbox.tag(change), &id, &set(network)).await.unwrap(), Outcome::Done);
+        assert_eq!(mark(&sandbox, &id).await, Setting::Mark(Aspect::Network, Some(network.mark())));
     }
     for change in [2, 1, 0] {
-        yard.docker.set(&yard.tag(change), &id, &NOTHING).await.unwrap();
+        sandbox.docker.set(&sandbox.tag(change), &id, &NOTHING).await.unwrap();
     }
-    assert_eq!(namespace(&yard, &id).await, before);
+    assert_eq!(namespace(&sandbox, &id).await, before);
 }
 
 #[tokio::test]
 async fn what_is_cut_off_is_silent_and_what_is_refused_says_so() {
-    let yard = Yard::new().await;
-    let id = yard.start("target", Spec::default()).await;
-    let to = address(&yard, &id).await;
-    let before = namespace(&yard, &id).await;
+    let sandbox = Sandbox::new().await;
+    let id = sandbox.start("target", Spec::default()).await;
+    let to = address(&sandbox, &id).await;
+    let before = namespace(&sandbox, &id).await;
     connects(to, SILENCE).await.expect("it answers").unwrap();
 
-    yard.docker.set(&yard.tag(0), &id, &set(&all(Treatment::Drop))).await.unwrap();
+    sandbox.docker.set(&sandbox.tag(0), &id, &set(&all(Treatment::Drop))).await.unwrap();
     assert!(connects(to, SILENCE).await.is_none(), "cut off");
-    let counted = yard.look(&id).await.counted.expect("it is counted");
+    let counted = sandbox.look(&id).await.counted.expect("it is counted");
     assert!(counted.dropped > 0 && counted.dropped == counted.packets, "{counted:?}");
 
-    yard.docker.set(&yard.tag(0), &id, &set(&all(Treatment::Reject))).await.unwrap();
+    sandbox.docker.set(&sandbox.tag(0), &id, &set(&all(Treatment::Reject))).await.unwrap();
     let refused = connects(to, Duration::from_secs(10)).await.expect("at once").unwrap_err();
     assert_eq!(refused.kind(), std::io::ErrorKind::ConnectionRefused, "{refused}");
 
-    yard.docker.set(&yard.tag(0), &id, &NOTHING).await.unwrap();
+    sandbox.docker.set(&sandbox.tag(0), &id, &NOTHING).await.unwrap();
     connects(to, SILENCE).await.expect("it answers again").unwrap();
-    assert_eq!(namespace(&yard, &id).await, before);
+    assert_eq!(namespace(&sandbox, &id).await, before);
 }
 
 #[tokio::test]
 async fn only_what_is_meant_is_disturbed() {
-    let yard = Yard::new().await;
-    let id = yard.start("target", Spec::default()).await;
-    let to = address(&yard, &id).await;
-    let gateway = yard.look(&id).await.addresses[0].ip;
+    let sandbox = Sandbox::new().await;
+    let id = sandbox.start("target", Spec::default()).await;
+    let to = address(&sandbox, &id).await;
+    let gateway = sandbox.look(&id).await.addresses[0].ip;
     let others = [
         Traffic { protocol: Some(Protocol::Udp), ..Traffic::all(Direction::Both) },
         Traffic { local_ports: vec!["8081-65535".parse().unwrap()], ..Traffic::all(Direction::Both) },
@@ -163,82 +163,82 @@ async fn only_what_is_meant_is_disturbed() {
     for (n, traffic) in others.into_iter().enumerate() {
         let told = format!("{traffic}");
         let network = network(vec![Flow { traffic, treatment: Treatment::Drop }]);
-        yard.docker.set(&yard.tag(n), &id, &set(&network)).await.unwrap();
+        sandbox.docker.set(&sandbox.tag(n), &id, &set(&network)).await.unwrap();
         connects(to, SILENCE).await.unwrap_or_else(|| panic!("{told}: it is not meant")).unwrap();
     }
     let meant = Traffic { local_ports: vec!["8080".parse().unwrap()], ..Traffic::all(Direction::Ingress) };
     let network = network(vec![Flow { traffic: meant, treatment: Treatment::Drop }]);
-    yard.docker.set(&yard.tag(9), &id, &set(&network)).await.unwrap();
+    sandbox.docker.set(&sandbox.tag(9), &id, &set(&network)).await.unwrap();
     assert!(connects(to, SILENCE).await.is_none(), "this is meant");
 }
 
 #[tokio::test]
 async fn a_frozen_container_is_disturbed_as_well() {
-    let yard = Yard::new().await;
-    let id = yard.start("target", Spec::default()).await;
-    yard.docker.set(&yard.tag(0), &id, &Setting::Paused(true)).await.unwrap();
+    let sandbox = Sandbox::new().await;
+    let id = sandbox.start("target", Spec::default()).await;
+    sandbox.docker.set(&sandbox.tag(0), &id, &Setting::Paused(true)).await.unwrap();
     let network = all(Treatment::Drop);
-    assert_eq!(yard.docker.set(&yard.tag(1), &id, &set(&network)).await.unwrap(), Outcome::Done);
-    assert_eq!(mark(&yard, &id).await, Setting::Mark(Aspect::Network, Some(network.mark())));
-    assert_eq!(yard.docker.set(&yard.tag(1), &id, &NOTHING).await.unwrap(), Outcome::Done);
+    assert_eq!(sandbox.docker.set(&sandbox.tag(1), &id, &set(&network)).await.unwrap(), Outcome::Done);
+    assert_eq!(mark(&sandbox, &id).await, Setting::Mark(Aspect::Network, Some(network.mark())));
+    assert_eq!(sandbox.docker.set(&sandbox.tag(1), &id, &NOTHING).await.unwrap(), Outcome::Done);
 }
 
 #[tokio::test]
 async fn a_disturbance_ends_with_the_life() {
-    let yard = Yard::new().await;
-    let id = yard.start("target", Spec::default()).await;
+    let sandbox = Sandbox::new().await;
+    let id = sandbox.start("target", Spec::default()).await;
     let network = late(Duration::from_millis(50));
-    yard.docker.set(&yard.tag(0), &id, &set(&network)).await.unwrap();
-    yard.api.restart_container(&id.0, None::<RestartContainerOptions>).await.unwrap();
-    assert_eq!(mark(&yard, &id).await, NOTHING);
-    assert_eq!(yard.docker.set(&yard.tag(0), &id, &NOTHING).await.unwrap(), Outcome::Already);
+    sandbox.docker.set(&sandbox.tag(0), &id, &set(&network)).await.unwrap();
+    sandbox.api.restart_container(&id.0, None::<RestartContainerOptions>).await.unwrap();
+    assert_eq!(mark(&sandbox, &id).await, NOTHING);
+    assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, &NOTHING).await.unwrap(), Outcome::Already);
 
-    yard.docker.set(&yard.tag(1), &id, &set(&network)).await.unwrap();
+    sandbox.docker.set(&sandbox.tag(1), &id, &set(&network)).await.unwrap();
     let at_once = StopContainerOptionsBuilder::new().t(0).build();
-    yard.api.stop_container(&id.0, Some(at_once)).await.unwrap();
-    assert_eq!(mark(&yard, &id).await, NOTHING);
-    assert_eq!(yard.docker.set(&yard.tag(1), &id, &NOTHING).await.unwrap(), Outcome::Already);
-    let refused = yard.docker.set(&yard.tag(1), &id, &set(&network)).await.unwrap_err();
+    sandbox.api.stop_container(&id.0, Some(at_once)).await.unwrap();
+    assert_eq!(mark(&sandbox, &id).await, NOTHING);
+    assert_eq!(sandbox.docker.set(&sandbox.tag(1), &id, &NOTHING).await.unwrap(), Outcome::Already);
+    let refused = sandbox.docker.set(&sandbox.tag(1), &id, &set(&network)).await.unwrap_err();
     assert!(matches!(&refused, EngineError::Refused { why, .. } if why.contains("not running")), "{refused}");
 }
 
 #[tokio::test]
 async fn what_cannot_be_is_refused_and_nothing_of_it_stays() {
-    let yard = Yard::new().await;
-    let id = yard.start("target", Spec::default()).await;
-    let before = namespace(&yard, &id).await;
+    let sandbox = Sandbox::new().await;
+    let id = sandbox.start("target", Spec::default()).await;
+    let before = namespace(&sandbox, &id).await;
     let elsewhere = Traffic { network: Some("nowhere".to_owned()), ..Traffic::all(Direction::Both) };
     let first = Flow { traffic: Traffic::all(Direction::Both), treatment: Treatment::Drop };
     let second = Flow { traffic: elsewhere, treatment: Treatment::Drop };
-    let refused = yard.docker.set(&yard.tag(0), &id, &set(&network(vec![first, second]))).await.unwrap_err();
+    let refused = sandbox.docker.set(&sandbox.tag(0), &id, &set(&network(vec![first, second]))).await.unwrap_err();
     assert!(refused.to_string().contains("nowhere"), "{refused}");
-    assert_eq!(namespace(&yard, &id).await, before, "the first half is taken back");
-    assert_eq!(mark(&yard, &id).await, NOTHING);
+    assert_eq!(namespace(&sandbox, &id).await, before, "the first half is taken back");
+    assert_eq!(mark(&sandbox, &id).await, NOTHING);
 
     // Somebody else's arrangements stay as they are.
-    let pid = yard.pid(&id).await.to_string();
+    let pid = sandbox.pid(&id).await.to_string();
     let tc = |words: &[&str]| Command::new("nsenter").args(["-t", &pid, "-n", "tc"]).args(words).status().unwrap();
     assert!(tc(&["qdisc", "add", "dev", "eth0", "clsact"]).success());
-    let foreign = namespace(&yard, &id).await;
+    let foreign = namespace(&sandbox, &id).await;
     let slow = Shape { bandwidth: Some(Bandwidth { rate: 1_000_000, burst: 0 }), ..Shape::default() };
     let slow = all(Treatment::Shape(Box::new(slow)));
-    let refused = yard.docker.set(&yard.tag(0), &id, &set(&slow)).await.unwrap_err();
+    let refused = sandbox.docker.set(&sandbox.tag(0), &id, &set(&slow)).await.unwrap_err();
     assert!(refused.to_string().contains("eth0"), "{refused}");
-    assert_eq!(yard.docker.set(&yard.tag(0), &id, &NOTHING).await.unwrap(), Outcome::Already);
-    assert_eq!(namespace(&yard, &id).await, foreign);
+    assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, &NOTHING).await.unwrap(), Outcome::Already);
+    assert_eq!(namespace(&sandbox, &id).await, foreign);
 }
 
 #[tokio::test]
 async fn on_one_of_two_networks_the_other_is_left_alone() {
-    let yard = Yard::new().await;
-    let id = yard.start("target", Spec::default()).await;
-    let first = address(&yard, &id).await;
-    let other = yard.name("other");
-    yard.docker.make_network(&other, ("squall.test", &yard.prefix)).await.expect("a network");
+    let sandbox = Sandbox::new().await;
+    let id = sandbox.start("target", Spec::default()).await;
+    let first = address(&sandbox, &id).await;
+    let other = sandbox.name("other");
+    sandbox.docker.make_network(&other, ("squall.test", &sandbox.prefix)).await.expect("a network");
     let request = bollard::models::NetworkConnectRequest { container: id.0.clone(), endpoint_config: None };
-    yard.api.connect_network(&other, request).await.expect("it joins");
-    let before = namespace(&yard, &id).await;
-    let addresses = yard.look(&id).await.addresses;
+    sandbox.api.connect_network(&other, request).await.expect("it joins");
+    let before = namespace(&sandbox, &id).await;
+    let addresses = sandbox.look(&id).await.addresses;
     let second = addresses.iter().find(|a| a.network == other).expect("an address there").ip;
     let second = SocketAddr::new(second, 8080);
     connects(second, SILENCE).await.expect("it answers").unwrap();
@@ -247,38 +247,38 @@ async fn on_one_of_two_networks_the_other_is_left_alone() {
     for treatment in [Treatment::Drop, Treatment::Reject] {
         let told = treatment.to_string();
         let network = network(vec![Flow { traffic: traffic.clone(), treatment }]);
-        yard.docker.set(&yard.tag(0), &id, &set(&network)).await.unwrap();
+        sandbox.docker.set(&sandbox.tag(0), &id, &set(&network)).await.unwrap();
         assert!(!matches!(connects(second, SILENCE).await, Some(Ok(_))), "{told} there");
         connects(first, SILENCE).await.expect("it answers").unwrap();
     }
-    yard.docker.set(&yard.tag(0), &id, &NOTHING).await.unwrap();
+    sandbox.docker.set(&sandbox.tag(0), &id, &NOTHING).await.unwrap();
     connects(second, SILENCE).await.expect("it answers again").unwrap();
-    assert_eq!(namespace(&yard, &id).await, before);
+    assert_eq!(namespace(&sandbox, &id).await, before);
 }
 
 #[tokio::test]
 async fn a_lost_share_is_lost_in_the_kernel_too() {
-    let yard = Yard::new().await;
-    let id = yard.start("target", Spec::default()).await;
+    let sandbox = Sandbox::new().await;
+    let id = sandbox.start("target", Spec::default()).await;
     let loss = Loss::Random(Chance { probability: 1.0, correlation: 0.0 });
     let network = all(Treatment::Shape(Box::new(Shape { loss: Some(loss), ..Shape::default() })));
-    let target = yard.docker.look(&id).await.unwrap().expect("it runs");
+    let target = sandbox.docker.look(&id).await.unwrap().expect("it runs");
     assert_eq!(
-        yard.docker.can(&target, &set(&network)),
+        sandbox.docker.can(&target, &set(&network)),
         Ability::As(Box::new(set(&network))),
         "no mechanism is needed"
     );
-    let to = address(&yard, &id).await;
-    yard.docker.set(&yard.tag(0), &id, &set(&network)).await.unwrap();
+    let to = address(&sandbox, &id).await;
+    sandbox.docker.set(&sandbox.tag(0), &id, &set(&network)).await.unwrap();
     assert!(connects(to, SILENCE).await.is_none());
 }
 
 #[tokio::test]
 async fn who_shares_a_network_is_known() {
-    let yard = Yard::new().await;
-    let host = yard.start("host", Spec::default()).await;
+    let sandbox = Sandbox::new().await;
+    let host = sandbox.start("host", Spec::default()).await;
     let mode = Some(format!("container:{}", host.0));
-    let guest = yard
+    let guest = sandbox
         .start(
             "guest",
             Spec {
@@ -288,11 +288,11 @@ async fn who_shares_a_network_is_known() {
             },
         )
         .await;
-    let all = yard.docker.observe().await.unwrap();
+    let all = sandbox.docker.observe().await.unwrap();
     let with = |id: &InstanceId| {
         let shares = &all.iter().find(|i| i.id == *id).unwrap().shares;
         shares.iter().map(|s| (s.what, s.side, s.name.clone())).collect::<Vec<_>>()
     };
-    assert_eq!(with(&guest), [(Resource::Network, Side::Lender, yard.name("host"))]);
-    assert_eq!(with(&host), [(Resource::Network, Side::Borrower, yard.name("guest"))]);
+    assert_eq!(with(&guest), [(Resource::Network, Side::Lender, sandbox.name("host"))]);
+    assert_eq!(with(&host), [(Resource::Network, Side::Borrower, sandbox.name("guest"))]);
 }

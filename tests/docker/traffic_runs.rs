@@ -30,12 +30,12 @@ async fn a_target_that_restarts_is_disturbed_again() {
     let mut run = scene.start(&scene.experiment(LATE, "baseline: 500ms, duration: 6s, recovery: 2s"));
     run.until_on().await;
     let options = RestartContainerOptionsBuilder::new().t(0).build();
-    scene.yard.api.restart_container(&scene.targeted[0].0, Some(options)).await.unwrap();
+    scene.sandbox.api.restart_container(&scene.targeted[0].0, Some(options)).await.unwrap();
     let amended = |s: &RunState| s.changes.len() == 2 && s.changes[1].is_verified();
     let state = run.until("it is disturbed again", amended).await;
     assert_ne!(state.changes[0].change.epoch, state.changes[1].change.epoch);
     // What answers it is traffic that leaves.
-    let to = scene.yard.look(&scene.targeted[0]).await.addresses[0].ip;
+    let to = scene.sandbox.look(&scene.targeted[0]).await.addresses[0].ip;
     let _ = tokio::time::timeout(Duration::from_secs(2), tokio::net::TcpStream::connect((to, 9))).await;
     let ended = run.ends().await;
     ended.is(0, "hypothesis-held").rolled_back_by("runner");
@@ -47,19 +47,19 @@ async fn a_target_that_restarts_is_disturbed_again() {
 #[tokio::test]
 async fn peers_that_come_are_followed() {
     let scene = Scene::of(1, Spec::default()).await;
-    let others = scene.yard.name("others");
+    let others = scene.sandbox.name("others");
     let spec = || Spec { labels: vec![("squall.service", others.clone())], ..Spec::default() };
-    let first = scene.yard.start("other-1", spec()).await;
+    let first = scene.sandbox.start("other-1", spec()).await;
     let fault = format!("partition: {{ from: {{ service: {others} }} }}");
     let mut run = scene.start(&scene.experiment(&fault, TIMING));
     run.until_on().await;
-    let second = scene.yard.start("other-2", spec()).await;
+    let second = scene.sandbox.start("other-2", spec()).await;
     let state =
         run.until("the other one is cut off, too", |s| s.changes.len() == 2 && s.changes[1].injected.is_some()).await;
     let Setting::Network(network) = &state.changes[1].change.to else { panic!("{:?}", state.changes[1]) };
     let Peers::These(peers) = &network.flows[0].traffic.peers else { panic!("{network:?}") };
     for id in [&first, &second] {
-        let ip = scene.yard.look(id).await.addresses[0].ip;
+        let ip = scene.sandbox.look(id).await.addresses[0].ip;
         assert!(peers.iter().any(|p| p.range() == Some(ip.into())), "{peers:?}: {ip}");
     }
     run.signal(Signal::INT);
@@ -99,7 +99,7 @@ async fn what_no_packet_meets_is_no_verdict_unless_it_may_be_idle() {
     for (idle, code, reason) in [("none", 3, "no-effect"), ("allowed", 0, "held-without-effect")] {
         let scene = Scene::of(1, Spec::default()).await;
         let before = scene.settings().await;
-        let address = scene.yard.look(&scene.targeted[0]).await.addresses[0].ip;
+        let address = scene.sandbox.look(&scene.targeted[0]).await.addresses[0].ip;
         // A client talks with it, at another port.
         let connect = || async { tokio::net::TcpStream::connect((address, 8080)).await.ok() };
         let client = eventually("that it listens", connect).await;
@@ -124,7 +124,7 @@ async fn a_dead_run_is_recovered_though_its_target_has_restarted() {
     send(guard(&state), Signal::KILL);
     run.signal(Signal::KILL);
     run.dies().await;
-    scene.yard.api.restart_container(&scene.targeted[0].0, None::<RestartContainerOptions>).await.unwrap();
+    scene.sandbox.api.restart_container(&scene.targeted[0].0, None::<RestartContainerOptions>).await.unwrap();
     let recovered = scene.squall("state").arg("recover").output().await.unwrap();
     assert!(recovered.status.success(), "{}", String::from_utf8_lossy(&recovered.stderr));
     tokio::time::timeout(Duration::from_secs(5), async {
@@ -141,17 +141,17 @@ async fn a_dead_run_is_recovered_though_its_target_has_restarted() {
 #[tokio::test]
 async fn what_no_run_owns_is_named_with_what_to_type() {
     let scene = Scene::of(1, Spec::default()).await;
-    let (docker, id) = (&scene.yard.docker, &scene.targeted[0]);
+    let (docker, id) = (&scene.sandbox.docker, &scene.targeted[0]);
     let traffic = Traffic::all(Direction::Egress);
     let network = Network { flows: vec![Flow { traffic, treatment: Treatment::Drop }], mechanism: None, seed: 1 };
-    let tag = scene.yard.tag(0);
+    let tag = scene.sandbox.tag(0);
     docker.set(&tag, id, &Setting::Network(Box::new(network))).await.expect("it is cut off");
     let doctor = async || {
         let output = scene.squall("other").arg("doctor").output().await.expect("it runs");
         let table = String::from_utf8(output.stdout).expect("text").replace('│', " ");
         table.split_whitespace().collect::<Vec<_>>().join(" ")
     };
-    let name = scene.yard.name("targeted-1");
+    let name = scene.sandbox.name("targeted-1");
     let said = doctor().await;
     assert!(said.contains(&format!("{name}: traffic disturbed")) && said.contains("nsenter"), "{said}");
 

@@ -22,7 +22,7 @@ async fn a_target_that_somebody_removes_is_no_verdict_and_its_neighbour_is_as_be
         let mut before = scene.settings().await;
         let mut run = scene.start(&scene.experiment(fault, LONG));
         let change = run.until_on().await.changes[0].change.clone();
-        scene.yard.docker.remove_container(&change.instance.0).await.unwrap();
+        scene.sandbox.docker.remove_container(&change.instance.0).await.unwrap();
         let ended = run.ends().await;
         ended.is(3, "fault-vanished");
         assert!(ended.state.noticed.iter().any(|o| o.instance == change.name && o.what.contains("removed")));
@@ -38,7 +38,7 @@ async fn a_target_that_somebody_restarts_while_it_is_frozen_is_no_verdict() {
     let mut run = scene.start(&scene.experiment("pause: {}", LONG));
     run.until_on().await;
     let options = RestartContainerOptionsBuilder::new().t(0).build();
-    scene.yard.api.restart_container(&scene.targeted[0].0, Some(options)).await.unwrap();
+    scene.sandbox.api.restart_container(&scene.targeted[0].0, Some(options)).await.unwrap();
     let ended = run.ends().await;
     ended.is(3, "fault-vanished");
     let text = ended.report["text"].as_str().expect("it says why");
@@ -54,16 +54,16 @@ async fn a_target_that_somebody_restarts_while_it_is_frozen_is_no_verdict() {
 async fn a_server_that_goes_away_breaks_the_hypothesis() {
     let scene = Scene::of(1, lonely()).await;
     let (spec, port) = published();
-    let server = scene.yard.start("server", spec).await;
+    let server = scene.sandbox.start("server", spec).await;
     let mut before = scene.settings().await;
     let check = format!("stock: {{ http: 'http://127.0.0.1:{port}/stock', rate: 20/s, expect: {{ success: 90% }} }}");
     let x = scene.checked(&check, "pause: {}", "warm-up: 500ms, baseline: 1s, duration: 10s, recovery: 1s");
     let mut run = scene.start(&x);
     run.until_on().await;
-    scene.yard.docker.remove_container(&server.0).await.unwrap();
+    scene.sandbox.docker.remove_container(&server.0).await.unwrap();
     let ended = run.ends().await;
     ended.is(1, "hypothesis-broken").rolled_back_by("runner");
-    before.remove(&scene.yard.name("server"));
+    before.remove(&scene.sandbox.name("server"));
     scene.is_as(&before).await;
 }
 
@@ -188,7 +188,7 @@ async fn a_second_run_on_the_same_service_is_refused_and_the_first_goes_on() {
     assert!(second.state.changes.is_empty() && second.state.guards.is_empty());
 
     assert!(!first.is_over() && first.so_far().stopping.is_none());
-    let claims = squall::engine::Lock::claims(&scene.yard.docker).await.unwrap();
+    let claims = squall::engine::Lock::claims(&scene.sandbox.docker).await.unwrap();
     assert!(claims.iter().any(|c| c.service == scene.service && c.run == owner), "the marker is still the first's");
     // Nor does another process take it from a run that lives.
     for args in [&["recover", "--unlock"][..], &["recover", "--force-unlock", &owner]] {

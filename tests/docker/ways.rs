@@ -14,7 +14,7 @@ use tokio::process::{Child, Command};
 use tokio::task::JoinSet;
 
 use crate::conformance::conforms;
-use crate::harness::Yard;
+use crate::harness::Sandbox;
 use crate::private_engine::PrivateEngine;
 use crate::scene::{Run, Scene, eventually, lonely, send};
 
@@ -94,18 +94,18 @@ impl Guarded {
 #[tokio::test]
 async fn over_tls_an_engine_does_what_every_engine_must() {
     let guarded = Guarded::new().await;
-    let mut yard = Yard::on(Some(guarded.engine.host())).await;
+    let mut sandbox = Sandbox::on(Some(guarded.engine.host())).await;
     let docker = Docker::reach(guarded.endpoint()).await.expect("an answer");
     let again = Docker::from_description(&docker.describe()).await.expect("the same again");
-    yard.docker = again.using(env!("CARGO_BIN_EXE_squall").into());
-    conforms(&mut yard).await;
+    sandbox.docker = again.with_binary(env!("CARGO_BIN_EXE_squall").into());
+    conforms(&mut sandbox).await;
 }
 
 /// By variables and by a context; the guard, which knows only the journal, rolls back by the same way.
 #[tokio::test]
 async fn over_tls_a_run_holds_and_one_whose_runner_dies_is_rolled_back() {
     let guarded = Guarded::new().await;
-    let scene = Scene::in_yard(Yard::on(Some(guarded.engine.host())).await, 1, lonely()).await;
+    let scene = Scene::in_sandbox(Sandbox::on(Some(guarded.engine.host())).await, 1, lonely()).await;
     let before = scene.settings().await;
     let by_variables = |state: &str| {
         let mut squall = scene.squall(state);

@@ -21,20 +21,20 @@ fn frozen(scene: &Scene, zones: &str, target: &str) -> String {
 #[tokio::test]
 async fn a_network_is_a_zone_and_who_is_on_two_is_in_none() {
     let scene = Scene::of(3, Spec::default()).await;
-    let yard = &scene.yard;
-    let networks = [yard.name("rack-1"), yard.name("rack-2")];
+    let sandbox = &scene.sandbox;
+    let networks = [sandbox.name("rack-1"), sandbox.name("rack-2")];
     for network in &networks {
-        yard.docker.make_network(network, ("squall.test", &yard.prefix)).await.expect("a network");
+        sandbox.docker.make_network(network, ("squall.test", &sandbox.prefix)).await.expect("a network");
     }
     // One on each, and a gateway on both.
     for (id, on) in scene.targeted.iter().zip([&networks[..1], &networks[1..], &networks[..]]) {
         for network in on {
             let request = bollard::models::NetworkConnectRequest { container: id.0.clone(), endpoint_config: None };
-            yard.api.connect_network(network, request).await.expect("it joins");
+            sandbox.api.connect_network(network, request).await.expect("it joins");
         }
     }
     let before = scene.settings().await;
-    let zones = format!("{{ network: '{}' }}", yard.name("rack-*"));
+    let zones = format!("{{ network: '{}' }}", sandbox.name("rack-*"));
     let ended = scene.run(&frozen(&scene, &zones, &format!("{{ zone: {} }}", networks[1]))).await;
     ended.is(0, "hypothesis-held").rolled_back_by("runner");
 
@@ -58,11 +58,11 @@ async fn a_network_is_a_zone_and_who_is_on_two_is_in_none() {
 async fn an_engine_is_a_zone_of_which_only_what_is_meant_goes_out() {
     let scene = Scene::of(2, lonely()).await;
     let before = scene.settings().await;
-    let target = format!("{{ labels: 'squall.test={}' }}", scene.yard.prefix);
+    let target = format!("{{ labels: 'squall.test={}' }}", scene.sandbox.prefix);
     let ended = scene.run(&frozen(&scene, "{ engine: {} }", &target)).await;
     ended.is(0, "hypothesis-held").rolled_back_by("runner");
 
-    let name = scene.yard.docker.details().await.expect("the engine answers").name.expect("a name");
+    let name = scene.sandbox.docker.details().await.expect("the engine answers").name.expect("a name");
     let mut targeted: Vec<_> = ended.state.targeted.iter().map(|i| (i.id.clone(), i.zone.clone())).collect();
     let mut meant: Vec<_> = scene.targeted.iter().map(|id| (id.clone(), Some(name.clone()))).collect();
     targeted.sort_unstable();

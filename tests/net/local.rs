@@ -62,7 +62,7 @@ impl World {
 
     fn engine(&self) -> Local {
         let state = StateDir::find(Some(self.state())).unwrap();
-        Local::open(&state, &self.file()).unwrap().using(SQUALL.into())
+        Local::open(&state, &self.file()).unwrap().with_binary(SQUALL.into())
     }
 
     fn squall(&self, verb: &str) -> Command {

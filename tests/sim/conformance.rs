@@ -14,13 +14,13 @@ use squall::model::quantity;
 use crate::conforms::{Commands, World, conforms, lives, others};
 use crate::harness::STACK;
 
-struct Dream {
+struct SimWorld {
     sim: Arc<Sim>,
     given: usize,
 }
 
 #[async_trait]
-impl World for Dream {
+impl World for SimWorld {
     fn engine(&self) -> &dyn Engine {
         self.sim.as_ref()
     }
@@ -46,7 +46,7 @@ impl World for Dream {
 
 #[tokio::test(start_paused = true)]
 async fn the_sim_conforms() {
-    conforms(&mut Dream { sim: Sim::of_stack(&serde_yaml::from_str(STACK).unwrap()), given: 0 }).await;
+    conforms(&mut SimWorld { sim: Sim::of_stack(&serde_yaml::from_str(STACK).unwrap()), given: 0 }).await;
 }
 
 /// What kind of setting it is, as the journal calls it.

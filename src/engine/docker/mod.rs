@@ -209,7 +209,7 @@ impl Docker {
 
     /// The same, with another program as `squall`. For tests, whose own file is not `squall`.
     #[must_use]
-    pub fn using(self, program: PathBuf) -> Self {
+    pub fn with_binary(self, program: PathBuf) -> Self {
         Self { host: Arc::new(Host::new(program)), ..self }
     }
 

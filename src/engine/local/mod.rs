@@ -83,7 +83,7 @@ impl Local {
 
     /// The same, with another program as `squall`. For tests, whose own file is not `squall`.
     #[must_use]
-    pub fn using(self, squall: PathBuf) -> Self {
+    pub fn with_binary(self, squall: PathBuf) -> Self {
         Self { host: Arc::new(Host::new(squall)), ..self }
     }
 

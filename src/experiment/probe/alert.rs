@@ -93,7 +93,7 @@ impl ProbeKind for Alert {
     }
 
     fn pace(&self) -> Pace {
-        Pace::SELDOM
+        Pace::ONE_A_SECOND
     }
 
     fn silence_is_failure(&self) -> bool {

@@ -75,7 +75,7 @@ impl ProbeKind for EngineProbe {
     fn check(&self, _: &mut Found<'_>, _: &[&str]) {}
 
     fn pace(&self) -> Pace {
-        Pace::SELDOM
+        Pace::ONE_A_SECOND
     }
 
     fn silence_is_failure(&self) -> bool {

@@ -79,7 +79,7 @@ impl ProbeKind for Exec {
     }
 
     fn pace(&self) -> Pace {
-        Pace::SELDOM
+        Pace::ONE_A_SECOND
     }
 
     fn silence_is_failure(&self) -> bool {

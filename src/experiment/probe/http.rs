@@ -192,7 +192,7 @@ impl ProbeKind for Http {
     }
 
     fn pace(&self) -> Pace {
-        Pace::OFTEN
+        Pace::TEN_A_SECOND
     }
 
     fn silence_is_failure(&self) -> bool {

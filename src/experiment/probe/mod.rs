@@ -128,9 +128,9 @@ pub(crate) struct Pace {
 
 impl Pace {
     /// Of what customers ask, many at a time.
-    const OFTEN: Self = Self { rate: Rate(10.0), timeout: Span(Duration::from_secs(1)) };
+    const TEN_A_SECOND: Self = Self { rate: Rate(10.0), timeout: Span(Duration::from_secs(1)) };
     /// Of what costs more, or does not change so fast.
-    const SELDOM: Self = Self { rate: Rate(1.0), timeout: Span(Duration::from_secs(5)) };
+    const ONE_A_SECOND: Self = Self { rate: Rate(1.0), timeout: Span(Duration::from_secs(5)) };
 }
 
 /// What answers a probe in a simulated world.

@@ -51,7 +51,7 @@ impl ProbeKind for Promql {
     }
 
     fn pace(&self) -> Pace {
-        Pace::SELDOM
+        Pace::ONE_A_SECOND
     }
 
     fn silence_is_failure(&self) -> bool {

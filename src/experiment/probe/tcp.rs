@@ -59,7 +59,7 @@ impl ProbeKind for Tcp {
     }
 
     fn pace(&self) -> Pace {
-        Pace::OFTEN
+        Pace::TEN_A_SECOND
     }
 
     fn silence_is_failure(&self) -> bool {

@@ -7,7 +7,7 @@ use squall::engine::{Apply as _, Outcome};
 use squall::model::instance::Setting;
 
 use super::{DATA, Loop, MIB, bound, in_memory, is_clean, on_volume, space};
-use crate::harness::Yard;
+use crate::harness::Sandbox;
 use crate::scene::{Scene, eventually};
 
 /// The runner dies while it fills: nothing more is written, and the guard takes away what there is.
@@ -47,11 +47,11 @@ async fn a_run_fills_again_what_ended_with_a_life() {
     run.until_on().await;
     let restarted = Setting::Restarted { timeout: Duration::from_secs(1) };
     assert_eq!(
-        scene.yard.docker.set(&scene.yard.tag(99), &scene.targeted[0], &restarted).await.unwrap(),
+        scene.sandbox.docker.set(&scene.sandbox.tag(99), &scene.targeted[0], &restarted).await.unwrap(),
         Outcome::Done
     );
     run.until("it is filled again", |s| s.changes.len() == 2 && s.changes[1].injected.is_some()).await;
-    let used = space(&scene.yard, &scene.targeted[0], DATA).await.used_share();
+    let used = space(&scene.sandbox, &scene.targeted[0], DATA).await.used_share();
     assert!((used - 0.9).abs() < 0.01, "{used}");
     let ended = run.ends().await;
     ended.is(0, "hypothesis-held").rolled_back_by("runner");
@@ -63,16 +63,16 @@ async fn a_run_fills_again_what_ended_with_a_life() {
 
 #[tokio::test]
 async fn a_volume_of_two_is_not_filled_for_one_of_them() {
-    let yard = Yard::new().await;
-    let shared = yard.name("shared");
-    let scene = Scene::in_yard(yard, 1, on_volume(shared.clone(), false)).await;
-    scene.yard.start("other", on_volume(shared, false)).await;
+    let sandbox = Sandbox::new().await;
+    let shared = sandbox.name("shared");
+    let scene = Scene::in_sandbox(sandbox, 1, on_volume(shared.clone(), false)).await;
+    scene.sandbox.start("other", on_volume(shared, false)).await;
     let before = scene.settings().await;
     let timing = "warm-up: 100ms, baseline: 500ms, duration: 1s, recovery: 5s";
     let x = scene.experiment(&format!("disk-fill: {{ path: {DATA}, size: 1MiB }}"), timing);
     let ended = scene.run(&x).await;
     ended.is(3, "refused");
     let text = ended.report["text"].as_str().expect("a text");
-    assert!(text.contains(&format!("with {}", scene.yard.name("other"))), "{text}");
+    assert!(text.contains(&format!("with {}", scene.sandbox.name("other"))), "{text}");
     scene.is_as(&before).await;
 }

@@ -125,6 +125,9 @@ pub struct Tls {
     pub verify: bool,
 }
 
+/// Where a Docker Engine is unless something says otherwise.
+pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
+
 /// The address of a simulated world that was made from the experiment alone.
 pub const FROM_EXPERIMENT: &str = "invented from the experiment";
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::words;
+use crate::engine::{DEFAULT_HOST, Kind};
 use crate::experiment::fault::Heal;
 use crate::experiment::{Check, Experiment, Span};
 use crate::model::exit::Verdict;
@@ -226,12 +227,42 @@ pub(super) fn repeat(state: &RunState) -> Option<String> {
     };
     let stack = started.experiment.stack.as_ref().map(|file| format!(" --stack {}", quoted(file)));
     let engine = match (started.engine.kind, stack) {
-        (crate::engine::Kind::Docker, None) => String::new(),
+        (Kind::Docker, None) => String::new(),
         // Of a run whose journal does not say which.
-        (crate::engine::Kind::Local, None) => " --stack STACK.yaml".to_owned(),
-        (crate::engine::Kind::Docker | crate::engine::Kind::Local, Some(stack)) => stack,
-        (kind @ crate::engine::Kind::Sim, stack) => format!(" --engine {kind}{}", stack.unwrap_or_default()),
+        (Kind::Local, None) => " --stack STACK.yaml".to_owned(),
+        (Kind::Docker | Kind::Local, Some(stack)) => stack,
+        (kind @ Kind::Sim, stack) => format!(" --engine {kind}{}", stack.unwrap_or_default()),
     };
+    let (address, tls) = (&started.engine.address, started.engine.tls.as_ref());
+    // Another one than the usual: a repeat is not for whichever is current by then.
+    let host = if started.engine.kind == Kind::Docker && address != DEFAULT_HOST {
+        format!(" --docker-host {}", quoted(address))
+    } else {
+        String::new()
+    };
+    let keys = tls.map_or_else(String::new, |tls| {
+        format!("DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH={} ", quoted(&tls.directory.display().to_string()))
+    });
     let file = quoted(&started.file);
-    Some(format!("squall run {file} --seed {}{engine}", started.seed))
+    Some(format!("{keys}squall run {file} --seed {}{engine}{host}", started.seed))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::engine::Tls;
+    use crate::report::fixture;
+
+    /// A repeat reaches the engine of the run, whatever engine is current by then.
+    #[test]
+    fn a_repeat_names_another_engine_than_the_usual_one() {
+        let mut state = fixture::held();
+        assert!(!repeat(&state).unwrap().contains("docker-host"));
+        let engine = &mut state.started.as_mut().unwrap().engine;
+        engine.address = "tcp://h:1".to_owned();
+        engine.tls = Some(Tls { directory: "/c".into(), verify: true });
+        let command = repeat(&state).unwrap();
+        assert!(command.starts_with("DOCKER_TLS_VERIFY=1 DOCKER_CERT_PATH=/c squall run "), "{command}");
+        assert!(command.ends_with(" --docker-host 'tcp://h:1'"), "{command}");
+    }
 }

@@ -36,6 +36,7 @@ mod stack;
 mod transport;
 mod unanswered;
 
+pub use super::DEFAULT_HOST;
 pub use endpoint::{Endpoint, Named};
 pub use image::PROGRAM;
 pub use info::Details;
@@ -62,9 +63,6 @@ use crate::host::Host;
 use crate::host::forward::Forward;
 use crate::model::instance::{Change, Command, CommandLocation, Instance, InstanceId, Kill, Laid, Setting, Via};
 use crate::model::zones::Zones;
-
-/// Where the engine is unless somebody says otherwise.
-pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 
 /// How long the engine may take to answer at all when it is first asked.
 const REACH: Duration = Duration::from_secs(2);

@@ -157,8 +157,12 @@ impl Settings {
             let mut names: Vec<String> =
                 metas().filter_map(|(_, meta)| Some(meta["Name"].as_str()?.to_owned())).collect();
             names.sort();
-            let names = if names.is_empty() { "none".to_owned() } else { names.join(", ") };
-            return Err(format!("there is no Docker context `{name}`, which {by} names; there are: default, {names}"));
+            let others = if names.is_empty() {
+                "there is only `default`".to_owned()
+            } else {
+                format!("there are: default, {}", names.join(", "))
+            };
+            return Err(format!("there is no Docker context `{name}`, which {by} names; {others}"));
         };
         let docker = &meta["Endpoints"]["docker"];
         let Some(address) = docker["Host"].as_str().filter(|host| !host.is_empty()) else {

@@ -11,7 +11,7 @@ pub(super) async fn traffic_is_disturbed_and_left_alone(engine: &dyn Engine, id:
     let before = settings(engine, id).await;
     let untouched = Setting::Mark(Aspect::Network, None);
     assert_eq!(before[&Aspect::Network], untouched);
-    assert_eq!(set(engine, id, &untouched).await, Outcome::Already, "there is nothing to take back");
+    assert_eq!(set(engine, id, &untouched).await, Outcome::Already, "there is nothing to roll back");
 
     let target = look(engine, id).await;
     let late = |delay| feasible(engine, &target, &late(Duration::from_millis(delay))).expect("it is able to");
@@ -35,7 +35,7 @@ pub(super) async fn traffic_is_disturbed_and_left_alone(engine: &dyn Engine, id:
     assert_eq!(set(engine, id, &to).await, Outcome::Done);
     assert_eq!(set(engine, id, &Setting::Restarted { timeout: T }).await, Outcome::Done);
     assert_eq!(settings(engine, id).await, before, "it ends with the life");
-    assert_eq!(set(engine, id, &untouched).await, Outcome::Already, "nothing is left to take back");
+    assert_eq!(set(engine, id, &untouched).await, Outcome::Already, "nothing is left to roll back");
 }
 
 /// What is written to a root file system outlives a life, and is taken away with the instance running or not.
@@ -83,11 +83,11 @@ pub(super) async fn is_limited_and_set_back(engine: &dyn Engine, id: &InstanceId
     assert_eq!(set(engine, id, to).await, Outcome::Done, "{to} once more");
     assert_eq!(set(engine, id, &Setting::Restarted { timeout: T }).await, Outcome::Done);
     assert_eq!(settings(engine, id).await, before, "it ends with the life");
-    assert_eq!(set(engine, id, back).await, Outcome::Already, "nothing is left to set back");
+    assert_eq!(set(engine, id, back).await, Outcome::Already, "nothing is left to roll back");
 
     assert_eq!(set(engine, id, to).await, Outcome::Done, "{to} once more");
     assert_eq!(set(engine, id, &Setting::Running(false)).await, Outcome::Done);
-    assert_eq!(set(engine, id, back).await, Outcome::Already, "one that does not run has no limit to set back");
+    assert_eq!(set(engine, id, back).await, Outcome::Already, "one that does not run has no limit to roll back");
     assert_eq!(set(engine, id, &Setting::Running(true)).await, Outcome::Done);
     assert_eq!(settings(engine, id).await, before, "and begins its next life with what is configured");
 }

@@ -153,7 +153,7 @@ async fn what_needs_more_memory_than_that_keeps_it_or_dies_of_it_and_never_anyth
         Ok(outcome) => {
             assert_eq!(outcome, Outcome::Done);
             sandbox.until(&id, "died of it", |i| !i.is_running()).await;
-            assert_eq!(set(&sandbox, &id, &was).await, Outcome::Already, "what does not run has no limit to set back");
+            assert_eq!(set(&sandbox, &id, &was).await, Outcome::Already, "what does not run has no limit to roll back");
             assert_eq!(set(&sandbox, &id, &Setting::Running(true)).await, Outcome::Done);
         }
     }

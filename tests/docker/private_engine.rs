@@ -127,7 +127,7 @@ async fn an_engine_that_is_restarted_is_no_verdict_and_everything_is_as_before()
     let mut run = scene.start_in("second", &x);
     run.until_on().await;
     engine.down().await;
-    run.until("a failed attempt to take it back", |s| s.changes.iter().any(|c| !c.rollback_errors.is_empty())).await;
+    run.until("a failed attempt to roll it back", |s| s.changes.iter().any(|c| !c.rollback_errors.is_empty())).await;
     engine.up().await;
     let ended = run.ends().await;
     ended.is(3, "engine-failed").rolled_back_by("runner");

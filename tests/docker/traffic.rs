@@ -212,7 +212,7 @@ async fn what_cannot_be_is_refused_and_nothing_of_it_stays() {
     let second = Flow { traffic: elsewhere, treatment: Treatment::Drop };
     let refused = sandbox.docker.set(&sandbox.tag(0), &id, &set(&network(vec![first, second]))).await.unwrap_err();
     assert!(refused.to_string().contains("nowhere"), "{refused}");
-    assert_eq!(namespace(&sandbox, &id).await, before, "the first half is taken back");
+    assert_eq!(namespace(&sandbox, &id).await, before, "the first half is rolled back");
     assert_eq!(mark(&sandbox, &id).await, NOTHING);
 
     // Somebody else's arrangements stay as they are.

@@ -156,7 +156,7 @@ fn returned(ran: &RunResult) -> Vec<(String, u128)> {
         .changes
         .iter()
         .filter(|c| matches!(c.change.to, Setting::Killed(_)))
-        .map(|c| (c.rolling_back.expect("it is taken back"), c.change.name.clone()))
+        .map(|c| (c.rolling_back.expect("it is rolled back"), c.change.name.clone()))
         .collect();
     back.sort();
     let first = back[0].0;
@@ -178,7 +178,7 @@ async fn a_zone_comes_back_one_by_one_where_its_time_is_over() {
     let moment =
         |value: &serde_json::Value| value.as_str().expect("a time").parse::<jiff::Timestamp>().expect("a time");
     let phases = report["phases"].as_array().expect("a list");
-    let back = phases.iter().find(|p| p["phase"] == "rollback").expect("a way back");
+    let back = phases.iter().find(|p| p["phase"] == "rollback").expect("a rollback");
     let rto = ran.state.recovery.as_ref().and_then(|r| r.rto).expect("it came back");
     let took = moment(&report["recovery"]["recovered"]).duration_since(moment(&back["began"]));
     assert_eq!(Duration::try_from(took).expect("it is later"), rto);

@@ -205,7 +205,7 @@ fn what_would_leave_the_blast_radius_is_refused_in_words() {
     let (fleet, radius) =
         (shops(), BlastRadius { protect: vec!["squall.protect=true".to_owned()], ..Default::default() });
     for targeted in [&fleet[3], &fleet[4]] {
-        let refusal = within(&radius, &fleet, &[targeted], &[targeted]).expect_err("whoever is protected by now");
+        let refusal = within(&radius, &fleet, &[targeted], &[targeted]).expect_err("it is protected by now");
         assert_eq!(refusal.text, format!("{} is protected", targeted.name));
     }
 }

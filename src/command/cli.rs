@@ -8,6 +8,7 @@ mod stack;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use serde::de::DeserializeOwned;
 
 pub use self::run::{Format, Gate, GuardArgs, GuardChoice, Run};
 pub use self::stack::{Demo, Role, Serve, Stack};
@@ -172,11 +173,12 @@ pub struct DockerArgs {
     #[arg(long, value_name = "NAME", conflicts_with = "docker_host")]
     pub context: Option<String>,
     /// What another process has found to be meant
-    #[arg(long, hide = true, value_name = "JSON", value_parser = pinned, conflicts_with_all = ["docker_host", "context"])]
+    #[arg(long, hide = true, value_name = "JSON", value_parser = json::<Endpoint>, conflicts_with_all = ["docker_host", "context"])]
     pub pinned: Option<Endpoint>,
 }
 
-fn pinned(text: &str) -> Result<Endpoint, String> {
+/// Reads what one process of Squall's passes on to another.
+fn json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_str(text).map_err(|e| e.to_string())
 }
 
@@ -198,12 +200,10 @@ impl DockerArgs {
         Ok(Self { pinned: Some(self.endpoint()?), ..Self::default() })
     }
 
-    /// The same on another command line.
-    pub(super) fn again(&self) -> impl Iterator<Item = String> {
-        let host = self.docker_host.iter().map(|host| format!("--docker-host={host}"));
-        let context = self.context.iter().map(|context| format!("--context={context}"));
-        let json = |endpoint| serde_json::to_string(endpoint).unwrap_or_default();
-        host.chain(context).chain(self.pinned.iter().map(move |endpoint| format!("--pinned={}", json(endpoint))))
+    /// What was decided on, for another command line.
+    pub(super) fn again(&self) -> Option<String> {
+        let pinned = self.pinned.as_ref()?;
+        Some(format!("--pinned={}", serde_json::to_string(pinned).expect("texts only")))
     }
 
     /// Whether the command line names an engine, or nothing but the environment does.
@@ -340,7 +340,7 @@ mod tests {
     #[test]
     fn an_engine_that_was_decided_on_is_read_on_another_command_line() {
         let named = DockerArgs { docker_host: Some("tcp://h:1".to_owned()), ..DockerArgs::default() };
-        let again: Vec<String> = named.pinned().unwrap().again().collect();
+        let again = named.pinned().unwrap().again();
         let words = ["squall", "plan", "x.yaml"].into_iter().map(str::to_owned).chain(again);
         let Command::Plan(plan) = Cli::try_parse_from(words).unwrap().command else { panic!("it is a plan") };
         assert_eq!(plan.engine.docker.endpoint().unwrap(), named.endpoint().unwrap());

@@ -4,8 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::DockerArgs;
-use crate::engine::Kind;
+use super::{DockerArgs, json};
+use crate::engine::{Description, Kind};
 
 pub(super) const DEMO_EXIT: &str = "\
 Exit codes: 0 where both experiments came out as expected, 1 where not, 3 where it was stopped (Ctrl-C). The stack is taken
@@ -75,8 +75,8 @@ pub enum Stack {
         #[arg(long, conflicts_with_all = ["file", "demo"], requires = "on")]
         project: Option<String>,
         /// The engine that they are on, as a journal describes it
-        #[arg(long, value_name = "JSON")]
-        on: Option<String>,
+        #[arg(long, value_name = "JSON", value_parser = json::<Description>)]
+        on: Option<Description>,
     },
 }
 

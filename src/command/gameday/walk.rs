@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use anyhow::bail;
 use tokio::time::sleep;
 
-use super::super::connect::{kind, pin, reach};
+use super::super::connect::{kind, reach};
 use super::super::one_run::{RunOptions, new_id, no_verdict};
 use super::super::suite::{self, Suite, cannot_begin};
 use super::super::{halt, load, run_stack};
@@ -51,9 +51,6 @@ pub(super) async fn run(mut args: cli::Run, state: StateDir) -> anyhow::Result<E
     let id = new_id(&agenda.gameday.name);
     let lock = place::take(&state, &id)?;
     // Before anybody has ticked a list in vain.
-    if let Err(e) = pin(&mut args.engine) {
-        return Ok(no_verdict(&e.to_string()));
-    }
     if let Err(e) = reach(&args.engine, agenda.experiments.first(), &state).await {
         return Ok(no_verdict(&format!("{e:#}")));
     }

@@ -22,7 +22,7 @@ const HOLDER: &str = "squall.holder";
 impl Docker {
     pub(super) async fn take_claim(&self, claim: &Claim) -> Result<(), EngineError> {
         let attempt = || format!("lock service `{}` on the engine", claim.service);
-        let found = self.lock_for(claim).await.map_err(|f| f.error(&self.address, attempt))?;
+        let found = self.lock_for(claim).await.map_err(|f| f.error(&self.endpoint.address, attempt))?;
         match read(&found) {
             Some(taken) if taken.run == claim.run => Ok(()),
             Some(taken) => Err(EngineError::Claimed(Box::new(taken))),
@@ -37,7 +37,8 @@ impl Docker {
     }
 
     pub(super) async fn release_claim(&self, claim: &Claim) -> Result<(), EngineError> {
-        let error = |f: Failure| f.error(&self.address, || format!("remove the lock on service `{}`", claim.service));
+        let error =
+            |f: Failure| f.error(&self.endpoint.address, || format!("remove the lock on service `{}`", claim.service));
         // Taking it again says for certain whose it is, where an answer to a look may be of before. Should an engine carry this
         // out when the lock is gone already, the new one names its holder as the old one did, and that is proven dead.
         let found = match self.lock_for(claim).await {
@@ -75,7 +76,7 @@ impl Docker {
         let options = ListVolumesOptionsBuilder::new().filters(&filters).build();
         let listed = within(QUICK, self.api.list_volumes(Some(options)))
             .await
-            .map_err(|f| f.error(&self.address, || "list the locks on services".to_owned()))?;
+            .map_err(|f| f.error(&self.endpoint.address, || "list the locks on services".to_owned()))?;
         let mut claims: Vec<Claim> = listed.volumes.unwrap_or_default().iter().filter_map(read).collect();
         claims.sort_by(|a, b| a.service.cmp(&b.service));
         Ok(claims)

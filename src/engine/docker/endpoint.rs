@@ -219,9 +219,7 @@ impl Endpoint {
     pub fn at(address: &str) -> Self {
         Self { address: address.to_owned(), tls: None, by: Rule::Host }
     }
-}
 
-impl Endpoint {
     /// Why it cannot be reached, with what has chosen it.
     pub(super) fn chosen(&self, why: &str) -> String {
         match &self.by {

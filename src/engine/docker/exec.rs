@@ -76,7 +76,7 @@ impl Docker {
         timeout: Duration,
     ) -> Result<(Ran, Began), (EngineError, Began)> {
         let program = argv.first().map_or("nothing", String::as_str);
-        let error = |f: Failure| f.error(&self.address, || format!("run `{program}` in {container}"));
+        let error = |f: Failure| f.error(&self.endpoint.address, || format!("run `{program}` in {container}"));
         let options = CreateExecOptions {
             attach_stdout: Some(true),
             attach_stderr: Some(true),

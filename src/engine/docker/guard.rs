@@ -30,7 +30,7 @@ impl Docker {
         run: &str,
     ) -> Result<String, EngineError> {
         let attempt = || "start the guard as a container".to_owned();
-        let error = |f: Failure| f.error(&self.address, attempt);
+        let error = |f: Failure| f.error(&self.endpoint.address, attempt);
         let refused = |why: String| EngineError::Refused { attempt: attempt(), why };
         let ours = self.inspect(own).await.map_err(error)?;
         let ours = ours.ok_or_else(|| refused(format!("container {own} does not exist")))?;
@@ -65,8 +65,10 @@ impl Docker {
     /// # Errors
     /// Where the engine does not say.
     pub async fn is_alive(&self, container: &str) -> Result<bool, EngineError> {
-        let found =
-            self.inspect(container).await.map_err(|f| f.error(&self.address, || format!("inspect {container}")))?;
+        let found = self
+            .inspect(container)
+            .await
+            .map_err(|f| f.error(&self.endpoint.address, || format!("inspect {container}")))?;
         Ok(found.and_then(|c| c.state).is_some_and(|s| is_running(&s) && s.paused != Some(true)))
     }
 
@@ -75,7 +77,7 @@ impl Docker {
     /// # Errors
     /// Where the engine refuses.
     pub async fn kill_container(&self, container: &str) -> Result<(), EngineError> {
-        let error = |f: Failure| f.error(&self.address, || format!("kill container {container}"));
+        let error = |f: Failure| f.error(&self.endpoint.address, || format!("kill container {container}"));
         match within(QUICK, self.api.kill_container(container, None::<KillContainerOptions>)).await {
             Ok(()) | Err(Failure::Missing(_)) => Ok(()),
             Err(failure) => match self.inspect(container).await.map_err(error)?.and_then(|c| c.state) {
@@ -95,7 +97,7 @@ impl Docker {
             Ok(()) | Err(Failure::Missing(_)) => Ok(()),
             // It is being removed already.
             Err(Failure::Refused(why)) if why.contains("in progress") => Ok(()),
-            Err(failure) => Err(failure.error(&self.address, || format!("remove container {container}"))),
+            Err(failure) => Err(failure.error(&self.endpoint.address, || format!("remove container {container}"))),
         }
     }
 }

@@ -47,7 +47,7 @@ impl Docker {
         });
         let tag = format!("{}-{contents:016x}", env!("CARGO_PKG_VERSION"));
         let name = format!("{repository}:{tag}");
-        let error = |f: Failure| f.error(&self.address, attempt);
+        let error = |f: Failure| f.error(&self.endpoint.address, attempt);
         match within(QUICK, self.api.inspect_image(&name)).await {
             Ok(_) => return Ok(name),
             Err(Failure::Missing(_)) => {}
@@ -74,7 +74,7 @@ impl Docker {
         let options = RemoveImageOptionsBuilder::new().build();
         match within(QUICK, self.api.remove_image(image, Some(options), None)).await {
             Ok(_) | Err(Failure::Missing(_)) => Ok(()),
-            Err(failure) => Err(failure.error(&self.address, || format!("remove image {image}"))),
+            Err(failure) => Err(failure.error(&self.endpoint.address, || format!("remove image {image}"))),
         }
     }
 }

@@ -29,7 +29,7 @@ impl Docker {
     pub async fn details(&self) -> Result<Details, EngineError> {
         let info = within(QUICK, self.api.info())
             .await
-            .map_err(|f| f.error(&self.address, || "ask the engine about itself".to_owned()))?;
+            .map_err(|f| f.error(&self.endpoint.address, || "ask the engine about itself".to_owned()))?;
         Ok(Details {
             name: info.name.filter(|name| !name.is_empty()),
             system: info.operating_system,

@@ -43,7 +43,7 @@ impl Docker {
                 Err(_) => {}
             }
         }
-        Err(failure.error(&self.address, || attempting(&name, to)))
+        Err(failure.error(&self.endpoint.address, || attempting(&name, to)))
     }
 
     /// Starts it, thaws it, or waits for the engine that is about to restart it. One that has ended and that an orchestrator
@@ -126,7 +126,7 @@ impl Docker {
         id: &InstanceId,
         to: &Setting,
     ) -> Result<Option<ContainerInspectResponse>, EngineError> {
-        self.inspect(&id.0).await.map_err(|f| f.error(&self.address, || attempting(&short(id), to)))
+        self.inspect(&id.0).await.map_err(|f| f.error(&self.endpoint.address, || attempting(&short(id), to)))
     }
 }
 

@@ -30,6 +30,7 @@ mod outsiders;
 mod own;
 mod program;
 mod project;
+mod reach;
 mod readiness;
 mod sharing;
 mod stack;
@@ -64,9 +65,6 @@ use crate::host::forward::Forward;
 use crate::model::instance::{Change, Command, CommandLocation, Instance, InstanceId, Kill, Laid, Setting, Via};
 use crate::model::zones::Zones;
 
-/// How long the engine may take to answer at all when it is first asked.
-const REACH: Duration = Duration::from_secs(2);
-
 /// How long a call may take that needs no waiting for the container.
 const QUICK: Duration = Duration::from_secs(15);
 
@@ -74,8 +72,9 @@ const QUICK: Duration = Duration::from_secs(15);
 #[derive(Debug, Clone)]
 pub struct Docker {
     api: bollard::Docker,
-    address: String,
     endpoint: Endpoint,
+    /// What a person types to mean it.
+    in_words: String,
     /// What it calls itself to tell it from every other engine.
     id: Option<String>,
     /// Its socket on this machine, where it is on another one.
@@ -113,80 +112,13 @@ struct PidVisibility {
 }
 
 impl Docker {
-    /// Finds the engine at `host` (by default the usual socket), without TLS.
-    ///
-    /// # Errors
-    /// As for [`Docker::reach`].
-    pub async fn connect(host: Option<&str>) -> Result<Self, EngineError> {
-        Self::reach(Endpoint::at(host.filter(|h| !h.is_empty()).unwrap_or(DEFAULT_HOST))).await
-    }
-
-    /// Finds the engine at an endpoint, and asks it whether it is there.
-    ///
-    /// # Errors
-    /// Where no engine answers there within two seconds, once there is a way to it, with what to do about it.
-    pub async fn reach(endpoint: Endpoint) -> Result<Self, EngineError> {
-        let address = endpoint.address.clone();
-        let unreachable = |why: String| EngineError::Unreachable { address: address.clone(), why };
-        let (api, forward) = transport::open(&endpoint).await.map_err(|why| unreachable(endpoint.chosen(&why)))?;
-        let version = match tokio::time::timeout(REACH, api.version()).await {
-            Err(_) => Err(format!("no answer within {}", humantime::format_duration(REACH))),
-            Ok(answer) => answer.map_err(|e| failure::unreachable(&e)),
-        };
-        let version = version.map_err(|why| unreachable(endpoint.chosen(&why)))?;
-        let id = failure::within(REACH, api.info()).await.ok().and_then(|info| info.id).filter(|id| !id.is_empty());
-        let version = format!(
-            "{} (API {})",
-            version.version.as_deref().unwrap_or("unknown"),
-            version.api_version.as_deref().unwrap_or("unknown")
-        );
-        let own = own::find(&api).await;
-        Ok(Self {
-            api,
-            address,
-            endpoint,
-            forward: forward.map(Arc::new),
-            version,
-            id,
-            zones: Zones::default(),
-            only: None,
-            name: String::new(),
-            own,
-            host: Arc::default(),
-            sight: Arc::default(),
-            held: Arc::default(),
-            fillings: Arc::default(),
-            unanswered: Arc::default(),
-            begun: Arc::default(),
-            doors: Arc::default(),
-            needs: Vec::new(),
-        })
-    }
-
-    /// Finds the engine that another process has described.
-    ///
-    /// # Errors
-    /// As for [`Docker::reach`]; and where another engine answers there by now, on which everything would seem to be gone.
-    pub async fn from_description(description: &Description) -> Result<Self, EngineError> {
-        let docker = Self::reach(Endpoint::recorded(description)).await?;
-        match (&description.id, &docker.id) {
-            (Some(was), Some(is)) if was != is => Err(EngineError::Unreachable {
-                address: docker.address.clone(),
-                why: format!(
-                    "another engine ({is}) answers there than the one of the run ({was}); try again where this address leads to that one"
-                ),
-            }),
-            _ => Ok(docker),
-        }
-    }
-
     /// Reads zones from there.
     ///
     /// # Errors
     /// Where its own name is a zone's, and it does not tell it.
     pub async fn with_zones(mut self, zones: Zones) -> Result<Self, EngineError> {
         if matches!(zones, Zones::Engine(_)) {
-            self.name = self.details().await?.name.unwrap_or_else(|| self.address.clone());
+            self.name = self.details().await?.name.unwrap_or_else(|| self.endpoint.address.clone());
         }
         self.zones = zones;
         Ok(self)
@@ -211,30 +143,6 @@ impl Docker {
         Self { host: Arc::new(Host::new(program)), ..self }
     }
 
-    /// What chose it.
-    #[must_use]
-    pub fn chosen_by(&self) -> &endpoint::Rule {
-        &self.endpoint.by
-    }
-
-    /// The environment in which programs of Docker's use this engine.
-    #[must_use]
-    pub fn environment(&self) -> Vec<(&'static str, String)> {
-        let socket = self.forward.as_ref().map(|forward| format!("unix://{}", forward.socket().display()));
-        let mut environment = vec![("DOCKER_HOST", socket.unwrap_or_else(|| self.address.clone()))];
-        // An address comes before a context; an empty one is none.
-        environment.push(("DOCKER_CONTEXT", String::new()));
-        // Also where there is none: those of this process could mean another engine's.
-        let tls = self.endpoint.tls.as_ref();
-        let set = |is: bool| if is { "1".to_owned() } else { String::new() };
-        environment.extend([
-            ("DOCKER_CERT_PATH", tls.map_or_else(String::new, |tls| tls.directory.display().to_string())),
-            ("DOCKER_TLS_VERIFY", set(tls.is_some_and(|tls| tls.verify))),
-            ("DOCKER_TLS", set(tls.is_some())),
-        ]);
-        environment
-    }
-
     /// The id of the container that this process runs in, where it runs in one of this engine's.
     #[must_use]
     pub fn own_container(&self) -> Option<&str> {
@@ -251,7 +159,7 @@ impl Engine for Docker {
     fn describe(&self) -> Description {
         Description {
             kind: Kind::Docker,
-            address: self.address.clone(),
+            address: self.endpoint.address.clone(),
             tls: self.endpoint.tls.clone(),
             id: self.id.clone(),
             version: self.version.clone(),
@@ -266,7 +174,8 @@ impl Observe for Docker {
     }
 
     async fn look(&self, id: &InstanceId) -> Result<Option<Instance>, EngineError> {
-        let found = self.inspect(&id.0).await.map_err(|f| f.error(&self.address, || format!("inspect {id}")))?;
+        let found =
+            self.inspect(&id.0).await.map_err(|f| f.error(&self.endpoint.address, || format!("inspect {id}")))?;
         match found {
             Some(container) => Ok(self.seen(container).await),
             None => Ok(None),
@@ -351,7 +260,7 @@ impl Apply for Docker {
     }
 
     fn by_hand(&self, change: &Change, to: &Setting) -> String {
-        manual::command(&self.endpoint.in_words(), change, to)
+        manual::command(&self.in_words, change, to)
     }
 }
 

@@ -28,7 +28,7 @@ impl Docker {
     /// Lists the containers once, and inspects all of them at the same time: any of them may share something with any other.
     /// One that does not answer holds nothing up for long, and is told as such.
     pub(super) async fn observe_all(&self) -> Result<Vec<Instance>, EngineError> {
-        let error = |f: Failure| f.error(&self.address, || "list the containers".to_owned());
+        let error = |f: Failure| f.error(&self.endpoint.address, || "list the containers".to_owned());
         let filters = HashMap::from([("status", STATES.to_vec())]);
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
         let listed = within(QUICK, self.api.list_containers(Some(options))).await.map_err(error)?;

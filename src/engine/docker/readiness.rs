@@ -46,7 +46,9 @@ impl Docker {
                     all.push((id, name, read(&found)));
                 }
                 Err(Failure::Missing(_)) => {}
-                Err(failure) => return Err(failure.error(&self.address, || format!("look at the container {id}"))),
+                Err(failure) => {
+                    return Err(failure.error(&self.endpoint.address, || format!("look at the container {id}")));
+                }
             }
         }
         Ok(all)
@@ -61,12 +63,14 @@ impl Docker {
         let options = ListVolumesOptionsBuilder::new().filters(&filters).build();
         let found = within(QUICK, self.api.list_volumes(Some(options)))
             .await
-            .map_err(|f| f.error(&self.address, || format!("list the volumes with label {label}")))?;
+            .map_err(|f| f.error(&self.endpoint.address, || format!("list the volumes with label {label}")))?;
         let names: Vec<String> = found.volumes.into_iter().flatten().map(|volume| volume.name).collect();
         for name in &names {
             match within(QUICK, self.api.remove_volume(name, None::<RemoveVolumeOptions>)).await {
                 Ok(()) | Err(Failure::Missing(_)) => {}
-                Err(failure) => return Err(failure.error(&self.address, || format!("remove the volume {name}"))),
+                Err(failure) => {
+                    return Err(failure.error(&self.endpoint.address, || format!("remove the volume {name}")));
+                }
             }
         }
         Ok(names.len())

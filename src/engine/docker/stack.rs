@@ -52,7 +52,10 @@ impl Docker {
         let labels = Some(HashMap::from([(label.0.to_owned(), label.1.to_owned())]));
         let request = NetworkCreateRequest { name: name.to_owned(), labels, ..NetworkCreateRequest::default() };
         let call = self.api.create_network(request);
-        within(QUICK, call).await.map(drop).map_err(|f| f.error(&self.address, || format!("make the network {name}")))
+        within(QUICK, call)
+            .await
+            .map(drop)
+            .map_err(|f| f.error(&self.endpoint.address, || format!("make the network {name}")))
     }
 
     /// Makes a container and starts it.
@@ -61,7 +64,7 @@ impl Docker {
     /// Where the engine refuses.
     pub async fn start_new(&self, new: NewContainer) -> Result<(), EngineError> {
         let name = new.name.clone();
-        let error = |f: Failure| f.error(&self.address, || format!("start {name}"));
+        let error = |f: Failure| f.error(&self.endpoint.address, || format!("start {name}"));
         let options = CreateContainerOptionsBuilder::new().name(&name).build();
         let made = within(QUICK, self.api.create_container(Some(options), body(new))).await.map_err(error)?;
         within(QUICK, self.api.start_container(&made.id, None::<StartContainerOptions>)).await.map_err(error)
@@ -91,7 +94,7 @@ impl Docker {
                 match within(QUICK, self.api.remove_network(&network)).await {
                     Ok(()) | Err(Failure::Missing(_)) => {}
                     Err(failure) => {
-                        return Err(failure.error(&self.address, || format!("remove the network {network}")));
+                        return Err(failure.error(&self.endpoint.address, || format!("remove the network {network}")));
                     }
                 }
             }
@@ -115,7 +118,7 @@ impl Docker {
         let options = ListImagesOptionsBuilder::new().filters(&filters).build();
         let images = within(QUICK, self.api.list_images(Some(options)))
             .await
-            .map_err(|f| f.error(&self.address, || format!("list the images of {repository}")))?;
+            .map_err(|f| f.error(&self.endpoint.address, || format!("list the images of {repository}")))?;
         for tag in images.iter().flat_map(|image| &image.repo_tags) {
             self.remove_image(tag).await?;
         }
@@ -135,7 +138,7 @@ impl Docker {
         let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
         let found = within(QUICK, self.api.list_containers(Some(options)))
             .await
-            .map_err(|f| f.error(&self.address, || format!("list the containers with label {label}")))?;
+            .map_err(|f| f.error(&self.endpoint.address, || format!("list the containers with label {label}")))?;
         Ok(found.into_iter().filter_map(|container| container.id).collect())
     }
 
@@ -144,7 +147,7 @@ impl Docker {
         let options = ListNetworksOptionsBuilder::new().filters(&filters).build();
         let found = within(QUICK, self.api.list_networks(Some(options)))
             .await
-            .map_err(|f| f.error(&self.address, || format!("list the networks with label {label}")))?;
+            .map_err(|f| f.error(&self.endpoint.address, || format!("list the networks with label {label}")))?;
         Ok(found.into_iter().filter_map(|network| network.id).collect())
     }
 }

@@ -1,0 +1,105 @@
+//! Finding an engine: the one at an endpoint, or the one that another process has described, and no other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::endpoint::{self, Endpoint};
+use super::{DEFAULT_HOST, Docker, failure, own, transport};
+use crate::engine::{Description, EngineError};
+use crate::model::zones::Zones;
+
+/// How long the engine may take to answer at all when it is first asked.
+const REACH: Duration = Duration::from_secs(2);
+
+impl Docker {
+    /// Finds the engine at `host` (by default the usual socket), without TLS.
+    ///
+    /// # Errors
+    /// As for [`Docker::reach`].
+    pub async fn connect(host: Option<&str>) -> Result<Self, EngineError> {
+        Self::reach(Endpoint::at(host.filter(|h| !h.is_empty()).unwrap_or(DEFAULT_HOST))).await
+    }
+
+    /// Finds the engine at an endpoint, and asks it whether it is there.
+    ///
+    /// # Errors
+    /// Where no engine answers there within two seconds, once there is a way to it, with what to do about it.
+    pub async fn reach(endpoint: Endpoint) -> Result<Self, EngineError> {
+        let address = endpoint.address.clone();
+        let unreachable = |why: String| EngineError::Unreachable { address: address.clone(), why };
+        let (api, forward) = transport::open(&endpoint).await.map_err(|why| unreachable(endpoint.chosen(&why)))?;
+        let version = match tokio::time::timeout(REACH, api.version()).await {
+            Err(_) => Err(format!("no answer within {}", humantime::format_duration(REACH))),
+            Ok(answer) => answer.map_err(|e| failure::unreachable(&e)),
+        };
+        let version = version.map_err(|why| unreachable(endpoint.chosen(&why)))?;
+        let version = format!(
+            "{} (API {})",
+            version.version.as_deref().unwrap_or("unknown"),
+            version.api_version.as_deref().unwrap_or("unknown")
+        );
+        let id = failure::within(REACH, api.info()).await.ok().and_then(|info| info.id).filter(|id| !id.is_empty());
+        let own = own::find(&api).await;
+        Ok(Self {
+            api,
+            in_words: endpoint.in_words(),
+            endpoint,
+            forward: forward.map(Arc::new),
+            version,
+            id,
+            zones: Zones::default(),
+            only: None,
+            name: String::new(),
+            own,
+            host: Arc::default(),
+            sight: Arc::default(),
+            held: Arc::default(),
+            fillings: Arc::default(),
+            unanswered: Arc::default(),
+            begun: Arc::default(),
+            doors: Arc::default(),
+            needs: Vec::new(),
+        })
+    }
+
+    /// Finds the engine that another process has described.
+    ///
+    /// # Errors
+    /// As for [`Docker::reach`]; and where another engine answers there by now, on which everything would seem to be gone.
+    pub async fn from_description(description: &Description) -> Result<Self, EngineError> {
+        let docker = Self::reach(Endpoint::recorded(description)).await?;
+        match (&description.id, &docker.id) {
+            (Some(was), Some(is)) if was != is => Err(EngineError::Unreachable {
+                address: docker.endpoint.address.clone(),
+                why: format!(
+                    "another engine ({is}) answers there than the one of the run ({was}); try again where this address leads to that one"
+                ),
+            }),
+            _ => Ok(docker),
+        }
+    }
+
+    /// What chose it.
+    #[must_use]
+    pub fn chosen_by(&self) -> &endpoint::Rule {
+        &self.endpoint.by
+    }
+
+    /// The environment in which programs of Docker's use this engine.
+    #[must_use]
+    pub fn environment(&self) -> Vec<(&'static str, String)> {
+        let socket = self.forward.as_ref().map(|forward| format!("unix://{}", forward.socket().display()));
+        let mut environment = vec![("DOCKER_HOST", socket.unwrap_or_else(|| self.endpoint.address.clone()))];
+        // An address comes before a context; an empty one is none.
+        environment.push(("DOCKER_CONTEXT", String::new()));
+        // Also where there is none: those of this process could mean another engine's.
+        let tls = self.endpoint.tls.as_ref();
+        let set = |is: bool| if is { "1".to_owned() } else { String::new() };
+        environment.extend([
+            ("DOCKER_CERT_PATH", tls.map_or_else(String::new, |tls| tls.directory.display().to_string())),
+            ("DOCKER_TLS_VERIFY", set(tls.is_some_and(|tls| tls.verify))),
+            ("DOCKER_TLS", set(tls.is_some())),
+        ]);
+        environment
+    }
+}

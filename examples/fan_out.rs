@@ -125,7 +125,7 @@ async fn ours(containers: &Containers, targets: &[Member], fault: Fault) -> anyh
         let traffic = Traffic { peers, ..Traffic::all(Direction::Both) };
         let flows = vec![Flow { traffic, treatment: fault.treatment() }];
         let setting = Setting::Network(Box::new(Network { flows, mechanism: None, seed: 0 }));
-        match containers.docker.can(&instance, &setting) {
+        match containers.docker.ability(&instance, &setting) {
             Ability::As(this) => *this,
             _ => setting,
         }

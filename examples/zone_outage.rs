@@ -190,7 +190,7 @@ async fn processes(zone: &[Member]) -> anyhow::Result<Vec<Process>> {
 async fn set(containers: &Containers, zone: &[Member], to: &Setting) -> anyhow::Result<Vec<Instant>> {
     let docker = &containers.docker;
     let instance: Instance = docker.look(&zone[0].id).await?.context("a container is gone")?;
-    let to = match docker.can(&instance, to) {
+    let to = match docker.ability(&instance, to) {
         Ability::As(this) => *this,
         _ => to.clone(),
     };

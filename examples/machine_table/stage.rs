@@ -137,7 +137,7 @@ impl Stage {
         let mut settings =
             fault.disturb().settings(&before, &Context { time_limit: Duration::from_hours(24), ..Context::default() });
         for to in &mut settings {
-            match self.docker.can(&before, to) {
+            match self.docker.ability(&before, to) {
                 Ability::No(why) => bail!("{why}"),
                 Ability::As(other) => *to = *other,
                 Ability::Yes => {}

@@ -19,6 +19,7 @@ use crate::model::exit::INVALID;
 use crate::model::instance::project::by_project;
 use crate::model::instance::{Aspect, Change, Instance, Rollback, Setting};
 use crate::report::follow;
+use crate::run::abilities::with_abilities;
 use crate::run::plan::{Plan, plan};
 use crate::run::target::{self, Targets};
 use crate::run::{hosts, programs};
@@ -46,8 +47,13 @@ pub(super) async fn run(mut args: cli::Plan, state: StateDir) -> anyhow::Result<
     let engine = reached.engine();
     let fleet = engine.observe().await?;
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
-    let aimed = target::choose(&x, &fleet, seed)
-        .and_then(|targets| plan(&x, &targets, &fleet, seed, |i, to| engine.can(i, to)).map(|plan| (targets, plan)));
+    let aimed = match target::choose(&x, &fleet, seed) {
+        Ok(targets) => {
+            let plan = with_abilities(engine.as_ref(), |can| plan(&x, &targets, &fleet, seed, can)).await?;
+            plan.map(|plan| (targets, plan))
+        }
+        Err(refusal) => Err(refusal),
+    };
     let (targets, plan) = match aimed {
         Ok(aimed) => aimed,
         Err(refusal) => return Ok(no_verdict(&format!("{refusal} ({})", refusal.reason.word()))),

@@ -52,8 +52,17 @@ pub trait Apply: Send + Sync {
     /// Everything that it creates is named after `tag`.
     async fn set(&self, tag: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError>;
 
-    /// Whether it can make such a setting of this instance so, asked for the whole plan before anything is touched.
-    fn can(&self, instance: &Instance, to: &Setting) -> Ability;
+    /// Whether it can make such settings of these instances so, in their order: asked for the whole plan before anything is touched.
+    async fn can(&self, all: &[(Instance, Setting)]) -> Result<Vec<Ability>, EngineError>;
+
+    /// The same of one.
+    async fn can_one(&self, instance: &Instance, to: &Setting) -> Result<Ability, EngineError> {
+        let answers = self.can(&[(instance.clone(), to.clone())]).await?;
+        answers.into_iter().next().ok_or_else(|| EngineError::Refused {
+            attempt: format!("tell whether {} can be made {to}", instance.name),
+            why: "the engine says nothing".to_owned(),
+        })
+    }
 
     /// Why a command of a person's could not be started for an instance, as far as that can be told without running it.
     async fn cannot_start(&self, _instance: &InstanceId, _command: &Command) -> Option<String> {

@@ -4,6 +4,7 @@
 
 use futures_util::future::join_all;
 
+use super::abilities::with_abilities;
 use super::effect::first_effect;
 use super::ended::Ended;
 use super::inject::{make, verified_by};
@@ -30,7 +31,10 @@ pub(super) async fn amend(
         return Ok(());
     }
     let Ok(fleet) = engine.observe().await else { return Ok(()) };
-    let further = plan::further(x, &fleet, &current, next, |i, to| engine.can(i, to))?;
+    let Ok(further) = with_abilities(engine, |can| plan::further(x, &fleet, &current, next, can)).await else {
+        return Ok(());
+    };
+    let further = further?;
     if further.is_empty() {
         return Ok(());
     }

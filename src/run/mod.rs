@@ -1,5 +1,6 @@
 //! The whole run, top to bottom. It knows the engine, the prober and the guard only as traits.
 
+pub(crate) mod abilities;
 pub mod abort;
 mod alert;
 mod amend;
@@ -38,6 +39,7 @@ use std::time::Duration;
 use jiff::SignedDuration;
 use tokio::time::{Instant, sleep};
 
+use abilities::with_abilities;
 use abort::{Abort, Level};
 use during::fault_phase;
 use ended::{Ended, stoppable};
@@ -51,12 +53,12 @@ use scope::Scope;
 use verdict::Facts;
 use watch::Watch;
 
-use crate::engine::{Engine, INVENTED, ProcessId};
+use crate::engine::{Ability, Engine, INVENTED, ProcessId};
 use crate::experiment::Experiment;
 use crate::experiment::fault::Heal;
 use crate::experiment::probe::Prober;
 use crate::model::exit::Verdict;
-use crate::model::instance::{Instance, InstanceId};
+use crate::model::instance::{Instance, InstanceId, Setting};
 use crate::record::event::{Actor, Event, FORMAT, Phase, Reason, Started};
 use crate::record::journal::{JournalError, Recorder};
 use crate::record::state::RunState;
@@ -307,7 +309,8 @@ async fn observe(context: &RunContext) -> Result<Vec<Instance>, Ended> {
 
 async fn aim(spec: &RunSpec<'_>, context: &RunContext, fleet: &[Instance]) -> Result<(target::Targets, Plan), Ended> {
     let targets = target::choose(spec.experiment, fleet, spec.seed)?;
-    let plan = plan(spec.experiment, &targets, fleet, spec.seed, |i, to| context.engine.can(i, to))?;
+    let planned = |can: &dyn Fn(&Instance, &Setting) -> Ability| plan(spec.experiment, &targets, fleet, spec.seed, can);
+    let plan = with_abilities(context.engine.as_ref(), planned).await??;
     hosts::addresses(context.engine.as_ref(), &plan.changes).await?;
     programs::are_there(context.engine.as_ref(), &plan.changes).await?;
     Ok((targets, plan))

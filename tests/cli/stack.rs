@@ -387,7 +387,7 @@ async fn traffic_that_is_everybodys_is_not_disturbed() {
     let reset = Setting::ConnectionsReset(Box::new(everything));
     engine.up().await.unwrap();
     let idle = look(&engine, "idle-1").await;
-    let Ability::No(why) = engine.can(&idle, &reset) else { panic!("it would affect this machine") };
+    let Ability::No(why) = engine.ability(&idle, &reset) else { panic!("it would affect this machine") };
     assert!(why.contains("`network: 10.213.7.0/24` in its file"), "{why}");
     assert!(idle.traits.contains(&Trait::HostNetwork));
 }

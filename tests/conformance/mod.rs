@@ -70,7 +70,7 @@ pub(crate) async fn conforms(world: &mut dyn World) {
             }
             continue;
         }
-        let Some(to) = feasible(world.engine(), &target, &to) else { continue };
+        let Some(to) = feasible(world.engine(), &target, &to).await else { continue };
         match to {
             Setting::Network(_) => traffic_is_disturbed_and_left_alone(world.engine(), &id).await,
             Setting::Filled(_) => a_disk_is_filled_and_freed(world.engine(), &id, &to).await,
@@ -147,14 +147,14 @@ async fn settings(engine: &dyn Engine, id: &InstanceId) -> BTreeMap<Aspect, Sett
 
 async fn set(engine: &dyn Engine, id: &InstanceId, to: &Setting) -> Outcome {
     if let Some(instance) = engine.look(id).await.expect("the engine answers") {
-        assert_eq!(feasible(engine, &instance, to).as_ref(), Some(to), "{to}");
+        assert_eq!(feasible(engine, &instance, to).await.as_ref(), Some(to), "{to}");
     }
     engine.set(&tag(), id, to).await.unwrap_or_else(|e| panic!("{to}: {e}"))
 }
 
 /// The setting as this engine makes it so, where it leaves a choice; `None` where the engine is not able to.
-fn feasible(engine: &dyn Engine, instance: &Instance, to: &Setting) -> Option<Setting> {
-    match engine.can(instance, to) {
+async fn feasible(engine: &dyn Engine, instance: &Instance, to: &Setting) -> Option<Setting> {
+    match engine.can_one(instance, to).await.expect("the engine answers") {
         Ability::Yes => Some(to.clone()),
         Ability::As(this) => Some(*this),
         Ability::No(_) => None,
@@ -353,7 +353,8 @@ async fn what_is_gone_is_gone(engine: &dyn Engine, target: &Instance) {
     };
     assert_eq!(set(engine, id, &Setting::Ran(undo)).await, Outcome::Done, "what was done here is undone here");
     let limit = Setting::Limit(Limit::Processes(Some(1)));
-    for to in [late(T), limit].iter().filter_map(|to| feasible(engine, target, to)) {
+    for to in [late(T), limit] {
+        let Some(to) = feasible(engine, target, &to).await else { continue };
         assert_eq!(set(engine, id, &to).await, Outcome::Gone, "{to}");
     }
 }

@@ -14,8 +14,9 @@ pub(super) async fn traffic_is_disturbed_and_left_alone(engine: &dyn Engine, id:
     assert_eq!(set(engine, id, &untouched).await, Outcome::Already, "there is nothing to roll back");
 
     let target = look(engine, id).await;
-    let late = |delay| feasible(engine, &target, &late(Duration::from_millis(delay))).expect("it is able to");
-    let (to, other) = (late(1), late(2));
+    let able =
+        async |delay| feasible(engine, &target, &late(Duration::from_millis(delay))).await.expect("it is able to");
+    let (to, other) = (able(1).await, able(2).await);
     let marked = |to: &Setting| to.observed_as().expect("it can be observed");
     assert_eq!(set(engine, id, &to).await, Outcome::Done);
     let during = look(engine, id).await;

@@ -87,7 +87,7 @@ pub(super) async fn what_is_done_shows(engine: &dyn Engine, id: &InstanceId) {
     let asked: BTreeSet<String> = every.iter().map(name_of).collect();
     assert_eq!(asked, names::<Setting>(), "each kind of setting is in the list");
     for to in &every {
-        let to = match engine.can(&target, to) {
+        let to = match engine.can_one(&target, to).await.expect("the engine answers") {
             Ability::Yes => to.clone(),
             Ability::As(this) => *this,
             Ability::No(why) => {

@@ -124,14 +124,14 @@ fn fill(i: &Instance, path: &str, goal: Goal) -> Setting {
 /// The same as the engine makes it so.
 #[track_caller]
 fn able(docker: &Docker, i: &Instance, to: &Setting) -> Setting {
-    match docker.can(i, to) {
+    match docker.ability(i, to) {
         Ability::As(to) => *to,
         other => panic!("{to}: {other:?}"),
     }
 }
 
 fn refusal(docker: &Docker, i: &Instance, to: &Setting) -> String {
-    match docker.can(i, to) {
+    match docker.ability(i, to) {
         Ability::No(why) => why,
         other => panic!("{to}: {other:?}"),
     }
@@ -292,7 +292,7 @@ async fn a_mount_lets_nothing_be_written_until_it_is_as_before() {
         assert_eq!(*was, Setting::ReadOnly(std::collections::BTreeSet::new()));
         let options = mount_line(&sandbox, &id).await;
         let to = Setting::ReadOnly([DATA.to_owned()].into());
-        assert_eq!(sandbox.docker.can(&before, &to), Ability::Yes);
+        assert_eq!(sandbox.docker.ability(&before, &to), Ability::Yes);
         assert_eq!(sandbox.docker.set(&sandbox.tag(0), &id, &to).await.unwrap(), Outcome::Done, "{name}");
         assert_eq!(sandbox.look(&id).await.settings[&Aspect::Mounts], to, "{name}");
         let said = writes(&sandbox, name).await.expect_err("nothing can be written");

@@ -71,10 +71,10 @@ async fn from_within() {
     let targeted = all.iter().find(|i| i.id == target).expect("it is observed");
     let crashed = docker.set(&Tag { run: "within".to_owned(), change: 0 }, &target, &CRASH).await;
     if variable("CAN_CRASH") == "true" {
-        assert_eq!(docker.can(targeted, &CRASH), Ability::Yes);
+        assert_eq!(docker.ability(targeted, &CRASH), Ability::Yes);
         assert_eq!(crashed.unwrap(), Outcome::Done);
     } else {
-        assert!(matches!(docker.can(targeted, &CRASH), Ability::No(why) if why.contains("--pid=host")));
+        assert!(matches!(docker.ability(targeted, &CRASH), Ability::No(why) if why.contains("--pid=host")));
         assert!(matches!(crashed, Err(EngineError::Refused { .. })));
     }
 }

@@ -251,7 +251,7 @@ async fn a_target_that_may_run_out_of_memory_does() {
     let tag = sandbox.tag(0);
     let before = sandbox.look(&id).await;
     let to = memory(Goal::Used(64 * MIB), Oom::Allow);
-    if let squall::engine::Ability::No(why) = sandbox.docker.can(&before, &to) {
+    if let squall::engine::Ability::No(why) = sandbox.docker.ability(&before, &to) {
         // Where the kernel would choose the load, it is not begun.
         assert!(why.contains("SYS_RESOURCE"), "{why}");
         let error = sandbox.docker.set(&tag, &id, &to).await.unwrap_err().to_string();

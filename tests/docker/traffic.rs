@@ -264,7 +264,7 @@ async fn a_lost_share_is_lost_in_the_kernel_too() {
     let network = all(Treatment::Shape(Box::new(Shape { loss: Some(loss), ..Shape::default() })));
     let target = sandbox.docker.look(&id).await.unwrap().expect("it runs");
     assert_eq!(
-        sandbox.docker.can(&target, &set(&network)),
+        sandbox.docker.ability(&target, &set(&network)),
         Ability::As(Box::new(set(&network))),
         "no mechanism is needed"
     );

@@ -255,7 +255,7 @@ fn traffic_of_one_is_disturbed_and_that_of_the_others_is_not() {
             Network { flows: vec![Flow { traffic: everything, treatment: Treatment::Drop }], mechanism: None, seed: 1 };
         let mark = network.mark();
         let to = Setting::Network(Box::new(network));
-        let Ability::As(to) = engine.can(&store, &to) else { panic!("{:?}", engine.can(&store, &to)) };
+        let Ability::As(to) = engine.ability(&store, &to) else { panic!("{:?}", engine.ability(&store, &to)) };
         let tag = Tag { run: format!("local-{}", std::process::id()), change: 0 };
         assert_eq!(engine.set(&tag, &store.id, &to).await.unwrap(), Outcome::Done);
         assert_eq!(engine.set(&tag, &store.id, &to).await.unwrap(), Outcome::Already);

@@ -183,6 +183,36 @@ impl Observe for Docker {
     }
 }
 
+impl Docker {
+    /// Whether it can make such a setting of this instance so.
+    #[must_use]
+    pub fn ability(&self, instance: &Instance, to: &Setting) -> Ability {
+        match to {
+            Setting::Killed(Kill { via: Via::Host, .. }) => self.can_crash(),
+            Setting::Network(_) | Setting::ConnectionsReset(_) => self.can_disturb(instance, to),
+            Setting::Limit(_)
+            | Setting::Filled(_)
+            | Setting::ReadOnly(_)
+            | Setting::Stressor(_)
+            | Setting::Signalled(_) => self.can_have(instance, to),
+            Setting::Ran(command) => match command.place {
+                CommandLocation::Here => here::placed(command),
+                CommandLocation::Target => Ability::Yes,
+            },
+            Setting::Mark(_, Some(_)) => Ability::No(ONLY_A_MARK.to_owned()),
+            Setting::Mark(aspect, None) if aspect.laid().is_none() => Ability::No(NOTHING_LIES_THERE.to_owned()),
+            Setting::Running(_)
+            | Setting::Killed(Kill { via: Via::Engine, .. })
+            | Setting::Stopped { .. }
+            | Setting::Restarted { .. }
+            | Setting::Paused(_)
+            | Setting::Mark(_, None)
+            | Setting::Freed(_)
+            | Setting::RestartPolicy(_) => Ability::Yes,
+        }
+    }
+}
+
 #[async_trait]
 impl Apply for Docker {
     async fn set(&self, tag: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
@@ -222,30 +252,8 @@ impl Apply for Docker {
         }
     }
 
-    fn can(&self, instance: &Instance, to: &Setting) -> Ability {
-        match to {
-            Setting::Killed(Kill { via: Via::Host, .. }) => self.can_crash(),
-            Setting::Network(_) | Setting::ConnectionsReset(_) => self.can_disturb(instance, to),
-            Setting::Limit(_)
-            | Setting::Filled(_)
-            | Setting::ReadOnly(_)
-            | Setting::Stressor(_)
-            | Setting::Signalled(_) => self.can_have(instance, to),
-            Setting::Ran(command) => match command.place {
-                CommandLocation::Here => here::placed(command),
-                CommandLocation::Target => Ability::Yes,
-            },
-            Setting::Mark(_, Some(_)) => Ability::No(ONLY_A_MARK.to_owned()),
-            Setting::Mark(aspect, None) if aspect.laid().is_none() => Ability::No(NOTHING_LIES_THERE.to_owned()),
-            Setting::Running(_)
-            | Setting::Killed(Kill { via: Via::Engine, .. })
-            | Setting::Stopped { .. }
-            | Setting::Restarted { .. }
-            | Setting::Paused(_)
-            | Setting::Mark(_, None)
-            | Setting::Freed(_)
-            | Setting::RestartPolicy(_) => Ability::Yes,
-        }
+    async fn can(&self, all: &[(Instance, Setting)]) -> Result<Vec<Ability>, EngineError> {
+        Ok(all.iter().map(|(instance, to)| self.ability(instance, to)).collect())
     }
 
     async fn addresses_of(&self, host: &str) -> Result<Vec<IpAddr>, EngineError> {

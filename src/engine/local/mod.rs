@@ -178,13 +178,10 @@ impl Observe for Local {
     }
 }
 
-#[async_trait]
-impl Apply for Local {
-    async fn set(&self, tag: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
-        self.make_so(tag, id, to).await
-    }
-
-    fn can(&self, instance: &Instance, to: &Setting) -> Ability {
+impl Local {
+    /// Whether it can make such a setting of this instance so.
+    #[must_use]
+    pub fn ability(&self, instance: &Instance, to: &Setting) -> Ability {
         match to {
             Setting::Network(_) | Setting::ConnectionsReset(_) => self.can_disturb(instance, to),
             Setting::Limit(_) | Setting::Stressor(_) | Setting::Signalled(_) => Ability::No(NO_GROUP.to_owned()),
@@ -198,6 +195,17 @@ impl Apply for Local {
             | Setting::Restarted { .. }
             | Setting::Paused(_) => Ability::Yes,
         }
+    }
+}
+
+#[async_trait]
+impl Apply for Local {
+    async fn set(&self, tag: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
+        self.make_so(tag, id, to).await
+    }
+
+    async fn can(&self, all: &[(Instance, Setting)]) -> Result<Vec<Ability>, EngineError> {
+        Ok(all.iter().map(|(instance, to)| self.ability(instance, to)).collect())
     }
 
     async fn addresses_of(&self, host: &str) -> Result<Vec<IpAddr>, EngineError> {

@@ -242,19 +242,11 @@ impl Observe for Sim {
     }
 }
 
-#[async_trait]
-impl Apply for Sim {
-    async fn set(&self, _: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
-        tokio::time::sleep(CHANGE / 2).await;
-        let mut outcome = Ok(Outcome::Gone);
-        self.call(&format!("set {id} {to}"), |world| outcome = world.set(id, to), Some((id, to))).await?;
-        tokio::time::sleep(CHANGE / 2).await;
-        outcome.map_err(|why| EngineError::Refused { attempt: format!("set {id} {to}"), why })
-    }
-
+impl Sim {
     /// What shows here when it is set. Of what is momentary there is nothing to show: no connection lasts longer than a request,
     /// a signal finds no process beside the main one, and a command does nothing but end.
-    fn can(&self, _: &Instance, to: &Setting) -> Ability {
+    #[must_use]
+    pub fn ability(&self, _: &Instance, to: &Setting) -> Ability {
         match to {
             Setting::Mark(_, Some(_)) => Ability::No(ONLY_A_MARK.to_owned()),
             Setting::Mark(aspect, None) if aspect.laid().is_none() => Ability::No(NOTHING_LIES_THERE.to_owned()),
@@ -275,6 +267,21 @@ impl Apply for Sim {
             | Setting::RestartPolicy(_)
             | Setting::Ran(_) => Ability::Yes,
         }
+    }
+}
+
+#[async_trait]
+impl Apply for Sim {
+    async fn set(&self, _: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
+        tokio::time::sleep(CHANGE / 2).await;
+        let mut outcome = Ok(Outcome::Gone);
+        self.call(&format!("set {id} {to}"), |world| outcome = world.set(id, to), Some((id, to))).await?;
+        tokio::time::sleep(CHANGE / 2).await;
+        outcome.map_err(|why| EngineError::Refused { attempt: format!("set {id} {to}"), why })
+    }
+
+    async fn can(&self, all: &[(Instance, Setting)]) -> Result<Vec<Ability>, EngineError> {
+        Ok(all.iter().map(|(instance, to)| self.ability(instance, to)).collect())
     }
 
     fn by_hand(&self, change: &Change, _: &Setting) -> String {

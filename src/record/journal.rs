@@ -17,7 +17,7 @@ use std::os::unix::fs::{FileExt, MetadataExt as _};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-pub use read::{fold, replay, salvage};
+pub use read::{Fold, fold, replay, salvage};
 use thiserror::Error;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
 
@@ -101,7 +101,12 @@ struct Inner {
     copy: Option<Copy>,
     state: RunState,
     followers: Vec<UnboundedSender<Arc<Stamped>>>,
+    /// Other keepers of the journal, line by line.
+    mirrors: Vec<Mirror>,
 }
+
+/// Told each line of a journal, with its end, in their order.
+pub type Mirror = Box<dyn Fn(&str) + Send>;
 
 /// A file, and what its holder has written to it.
 struct Copy {
@@ -172,7 +177,15 @@ impl Recorder {
     /// A recorder over any storage. For tests.
     #[must_use]
     pub fn over(storage: Box<dyn Storage>, written: u64, state: RunState, clock: Clock, path: &Path) -> Self {
-        let inner = Inner { storage, written, unwritten: Vec::new(), copy: None, state, followers: Vec::new() };
+        let inner = Inner {
+            storage,
+            written,
+            unwritten: Vec::new(),
+            copy: None,
+            state,
+            followers: Vec::new(),
+            mirrors: Vec::new(),
+        };
         Self { inner: Mutex::new(inner), clock, path: path.to_owned() }
     }
 
@@ -191,7 +204,7 @@ impl Recorder {
         }
         // From here on it is in the file, and a recovery may read it: it counts, even where it may not be durable.
         let synced = inner.storage.sync();
-        inner.tell(stamped);
+        inner.tell(stamped, &line);
         synced.map_err(failed("write to", &self.path))
     }
 
@@ -203,7 +216,7 @@ impl Recorder {
         if let Err(e) = inner.flush() {
             tracing::warn!("the journal cannot be written: {e}");
         }
-        inner.tell(stamped);
+        inner.tell(stamped, &line);
     }
 
     /// Writes the file again from the copy where another hand has removed or damaged it; whether that was so. One that was moved
@@ -243,6 +256,16 @@ impl Recorder {
         let (sender, receiver) = unbounded_channel();
         self.lock().followers.push(sender);
         receiver
+    }
+
+    /// Tells another keeper all lines so far, and each one from then on, before anything follows from it.
+    pub fn mirror(&self, mirror: Mirror) {
+        let mut inner = self.lock();
+        let written = inner.copy.as_ref().map_or(&[][..], |copy| &copy.bytes);
+        for line in [written, &inner.unwritten].concat().split_inclusive(|b| *b == b'\n') {
+            mirror(&String::from_utf8_lossy(line));
+        }
+        inner.mirrors.push(mirror);
     }
 
     /// Lets the followers come to their end.
@@ -306,7 +329,10 @@ impl Inner {
         Ok(())
     }
 
-    fn tell(&mut self, stamped: Stamped) {
+    fn tell(&mut self, stamped: Stamped, line: &[u8]) {
+        // Before anything can follow from it.
+        let line = String::from_utf8_lossy(line);
+        self.mirrors.iter().for_each(|mirror| mirror(&line));
         if let Err(e) = self.state.apply(&stamped) {
             // A bug of Squall's; the event still happened, and the rollback must go on.
             debug_assert!(false, "{e}");

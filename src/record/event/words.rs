@@ -47,6 +47,8 @@ pub enum Actor {
     Guard,
     /// `squall recover`, or a later run that began with it.
     Recover,
+    /// The helper on a node, which heard no more of its runner.
+    Node,
 }
 
 /// Why a run ended as it did: a field of the reports that scripts may depend on.

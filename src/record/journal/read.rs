@@ -35,19 +35,37 @@ pub fn salvage(path: &Path) -> Result<RunState, JournalError> {
 /// # Errors
 /// Where it was written by a newer program.
 pub fn fold(bytes: &[u8], path: &Path) -> Result<(RunState, u64), JournalError> {
-    let mut state = RunState::default();
+    let mut fold = Fold::default();
     let mut good = 0;
-    let mut unread: Vec<(usize, String)> = Vec::new();
-    for (i, line) in bytes.split_inclusive(|b| *b == b'\n').enumerate() {
-        if line.last() != Some(&b'\n') {
-            break;
-        }
+    for line in bytes.split_inclusive(|b| *b == b'\n').take_while(|line| line.last() == Some(&b'\n')) {
         good += line.len() as u64;
+        fold.line(line, path)?;
+    }
+    Ok((fold.end(), good))
+}
+
+/// A journal that is folded line by line.
+#[derive(Debug, Clone, Default)]
+pub struct Fold {
+    state: RunState,
+    lines: usize,
+    /// What could not be read since the last event that could.
+    unread: Vec<(usize, String)>,
+}
+
+impl Fold {
+    /// Folds one more whole line in.
+    ///
+    /// # Errors
+    /// Where it was written by a newer program.
+    pub fn line(&mut self, line: &[u8], path: &Path) -> Result<(), JournalError> {
+        self.lines += 1;
+        let (state, unread) = (&mut self.state, &mut self.unread);
         let stamped = match event(line) {
             Ok(stamped) => stamped,
             Err(why) => {
-                unread.push((i + 1, why));
-                continue;
+                unread.push((self.lines, why));
+                return Ok(());
             }
         };
         if let Event::Started(started) = &stamped.event
@@ -58,24 +76,36 @@ pub fn fold(bytes: &[u8], path: &Path) -> Result<(RunState, u64), JournalError> 
         // A copy of what is known; so was what could not be read right before it.
         if stamped.seq < state.seq {
             unread.clear();
-            continue;
+            return Ok(());
         }
         if stamped.seq > state.seq {
             // What lies behind what is missing is still true.
             if unread.is_empty() {
-                unread.push((i + 1, format!("expected number {}", state.seq)));
+                unread.push((self.lines, format!("expected number {}", state.seq)));
             }
-            state.damaged.append(&mut unread);
+            state.damaged.append(unread);
             state.seq = stamped.seq;
         }
         unread.clear();
         if let Err(e) = state.apply(&stamped) {
-            state.damaged.push((i + 1, e.why));
+            state.damaged.push((self.lines, e.why));
             state.seq = stamped.seq + 1;
         }
+        Ok(())
     }
-    state.damaged.append(&mut unread);
-    Ok((state, good))
+
+    /// The run as far as it is folded.
+    #[must_use]
+    pub fn state(&self) -> &RunState {
+        &self.state
+    }
+
+    /// The run as it is where nothing follows.
+    #[must_use]
+    pub fn end(mut self) -> RunState {
+        self.state.damaged.append(&mut self.unread);
+        self.state
+    }
 }
 
 /// What a line ends with: the fingerprint of all that stands before it. JSON with a wrong letter is still JSON.

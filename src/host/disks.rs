@@ -5,13 +5,16 @@ use std::io::Result;
 use std::os::linux::fs::MetadataExt as _;
 use std::path::Path;
 
-/// The disks below the mounts of a process, by the kernel's numbers (`254:0`), each with where the process sees file systems of
+use super::mounts::MachineRoot;
+
+/// The disks below the mounts of a process of a machine, by the kernel's numbers (`254:0`), each with where the process sees file systems of
 /// it. A partition counts as its disk: only that has limits. Left out is what is on no disk of its own: memory, networks, and
 /// file systems in user space, whose reading and writing is done by another process.
 ///
 /// # Errors
 /// Where there is no such process.
-pub fn below(pid: u32) -> Result<BTreeMap<String, Vec<String>>> {
+pub fn below(machine: MachineRoot, pid: u32) -> Result<BTreeMap<String, Vec<String>>> {
+    let device_of = |path: &str| device_of(&machine.path.join(path.trim_start_matches('/')));
     let text = std::fs::read_to_string(format!("/proc/{pid}/mountinfo"))?;
     let mut disks: BTreeMap<String, Vec<String>> = BTreeMap::new();
     for (device, path) in text.lines().filter_map(|line| mounted(line, &device_of)) {
@@ -44,8 +47,8 @@ fn mounted(line: &str, device_of: &dyn Fn(&str) -> Option<String>) -> Option<(St
     (!device.starts_with("0:")).then_some((device, path))
 }
 
-/// The device that a directory of this machine is on.
-fn device_of(path: &str) -> Option<String> {
+/// The device that a directory is on.
+fn device_of(path: &Path) -> Option<String> {
     let device = std::fs::metadata(path).ok()?.st_dev();
     Some(format!("{}:{}", rustix::fs::major(device), rustix::fs::minor(device)))
 }

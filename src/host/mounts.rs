@@ -9,6 +9,8 @@ use rustix::io::Errno;
 use rustix::mount::{MountFlags, mount_remount};
 use rustix::thread::{LinkNameSpaceType, UnshareFlags, move_into_link_name_space};
 
+use super::process::stat;
+
 /// A line of `/proc/PID/mountinfo`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Mount {
@@ -80,6 +82,8 @@ impl MachineRoot {
         // The first process, or, where that one may not be looked at, the kernel's own threads.
         if own.is_some() && ["1", "2"].into_iter().any(|pid| namespace(pid) == own) {
             Self { path: Path::new("/"), pid: std::process::id() }
+        } else if !Path::new("/proc/1/root/").exists() && stat(2).is_some_and(|kernel| kernel.parent == 0) {
+            Self { path: Path::new("/proc/2/root"), pid: 2 }
         } else {
             Self { path: Path::new("/proc/1/root"), pid: 1 }
         }

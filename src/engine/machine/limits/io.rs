@@ -37,7 +37,7 @@ fn find(site: &MachineAccess) -> Option<Controller> {
 
 pub(super) fn read(site: &MachineAccess, counters: &mut Counters) -> Result<Option<Read>> {
     let Some(io) = find(site) else { return Ok(None) };
-    let below = disks::below(site.process.pid())?;
+    let below = disks::below(site.host.root(), site.process.pid())?;
     if below.is_empty() {
         return Ok(None);
     }

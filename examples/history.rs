@@ -143,6 +143,7 @@ fn journal(id: &str, x: &Experiment, n: u32, began: Timestamp) -> anyhow::Result
             address: "unix:///x".to_owned(),
             tls: None,
             id: None,
+            helper: None,
             version: "20.10".to_owned(),
         },
         owner: "ana@staging".to_owned(),

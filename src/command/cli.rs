@@ -96,6 +96,9 @@ pub enum Command {
     /// Waits for a runner's end and rolls everything back
     #[command(hide = true)]
     Guard(Guard),
+    /// The helper on an engine's own host, for a runner that is not there
+    #[command(hide = true)]
+    Node(Node),
     /// One service of the demonstration's stack
     #[command(hide = true)]
     Serve(Serve),
@@ -162,6 +165,15 @@ pub struct EngineArgs {
     pub docker: DockerArgs,
 }
 
+impl EngineArgs {
+    /// The same for who asks the engine alone.
+    #[must_use]
+    pub fn without_helper(&self) -> Self {
+        let docker = DockerArgs { helper: HelperChoice::Never, ..self.docker.clone() };
+        Self { docker, ..self.clone() }
+    }
+}
+
 /// Which Docker Engine is meant.
 #[derive(Debug, Clone, Default, Args)]
 pub struct DockerArgs {
@@ -172,9 +184,28 @@ pub struct DockerArgs {
     /// The Docker context whose engine it is
     #[arg(long, value_name = "NAME", conflicts_with = "docker_host")]
     pub context: Option<String>,
+    /// Whether what needs the engine's own host is done by a helper there, which is also the guard of that host: a container of
+    /// Squall's
+    #[arg(long, value_enum, default_value_t = HelperChoice::Auto)]
+    pub helper: HelperChoice,
+    /// The helper's image [default: made from this program]
+    #[arg(long, value_name = "IMAGE")]
+    pub helper_image: Option<String>,
     /// What another process has found to be meant
     #[arg(long, hide = true, value_name = "JSON", value_parser = json::<Endpoint>, conflicts_with_all = ["docker_host", "context"])]
     pub pinned: Option<Endpoint>,
+}
+
+/// Whether there is a helper on the engine's host.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub enum HelperChoice {
+    /// Where this process cannot do it itself: it is not root, or not on that host
+    #[default]
+    Auto,
+    /// In any case; without one, nothing is touched
+    Always,
+    /// In no case: what needs the host is refused where this process cannot do it
+    Never,
 }
 
 /// Reads what one process of Squall's passes on to another.
@@ -197,13 +228,16 @@ impl DockerArgs {
     /// # Errors
     /// As [`DockerArgs::endpoint`].
     pub(super) fn pinned(&self) -> Result<Self, EngineError> {
-        Ok(Self { pinned: Some(self.endpoint()?), ..Self::default() })
+        Ok(Self { pinned: Some(self.endpoint()?), docker_host: None, context: None, ..self.clone() })
     }
 
     /// What was decided on, for another command line.
-    pub(super) fn again(&self) -> Option<String> {
-        let pinned = self.pinned.as_ref()?;
-        Some(format!("--pinned={}", serde_json::to_string(pinned).expect("texts only")))
+    pub(super) fn again(&self) -> Vec<String> {
+        let Some(pinned) = &self.pinned else { return Vec::new() };
+        let pinned = format!("--pinned={}", serde_json::to_string(pinned).expect("texts only"));
+        let helper = self.helper.to_possible_value().map(|choice| format!("--helper={}", choice.get_name()));
+        let image = self.helper_image.as_ref().map(|image| format!("--helper-image={image}"));
+        [pinned].into_iter().chain(helper).chain(image).collect()
     }
 
     /// Whether the command line names an engine, or nothing but the environment does.
@@ -322,6 +356,14 @@ pub struct Guard {
     /// The runner's container, where it lives in one
     #[arg(long)]
     pub runner_container: Option<String>,
+}
+
+/// Arguments of the helper on a node.
+#[derive(Debug, Args)]
+pub struct Node {
+    /// Where its engine's socket is on that host
+    #[arg(long, value_name = "PATH")]
+    pub socket: PathBuf,
 }
 
 /// A label, `key` or `key=value`.

@@ -8,15 +8,17 @@ use anyhow::Context;
 use async_trait::async_trait;
 use tokio::time::{Instant, sleep};
 
-use crate::command::cli::{EngineArgs, GuardChoice};
+use crate::command::cli::{DockerArgs, EngineArgs, GuardChoice, HelperChoice};
 use crate::engine::docker::{self, Docker};
 use crate::engine::local::Local;
+use crate::engine::node::Node;
 use crate::engine::sim::{Sim, SimProber};
 use crate::engine::{Description, Engine, EngineError, Kind, here};
 use crate::experiment::Experiment;
 use crate::experiment::probe::{Live, Prober};
 use crate::host::store::StateDir;
 use crate::record::event::GuardKind;
+use crate::record::journal::Recorder;
 use crate::run::guard::{GuardHandle, GuardLauncher, NoGuard, ProcessLauncher, deadline};
 
 use super::{compose, load, rehearsed};
@@ -25,6 +27,8 @@ use super::{compose, load, rehearsed};
 #[derive(Clone)]
 pub(crate) enum ConnectedEngine {
     Docker(Arc<Docker>),
+    /// A Docker Engine with a helper on its host.
+    Node(Arc<Node>),
     Local(Arc<Local>),
     Sim(Arc<Sim>),
 }
@@ -60,7 +64,7 @@ pub(crate) async fn reach(
             let docker = Docker::reach(args.docker.endpoint()?).await?;
             let docker = docker.with_zones(x.map(Experiment::zones).unwrap_or_default()).await?;
             let docker = docker.with_label_filter(args.project.as_deref().map(docker::of_project));
-            ConnectedEngine::Docker(Arc::new(docker.with_reserve(state.root())))
+            helped(Arc::new(docker.with_reserve(state.root())), &args.docker).await?
         }
         (Kind::Local, Some(stack), _) => ConnectedEngine::Local(Arc::new(Local::open(state, stack)?)),
         (Kind::Local, None, _) => anyhow::bail!("the local engine needs to know its stack; name one with --stack FILE"),
@@ -84,17 +88,76 @@ pub(crate) async fn reach(
 /// Where it does not answer.
 pub(crate) async fn reach_again(description: &Description) -> anyhow::Result<ConnectedEngine> {
     Ok(match description.kind {
-        Kind::Docker => ConnectedEngine::Docker(Arc::new(Docker::from_description(description).await?)),
+        Kind::Docker => {
+            let docker = Arc::new(Docker::from_description(description).await?);
+            match &description.helper {
+                Some(helper) => ConnectedEngine::Node(Arc::new(Node::resume(docker, helper))),
+                None => ConnectedEngine::Docker(docker),
+            }
+        }
         Kind::Local => ConnectedEngine::Local(Arc::new(Local::from_description(description)?)),
         // That world is gone; an empty one stands for it.
         Kind::Sim => ConnectedEngine::Sim(Sim::nowhere()),
     })
 }
 
+/// The same with a helper on its host, where one is wanted.
+async fn helped(docker: Arc<Docker>, args: &DockerArgs) -> Result<ConnectedEngine, EngineError> {
+    let wanted = match args.helper {
+        HelperChoice::Never => false,
+        HelperChoice::Always => true,
+        HelperChoice::Auto => !docker.is_on_its_host().await?,
+    };
+    if !wanted {
+        return Ok(ConnectedEngine::Docker(docker));
+    }
+    match Node::begin(Arc::clone(&docker), args.helper_image.as_deref()).await {
+        Ok(node) => Ok(ConnectedEngine::Node(Arc::new(node))),
+        Err(e) if args.helper == HelperChoice::Always => Err(e),
+        Err(e) => {
+            complain!(
+                "warning: there is no helper on the engine's host, so that faults of traffic, machine and disk are refused, and nothing \
+                 there rolls back if this machine goes: {e}"
+            );
+            Ok(ConnectedEngine::Docker(docker))
+        }
+    }
+}
+
 impl ConnectedEngine {
+    /// The Docker Engine, where it is one.
+    pub(crate) fn docker(&self) -> Option<&Arc<Docker>> {
+        match self {
+            Self::Docker(docker) => Some(docker),
+            Self::Node(node) => Some(node.docker()),
+            Self::Local(_) | Self::Sim(_) => None,
+        }
+    }
+
+    /// Sees that the node has all that is recorded of a run, from now on before it can have an effect there. Where that cannot be, each
+    /// call to the node says why.
+    pub(crate) async fn entrust(&self, rec: &Recorder) {
+        let Self::Node(node) = self else { return };
+        let (run, keeper) = (rec.run(), Arc::clone(node));
+        rec.mirror(Box::new(move |line| keeper.tell(&run, line)));
+        if let Err(e) = node.hold(&rec.run()).await {
+            tracing::warn!("{e}");
+        }
+    }
+
+    /// Lets the helper go, if there is one; and with all runs of it settled, what it has kept.
+    pub(crate) async fn close(&self, settled: bool) {
+        match self {
+            Self::Node(node) if settled => node.end().await,
+            Self::Node(node) => node.close().await,
+            Self::Docker(_) | Self::Local(_) | Self::Sim(_) => {}
+        }
+    }
+
     pub(crate) fn engine(&self) -> Arc<dyn Engine> {
         match self {
             Self::Docker(docker) => docker.clone(),
+            Self::Node(node) => node.clone(),
             Self::Local(local) => local.clone(),
             Self::Sim(sim) => sim.clone(),
         }
@@ -105,7 +168,7 @@ impl ConnectedEngine {
         let checks = x.all_checks();
         Ok(match self {
             Self::Sim(sim) => Arc::new(SimProber::new(sim.clone(), checks.iter())),
-            Self::Docker(_) | Self::Local(_) => Arc::new(Live::new(
+            Self::Docker(_) | Self::Node(_) | Self::Local(_) => Arc::new(Live::new(
                 checks.iter().map(|(name, check)| (name.as_str(), check)),
                 self.engine(),
                 here::variable_in_use,
@@ -118,6 +181,7 @@ impl ConnectedEngine {
         let exe = || std::env::current_exe().context("cannot find this program's own file, which the guard needs");
         let docker = match self {
             Self::Docker(docker) => docker,
+            Self::Node(node) => node.docker(),
             Self::Local(_) => return Ok(Arc::new(ProcessLauncher { exe: exe()? })),
             Self::Sim(_) => return Ok(Arc::new(NoGuard)),
         };

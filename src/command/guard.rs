@@ -76,14 +76,17 @@ pub(super) async fn run(args: cli::Guard) -> anyhow::Result<ExitCode> {
             rec.note(Event::Stopping { why: Reason::DeadlinePassed, text });
         }
         let connected = reached(way.as_ref(), &engine).await?;
+        connected.entrust(&rec).await;
         recover::finish(&rec, connected.engine().as_ref(), Actor::Guard).await;
         if let Some(dir) = args.journal.parent() {
             let _ = rec.read(|s| report::write_all(s, dir));
         }
         complain!("{}", rec.read(|s| finished(&args.journal, s)));
         watch_on(&rec, way.as_ref(), &engine).await?;
+        connected.close(rec.read(RunState::is_settled)).await;
     } else if recover::may_come_late(&state) {
-        watch_on(&Recorder::take_over(watch)?, way.as_ref(), &engine).await?;
+        let rec = Recorder::take_over(watch)?;
+        watch_on(&rec, way.as_ref(), &engine).await?;
     }
     if args.runner_container.is_some() {
         let _ = std::fs::remove_file(ready_file(&args.journal));
@@ -109,7 +112,7 @@ async fn way_to(engine: &Description) -> anyhow::Result<Option<ConnectedEngine>>
 async fn reached(way: Option<&ConnectedEngine>, engine: &Description) -> anyhow::Result<ConnectedEngine> {
     patiently(|| async {
         let Some(way) = way else { return reach_again(engine).await };
-        if let ConnectedEngine::Docker(docker) = way {
+        if let Some(docker) = way.docker() {
             docker.details().await?;
         }
         Ok(way.clone())
@@ -132,7 +135,9 @@ async fn watch_on(rec: &Recorder, way: Option<&ConnectedEngine>, engine: &Descri
             let _ = rustix::stdio::dup2_stderr(nowhere);
         }
         let connected = reached(way, engine).await?;
+        connected.entrust(rec).await;
         recover::watch_on(rec, connected.engine().as_ref()).await;
+        connected.close(rec.read(RunState::is_settled)).await;
     }
     Ok(())
 }
@@ -228,7 +233,8 @@ async fn end_runner(runner: Option<&Process>, container: Option<&str>, engine: &
         let _ = runner.signal(rustix::process::Signal::KILL);
     }
     if let Some(container) = container
-        && let Ok(super::connect::ConnectedEngine::Docker(docker)) = reach_again(engine).await
+        && let Ok(reached) = reach_again(engine).await
+        && let Some(docker) = reached.docker()
     {
         let _ = docker.kill_container(container).await;
     }

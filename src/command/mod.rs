@@ -23,6 +23,7 @@ mod halt;
 mod history;
 mod list;
 pub mod load;
+mod node;
 mod one_run;
 mod orphans;
 mod plan;
@@ -34,6 +35,7 @@ mod run_stack;
 mod schedule;
 mod schema;
 mod serve;
+mod sessions;
 pub mod shape;
 pub mod shop;
 mod stack;
@@ -74,25 +76,26 @@ fn print(text: &str) -> std::io::Result<()> {
 pub async fn dispatch(cli: Cli) -> anyhow::Result<ExitCode> {
     let state = StateDir::find(cli.state);
     match cli.command {
-        Command::Run(args) => run::run(args, state?).await,
-        Command::Plan(args) => plan::run(args, state?).await,
+        Command::Run(args) => Box::pin(run::run(args, state?)).await,
+        Command::Plan(args) => Box::pin(plan::run(args, state?)).await,
         Command::Validate(args) => Ok(validate::run(&args)),
         Command::Schema { of } => schema::run(of),
-        Command::Recover(args) => recover::run(args, state?).await,
+        Command::Recover(args) => Box::pin(recover::run(args, state?)).await,
         Command::Halt { reason } => halt::halt(reason.as_deref(), &state?),
         Command::Resume => halt::resume(&state?),
         Command::Report(args) => report::run(&args, &state?),
         Command::Compare(args) => compare::run(&args, &state?),
         Command::List(args) => list::run(&args, &state?),
-        Command::Schedule(args) => schedule::run(args, state?).await,
-        Command::Gameday(what) => gameday::run(what, state?).await,
+        Command::Schedule(args) => Box::pin(schedule::run(args, state?)).await,
+        Command::Gameday(what) => Box::pin(gameday::run(what, state?)).await,
         Command::History(args) => history::run(&args, &state?),
         Command::Weaknesses(args) => weaknesses::run(args, &state?),
-        Command::Doctor(args) => doctor::run(args, state?).await,
+        Command::Doctor(args) => Box::pin(doctor::run(args, state?)).await,
         Command::Demo(args) => demo::run(args, state?).await,
         Command::Stack(args) => stack::run(args, state?).await,
         Command::Completions { shell } => completions::run(shell),
-        Command::Guard(args) => guard::run(args).await,
+        Command::Guard(args) => Box::pin(guard::run(args)).await,
+        Command::Node(args) => Box::pin(node::run(args)).await,
         Command::Serve(args) => serve::run(args).await,
     }
 }

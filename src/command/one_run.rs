@@ -92,6 +92,7 @@ pub(super) async fn experiment(
         Ok(rec) => rec,
         Err(e) => return Ok(no_journal(&e)),
     };
+    connected.entrust(&rec).await;
     let dir = state.run_dir(&id);
     let mut followers = JoinSet::new();
     let (output, style) = match options.format {

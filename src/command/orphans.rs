@@ -37,12 +37,11 @@ async fn take_away(state: &StateDir, name: &str) -> anyhow::Result<bool> {
             attempt()
         )
     })?;
-    match (reach_again(&stack.engine).await.with_context(attempt)?, &stack.project) {
-        (ConnectedEngine::Docker(docker), Some(project)) => {
-            compose::take_away(&docker, project).await.with_context(attempt)?;
-        }
-        (ConnectedEngine::Local(local), _) => drop(local.down().await.with_context(attempt)?),
-        (ConnectedEngine::Docker(_) | ConnectedEngine::Sim(_), _) => {}
+    let reached = reach_again(&stack.engine).await.with_context(attempt)?;
+    match (&reached, reached.docker(), &stack.project) {
+        (_, Some(docker), Some(project)) => compose::take_away(docker, project).await.with_context(attempt)?,
+        (ConnectedEngine::Local(local), ..) => drop(local.down().await.with_context(attempt)?),
+        _ => {}
     }
     Note::of(dir, file).remove();
     Ok(true)
@@ -70,8 +69,14 @@ mod tests {
     fn a_note_is_an_orphan_when_no_process_has_it() {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::find(Some(dir.path().to_owned())).unwrap();
-        let engine =
-            Description { kind: Kind::Docker, address: "unix:///x".into(), tls: None, id: None, version: "1".into() };
+        let engine = Description {
+            kind: Kind::Docker,
+            address: "unix:///x".into(),
+            tls: None,
+            id: None,
+            helper: None,
+            version: "1".into(),
+        };
         let stack = Stack { engine, project: Some("squall-0a1b2c3d".into()) };
         let place = directory(&state, "squall-0a1b2c3d");
         let note = Note::write(&place, &stack).unwrap().expect("no process has it");

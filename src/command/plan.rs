@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use tabled::builder::Builder;
 use tabled::settings::{Style, Width, peaker::Priority};
 
-use super::connect::reach;
+use super::connect::{ConnectedEngine, reach};
 use super::load;
 use super::one_run::no_verdict;
 use crate::command::cli;
@@ -38,18 +38,25 @@ pub(super) async fn run(mut args: cli::Plan, state: StateDir) -> anyhow::Result<
             return Ok(ExitCode::from(INVALID));
         }
     };
-    x.blast_radius.protect.extend(args.protect);
+    x.blast_radius.protect.extend(args.protect.iter().cloned());
     super::run_stack::named(&mut args.engine, [&mut x])?;
     let reached = match reach(&args.engine, Some(&x), &state).await {
         Ok(reached) => reached,
         Err(e) => return Ok(no_verdict(&format!("{e:#}"))),
     };
+    let came = planned(&args, &x, &reached).await;
+    reached.close(true).await;
+    came
+}
+
+/// Plans on an engine that answers, and shows what would be done.
+async fn planned(args: &cli::Plan, x: &Experiment, reached: &ConnectedEngine) -> anyhow::Result<ExitCode> {
     let engine = reached.engine();
     let fleet = engine.observe().await?;
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
-    let aimed = match target::choose(&x, &fleet, seed) {
+    let aimed = match target::choose(x, &fleet, seed) {
         Ok(targets) => {
-            let plan = with_abilities(engine.as_ref(), |can| plan(&x, &targets, &fleet, seed, can)).await?;
+            let plan = with_abilities(engine.as_ref(), |can| plan(x, &targets, &fleet, seed, can)).await?;
             plan.map(|plan| (targets, plan))
         }
         Err(refusal) => Err(refusal),
@@ -81,7 +88,7 @@ pub(super) async fn run(mut args: cli::Plan, state: StateDir) -> anyhow::Result<
         if let Some(kind) = args.engine.engine {
             let _ = write!(again, " --engine {kind}");
         }
-        let text = shown(&x, &targets, &plan, &hosts, engine.as_ref());
+        let text = shown(x, &targets, &plan, &hosts, engine.as_ref());
         super::show(&format!("{text}\nThe same targets again: {again}\n"))?;
     }
     Ok(ExitCode::SUCCESS)

@@ -8,7 +8,7 @@ use anyhow::Context;
 use tokio::time::{Instant, sleep};
 
 use super::connect::{ConnectedEngine, reach_again};
-use super::{orphans, unlock};
+use super::{orphans, sessions, unlock};
 use crate::command::cli;
 use crate::engine::Description;
 use crate::experiment::Experiment;
@@ -50,6 +50,13 @@ pub(super) async fn run(args: cli::Recover, state: StateDir) -> anyhow::Result<E
             }
         }
     }
+    let helpers = sessions::on_host_of(&args.engine).await;
+    for settled in &helpers {
+        tell(&settled.text);
+        if settled.is_left {
+            worst = Verdict::LeftBehind;
+        }
+    }
     // Last: what is undone in a target needs it.
     let stacks = orphans::take_all_away(&state).await;
     for (name, result) in &stacks {
@@ -61,7 +68,7 @@ pub(super) async fn run(args: cli::Recover, state: StateDir) -> anyhow::Result<E
             }
         }
     }
-    if journals.is_empty() && stacks.is_empty() {
+    if journals.is_empty() && stacks.is_empty() && helpers.is_empty() {
         super::show(&format!("nothing to roll back in {}\n", state.root().display()))?;
     }
     if args.unlock {
@@ -183,7 +190,10 @@ async fn still_in_place(s: &RunState) -> String {
 /// Rolls back what one dead run left in place.
 async fn take_over(path: &Path) -> anyhow::Result<(Leftover, String)> {
     let connected = reach_again(&engine_of(&journal::salvage(path)?)?).await?;
-    let rec = recover::recover(path, connected.engine().as_ref(), Actor::Recover, unlock::this_process()).await?;
+    let rec = recover::take_over(path, Actor::Recover, unlock::this_process())?;
+    connected.entrust(&rec).await;
+    recover::finish(&rec, connected.engine().as_ref(), Actor::Recover).await;
+    connected.close(rec.read(RunState::is_settled)).await;
     write_reports(path, &rec);
     Ok(rec.read(|s| came_to(path, s)))
 }
@@ -281,14 +291,21 @@ pub(super) async fn before_run(
     state: &StateDir,
     x: &Experiment,
 ) -> anyhow::Result<Vec<String>> {
+    let mut lines = Vec::new();
+    if let Some(docker) = connected.docker() {
+        // What cannot be looked at now is looked at by `squall recover`.
+        for settled in sessions::settle_all(docker, None).await.unwrap_or_default() {
+            let how = if settled.is_left { "warning" } else { "recovered" };
+            lines.push(format!("{how}: {}", settled.text));
+        }
+    }
     let journals = recover::unsettled(state)?;
     if journals.is_empty() {
-        return Ok(Vec::new());
+        return Ok(lines);
     }
     let engine = connected.engine();
     let here = engine.describe();
     let fleet = engine.observe().await.ok();
-    let mut lines = Vec::new();
     for path in journals {
         let s = journal::salvage(&path).with_context(|| name(&path))?;
         let there = s.started.as_ref().map(|s| &s.engine);

@@ -16,8 +16,10 @@ use crate::host::store::StateDir;
 use crate::model::exit::Verdict;
 use crate::occasions::gate::{Attempt, Entry};
 use crate::record::event::Reason;
+use crate::record::state::RunState;
 use crate::report::follow::{self, Output};
 use crate::report::series;
+use crate::run::recover::may_come_late;
 
 /// Why nothing further begins after a signal.
 const SIGNAL: &str = "stopped by a signal";
@@ -81,7 +83,13 @@ impl Suite {
         let x = &run_stack::at_home(&self.engine, x);
         let options = RunOptions { seed, id, ..self.options.clone() };
         match reach(&self.engine, Some(x), &self.state).await {
-            Ok(connected) => one_run::experiment(x, file, &connected, &self.state, &options).await,
+            Ok(connected) => {
+                let came = one_run::experiment(x, file, &connected, &self.state, &options).await;
+                let settled = |run: &RunState| run.is_settled() && !may_come_late(run);
+                let run = came.as_ref().ok().and_then(|came| came.run.as_deref());
+                connected.close(run.is_none_or(settled)).await;
+                came
+            }
             Err(e) => Ok(cannot_begin(&e)),
         }
     }

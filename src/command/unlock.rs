@@ -36,7 +36,7 @@ pub(super) fn life(claim: &Claim, state: &StateDir) -> Life {
 
 /// Removes the locks whose holders are dead. Says what it did with each, and the worst that it came to.
 pub(super) async fn unlock(args: &EngineArgs, state: &StateDir) -> anyhow::Result<Verdict> {
-    let reached = reach(args, None, state).await?;
+    let reached = reach(&args.without_helper(), None, state).await?;
     let mut worst = Verdict::Held;
     for claim in reached.engine().claims().await? {
         let life = life(&claim, state);
@@ -62,7 +62,7 @@ pub(super) async fn unlock(args: &EngineArgs, state: &StateDir) -> anyhow::Resul
 
 /// Removes the locks of one run, on the word of a person, unless it is known to be alive.
 pub(super) async fn force(run: &str, args: &EngineArgs, state: &StateDir) -> anyhow::Result<Verdict> {
-    let reached = reach(args, None, state).await?;
+    let reached = reach(&args.without_helper(), None, state).await?;
     let mut claims = reached.engine().claims().await?;
     claims.retain(|claim| claim.run == run);
     if claims.is_empty() {

@@ -10,6 +10,7 @@ pub mod here;
 pub mod local;
 pub mod machine;
 pub mod net;
+pub mod node;
 pub(crate) mod shell;
 pub mod sim;
 
@@ -29,6 +30,11 @@ use crate::model::quantity::{Absent, fill};
 pub trait Engine: Observe + Apply + Lock + Execute {
     /// What it is, and how another process finds the same one.
     fn describe(&self) -> Description;
+
+    /// What happened on its side that people should know, since this was last asked.
+    fn news(&self) -> Vec<String> {
+        Vec::new()
+    }
 }
 
 /// Tells how instances are.
@@ -120,8 +126,20 @@ pub struct Description {
     /// What the engine calls itself, whatever its address is; `None` where it does not, or is one of this machine alone.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub id: Option<String>,
+    /// The helper on its host, where there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub helper: Option<Helper>,
     /// Its version, for the report.
     pub version: String,
+}
+
+/// What the helpers of a run on an engine's host have in common.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Helper {
+    /// Their session: the volume in which they keep what they hold.
+    pub session: String,
+    /// Their image.
+    pub image: String,
 }
 
 /// Where the files are by which both sides of a TLS connection know each other, in PEM: `ca.pem`, `cert.pem` and `key.pem`, those of
@@ -206,7 +224,7 @@ impl Kind {
 }
 
 /// Names what a change creates, so that a process that never saw it being made finds it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Tag {
     /// The run's id.
     pub run: String,
@@ -233,7 +251,7 @@ pub enum Outcome {
 }
 
 /// Whether an engine can make a setting so.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub enum Ability {
     /// It can.
     Yes,
@@ -250,7 +268,7 @@ pub(crate) const ONLY_A_MARK: &str = "its mark alone does not say what to do";
 pub(crate) const NOTHING_LIES_THERE: &str = "nothing of Squall's can lie there";
 
 /// What a command did.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Ran {
     /// Its exit status.
     pub status: i32,
@@ -266,7 +284,7 @@ pub struct Ran {
 pub struct StillThere(pub String);
 
 /// Why an engine could not do what it was asked to.
-#[derive(Debug, Error)]
+#[derive(Debug, Clone, PartialEq, Eq, Error, Serialize, Deserialize)]
 pub enum EngineError {
     /// The engine does not answer.
     #[error("cannot reach the engine at {address}: {why}")]

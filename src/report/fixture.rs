@@ -100,6 +100,7 @@ pub(super) fn rehearsal(mut state: RunState) -> RunState {
             address: FROM_EXPERIMENT.to_owned(),
             tls: None,
             id: None,
+            helper: None,
             version: "0.1.0".to_owned(),
         };
     }

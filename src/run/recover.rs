@@ -62,10 +62,19 @@ pub async fn recover(
     by: Actor,
     process: ProcessId,
 ) -> Result<Recorder, JournalError> {
+    let rec = take_over(path, by, process)?;
+    finish(&rec, engine, by).await;
+    Ok(rec)
+}
+
+/// Takes the journal of a dead run over, for [`finish`].
+///
+/// # Errors
+/// As [`recover`].
+pub fn take_over(path: &Path, by: Actor, process: ProcessId) -> Result<Recorder, JournalError> {
     let rec = Recorder::resume(path)?;
     // So that a process that meets the journal's lock knows what for, and waits.
     rec.note(Event::TakenOver(TakenOver { by, process }));
-    finish(&rec, engine, by).await;
     Ok(rec)
 }
 
@@ -98,6 +107,27 @@ pub async fn finish(rec: &Recorder, engine: &dyn Engine, by: Actor) {
         (Verdict::NoVerdict, reason, format!("{how}; the {by} rolled everything back"))
     };
     rec.note(Event::Finished { verdict, reason, text });
+}
+
+/// Whether something of a run is still to be rolled back on the node that holds its journal.
+#[must_use]
+pub fn is_left_on_node(s: &RunState) -> bool {
+    s.outstanding().into_iter().any(|c| Scope::OfNode.covers(&c.change)) || s.differing().next().is_some()
+}
+
+/// For the helper on a node, which hears no more of its runner: rolls back alone what is on that node. The run's locks on its engine go
+/// with the last of that; the rest of the run is for others.
+pub async fn alone(rec: &Recorder, engine: &dyn Engine, process: ProcessId, why: String) {
+    if rec.read(|s| s.finished.is_some() && s.is_rolled_back()) {
+        return;
+    }
+    rec.note(Event::TakenOver(TakenOver { by: Actor::Node, process }));
+    rec.note(Event::Stopping { why: Reason::RunnerDied, text: why });
+    roll_back(engine, rec, Actor::Node, Scope::OfNode).await;
+    late(engine, rec, Actor::Node, Stage::InRun).await;
+    if rec.read(RunState::incomplete).is_none() {
+        unlock(engine, rec).await;
+    }
 }
 
 /// Whether an injection of a run that is over may still come.

@@ -52,7 +52,14 @@ impl Scene {
             experiment: serde_json::from_value(serde_yaml::from_str(EXPERIMENT).unwrap()).unwrap(),
             file: "x.yaml".into(),
             seed: 1,
-            engine: Description { kind: Kind::Local, address, tls: None, id: None, version: String::new() },
+            engine: Description {
+                kind: Kind::Local,
+                address,
+                tls: None,
+                id: None,
+                helper: None,
+                version: String::new(),
+            },
             owner: "ada@lab".into(),
             process: None,
         })))

@@ -130,7 +130,7 @@ fn stressor(work: StressSpec) -> Setting {
     Setting::Stressor(Box::new(Stressor { work, at_most: Duration::from_mins(5) }))
 }
 
-fn tag() -> Tag {
+pub(crate) fn tag() -> Tag {
     // Tests have threads of their own, and two of them must not take each other's processes back.
     let thread = format!("{:?}", std::thread::current().id());
     let thread: String = thread.chars().filter(char::is_ascii_digit).collect();

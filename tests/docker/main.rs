@@ -32,6 +32,7 @@ mod inside;
 mod lifecycle;
 mod load;
 mod machine;
+mod node;
 mod private_engine;
 mod processes;
 mod programs;

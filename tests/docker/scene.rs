@@ -32,6 +32,8 @@ pub(crate) struct Scene {
     pub(crate) targeted: Vec<InstanceId>,
     /// How much longer than planned a runner may take.
     pub(crate) grace: &'static str,
+    /// Further options of `squall run`.
+    pub(crate) options: Vec<String>,
 }
 
 /// Every setting of every container, by the container's name.
@@ -67,7 +69,7 @@ impl Scene {
     pub(crate) async fn in_sandbox(sandbox: Sandbox, containers: usize, spec: Spec) -> Self {
         let service = sandbox.name("targeted");
         let dir = tempfile::Builder::new().prefix("squall-test-").tempdir().expect("a directory");
-        let mut scene = Self { sandbox, dir, service, targeted: Vec::new(), grace: "60s" };
+        let mut scene = Self { sandbox, dir, service, targeted: Vec::new(), grace: "60s", options: Vec::new() };
         for n in 1..=containers {
             let mut spec = spec.clone();
             spec.labels.push(("squall.service", scene.service.clone()));
@@ -146,6 +148,7 @@ impl Scene {
     /// Starts an experiment with a command for the binary, whose state directory is seen from here at `state`.
     pub(crate) fn start_by(&self, mut squall: Command, experiment: &str, state: PathBuf) -> Run {
         squall.arg("run").arg(self.file("experiment.yaml", experiment)).args(["--quiet", "--grace", self.grace]);
+        squall.args(&self.options);
         Run { child: squall.spawn().expect("the binary starts"), state }
     }
 

@@ -35,7 +35,7 @@ Examples:
 pub enum Gameday {
     /// Walk through a game day: its checklists, its scenarios, its messages
     #[command(after_help = RUN_EXAMPLES)]
-    Run(Run),
+    Run(Box<Run>),
     /// Note an observation
     Note {
         /// What

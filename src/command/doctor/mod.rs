@@ -1,5 +1,6 @@
 //! `squall doctor`: looks at this machine and says what works, what does not, and what to do about it. Changes nothing.
 
+mod helper;
 mod network;
 mod ownerless;
 
@@ -85,6 +86,11 @@ pub(super) async fn run(args: EngineArgs, state: StateDir) -> anyhow::Result<Exi
         findings.push(bad("stacks", found, "`squall recover` takes them away"));
     }
     if let Ok(docker) = &docker {
+        let helper = helper::helper(docker, &args.docker).await;
+        if helper.mark == Mark::Good && docker.is_on_its_host().await.is_ok_and(|is| !is) {
+            helper::in_its_place(&mut findings);
+        }
+        findings.push(helper);
         findings.push(locks(docker, &state).await);
         findings.push(ownerless::ownerless(docker).await);
     }

@@ -25,7 +25,7 @@ pub(super) async fn all(checks: &IndexMap<String, Check>, engine: &EngineArgs, s
         return Ok(());
     }
     let named = checks.iter().map(|(name, check)| (name.as_str(), check));
-    let reached = match timeout(ENGINE, reach(engine, None, state)).await {
+    let reached = match timeout(ENGINE, reach(&engine.without_helper(), None, state)).await {
         Ok(reached) => reached.map_err(|e| format!("{e:#}"))?,
         Err(_) => return Err("the engine does not answer".to_owned()),
     };

@@ -18,6 +18,7 @@ mod failure;
 #[cfg(test)]
 mod fake;
 mod guard;
+mod helper;
 mod image;
 mod info;
 mod labels;
@@ -39,6 +40,7 @@ mod unanswered;
 
 pub use super::DEFAULT_HOST;
 pub use endpoint::{Endpoint, Named};
+pub use helper::{Attached, SESSION, SOCKET, Session, View};
 pub use image::PROGRAM;
 pub use info::Details;
 pub use labels::of_project;
@@ -162,6 +164,7 @@ impl Engine for Docker {
             address: self.endpoint.address.clone(),
             tls: self.endpoint.tls.clone(),
             id: self.id.clone(),
+            helper: None,
             version: self.version.clone(),
         }
     }

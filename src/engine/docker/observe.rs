@@ -208,7 +208,7 @@ fn traits(host: &HostConfig, told: &BTreeMap<String, String>, own: bool) -> BTre
     if host.publish_all_ports == Some(true) || ports.into_iter().any(|p| random(p.host_port.as_deref())) {
         traits.insert(Trait::RandomPorts);
     }
-    if own || told.contains_key("squall.run") {
+    if own || told.contains_key("squall.run") || told.contains_key(super::helper::LABEL) {
         traits.insert(Trait::Ours);
     }
     traits

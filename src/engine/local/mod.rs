@@ -154,6 +154,7 @@ impl Engine for Local {
             address: self.address.display().to_string(),
             tls: None,
             id: None,
+            helper: None,
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

@@ -4,10 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
 
+use serde::{Deserialize, Serialize};
+
 use crate::text::units::few;
 
 /// The connections of an instance, those within it left out.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Talk {
     /// Its peers' addresses and ports that it has connected to, with the number of connections.
     pub to: BTreeMap<SocketAddr, usize>,

@@ -31,6 +31,7 @@ impl Tape {
                 address: "unix:///var/run/docker.sock".into(),
                 tls: None,
                 id: None,
+                helper: None,
                 version: "20.10.24".into(),
             },
             owner: "ada@lab".into(),

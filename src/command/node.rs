@@ -1,0 +1,66 @@
+//! `squall node`: the helper on an engine's own host. It does there what needs the host, for a runner elsewhere, and is the guard of its
+//! node: with the end of the stream to the runner, five seconds without a word, SIGTERM or a run's deadline it rolls back alone.
+
+mod replica;
+mod serve;
+
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use tokio::signal::unix::{SignalKind, signal};
+
+use self::serve::{Ended, Server};
+use super::unlock::this_process;
+use crate::command::cli;
+use crate::engine::docker::{self, Docker};
+use crate::engine::node::protocol::{FromNode, Hello, PROTOCOL};
+use crate::engine::{Engine as _, EngineError};
+use crate::host::mounts::MachineRoot;
+use crate::record::journal::Recorder;
+use crate::run::recover;
+
+pub(super) async fn run(args: cli::Node) -> anyhow::Result<ExitCode> {
+    let session = Path::new(docker::SESSION);
+    let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
+    let docker = engine(&args.socket).await?;
+    let hello = Hello {
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        protocol: PROTOCOL,
+        engine: docker.describe().id,
+        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
+    };
+    let mut server =
+        Server::new(Arc::new(docker), session).context("standard input and output are no pipes to a runner")?;
+    server.say(FromNode::Hello(hello));
+    let ended = tokio::select! {
+        ended = server.serve() => ended,
+        _ = terminate.recv() => Ended::Terminated,
+    };
+    let (docker, journals) = server.end().await;
+    for path in journals {
+        roll_back_alone(&path, &docker, ended).await;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// The engine of this node: by its socket as the host has it now, since a socket that was mounted is another one's once the engine was
+/// restarted; else by that one.
+async fn engine(socket: &Path) -> Result<Docker, EngineError> {
+    let now = MachineRoot::find().path.join(socket.strip_prefix("/").unwrap_or(socket));
+    let mounted = Docker::connect(Some(&format!("unix://{}", docker::SOCKET))).await;
+    let by_host = Docker::connect(Some(&format!("unix://{}", now.display()))).await;
+    match (by_host, mounted) {
+        (Ok(by_host), Ok(mounted)) if by_host.describe().id == mounted.describe().id => Ok(by_host),
+        (_, mounted) => mounted,
+    }
+}
+
+/// Rolls back what a run has left on this node.
+async fn roll_back_alone(journal: &Path, docker: &Docker, ended: Ended) {
+    match Recorder::resume(journal) {
+        Ok(rec) => recover::alone(&rec, docker, this_process(), ended.to_string()).await,
+        Err(e) => complain!("{e}"),
+    }
+}

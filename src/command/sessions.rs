@@ -1,0 +1,70 @@
+//! What helpers on an engine's host have left there, whichever machine their runs were started from: rolled back by a helper of the same
+//! session, and taken away.
+
+use std::sync::Arc;
+
+use super::connect::kind;
+use crate::command::cli::EngineArgs;
+use crate::engine::docker::Docker;
+use crate::engine::node::Node;
+use crate::engine::{EngineError, Helper, Kind};
+
+/// What became of a run on the engine's host.
+pub(super) struct Settled {
+    /// Whether something of it is still there.
+    pub(super) is_left: bool,
+    /// A line for people.
+    pub(super) text: String,
+}
+
+/// Settles what is on the host of the engine that is meant; nothing where there is no such engine.
+pub(super) async fn on_host_of(args: &EngineArgs) -> Vec<Settled> {
+    if kind(args) != Kind::Docker {
+        return Vec::new();
+    }
+    let attempt = async {
+        let docker = Arc::new(Docker::reach(args.docker.endpoint()?).await?);
+        settle_all(&docker, args.docker.helper_image.as_deref()).await
+    };
+    attempt.await.unwrap_or_else(|e: EngineError| {
+        tracing::debug!("no engine tells what helpers have left: {e}");
+        Vec::new()
+    })
+}
+
+/// Settles every session that no helper has: what became of their runs.
+///
+/// # Errors
+/// Where the engine does not tell which there are.
+pub(super) async fn settle_all(docker: &Arc<Docker>, image: Option<&str>) -> Result<Vec<Settled>, EngineError> {
+    let mut lines = Vec::new();
+    for session in docker.sessions().await?.into_iter().filter(|session| !session.is_in_use) {
+        match settle(docker, session.name.clone(), image).await {
+            Ok(found) => lines.extend(found),
+            Err(e) => {
+                let text = format!("what a helper has left in the volume {} cannot be looked at: {e}", session.name);
+                lines.push(Settled { is_left: true, text });
+            }
+        }
+    }
+    Ok(lines)
+}
+
+async fn settle(docker: &Arc<Docker>, session: String, image: Option<&str>) -> Result<Vec<Settled>, EngineError> {
+    let image = Node::image(docker, image).await?;
+    let node = Node::resume(Arc::clone(docker), &Helper { session, image });
+    let found = node.recover().await;
+    let is_settled = found.as_ref().is_ok_and(|all| all.iter().all(|found| !found.outstanding));
+    if is_settled {
+        node.end().await;
+    } else {
+        node.close().await;
+    }
+    let lines = found?.into_iter().filter_map(|found| {
+        let (run, alone) = (&found.run, found.alone?);
+        let what = if found.outstanding { "something" } else { "nothing" };
+        let text = format!("{run}: {what} is left on the engine's host, where {alone}");
+        Some(Settled { is_left: found.outstanding, text })
+    });
+    Ok(lines.collect())
+}

@@ -1,0 +1,252 @@
+//! The helper's container on the engine's own host, and the volume in which it keeps what it would have to roll back. What is said to it,
+//! and what it does, is the business of `engine::node`.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+
+use bollard::container::LogOutput;
+use bollard::models::{
+    ContainerCreateBody, HostConfig, HostConfigCgroupnsModeEnum, HostConfigLogConfig, Mount, MountType,
+    MountVolumeOptions,
+};
+use bollard::query_parameters::{
+    AttachContainerOptionsBuilder, CreateContainerOptionsBuilder, ListContainersOptionsBuilder,
+    ListVolumesOptionsBuilder, RemoveVolumeOptions, StartContainerOptions,
+};
+use futures_util::Stream;
+use serde::{Deserialize, Serialize};
+use tokio::io::AsyncWrite;
+
+use super::failure::{Failure, within};
+use super::{Docker, QUICK};
+use crate::engine::EngineError;
+use crate::model::zones::Zones;
+
+/// What a helper's container and its volume carry; its value is the session that they belong to.
+pub(super) const LABEL: &str = "squall.node";
+
+/// Where the helper finds its volume, and the engine's socket.
+pub const SESSION: &str = "/var/lib/squall/node";
+/// Where the helper finds the engine's socket.
+pub const SOCKET: &str = "/run/squall/docker.sock";
+
+/// What it takes to do there what needs the host, each tried: without it something is refused.
+const CAPABILITIES: [&str; 12] = [
+    // Namespaces of other processes, mounts, and what is laid on traffic.
+    "SYS_ADMIN",
+    "SYS_CHROOT",
+    "NET_ADMIN",
+    "NET_RAW",
+    // Other processes: what they see, and signals to them.
+    "SYS_PTRACE",
+    "KILL",
+    // Files of any owner, written as their owner.
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "CHOWN",
+    "FOWNER",
+    "SETUID",
+    "SETGID",
+];
+
+/// A helper that was started: what it says, and where it is spoken to.
+pub struct Attached {
+    /// Its container.
+    pub container: String,
+    /// What it says, as it comes.
+    pub output: Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>,
+    /// Its standard input: its end is the helper's.
+    pub input: Pin<Box<dyn AsyncWrite + Send>>,
+}
+
+/// How an engine's containers are seen.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct View {
+    /// Where zones are read from.
+    pub zones: Zones,
+    /// The label of the only containers that are seen, where not all are.
+    pub only: Option<String>,
+    /// Directories of their machine that must not run out of space.
+    pub needs: Vec<String>,
+}
+
+/// A session's volume.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Session {
+    /// The session, which is the volume's name, too.
+    pub name: String,
+    /// Whether a helper has it.
+    pub is_in_use: bool,
+}
+
+impl Docker {
+    /// Where the engine's socket is on its own host, as far as its address tells.
+    fn socket_there(&self) -> &str {
+        let address = self.endpoint.address.as_str();
+        let by_ssh = || address.strip_prefix("ssh://")?.find('/').map(|at| &address["ssh://".len() + at..]);
+        let path = address.strip_prefix("unix://").or_else(by_ssh).unwrap_or(address);
+        if path.starts_with('/') { path } else { "/var/run/docker.sock" }
+    }
+
+    /// How this engine's containers are seen.
+    #[must_use]
+    pub fn view(&self) -> View {
+        View { zones: self.zones.clone(), only: self.only.clone(), needs: self.needs.clone() }
+    }
+
+    /// The same engine, where its containers are seen so.
+    ///
+    /// # Errors
+    /// As [`Docker::with_zones`].
+    pub async fn with_view(self, view: View) -> Result<Self, EngineError> {
+        let docker = self.with_zones(view.zones).await?.with_label_filter(view.only);
+        Ok(Self { needs: view.needs, ..docker })
+    }
+
+    /// Whether this process is on the engine's own host, and may do there what faults of traffic, machine and disk take: its containers'
+    /// processes are seen from here. Where none runs, one who reaches a socket of this machine is.
+    ///
+    /// # Errors
+    /// Where the engine does not say which containers run.
+    pub async fn is_on_its_host(&self) -> Result<bool, EngineError> {
+        if !self.host.may_enter() {
+            return Ok(false);
+        }
+        let options = ListContainersOptionsBuilder::new().build();
+        let running = within(QUICK, self.api.list_containers(Some(options)))
+            .await
+            .map_err(|f| f.error(&self.endpoint.address, || "list the containers".to_owned()))?;
+        for id in running.into_iter().filter_map(|container| container.id) {
+            // One that does not answer says nothing.
+            let _ = self.inspect(&id).await;
+            if let Some(sees) = self.sees_processes() {
+                return Ok(sees);
+            }
+        }
+        Ok(self.endpoint.address.starts_with("unix://"))
+    }
+
+    /// Whether a container exists, in any state.
+    ///
+    /// # Errors
+    /// Where the engine does not say.
+    pub async fn exists(&self, container: &str) -> Result<bool, EngineError> {
+        let found = self.inspect(container).await;
+        found
+            .map(|found| found.is_some())
+            .map_err(|f| f.error(&self.endpoint.address, || format!("inspect {container}")))
+    }
+
+    /// The sessions that have left something.
+    ///
+    /// # Errors
+    /// Where the engine does not say.
+    pub async fn sessions(&self) -> Result<Vec<Session>, EngineError> {
+        let filters = HashMap::from([("label", vec![LABEL])]);
+        let options = ListVolumesOptionsBuilder::new().filters(&filters).build();
+        let listed = within(QUICK, self.api.list_volumes(Some(options)))
+            .await
+            .map_err(|f| f.error(&self.endpoint.address, || "list the volumes of helpers".to_owned()))?;
+        let mut sessions = Vec::new();
+        for volume in listed.volumes.unwrap_or_default() {
+            let is_in_use = !self.labelled(&format!("{LABEL}={}", volume.name)).await?.is_empty();
+            sessions.push(Session { name: volume.name, is_in_use });
+        }
+        Ok(sessions)
+    }
+
+    /// Removes a session's volume, in which nothing is left to be rolled back. One that a helper still has stays.
+    ///
+    /// # Errors
+    /// Where the engine refuses.
+    pub async fn remove_session(&self, name: &str) -> Result<(), EngineError> {
+        match within(QUICK, self.api.remove_volume(name, None::<RemoveVolumeOptions>)).await {
+            Ok(()) | Err(Failure::Missing(_)) => Ok(()),
+            Err(Failure::Refused(why)) if why.contains("in use") => Ok(()),
+            Err(failure) => Err(failure.error(&self.endpoint.address, || format!("remove the volume {name}"))),
+        }
+    }
+
+    /// Starts a helper from an image of Squall's, and listens to it from its first word.
+    ///
+    /// # Errors
+    /// Where the engine refuses.
+    pub async fn start_helper(&self, image: &str, session: &str) -> Result<Attached, EngineError> {
+        let error = |f: Failure| f.error(&self.endpoint.address, || "start the helper on its node".to_owned());
+        let body = body(image, session, self.socket_there());
+        // A run may have two of them for a moment.
+        let name = format!("{session}-{:04x}", rand::random::<u16>());
+        let options = CreateContainerOptionsBuilder::new().name(&name).build();
+        let made = within(QUICK, self.api.create_container(Some(options), body)).await.map_err(error)?;
+        let id = made.id;
+        let attach = AttachContainerOptionsBuilder::new().stdin(true).stdout(true).stderr(true).stream(true).build();
+        let started = async {
+            let attached = within(QUICK, self.api.attach_container(&id, Some(attach))).await?;
+            within(QUICK, self.api.start_container(&id, None::<StartContainerOptions>)).await?;
+            Ok(attached)
+        };
+        match started.await {
+            Ok(attached) => Ok(Attached { container: id.clone(), output: attached.output, input: attached.input }),
+            Err(failure) => {
+                // One that never began is not removed by itself.
+                let _ = self.remove_container(&id).await;
+                Err(error(failure))
+            }
+        }
+    }
+}
+
+/// The helper's container: in the host's namespaces of processes and of the network, with what it takes there and no more. It ends, and
+/// is removed, when the stream to it ends.
+fn body(image: &str, session: &str, socket: &str) -> ContainerCreateBody {
+    let mount = |typ, source: &str, target: &str| Mount {
+        typ: Some(typ),
+        source: Some(source.to_owned()),
+        target: Some(target.to_owned()),
+        ..Mount::default()
+    };
+    // Made with the container, so that it is never there without it before the helper has ended.
+    let labels = HashMap::from([(LABEL.to_owned(), session.to_owned())]);
+    let volume = Mount {
+        volume_options: Some(MountVolumeOptions { labels: Some(labels.clone()), ..MountVolumeOptions::default() }),
+        ..mount(MountType::VOLUME, session, SESSION)
+    };
+    ContainerCreateBody {
+        image: Some(image.to_owned()),
+        cmd: Some(["node", "--socket", socket].map(str::to_owned).to_vec()),
+        labels: Some(labels),
+        attach_stdin: Some(true),
+        attach_stdout: Some(true),
+        attach_stderr: Some(true),
+        open_stdin: Some(true),
+        stdin_once: Some(true),
+        user: Some("0".to_owned()),
+        host_config: Some(HostConfig {
+            auto_remove: Some(true),
+            pid_mode: Some("host".to_owned()),
+            network_mode: Some("host".to_owned()),
+            cgroupns_mode: Some(HostConfigCgroupnsModeEnum::HOST),
+            cap_drop: Some(vec!["ALL".to_owned()]),
+            cap_add: Some(CAPABILITIES.map(str::to_owned).to_vec()),
+            // What these keep from a process is what a helper is for.
+            security_opt: Some(
+                ["apparmor=unconfined", "seccomp=unconfined", "label=disable", "no-new-privileges"]
+                    .map(str::to_owned)
+                    .to_vec(),
+            ),
+            readonly_rootfs: Some(true),
+            // Values of the kernel are limits of some faults.
+            readonly_paths: Some(Vec::new()),
+            masked_paths: Some(Vec::new()),
+            tmpfs: Some(HashMap::from([("/tmp".to_owned(), "mode=1777".to_owned())])),
+            log_config: Some(HostConfigLogConfig { typ: Some("none".to_owned()), config: None }),
+            mounts: Some(vec![
+                mount(MountType::BIND, socket, SOCKET),
+                mount(MountType::BIND, "/sys/fs/cgroup", "/sys/fs/cgroup"),
+                volume,
+            ]),
+            ..HostConfig::default()
+        }),
+        ..ContainerCreateBody::default()
+    }
+}

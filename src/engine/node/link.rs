@@ -1,0 +1,179 @@
+//! The stream to a helper: calls with their answers, the lines of journals, and the beats by which each side knows that the other is
+//! there. Knows no container.
+
+use std::collections::HashMap;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use bollard::container::LogOutput;
+use futures_util::{Stream, StreamExt as _};
+use tokio::io::{AsyncWrite, AsyncWriteExt as _};
+use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender, unbounded_channel};
+use tokio::sync::{oneshot, watch};
+use tokio::task::JoinSet;
+use tokio::time::timeout;
+
+use super::protocol::{Answer, BEAT, Call, FromNode, Hello, LEASE, ToNode, line};
+use crate::engine::EngineError;
+
+type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error>> + Send>>;
+type Input = Pin<Box<dyn AsyncWrite + Send>>;
+type Open = Arc<Mutex<HashMap<u64, oneshot::Sender<Result<Answer, EngineError>>>>>;
+
+/// How much of what a helper complains of is kept.
+const COMPLAINTS: usize = 4096;
+
+/// A stream to a helper that has said who it is. Dropping it ends the stream, and with it the helper.
+#[derive(Debug)]
+pub(super) struct Link {
+    say: UnboundedSender<ToNode>,
+    open: Open,
+    next: AtomicU64,
+    /// Why it is lost, as soon as it is.
+    lost: watch::Receiver<Option<String>>,
+    tasks: Mutex<JoinSet<()>>,
+}
+
+impl Link {
+    /// Listens to a helper until it has said who it is; why not where it does not.
+    pub(super) async fn open(mut output: Output, input: Input) -> Result<(Self, Hello), String> {
+        let mut lines = Lines::default();
+        let hello = loop {
+            match lines.next(&mut output).await? {
+                FromNode::Hello(hello) => break hello,
+                FromNode::Beat | FromNode::Answer { .. } => {}
+            }
+        };
+        let (say, said) = unbounded_channel();
+        let (gone, lost) = watch::channel(None);
+        let open = Open::default();
+        let mut tasks = JoinSet::new();
+        tasks.spawn(write(input, said));
+        tasks.spawn(read(output, lines, Arc::clone(&open), gone));
+        Ok((Self { say, open, next: AtomicU64::new(0), lost, tasks: Mutex::new(tasks) }, hello))
+    }
+
+    /// Says something that has no answer. What is said is heard in this order.
+    pub(super) fn say(&self, what: ToNode) {
+        // Where the stream has ended, that is told by what is asked.
+        let _ = self.say.send(what);
+    }
+
+    /// Why it is lost, where it is.
+    pub(super) fn lost(&self) -> Option<String> {
+        self.lost.borrow().clone()
+    }
+
+    /// Asks, and waits for the answer. An asker that goes away is told of.
+    ///
+    /// # Errors
+    /// What the helper says, or, as the inner one, why the stream was lost.
+    pub(super) async fn ask(&self, call: Call) -> Result<Result<Answer, EngineError>, String> {
+        let n = self.next.fetch_add(1, Ordering::Relaxed);
+        let (sender, receiver) = oneshot::channel();
+        lock(&self.open).insert(n, sender);
+        let asker = Asker { link: self, n };
+        // Lost before it was listed, or after.
+        if let Some(why) = self.lost() {
+            return Err(why);
+        }
+        self.say(ToNode::Ask { n, call });
+        let answer = receiver.await;
+        drop(asker);
+        answer.map_err(|_| self.lost().unwrap_or_else(|| "the stream to it ended".to_owned()))
+    }
+
+    /// Ends the stream: the helper hears of it at once.
+    pub(super) async fn close(&self) {
+        let mut tasks = std::mem::take(&mut *lock(&self.tasks));
+        tasks.shutdown().await;
+    }
+}
+
+/// Who waits for an answer.
+struct Asker<'a> {
+    link: &'a Link,
+    n: u64,
+}
+
+impl Drop for Asker<'_> {
+    fn drop(&mut self) {
+        if lock(&self.link.open).remove(&self.n).is_some() {
+            self.link.say(ToNode::Forget { n: self.n });
+        }
+    }
+}
+
+async fn write(mut input: Input, mut said: UnboundedReceiver<ToNode>) {
+    let mut beat = tokio::time::interval(BEAT);
+    loop {
+        let what = tokio::select! {
+            what = said.recv() => match what { Some(what) => what, None => return },
+            _ = beat.tick() => ToNode::Beat,
+        };
+        if input.write_all(&line(&what)).await.is_err() || input.flush().await.is_err() {
+            return;
+        }
+    }
+}
+
+async fn read(mut output: Output, mut lines: Lines, open: Open, gone: watch::Sender<Option<String>>) {
+    let why = loop {
+        match timeout(LEASE, lines.next(&mut output)).await {
+            Ok(Ok(FromNode::Answer { n, answer })) => {
+                // An asker that went away needs none.
+                if let Some(asker) = lock(&open).remove(&n) {
+                    let _ = asker.send(answer);
+                }
+            }
+            Ok(Ok(FromNode::Beat | FromNode::Hello(_))) => {}
+            Ok(Err(why)) => break why,
+            Err(_) => break format!("it has said nothing for {}", humantime::format_duration(LEASE)),
+        }
+    };
+    let _ = gone.send(Some(why));
+    lock(&open).clear();
+}
+
+/// What a helper says, line by line, whatever pieces it comes in.
+#[derive(Default)]
+struct Lines {
+    said: Vec<u8>,
+    complained: Vec<u8>,
+}
+
+impl Lines {
+    async fn next(&mut self, output: &mut Output) -> Result<FromNode, String> {
+        loop {
+            if let Some(end) = self.said.iter().position(|b| *b == b'\n') {
+                let line: Vec<u8> = self.said.drain(..=end).collect();
+                return serde_json::from_slice(&line).map_err(|e| format!("what it says is not understood ({e})"));
+            }
+            match output.next().await {
+                Some(Ok(LogOutput::StdOut { message } | LogOutput::Console { message })) => {
+                    self.said.extend_from_slice(&message);
+                }
+                Some(Ok(LogOutput::StdErr { message })) => {
+                    tracing::debug!(text = %String::from_utf8_lossy(&message), "the helper complains");
+                    let room = COMPLAINTS.saturating_sub(self.complained.len()).min(message.len());
+                    self.complained.extend_from_slice(&message[..room]);
+                }
+                Some(Ok(LogOutput::StdIn { .. })) => {}
+                Some(Err(e)) => return Err(self.ended(&e.to_string())),
+                None => return Err(self.ended("the stream to it ended")),
+            }
+        }
+    }
+
+    /// Why there is nothing more: in its own words if it has said any.
+    fn ended(&self, why: &str) -> String {
+        let complained = String::from_utf8_lossy(&self.complained);
+        let complained = complained.trim();
+        if complained.is_empty() { why.to_owned() } else { complained.to_owned() }
+    }
+}
+
+fn lock<T>(what: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    what.lock().unwrap_or_else(PoisonError::into_inner)
+}

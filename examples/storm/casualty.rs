@@ -29,6 +29,10 @@ pub(crate) enum Casualty {
     TargetRemoved,
     Disk,
     DiskAndRunner,
+    Helper,
+    Operator,
+    OperatorSilent,
+    All,
 }
 
 impl Casualty {
@@ -44,6 +48,12 @@ impl Casualty {
         Self::DiskAndRunner,
     ];
 
+    /// Those that there are, with a helper or without.
+    pub(crate) fn all(helper: bool) -> Vec<Self> {
+        let further = [Self::Helper, Self::Operator, Self::OperatorSilent, Self::All];
+        Self::ALL.into_iter().chain(further.into_iter().filter(|_| helper)).collect()
+    }
+
     pub(crate) fn words(self) -> &'static str {
         match self {
             Self::Runner => "SIGKILL of the runner",
@@ -55,7 +65,16 @@ impl Casualty {
             Self::TargetRemoved => "a target removed by another process",
             Self::Disk => "the disk of the state directory full, later `recover`",
             Self::DiskAndRunner => "that disk full and SIGKILL of the runner, later `recover`",
+            Self::Helper => "SIGKILL of the helper",
+            Self::Operator => "SIGKILL of runner and guard: the helper alone",
+            Self::OperatorSilent => "SIGSTOP of runner and guard: the helper alone, after its lease",
+            Self::All => "SIGKILL of runner, guard and helper, then `recover`",
         }
+    }
+
+    /// Whether it takes a helper.
+    fn is_of_helper(self) -> bool {
+        matches!(self, Self::Helper | Self::Operator | Self::OperatorSilent | Self::All)
     }
 
     /// Whether the run's state directory is on a small disk of its own.
@@ -84,14 +103,14 @@ pub(crate) struct Blow {
 /// One experiment and what happens to it; nothing where the run was over before.
 pub(crate) async fn disturb(
     field: &Field,
-    fault: &str,
+    (fault, helper): (&str, bool),
     casualty: Casualty,
     moment: Moment,
     (dir, disk): (&Path, Option<&Disk>),
 ) -> anyhow::Result<Option<Blow>> {
     // Whoever is stopped is awaited no longer than needed; a slow machine is no reason to be killed otherwise.
     let grace = if casualty == Casualty::RunnerStopped { "1s" } else { "30s" };
-    let mut runner = field.start(&Order { fault, duration: "2s", grace, seed: None, engine: None }, dir)?;
+    let mut runner = field.start(&Order { fault, duration: "2s", grace, seed: None, engine: None, helper }, dir)?;
     let pid = Pid::from_raw(i32::try_from(runner.id().context("the runner ended at once")?)?).context("no PID")?;
     let awaited = async {
         match moment {
@@ -129,10 +148,17 @@ pub(crate) async fn disturb(
     let from = Instant::now();
     let mut removed = None;
     // The guard first: a runner that is killed first would give it a head start.
-    if matches!(casualty, Casualty::Guard | Casualty::Both)
-        && let Some(guard) = guard
-    {
-        let _ = kill_process(guard, Signal::KILL);
+    let helpers = if casualty.is_of_helper() { field.helpers(&state).await? } else { Vec::new() };
+    if casualty == Casualty::All {
+        // It must not see the others die.
+        send(&helpers, Signal::STOP);
+    }
+    if let Some(guard) = guard {
+        let _ = match casualty {
+            Casualty::Guard | Casualty::Both | Casualty::Operator | Casualty::All => kill_process(guard, Signal::KILL),
+            Casualty::OperatorSilent => kill_process(guard, Signal::STOP),
+            _ => Ok(()),
+        };
     }
     if let Some(disk) = disk {
         disk.fill()?;
@@ -140,6 +166,22 @@ pub(crate) async fn disturb(
     match casualty {
         Casualty::Runner | Casualty::Both | Casualty::DiskAndRunner => kill_process(pid, Signal::KILL)?,
         Casualty::RunnerStopped => kill_process(pid, Signal::STOP)?,
+        Casualty::Helper => send(&helpers, Signal::KILL),
+        Casualty::All => {
+            kill_process(pid, Signal::KILL)?;
+            send(&helpers, Signal::KILL);
+        }
+        Casualty::Operator => {
+            kill_process(pid, Signal::KILL)?;
+            alone(field, &state).await?;
+        }
+        Casualty::OperatorSilent => {
+            kill_process(pid, Signal::STOP)?;
+            alone(field, &state).await?;
+            for process in guard.into_iter().chain([pid]) {
+                kill_process(process, Signal::KILL)?;
+            }
+        }
         Casualty::Guard | Casualty::Disk => {}
         Casualty::Processes => {
             let run = state.started.as_ref().map(|s| s.run.clone()).unwrap_or_default();
@@ -173,8 +215,27 @@ pub(crate) async fn disturb(
         }
         disk.empty()?;
     }
-    restored(dir, casualty == Casualty::Both || guard.is_none() || disk.is_some()).await?;
-    Ok(Some(Blow { took: from.elapsed(), was_on, removed }))
+    let took = matches!(casualty, Casualty::Operator | Casualty::OperatorSilent).then(|| from.elapsed());
+    let orphaned = matches!(casualty, Casualty::Both | Casualty::Operator | Casualty::OperatorSilent | Casualty::All);
+    restored(dir, orphaned || guard.is_none() || disk.is_some()).await?;
+    Ok(Some(Blow { took: took.unwrap_or_else(|| from.elapsed()), was_on, removed }))
+}
+
+/// Sends processes a signal; one that is gone by now needs none.
+fn send(processes: &[Pid], signal: Signal) {
+    for process in processes {
+        let _ = kill_process(*process, signal);
+    }
+}
+
+/// Waits until the helper of a run has done what it does alone, and is gone.
+async fn alone(field: &Field, state: &RunState) -> anyhow::Result<()> {
+    let end = Instant::now() + Duration::from_mins(1);
+    while !field.helpers(state).await?.is_empty() {
+        ensure!(Instant::now() < end, "the helper goes on and on");
+        sleep(Duration::from_millis(5)).await;
+    }
+    Ok(())
 }
 
 /// The first container that is targeted, where it is known by now.

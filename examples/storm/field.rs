@@ -6,17 +6,19 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use bollard::models::{ContainerCreateBody, HostConfig, RestartPolicy, RestartPolicyNameEnum};
 use bollard::query_parameters::{
     CreateContainerOptionsBuilder, InspectContainerOptions, RemoveContainerOptionsBuilder, RemoveVolumeOptions,
     RestartContainerOptionsBuilder, StartContainerOptions,
 };
+use rustix::process::Pid;
 use squall::engine::docker::{Docker, PROGRAM};
 use squall::engine::{Lock as _, Observe as _};
 use squall::host::process;
 use squall::model::instance::{Instance, InstanceId};
 use squall::record::journal;
+use squall::record::state::RunState;
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
@@ -40,6 +42,8 @@ pub(crate) struct Order<'a> {
     pub(crate) seed: Option<u64>,
     /// Another engine than the usual one.
     pub(crate) engine: Option<&'a str>,
+    /// By a helper on the engine's host.
+    pub(crate) helper: bool,
 }
 
 /// How many processes run in each container.
@@ -203,6 +207,13 @@ impl Field {
         }
         let state = journal_in(dir).and_then(|journal| journal::replay(&journal).ok()).unwrap_or_default();
         if let Some(started) = state.started {
+            if let Some(helper) = started.engine.helper {
+                let end = Instant::now() + LAST;
+                while self.docker.sessions().await?.iter().any(|session| session.name == helper.session) {
+                    ensure!(Instant::now() < end, "the session of its helper, {}, is left", helper.session);
+                    sleep(Duration::from_millis(20)).await;
+                }
+            }
             settled("the end of the run's processes", || Ok(of_run(&started.run).next().is_none())).await?;
         }
         for name in self.names() {
@@ -235,7 +246,7 @@ impl Field {
     pub(crate) fn start(&self, order: &Order<'_>, dir: &Path) -> anyhow::Result<Child> {
         let file = dir.join("experiment.yaml");
         let service = &self.service;
-        let Order { fault, duration, grace, seed, engine } = order;
+        let Order { fault, duration, grace, seed, engine, helper } = order;
         let (target, radius) = if fault.starts_with("zone-outage") {
             ("zone: a", "max-zones: 1, max-instances: 2")
         } else {
@@ -254,6 +265,9 @@ impl Field {
         command.arg("run").arg(&file).args(["--quiet", "--grace", grace]);
         command.args(seed.map(|seed| format!("--seed={seed}")));
         command.args(engine.map(|host| format!("--docker-host={host}")));
+        if *helper {
+            command.args(["--helper", "always", "--helper-image", &self.image]);
+        }
         let said = std::fs::File::create(self.dir.join("said"))?;
         Ok(command.stdout(said.try_clone()?).stderr(said).spawn()?)
     }
@@ -261,6 +275,19 @@ impl Field {
     /// What the last run has said.
     pub(crate) fn said(&self) -> String {
         std::fs::read_to_string(self.dir.join("said")).unwrap_or_default()
+    }
+
+    /// The main processes of a run's helpers.
+    pub(crate) async fn helpers(&self, state: &RunState) -> anyhow::Result<Vec<Pid>> {
+        let session = state.started.as_ref().and_then(|s| s.engine.helper.as_ref()).map(|helper| &helper.session);
+        let Some(session) = session else { return Ok(Vec::new()) };
+        let named = |i: &Instance| i.name.starts_with(session.as_str());
+        let mut pids = Vec::new();
+        for helper in self.docker.observe().await?.into_iter().filter(named) {
+            let pid = self.pid(&helper.name).await?.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
+            pids.extend(pid);
+        }
+        Ok(pids)
     }
 
     /// Restarts a container, as another process would.

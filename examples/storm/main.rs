@@ -32,7 +32,7 @@ use casualty::{Blow, Casualty, Disk, Moment};
 use field::Field;
 
 /// The subcommands that this program passes on to Squall itself: it is its own runner, guard and target.
-const SQUALL: [&str; 4] = ["run", "guard", "recover", "serve"];
+const SQUALL: [&str; 5] = ["run", "guard", "recover", "serve", "node"];
 
 #[derive(Debug, Parser)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of a command line")]
@@ -53,6 +53,9 @@ struct Arguments {
     /// Disturbs limits, processor, memory, disks, processes and zones; nothing else, unless `--network` is there, too.
     #[arg(long)]
     machine: bool,
+    /// By a helper on the engine's host, which can be hurt, too.
+    #[arg(long, conflicts_with_all = ["sick", "meddled"])]
+    helper: bool,
     /// No process dies: the engine is sick for a while.
     #[arg(long)]
     sick: bool,
@@ -185,7 +188,7 @@ async fn blow(field: &Field, arguments: &Arguments) -> anyhow::Result<()> {
     let mut in_place = 0;
     for round in 0..arguments.rounds {
         let fault = faults.choose(&mut rng).context("no fault")?;
-        let casualty = *Casualty::ALL.choose(&mut rng).context("no casualty")?;
+        let casualty = *Casualty::all(arguments.helper).choose(&mut rng).context("no casualty")?;
         let after = Duration::from_millis(rng.random_range(0..arguments.latest));
         let moment = if rng.random_ratio(1, 3) { Moment::OfTheRun(after) } else { Moment::OfTheFault(after) };
         let dir = field.dir.join(format!("round-{round}"));
@@ -195,7 +198,8 @@ async fn blow(field: &Field, arguments: &Arguments) -> anyhow::Result<()> {
             std::fs::create_dir(&dir)?;
         }
         let place = (dir.as_path(), disk.as_ref());
-        let blow = casualty::disturb(field, fault, casualty, moment, place).await.context(what.clone())?;
+        let blow = casualty::disturb(field, (fault, arguments.helper), casualty, moment, place).await;
+        let blow = blow.context(what.clone())?;
         let end = || casualty::journal_in(&dir).map(|journal| casualty::end_of(&journal)).unwrap_or_default();
         let mut expected = before.clone();
         if let Some(Blow { took, was_on, removed }) = blow {

@@ -181,7 +181,8 @@ async fn one(field: &Field, mut round: Round) -> anyhow::Result<Outcome> {
     let fault = crate::faults::idle(round.fault);
     let seed = Some(round.number as u64);
     let begun = Instant::now();
-    let mut runner = field.start(&Order { fault: &fault, duration: "3s", grace: "30s", seed, engine: None }, &dir)?;
+    let mut runner =
+        field.start(&Order { fault: &fault, duration: "3s", grace: "30s", seed, engine: None, helper: false }, &dir)?;
     let pid = Pid::from_raw(i32::try_from(runner.id().context("the runner ended at once")?)?).context("no PID")?;
 
     // What was last read of the journal, whatever becomes of it.

@@ -100,7 +100,14 @@ async fn one(field: &Field, round: &Round, arguments: &Arguments) -> anyhow::Res
     let engine = SickEngine::new(&dir, arguments.seed + *number as u64, arguments.tcp).await?;
 
     let begun = Instant::now();
-    let order = Order { fault, duration: "2s", grace: "60s", seed: Some(*number as u64), engine: Some(engine.host()) };
+    let order = Order {
+        fault,
+        duration: "2s",
+        grace: "60s",
+        seed: Some(*number as u64),
+        engine: Some(engine.host()),
+        helper: false,
+    };
     let mut runner = field.start(&order, &dir)?;
     let disturbed = async {
         sleep(*falls_ill).await;

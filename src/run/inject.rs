@@ -329,6 +329,10 @@ pub(super) fn off(change: &Change, acting: &[Change], before: &Instance, now: Op
         _ if made(Aspect::Running) => {}
         _ if !now.is_running() => {
             let text = format!("went down while it was {to}");
+            // It never comes back: another one stands in for it, which nothing was done to.
+            if let Some(by) = now.replaced_by() {
+                return gone(format!("{text}, and {by} replaces it"));
+            }
             // A pause and processes held still are over with the life that they were made in.
             let wait = if traits.contains(&Trait::Restarts) { POLICY_TIMEOUT } else { RESTART_TIMEOUT };
             return Some(if to.is_met() { Off::Down(text, wait) } else { Off::Gone(text) });

@@ -90,7 +90,8 @@ async fn one(engine: &dyn Engine, rec: &Recorder, by: Actor, stage: Stage, chang
         if stage == Stage::AfterRun && another_has_it(engine, rec, &run).await {
             return;
         }
-        let what = format!("the engine made it {} only now, late: rolled back again", change.to);
+        let again = if now.is_over() { "it is left to what replaces it" } else { "rolled back again" };
+        let what = format!("the engine made it {} only now, late: {again}", change.to);
         rec.note(Event::Noticed { instance: change.name.clone(), what });
         rec.note(Event::RollingBack { n: change.n });
         let begin = tokio::time::Instant::now();

@@ -81,10 +81,11 @@ async fn as_before(
             }
             // This run did not remove it: there is nothing to restore.
             Ok(Ok(None)) => {
-                rec.note(Event::Noticed {
-                    instance: before.name.clone(),
-                    what: "it was removed by another process".to_owned(),
-                });
+                let what = match before.replaced_by() {
+                    Some(by) => format!("it has ended, and was cleared away by {by}, which replaces it"),
+                    None => "it was removed by another process".to_owned(),
+                };
+                rec.note(Event::Noticed { instance: before.name.clone(), what });
                 return Vec::new();
             }
             Ok(Err(e)) => vec![(Aspect::Running, e.to_string())],

@@ -198,6 +198,7 @@ async fn wake(engine: &dyn Engine, rec: &Recorder, run: &str, o: &Outstanding) {
     }
     if let Ok(Ok(Some(now))) = timeout(LAST_LOOK, engine.look(id)).await
         && !now.is_running()
+        && !now.is_over()
     {
         let what = "it was down, and is started: a command is to be undone in it".to_owned();
         rec.note(Event::Noticed { instance: o.change.name.clone(), what });

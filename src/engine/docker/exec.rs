@@ -39,6 +39,10 @@ impl Docker {
         }
         let to = Setting::Ran(command.clone());
         let Some(instance) = self.now(id, &to).await?.and_then(|c| self.instance(c)) else { return Ok(Outcome::Gone) };
+        // Another one stands in for it, and nothing runs in this one any more.
+        if instance.is_over() {
+            return Ok(Outcome::Gone);
+        }
         end_earlier(tag).await?;
         let argv = fill_command(command, variable_in_use)?;
         let env = vec![format!("{MARK}={tag}")];

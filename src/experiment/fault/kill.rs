@@ -41,7 +41,7 @@ impl Disturb for Kill {
                 "{} has a restart policy, which the engine disarms until the next start even if the process survives {}",
                 i.name, self.signal
             )),
-            Via::Host if !restarts && self.heal == Heal::Itself => {
+            Via::Host if !restarts && i.replaced_by().is_none() && self.heal == Heal::Itself => {
                 Some(format!("{} has no restart policy, and `heal: self` waits for something else to start it", i.name))
             }
             _ => None,

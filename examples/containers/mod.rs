@@ -40,7 +40,7 @@ pub(crate) struct Containers {
 /// the program was started to measure.
 pub(crate) async fn as_squall() -> Option<ExitCode> {
     std::env::args().nth(1).filter(|word| !word.starts_with('-'))?;
-    Some(match squall::command::dispatch(squall::command::cli::Cli::parse()).await {
+    Some(match Box::pin(squall::command::dispatch(squall::command::cli::Cli::parse())).await {
         Ok(code) => code,
         Err(e) => {
             tracing::error!("{e:#}");

@@ -40,7 +40,7 @@ impl Selector {
             want.as_deref().is_none_or(|w| have.is_some_and(|h| glob(w, h)))
         };
         i.is_of(&self.project)
-            && is(&self.service, Some(&i.service))
+            && self.service.as_deref().is_none_or(|service| i.is_of_service(service))
             && is(&self.zone, i.zone.as_deref())
             && (self.name.is_empty() || self.name.iter().any(|name| glob(name, &i.name)))
             && like(&self.image, i.image.as_deref())

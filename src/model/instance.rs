@@ -17,6 +17,7 @@ use std::net::IpAddr;
 use serde::{Deserialize, Serialize};
 
 pub use change::{Change, Rollback};
+pub use replaced::{Task, of_all_machines};
 pub use setting::{Aspect, Laid, Setting, Stage};
 pub use values::{Command, CommandLocation, Kill, RestartPolicy, Signal, Signalled, Via};
 
@@ -63,6 +64,9 @@ pub struct Instance {
     /// Its service in Compose, where a label says that it is of another one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub composed: Option<String>,
+    /// Which task of its service it is, where an orchestrator makes them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub task: Option<Task>,
     /// The failure domain it runs in, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
@@ -128,6 +132,7 @@ impl Instance {
             service: service.into(),
             project: None,
             composed: None,
+            task: None,
             zone: None,
             image: None,
             hostname: None,
@@ -319,6 +324,10 @@ pub enum Trait {
     AutoRemove,
     /// An orchestrator replaces it when it stops (Swarm, Kubernetes), naming who.
     Orchestrated(String),
+    /// Its orchestrator tells of it, and it runs on a machine that is not seen from here, naming which.
+    Elsewhere(String),
+    /// Whether more instances of its service run on other machines is not known: why not.
+    OthersUnknown(String),
     /// Its engine starts it again after a crash (a restart policy).
     Restarts,
     /// It shares the host's network.

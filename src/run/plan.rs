@@ -16,7 +16,7 @@ use crate::experiment::{Experiment, Injection, Span};
 use crate::model::instance::{Aspect, Change, Instance, InstanceId, Setting};
 use crate::record::event::Reason;
 use crate::run::target::projects::{could_mean, others};
-use crate::run::target::{Refusal, Targets, unanswered};
+use crate::run::target::{Refusal, Targets, elsewhere, unanswered};
 
 /// All changes of a run.
 #[derive(Debug, Clone, PartialEq)]
@@ -67,6 +67,7 @@ pub fn plan(
         .chain(of_probes)
         .chain(counts_none(x, fleet))
         .chain(unknown)
+        .chain(elsewhere::warnings(fleet, &targets.targeted))
         .chain(of_commands)
         .chain(of_faults)
         .chain(of_zones)
@@ -113,6 +114,8 @@ impl Planning<'_> {
                 };
                 for to in fault.disturb().settings(instance, &context) {
                     fault.may_set(&to, instance, &context).map_err(Refusal::limits)?;
+                    let of_zones = fault.disturb().targets_zones();
+                    elsewhere::peers_are_seen(fault.name(), of_zones, &to, instance, context.peers)?;
                     let to = match (as_able(instance, to.clone(), &can), fault.disturb().instead(&to)) {
                         (Err(first), Some(instead)) => {
                             let instead = as_able(instance, instead, &can)?;
@@ -147,7 +150,7 @@ fn counts_none(x: &Experiment, fleet: &[Instance]) -> Vec<String> {
     let checks = x.all_checks();
     let counted = checks.iter().filter_map(|(name, check)| Some((name, check.asks_engine()?.0)));
     counted
-        .filter(|(_, service)| fleet.iter().all(|i| i.service != *service))
+        .filter(|(_, service)| fleet.iter().all(|i| !i.is_of_service(service)))
         .map(|(name, service)| format!("the probe `{name}` counts service `{service}`, of which there is no instance"))
         .collect()
 }

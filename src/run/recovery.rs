@@ -58,15 +58,25 @@ pub(super) async fn by_itself(
     let known: BTreeSet<String> = rec.read(|s| {
         s.targeted.iter().map(|i| i.id.0.clone()).chain(s.spared.iter().map(|spared| spared.id.clone())).collect()
     });
-    let (missing, successors) = watch.alongside(missing(engine, targeted, &known, end)).await;
+    let (missing, successors, told) = watch.alongside(missing(engine, targeted, &known, end)).await;
     for (ended, successor) in successors {
         rec.note(Event::Noticed { instance: ended, what: format!("was replaced by {successor}") });
     }
+    with_targets(tell_recovery(x, rec, watch), &missing, told, x.timing.recovery.0)
+}
+
+/// What the recovery comes to with those of the targets that are missing still. `told`: whether whatever could have taken their places
+/// was told, also on machines that are not seen. Pure.
+fn with_targets(recovered: Recovered, missing: &[&Instance], told: bool, within: Duration) -> Recovered {
     let names = |which: &[&Instance]| which.iter().map(|i| i.name.clone()).collect::<Vec<_>>().join(", ");
-    let (unseen, lost): (Vec<&Instance>, Vec<&Instance>) = missing.into_iter().partition(|i| i.replaced_by().is_some());
-    let recovered = tell_recovery(x, rec, watch);
+    let (unseen, lost): (Vec<&Instance>, Vec<&Instance>) = missing.iter().partition(|i| i.replaced_by().is_some());
     match (recovered, unseen.first().and_then(|i| i.replaced_by())) {
         _ if !lost.is_empty() => Recovered::No(format!("{} did not come back without intervention", names(&lost))),
+        (Recovered::Yes, Some(by)) if told => Recovered::No(format!(
+            "{by} has put no healthy instance in the place of {} within {}",
+            names(&unseen),
+            units::exact(within)
+        )),
         // It may run on another machine.
         (Recovered::Yes, Some(by)) => Recovered::Unknown(format!(
             "no other instance stands in for {} on this engine by now; whether {by} has started one elsewhere cannot be seen from here",
@@ -76,14 +86,16 @@ pub(super) async fn by_itself(
     }
 }
 
-/// Who is not up although it should have been brought back by now, and which others have come for those that are replaced.
+/// Who is not up although it should have been brought back by now, and which others have come for those that are replaced; and whether
+/// all others were told that could have come, also those that run on other machines.
 async fn missing<'a>(
     engine: &dyn Observe,
     targeted: &'a [Instance],
     known: &BTreeSet<String>,
     end: Instant,
-) -> (Vec<&'a Instance>, Vec<(String, String)>) {
+) -> (Vec<&'a Instance>, Vec<(String, String)>, bool) {
     loop {
+        let mut told = true;
         let mut missing: Vec<&Instance> = Vec::new();
         for before in targeted {
             if !matches!(engine.look(&before.id).await, Ok(Some(now)) if now.is_up()) {
@@ -93,18 +105,28 @@ async fn missing<'a>(
         let mut successors = Vec::new();
         if missing.iter().any(|i| i.replaced_by().is_some()) {
             let fleet = engine.observe().await.unwrap_or_default();
-            let mut new: Vec<&Instance> = fleet.iter().filter(|i| !known.contains(&i.id.0) && i.is_healthy()).collect();
+            let mut new: Vec<&Instance> = fleet.iter().filter(|i| !known.contains(&i.id.0) && i.stands()).collect();
             missing.retain(|ended| {
                 let found = new.iter().position(|i| i.could_replace(ended));
-                successors.extend(found.map(|at| (ended.name.clone(), new.remove(at).name.clone())));
+                successors.extend(found.map(|at| (ended.name.clone(), in_words(new.remove(at)))));
                 found.is_none()
             });
+            // Whether they are is told by those of the same service, be it the ended one.
+            let tells = |ended: &Instance| {
+                let mut replicas = fleet.iter().filter(|i| i.is_replica_of(ended)).peekable();
+                replicas.peek().is_some() && replicas.all(|i| i.others_unknown().is_none())
+            };
+            told = missing.iter().all(|ended| tells(ended));
         }
         if missing.is_empty() || Instant::now() >= end {
-            return (missing, successors);
+            return (missing, successors, told);
         }
         sleep(Duration::from_millis(100)).await;
     }
+}
+
+fn in_words(successor: &Instance) -> String {
+    successor.elsewhere().map_or_else(|| successor.name.clone(), |node| format!("{} on {node}", successor.name))
 }
 
 /// How long answers are awaited beyond the time that steady state has to come back.
@@ -148,4 +170,30 @@ fn tell_recovery(x: &Experiment, rec: &Recorder, watch: &Watch<'_>) -> Recovered
         format!("`{name}` was not back to steady state within {}: {why}", units::exact(x.timing.recovery.0))
     });
     Recovered::No(late.collect::<Vec<_>>().join("; "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::instance::Trait;
+
+    #[test]
+    fn who_is_missing_decides_by_what_is_known_of_its_place() {
+        let lone = Instance::new("a", "lone", "web");
+        let mut task = Instance::new("b", "web.1.x", "web");
+        task.traits.insert(Trait::Orchestrated("Docker Swarm (web)".to_owned()));
+        let is = |missing: &[&Instance], told| match with_targets(Recovered::Yes, missing, told, Duration::from_secs(9))
+        {
+            Recovered::Yes => "yes".to_owned(),
+            Recovered::No(why) => format!("no: {why}"),
+            Recovered::Unknown(why) => format!("unknown: {why}"),
+        };
+        assert_eq!(is(&[], false), "yes");
+        assert_eq!(is(&[&task, &lone], true), "no: lone did not come back without intervention");
+        let never = "no: Docker Swarm (web) has put no healthy instance in the place of web.1.x within 9 s";
+        assert_eq!(is(&[&task], true), never);
+        assert!(is(&[&task], false).starts_with("unknown: no other instance stands in for web.1.x on this engine"));
+        let late = Recovered::No("late".to_owned());
+        assert_eq!(with_targets(late.clone(), &[&task], false, Duration::ZERO), late, "a check says more");
+    }
 }

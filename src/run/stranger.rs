@@ -59,8 +59,8 @@ fn first<'a>(
     asked.iter().find_map(|(check, ip)| {
         let (before, address) = targeted.iter().find_map(|i| Some((i, i.addresses.iter().find(|a| a.ip == *ip)?)))?;
         let is_down = fleet.iter().find(|i| i.id == before.id).is_none_or(|i| !i.is_running());
-        let is_replica = |i: &Instance| i.service == before.service && i.project == before.project;
-        let has_it = |i: &&Instance| is_down && i.is_running() && !is_replica(i) && i.addresses.contains(address);
+        let has_it =
+            |i: &&Instance| is_down && i.is_running() && !i.is_replica_of(before) && i.addresses.contains(address);
         Some((check.as_str(), *ip, before, fleet.iter().find(has_it)?))
     })
 }

@@ -1,5 +1,6 @@
 //! Who is targeted: chosen inside the blast radius, by a seed, purely. Limits are refusals, never adjustments.
 
+pub(crate) mod elsewhere;
 pub(crate) mod projects;
 pub(crate) mod unanswered;
 pub(crate) mod unsteady;
@@ -116,11 +117,14 @@ fn picked<'a>(
             };
             format!(
                 "{matching} instances match the target ({selector}), but each is {zone}protected, paused, not running, or \
-                 restarted in the baseline{hint}"
+                 restarted in the baseline{hint}{}",
+                elsewhere::told(injection, fleet)
             )
         }));
     }
-    pick(injection.pick(), candidates, seed)
+    let picked = pick(injection.pick(), candidates, seed)?;
+    elsewhere::none_is_left_out(radius, injection, fleet, &picked)?;
+    Ok(picked)
 }
 
 /// What those are called in answers who are in a zone that is targeted as a whole: by name, id or zone. Nothing: no zone is.
@@ -168,6 +172,7 @@ pub fn within(
         )));
     }
     unanswered::counts(radius, fleet, targeted)?;
+    elsewhere::counts(radius, fleet, targeted)?;
     let zones: BTreeSet<&String> = targeted.iter().filter_map(|i| i.zone.as_ref()).collect();
     // What it shares its fate with is not known, so it counts for itself.
     let alone = targeted.iter().filter(|i| i.zone.is_none()).count();
@@ -211,6 +216,15 @@ pub fn within(
     Ok(())
 }
 
+/// The limit that counts all instances of a service, where there is one.
+fn counting_limit(radius: &BlastRadius) -> Option<&'static str> {
+    match (radius.min_healthy, radius.max_percent) {
+        (Some(_), _) => Some("min-healthy"),
+        (None, Some(_)) => Some("max-percent"),
+        (None, None) => None,
+    }
+}
+
 /// Which instances stand in for each other: those of a service, in one project where the engine knows projects.
 fn replica_group(i: &Instance) -> (&str, Option<&str>) {
     (&i.service, i.project.as_deref())
@@ -230,6 +244,9 @@ fn obstacle(radius: &BlastRadius, i: &Instance) -> Option<String> {
     }
     if let Some(label) = protected_by(radius, i) {
         return Some(format!("protected by {label}"));
+    }
+    if let Some(node) = i.elsewhere() {
+        return Some(format!("it runs on {node}, which is not seen from here"));
     }
     if !i.is_running() {
         return Some("not running".to_owned());

@@ -330,17 +330,20 @@ async fn what_is_replaced_is_gone_and_its_successor_is_the_recovery() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_successor_that_is_not_seen_is_no_verdict() {
+async fn what_is_never_replaced_has_not_recovered_and_is_not_started() {
     let mut x = experiment("{ kill: { heal: self } }", ONE_SHOP);
     x.steady_state[0].expect.p95 = None;
     let s = Scenario::on(SWARM, x);
-    // Started on another machine, so to say.
+    // Whatever is started in its place is gone at once.
     let sim = s.sim.clone();
     s.sim.fail_calls(move |_, _| {
         let new = sim.peek().into_iter().find(|i| i.id.0.contains("life"));
         new.map_or(InjectedFailure::None, |i| InjectedFailure::Meanwhile(i.id, ExternalAction::Remove))
     });
     let ran = s.run().await.unwrap();
-    assert_eq!((ran.reason().as_str(), ran.code()), ("not-measured", 3), "{}", ran.text());
-    assert!(ran.text().contains("cannot be seen from here"), "{}", ran.text());
+    assert_eq!((ran.reason().as_str(), ran.code()), ("recovery-too-slow", 1), "{}", ran.text());
+    assert!(ran.text().contains("Docker Swarm (shop) has put no healthy instance in the place of"), "{}", ran.text());
+    let ended = &ran.state.targeted[0].id;
+    assert!(s.sim.peek().iter().any(|i| i.id == *ended && !i.is_running()), "it is left to what replaces it");
+    assert!(ran.state.restored.iter().all(|r| r.differences.is_empty()), "{:?}", ran.state.restored);
 }

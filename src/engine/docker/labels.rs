@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use crate::model::instance::Task;
+
 /// Where Compose writes the name of its project on all that it makes.
 const PROJECT: &str = "com.docker.compose.project";
 /// Where Swarm writes of which stack a container is.
@@ -10,6 +12,10 @@ const STACK: &str = "com.docker.stack.namespace";
 const SERVICE: &str = "com.docker.compose.service";
 /// Where Swarm writes of which service a container is a task.
 const SWARM_SERVICE: &str = "com.docker.swarm.service.name";
+/// Where Swarm writes which task a container is.
+const SWARM_TASK: &str = "com.docker.swarm.task.id";
+/// Where Swarm writes what it is called: `SERVICE.SLOT.TASK`.
+const SWARM_TASK_NAME: &str = "com.docker.swarm.task.name";
 /// Where Compose writes that a container does one task beside its service.
 const ONE_OFF: &str = "com.docker.compose.oneoff";
 
@@ -48,6 +54,29 @@ pub(super) fn service(labels: &BTreeMap<String, String>) -> Option<&str> {
     let one_off = labels.get(ONE_OFF).is_some_and(|value| value.eq_ignore_ascii_case("true"));
     let names = ["squall.service", SERVICE, SWARM_SERVICE];
     names.iter().find_map(|key| labels.get(*key)).filter(|_| !one_off).map(String::as_str)
+}
+
+/// Which task of a Swarm a container is.
+pub(super) fn task(labels: &BTreeMap<String, String>) -> Option<Task> {
+    let id = labels.get(SWARM_TASK)?;
+    let slot = || {
+        let after = labels.get(SWARM_TASK_NAME)?.strip_prefix(labels.get(SWARM_SERVICE)?)?.strip_prefix('.')?;
+        after.strip_suffix(id)?.strip_suffix('.').filter(|slot| !slot.is_empty()).map(str::to_owned)
+    };
+    Some(Task { id: id.clone(), slot: slot() })
+}
+
+/// The labels that a container of such a task would have.
+pub(super) fn of_task(
+    own: impl IntoIterator<Item = (String, String)>,
+    (service, slot, id): (&str, &str, &str),
+) -> BTreeMap<String, String> {
+    let swarms = [
+        (SWARM_SERVICE, service.to_owned()),
+        (SWARM_TASK, id.to_owned()),
+        (SWARM_TASK_NAME, format!("{service}.{slot}.{id}")),
+    ];
+    own.into_iter().chain(swarms.map(|(key, value)| (key.to_owned(), value))).collect()
 }
 
 /// Who replaces a container when it ends, each in words.

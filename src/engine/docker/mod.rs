@@ -35,6 +35,7 @@ mod reach;
 mod readiness;
 mod sharing;
 mod stack;
+mod swarm;
 mod transport;
 mod unanswered;
 
@@ -47,6 +48,7 @@ pub use labels::of_project;
 pub use project::new_name;
 pub use readiness::Readiness;
 pub use stack::NewContainer;
+pub use swarm::Membership;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -79,6 +81,9 @@ pub struct Docker {
     in_words: String,
     /// What it calls itself to tell it from every other engine.
     id: Option<String>,
+    /// What it is in its Swarm, if it is part of one.
+    swarm: Option<Membership>,
+    silence: Arc<swarm::Silence>,
     /// Its socket on this machine, where it is on another one.
     forward: Option<Arc<Forward>>,
     version: String,
@@ -143,6 +148,12 @@ impl Docker {
     #[must_use]
     pub fn with_binary(self, program: PathBuf) -> Self {
         Self { host: Arc::new(Host::new(program)), ..self }
+    }
+
+    /// What it is in its Swarm, if it is part of one.
+    #[must_use]
+    pub fn swarm(&self) -> Option<&Membership> {
+        self.swarm.as_ref()
     }
 
     /// The id of the container that this process runs in, where it runs in one of this engine's.

@@ -44,6 +44,7 @@ impl Docker {
         self.share(&mut all).await;
         self.share_disks(&mut all).await;
         let mut instances: Vec<Instance> = all.into_iter().filter_map(|f| f.instance).collect();
+        Box::pin(self.add_elsewhere(&mut instances)).await;
         instances.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
         Ok(instances)
     }
@@ -185,6 +186,7 @@ fn instance(container: ContainerInspectResponse, zones: &Zones, engine: &str, ow
         mounts,
         settings: settings.map(|s| (s.aspect(), s)).collect::<BTreeMap<Aspect, Setting>>(),
         project: labels::project(&told).map(str::to_owned),
+        task: labels::task(&told),
         composed: labels::composed_service(&told).filter(|name| *name != service).map(str::to_owned),
         labels: told,
         ..Instance::new(id, name, service)

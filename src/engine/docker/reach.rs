@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::endpoint::{self, Endpoint};
-use super::{DEFAULT_HOST, Docker, failure, own, transport};
+use super::{DEFAULT_HOST, Docker, failure, own, swarm, transport};
 use crate::engine::{Description, EngineError};
 use crate::model::zones::Zones;
 
@@ -38,7 +38,8 @@ impl Docker {
             version.version.as_deref().unwrap_or("unknown"),
             version.api_version.as_deref().unwrap_or("unknown")
         );
-        let id = failure::within(REACH, api.info()).await.ok().and_then(|info| info.id).filter(|id| !id.is_empty());
+        let info = failure::within(REACH, api.info()).await.unwrap_or_default();
+        let id = info.id.filter(|id| !id.is_empty());
         let own = own::find(&api).await;
         Ok(Self {
             api,
@@ -47,6 +48,8 @@ impl Docker {
             forward: forward.map(Arc::new),
             version,
             id,
+            swarm: info.swarm.and_then(swarm::Membership::of),
+            silence: Arc::default(),
             zones: Zones::default(),
             only: None,
             name: String::new(),

@@ -17,7 +17,7 @@ use super::{ExternalAction, Outcome};
 use crate::engine::{Claim, NOTHING_LIES_THERE, ONLY_A_MARK};
 use crate::experiment::stack::{Service, Stack};
 use crate::model::instance::{
-    Aspect, CommandLocation, Counted, Epoch, Instance, InstanceId, Laid, RestartPolicy, Setting, Trait, Via,
+    Aspect, CommandLocation, Counted, Epoch, Instance, InstanceId, Laid, RestartPolicy, Setting, Task, Trait, Via,
 };
 use crate::model::network::Network;
 use crate::model::stressor::StressSpec;
@@ -74,6 +74,7 @@ impl World {
                 };
                 if let Some(who) = &s.orchestrator {
                     instance.traits.insert(Trait::Orchestrated(format!("{who} ({service})")));
+                    instance.task = Some(Task { id: instance.id.0.clone(), slot: Some((n + 1).to_string()) });
                 }
                 let policy = if s.restart { RestartPolicy::Always } else { RestartPolicy::Never };
                 restarted(&mut instance, policy);
@@ -216,6 +217,7 @@ impl World {
                 }
                 Outcome::Done
             }
+            Setting::Ran(command) if command.place == CommandLocation::Target && instance.is_over() => Outcome::Gone,
             Setting::Ran(command) if command.place == CommandLocation::Target && !running => {
                 return Err(format!("{id} is not running"));
             }
@@ -289,6 +291,9 @@ impl World {
     fn replace(&mut self, ended: &Instance, now: Instant) {
         let (birth, mut other) = (self.birth(), ended.clone());
         let name = format!("{}-{}", ended.id, birth.0.replace(' ', "-"));
+        if let Some(task) = &mut other.task {
+            task.id.clone_from(&name);
+        }
         (other.id, other.name, other.epoch) = (InstanceId(name.clone()), name, birth);
         self.later(now + RESTART_POLICY, other.id.clone(), Setting::Running(true));
         self.instances.insert(other.id.clone(), other);

@@ -50,7 +50,7 @@ impl Who {
     #[must_use]
     pub fn means(&self, i: &Instance) -> bool {
         i.is_of(&self.project)
-            && self.service.as_ref().is_none_or(|service| *service == i.service)
+            && self.service.as_ref().is_none_or(|service| i.is_of_service(service))
             && self.zone.as_ref().is_none_or(|zone| i.zone.as_ref() == Some(zone))
             && (self.instance.is_empty() || self.instance.iter().any(|name| glob(name, &i.name)))
             && self.labels.iter().all(|label| i.carries(label))

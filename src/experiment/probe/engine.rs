@@ -38,8 +38,8 @@ impl EngineProbe {
             return Answer::NotMeasured(format!("`{}` is in several projects, and nothing says which", self.service));
         }
         let number = match self.count {
-            Count::Running => members().filter(|i| i.is_up()).count() as u64,
-            Count::Healthy => members().filter(|i| i.is_healthy()).count() as u64,
+            Count::Running => members().filter(|i| i.is_up() || i.stands()).count() as u64,
+            Count::Healthy => members().filter(|i| i.stands()).count() as u64,
             Count::Restarts => members().map(|i| i.restarts).sum(),
         };
         Answer::Good { value: Some(number.to_string()), by: None }
@@ -48,8 +48,9 @@ impl EngineProbe {
     /// The instances that are counted.
     fn members<'a>(&'a self, fleet: &'a [Instance]) -> impl Iterator<Item = &'a Instance> {
         // The stack of another run is never meant.
-        let meant =
-            |i: &&Instance| i.service == self.service && i.is_of(&self.project) && !i.traits.contains(&Trait::Ours);
+        let meant = |i: &&Instance| {
+            i.is_of_service(&self.service) && i.is_of(&self.project) && !i.traits.contains(&Trait::Ours)
+        };
         fleet.iter().filter(meant)
     }
 }

@@ -20,7 +20,7 @@ pub(super) fn are_said(x: &Experiment, fleet: &[Instance]) -> Result<(), Refusal
     }
     for (name, check) in x.all_checks() {
         if let Some((probe, projects)) = check.asks_engine() {
-            let meant = fleet.iter().filter(|i| i.service == probe);
+            let meant = fleet.iter().filter(|i| i.is_of_service(probe));
             said(&format!("the probe `{name}` (service {probe})"), projects, meant)?;
         }
     }

@@ -1,7 +1,7 @@
 //! Instances whose state is not known: the engine lists them, and tells no more. They count as what would be worst.
 //! Pure.
 
-use super::{Refusal, protected_by, replica_group};
+use super::{Refusal, counting_limit, protected_by, replica_group};
 use crate::experiment::selector::Selector;
 use crate::experiment::{BlastRadius, Injection};
 use crate::model::instance::{Instance, Trait};
@@ -24,11 +24,7 @@ pub(super) fn could_be_a_target(radius: &BlastRadius, selector: &Selector, fleet
 /// # Errors
 /// Where one is not.
 pub(super) fn counts(radius: &BlastRadius, fleet: &[Instance], targeted: &[&Instance]) -> Result<(), Refusal> {
-    let limit = match (radius.min_healthy, radius.max_percent) {
-        (Some(_), _) => "min-healthy",
-        (None, Some(_)) => "max-percent",
-        (None, None) => return Ok(()),
-    };
+    let Some(limit) = counting_limit(radius) else { return Ok(()) };
     let counts = |i: &&Instance| targeted.iter().any(|h| replica_group(h) == replica_group(i));
     match fleet.iter().filter(counts).find_map(|i| Some((i, i.unanswered()?))) {
         Some((i, why)) => Err(not_known(i, why, &format!("it counts for `{limit}` of `{}`", i.service))),

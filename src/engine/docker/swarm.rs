@@ -1,0 +1,171 @@
+//! What a manager of a Swarm tells of tasks on its other nodes: they are in the fleet, and nothing of them can be looked at or set from
+//! here. Where no manager can be asked, every instance that an orchestrator replaces says so.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use bollard::models::{LocalNodeState, SwarmInfo, Task, TaskState};
+use bollard::query_parameters::{ListNetworksOptions, ListNodesOptions, ListServicesOptions, ListTasksOptionsBuilder};
+use tokio::time::Instant;
+
+use super::failure::{Failure, within};
+use super::{Docker, labels};
+use crate::model::instance::{Health, Instance, Trait, of_all_machines};
+use crate::model::zones::Zones;
+
+/// How long a manager may take: without a quorum it does not answer for long.
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// How long one that did not answer is not asked again.
+const RETRY_AFTER: Duration = Duration::from_secs(10);
+
+/// Since when a manager does not answer, and why.
+pub(super) type Silence = Mutex<Option<(Instant, String)>>;
+
+/// What an engine is in its Swarm.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    /// Its node.
+    pub node: String,
+    /// How many nodes there are, if it is a manager: only these know.
+    pub nodes: Option<u64>,
+}
+
+impl Membership {
+    /// Of an engine that is part of a Swarm, by what it tells of itself.
+    pub(super) fn of(info: SwarmInfo) -> Option<Self> {
+        let part = matches!(
+            info.local_node_state,
+            Some(LocalNodeState::ACTIVE | LocalNodeState::PENDING | LocalNodeState::ERROR | LocalNodeState::LOCKED)
+        );
+        let node = info.node_id.filter(|_| part)?;
+        let manages = info.control_available == Some(true);
+        let nodes = info.nodes.and_then(|n| u64::try_from(n).ok());
+        Some(Self { node, nodes: manages.then(|| nodes.unwrap_or_default()) })
+    }
+
+    /// Whether it knows what runs on the other nodes.
+    #[must_use]
+    pub fn is_manager(&self) -> bool {
+        self.nodes.is_some()
+    }
+}
+
+impl Docker {
+    /// Adds what runs on nodes that are not seen, or says of those that are why that is not known.
+    pub(super) async fn add_elsewhere(&self, fleet: &mut Vec<Instance>) {
+        // A project of Compose's is all that is seen: nothing of a Swarm is in it.
+        if self.only.is_some() {
+            return;
+        }
+        let told = match &self.swarm {
+            Some(swarm) if swarm.is_manager() => self.elsewhere(swarm).await,
+            Some(_) => Err("this engine is a worker of its Swarm, and only a manager knows".to_owned()),
+            None => Err("this engine knows nothing of other machines".to_owned()),
+        };
+        match told {
+            Ok(there) => {
+                fleet.extend(there);
+                *fleet = of_all_machines(std::mem::take(fleet));
+            }
+            Err(why) => {
+                for i in fleet.iter_mut().filter(|i| i.replaced_by().is_some()) {
+                    i.traits.insert(Trait::OthersUnknown(why.clone()));
+                }
+            }
+        }
+    }
+
+    async fn elsewhere(&self, swarm: &Membership) -> Result<Vec<Instance>, String> {
+        let silent = self.silence.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        if let Some((_, why)) = silent.filter(|(since, _)| since.elapsed() < RETRY_AFTER) {
+            return Err(why);
+        }
+        let told = within(ANSWER, self.ask_manager()).await;
+        let failed = told.as_ref().err().map(|failure| (Instant::now(), said(failure)));
+        let mut silence = self.silence.lock().unwrap_or_else(PoisonError::into_inner);
+        silence.clone_from(&failed);
+        let (tasks, known) = told.map_err(|_| failed.map(|(_, why)| why).unwrap_or_default())?;
+        let own = |task: &Task| task.node_id.as_ref() == Some(&swarm.node);
+        Ok(tasks.iter().filter(|task| !own(task)).filter_map(|task| known.instance(task)).collect())
+    }
+
+    async fn ask_manager(&self) -> Result<(Vec<Task>, Known<'_>), bollard::errors::Error> {
+        let wanted = HashMap::from([("desired-state", vec!["running"])]);
+        let tasks = ListTasksOptionsBuilder::new().filters(&wanted).build();
+        // Tasks tell the ids of networks, which are asked for where their names are zones.
+        let networks = async {
+            match &self.zones {
+                Zones::Network(_) => self.api.list_networks(None::<ListNetworksOptions>).await,
+                Zones::Label(_) | Zones::Engine(_) => Ok(Vec::new()),
+            }
+        };
+        let (tasks, services, nodes, networks) = tokio::try_join!(
+            self.api.list_tasks(Some(tasks)),
+            self.api.list_services(None::<ListServicesOptions>),
+            self.api.list_nodes(None::<ListNodesOptions>),
+            networks,
+        )?;
+        let known = Known {
+            services: services.into_iter().filter_map(|s| Some((s.id?, s.spec?.name?))).collect(),
+            nodes: nodes.into_iter().filter_map(|n| Some((n.id?, n.description?.hostname?))).collect(),
+            networks: networks.into_iter().filter_map(|n| Some((n.id?, n.name?))).collect(),
+            zones: &self.zones,
+        };
+        Ok((tasks, known))
+    }
+}
+
+fn said(failure: &Failure) -> String {
+    let why = match failure {
+        Failure::Missing(why) | Failure::Refused(why) | Failure::Unreachable(why) => why.trim().to_owned(),
+        Failure::TimedOut(after) => format!("no answer within {}", humantime::format_duration(*after)),
+    };
+    format!("the manager of the Swarm does not tell: {why}")
+}
+
+/// What the ids are that tasks are told by.
+struct Known<'a> {
+    services: HashMap<String, String>,
+    nodes: HashMap<String, String>,
+    networks: HashMap<String, String>,
+    zones: &'a Zones,
+}
+
+impl Known<'_> {
+    /// A task that runs, or is about to, as an instance; nothing where it is on no node yet, or is over.
+    fn instance(&self, task: &Task) -> Option<Instance> {
+        let (id, node) = (task.id.as_deref()?, task.node_id.as_deref().filter(|node| !node.is_empty())?);
+        let health = match task.status.as_ref()?.state? {
+            // With a health check it is only when that passes.
+            TaskState::RUNNING => Health::Healthy,
+            TaskState::ASSIGNED
+            | TaskState::ACCEPTED
+            | TaskState::PREPARING
+            | TaskState::READY
+            | TaskState::STARTING => Health::Starting,
+            _ => return None,
+        };
+        let service = self.services.get(task.service_id.as_deref()?)?;
+        let spec = task.spec.as_ref().and_then(|spec| spec.container_spec.as_ref());
+        let own = spec.and_then(|spec| spec.labels.clone()).unwrap_or_default();
+        // One on every node has no number.
+        let slot = task.slot.map_or_else(|| node.to_owned(), |n| n.to_string());
+        let labels = labels::of_task(own, (service, &slot, id));
+        let host = self.nodes.get(node).map_or(node, String::as_str);
+        let networks = task.spec.iter().flat_map(|spec| spec.networks.iter().flatten());
+        let networks = networks.filter_map(|on| Some(self.networks.get(on.target.as_ref()?)?.as_str()));
+        let traits = labels::replaced_by(&labels).map(Trait::Orchestrated).chain([Trait::Elsewhere(host.to_owned())]);
+        Some(Instance {
+            zone: self.zones.of(&labels, networks, host),
+            image: spec.and_then(|spec| spec.image.clone()),
+            health: Some(health),
+            traits: traits.collect(),
+            project: labels::project(&labels).map(str::to_owned),
+            task: labels::task(&labels),
+            ..Instance::new(id, format!("{service}.{slot}.{id}"), labels::service(&labels).unwrap_or(service))
+        })
+        .map(|instance| Instance { labels, ..instance })
+    }
+}

@@ -12,7 +12,7 @@ use tabled::settings::Style as Frame;
 
 use super::{orphans, unlock};
 use crate::command::cli::EngineArgs;
-use crate::engine::docker::Docker;
+use crate::engine::docker::{Docker, Membership};
 use crate::engine::{Engine as _, EngineError, Kind, Life, Lock as _, Observe as _};
 use crate::host::Host;
 use crate::host::facts::{Cgroups, Facts, nearest};
@@ -170,6 +170,7 @@ async fn engines(docker: &Result<Docker, EngineError>, asked: Option<Kind>) -> V
                 }
                 Err(e) => note("its host", e.to_string(), ""),
             });
+            findings.extend(docker.swarm().map(swarm));
         }
         // Which engine is meant is not known, or it was asked for and is not there.
         Err(e) if asked == Some(Kind::Docker) || asked.is_none() && matches!(e, EngineError::NotMeant { .. }) => {
@@ -180,6 +181,24 @@ async fn engines(docker: &Result<Docker, EngineError>, asked: Option<Kind>) -> V
     findings.push(good("local engine", "yes: plain processes from a stack file, no root needed"));
     findings.push(good("sim engine", "yes: rehearsals, nothing real is touched"));
     findings
+}
+
+/// What is seen of a Swarm from one of its engines.
+fn swarm(membership: &Membership) -> Finding {
+    const WHAT: &str = "Swarm";
+    match membership.nodes {
+        Some(1) => good(WHAT, "a manager; it is the only node"),
+        Some(nodes) => note(
+            WHAT,
+            format!("a manager of {}; containers of the others are not seen from here", count(nodes, "node")),
+            "experiments target what runs on this node; what the manager tells of the others is taken into account",
+        ),
+        None => note(
+            WHAT,
+            "a worker: it neither shows nor knows what runs on the other nodes",
+            "run on a manager (`docker node ls` works there), so that what runs elsewhere is taken into account",
+        ),
+    }
 }
 
 fn user(facts: &Facts) -> Finding {

@@ -2,6 +2,7 @@
 //!
 //! Where no engine answers, these tests fail; they are not skipped.
 
+mod cluster;
 #[path = "../conformance/mod.rs"]
 mod conformance;
 mod harness;

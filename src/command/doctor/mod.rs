@@ -146,7 +146,10 @@ async fn engines(docker: &Result<Docker, EngineError>, asked: Option<Kind>) -> V
             let engine = format!("{} at {} ({})", it.version, it.address, docker.chosen_by());
             // Who may ask for its version may not be allowed the rest. What a run needs first is tried.
             findings.push(match docker.observe().await {
-                Ok(all) => good("docker engine", format!("yes: {engine}, {} seen", count(all.len(), "container"))),
+                Ok(all) => {
+                    let here = all.iter().filter(|i| i.elsewhere().is_none()).count();
+                    good("docker engine", format!("yes: {engine}, {} seen", count(here, "container")))
+                }
                 Err(e) => bad(
                     "docker engine",
                     format!("{engine} answers, but its containers cannot be listed and inspected by this user: {e}"),

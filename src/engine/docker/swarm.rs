@@ -169,3 +169,79 @@ impl Known<'_> {
         .map(|instance| Instance { labels, ..instance })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::engine::Observe as _;
+    use crate::engine::docker::fake::Fake;
+
+    /// An engine that has one task of `shop_web`, in slot 1, and is told these tasks by the Swarm; without any it refuses.
+    async fn engine(manager: bool, tasks: Option<Value>) -> (Fake, Docker) {
+        let labels = labels::of_task([], ("shop_web", "1", "t1"));
+        let here = json!({
+            "Id": "c1", "Name": "/shop_web.1.t1", "State": { "Running": true }, "Config": { "Labels": labels }, "HostConfig": {},
+        });
+        let fake = Fake::new(move |_, request| {
+            let told = match request {
+                "GET /containers/json" => json!([{ "Id": "c1" }]),
+                "GET /containers/c1/json" => here.clone(),
+                "GET /services" => json!([{ "ID": "s1", "Spec": { "Name": "shop_web" } }]),
+                "GET /nodes" => json!([{ "ID": "node2", "Description": { "Hostname": "n2" } }]),
+                _ => match &tasks {
+                    Some(tasks) => tasks.clone(),
+                    None => return (503, r#"{"message":"The swarm does not have a leader."}"#.to_owned()),
+                },
+            };
+            (200, told.to_string())
+        })
+        .await;
+        let swarm = Membership { node: "node1".to_owned(), nodes: manager.then_some(2) };
+        let docker = Docker { swarm: Some(swarm), ..fake.docker.clone() };
+        (fake, docker)
+    }
+
+    fn task(id: &str, slot: u64, node: &str, state: &str) -> Value {
+        let spec =
+            json!({ "ContainerSpec": { "Labels": { "com.docker.stack.namespace": "shop", "squall.zone": "b" } } });
+        json!({ "ID": id, "ServiceID": "s1", "Slot": slot, "NodeID": node, "Status": { "State": state }, "Spec": spec })
+    }
+
+    #[tokio::test]
+    async fn a_manager_tells_of_tasks_on_other_nodes_and_of_no_others() {
+        let tasks = json!([
+            task("t1", 1, "node1", "running"),
+            task("t2", 2, "node2", "running"),
+            task("t3", 3, "node2", "starting"),
+            task("t4", 4, "node2", "failed"),
+            task("t5", 5, "", "pending"),
+        ]);
+        let (_fake, docker) = engine(true, Some(tasks)).await;
+        let fleet = docker.observe().await.unwrap();
+        let told: Vec<_> = fleet.iter().map(|i| (i.name.as_str(), i.elsewhere(), i.stands())).collect();
+        let want =
+            [("shop_web.1.t1", None, true), ("shop_web.2.t2", Some("n2"), true), ("shop_web.3.t3", Some("n2"), false)];
+        assert_eq!(told, want);
+        let there = &fleet[1];
+        assert!(there.is_of_service("shop_web") && there.is_of_service("web") && there.zone.as_deref() == Some("b"));
+        assert!(fleet.iter().all(|i| i.others_unknown().is_none()));
+    }
+
+    #[tokio::test]
+    async fn where_no_manager_tells_the_instances_say_why_and_it_is_not_asked_again_at_once() {
+        let (fake, docker) = engine(true, None).await;
+        for _ in 0..2 {
+            let fleet = docker.observe().await.unwrap();
+            let [seen] = &fleet[..] else { panic!("{fleet:?}") };
+            assert!(seen.others_unknown().is_some_and(|why| why.contains("does not have a leader")), "{seen:?}");
+        }
+        assert_eq!(fake.asked().iter().filter(|asked| *asked == "GET /tasks").count(), 1);
+
+        let (fake, docker) = engine(false, None).await;
+        let fleet = docker.observe().await.unwrap();
+        assert!(fleet[0].others_unknown().is_some_and(|why| why.contains("a worker")));
+        assert!(!fake.asked().iter().any(|asked| asked == "GET /tasks"));
+    }
+}

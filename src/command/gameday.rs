@@ -22,7 +22,7 @@ use crate::model::exit::Verdict;
 
 pub(super) async fn run(what: Gameday, state: StateDir) -> anyhow::Result<ExitCode> {
     match what {
-        Gameday::Run(args) => walk::run(*args, state).await,
+        Gameday::Run(args) => Box::pin(walk::run(*args, state)).await,
         Gameday::Note { text, by } => say::note(text, by, &state),
         Gameday::Mark { mark, by } => say::mark(mark, by, &state),
         Gameday::Action(action) => say::action(action, &state),

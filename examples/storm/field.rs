@@ -337,9 +337,17 @@ impl Field {
             }
             field.docker.remove_labelled(&format!("squall.storm={}", field.service), true).await?;
         }
-        match fields.first() {
-            Some(field) => Ok(field.docker.remove_image(&field.image).await?),
-            None => Ok(()),
+        let Some(field) = fields.first() else { return Ok(()) };
+        // A helper whose starter was killed before it could start it is removed by a recovery, when it is old enough.
+        let end = Instant::now() + Duration::from_secs(40);
+        loop {
+            let mut recover = Self::squall(&field.dir);
+            recover.args(["recover", "--helper-image", &field.image]).stdout(Stdio::null());
+            ensure!(recover.status().await?.success(), "the last recovery is incomplete");
+            match field.docker.remove_image(&field.image).await {
+                Err(_) if Instant::now() < end => sleep(Duration::from_secs(1)).await,
+                removed => return Ok(removed?),
+            }
         }
     }
 }

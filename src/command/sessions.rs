@@ -38,6 +38,7 @@ pub(super) async fn on_host_of(args: &EngineArgs) -> Vec<Settled> {
 /// Where the engine does not tell which there are.
 pub(super) async fn settle_all(docker: &Arc<Docker>, image: Option<&str>) -> Result<Vec<Settled>, EngineError> {
     let mut lines = Vec::new();
+    docker.remove_never_started().await?;
     for session in docker.sessions().await?.into_iter().filter(|session| !session.is_in_use) {
         match settle(docker, session.name.clone(), image).await {
             Ok(found) => lines.extend(found),

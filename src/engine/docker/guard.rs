@@ -15,6 +15,9 @@ use super::failure::{Failure, within};
 use super::{Docker, QUICK};
 use crate::engine::EngineError;
 
+/// What a guard's container carries; its value is the runner's container.
+pub(super) const LABEL: &str = "squall.guard";
+
 impl Docker {
     /// Starts a guard for `run` as a container like `own`, the one that this process runs in: same image, mounts,
     /// network and rights. `program` is Squall's file in it. Returns the guard's id; it removes itself when it ends.
@@ -125,7 +128,7 @@ fn guard_like(
     let journal = journal.display().to_string();
     let command = ["guard", "--journal", &journal, "--deadline", deadline, "--runner-container", own];
     let mut labels = HashMap::from([("squall.run".to_owned(), run.to_owned())]);
-    labels.insert("squall.guard".to_owned(), own.to_owned());
+    labels.insert(LABEL.to_owned(), own.to_owned());
     Ok(ContainerCreateBody {
         image: ours.image.clone().or(config.image),
         user: config.user,

@@ -3,6 +3,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
+use std::time::Duration;
 
 use bollard::container::LogOutput;
 use bollard::models::{
@@ -48,6 +49,9 @@ const CAPABILITIES: [&str; 12] = [
     "SETUID",
     "SETGID",
 ];
+
+/// How long the start of a container that was made may take.
+const STARTS: Duration = Duration::from_secs(20);
 
 /// A helper that was started: what it says, and where it is spoken to.
 pub struct Attached {
@@ -153,6 +157,34 @@ impl Docker {
             sessions.push(Session { name: volume.name, is_in_use });
         }
         Ok(sessions)
+    }
+
+    /// Removes helpers and guards that were made and never started, since their starter died in between: the engine removes by itself
+    /// only what has ended.
+    ///
+    /// # Errors
+    /// Where the engine refuses.
+    pub async fn remove_never_started(&self) -> Result<(), EngineError> {
+        let error = |f: Failure| f.error(&self.endpoint.address, || "list containers that never started".to_owned());
+        let mut old = Vec::new();
+        for label in [LABEL, super::guard::LABEL] {
+            let filters = HashMap::from([("status", vec!["created"]), ("label", vec![label])]);
+            let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
+            let made = within(QUICK, self.api.list_containers(Some(options))).await.map_err(error)?;
+            old.extend(made.into_iter().filter_map(|c| Some((c.id?, c.created?))));
+        }
+        if old.is_empty() {
+            return Ok(());
+        }
+        // By the engine's own clock, which the times of its containers are by.
+        let told = within(QUICK, self.api.info()).await.map_err(error)?.system_time;
+        let now = told.and_then(|now| now.parse::<jiff::Timestamp>().ok()).map_or(i64::MIN, jiff::Timestamp::as_second);
+        for (container, _) in
+            old.into_iter().filter(|(_, made)| now.saturating_sub(*made) > STARTS.as_secs().cast_signed())
+        {
+            self.remove_container(&container).await?;
+        }
+        Ok(())
     }
 
     /// Removes a session's volume, in which nothing is left to be rolled back. One that a helper still has stays.

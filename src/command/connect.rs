@@ -141,7 +141,15 @@ impl ConnectedEngine {
         let (run, keeper) = (rec.run(), Arc::clone(node));
         rec.mirror(Box::new(move |line| keeper.tell(&run, line)));
         if let Err(e) = node.hold(&rec.run()).await {
-            tracing::warn!("{e}");
+            complain!("warning: {e}");
+        }
+    }
+
+    /// The image of its helper, if it has one.
+    pub(crate) fn helper_image(&self) -> Option<&str> {
+        match self {
+            Self::Node(node) => Some(&node.helper().image),
+            Self::Docker(_) | Self::Local(_) | Self::Sim(_) => None,
         }
     }
 

@@ -82,11 +82,14 @@ pub(super) async fn run(args: cli::Guard) -> anyhow::Result<ExitCode> {
             let _ = rec.read(|s| report::write_all(s, dir));
         }
         complain!("{}", rec.read(|s| finished(&args.journal, s)));
-        watch_on(&rec, way.as_ref(), &engine).await?;
+        watch_on(&rec, &connected).await;
         connected.close(rec.read(RunState::is_settled)).await;
     } else if recover::may_come_late(&state) {
         let rec = Recorder::take_over(watch)?;
-        watch_on(&rec, way.as_ref(), &engine).await?;
+        let connected = reached(way.as_ref(), &engine).await?;
+        connected.entrust(&rec).await;
+        watch_on(&rec, &connected).await;
+        connected.close(rec.read(RunState::is_settled)).await;
     }
     if args.runner_container.is_some() {
         let _ = std::fs::remove_file(ready_file(&args.journal));
@@ -128,18 +131,14 @@ fn finished(journal: &Path, s: &RunState) -> String {
 }
 
 /// Watches for injections that may come late, where there are any.
-async fn watch_on(rec: &Recorder, way: Option<&ConnectedEngine>, engine: &Description) -> anyhow::Result<()> {
+async fn watch_on(rec: &Recorder, connected: &ConnectedEngine) {
     if rec.read(recover::may_come_late) {
         // The run is over: a reader of what it says is not to wait for this.
         if let Ok(nowhere) = File::options().write(true).open("/dev/null") {
             let _ = rustix::stdio::dup2_stderr(nowhere);
         }
-        let connected = reached(way, engine).await?;
-        connected.entrust(rec).await;
         recover::watch_on(rec, connected.engine().as_ref()).await;
-        connected.close(rec.read(RunState::is_settled)).await;
     }
-    Ok(())
 }
 
 /// The wait for a journal that no process has any more.

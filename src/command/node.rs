@@ -1,25 +1,25 @@
 //! `squall node`: the helper on an engine's own host. It does there what needs the host, for a runner elsewhere, and is the guard of its
 //! node: with the end of the stream to the runner, five seconds without a word, SIGTERM or a run's deadline it rolls back alone.
 
+mod alone;
+mod calls;
 mod replica;
 mod serve;
 
 use std::path::Path;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use anyhow::Context as _;
 use tokio::signal::unix::{SignalKind, signal};
 
-use self::serve::{Ended, Server};
-use super::unlock::this_process;
+use self::alone::Ended;
+use self::calls::Calls;
+use self::serve::Server;
 use crate::command::cli;
 use crate::engine::docker::{self, Docker};
 use crate::engine::node::protocol::{FromNode, Hello, PROTOCOL};
 use crate::engine::{Engine as _, EngineError};
 use crate::host::mounts::MachineRoot;
-use crate::record::journal::Recorder;
-use crate::run::recover;
 
 pub(super) async fn run(args: cli::Node) -> anyhow::Result<ExitCode> {
     let session = Path::new(docker::SESSION);
@@ -31,17 +31,17 @@ pub(super) async fn run(args: cli::Node) -> anyhow::Result<ExitCode> {
         engine: docker.describe().id,
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
     };
-    let mut server =
-        Server::new(Arc::new(docker), session).context("standard input and output are no pipes to a runner")?;
+    let calls = Calls::new(docker, session.to_owned());
+    let server = Server::new(calls.clone()).context("standard input and output are no pipes to a runner");
+    let mut server = server?;
     server.say(FromNode::Hello(hello));
     let ended = tokio::select! {
         ended = server.serve() => ended,
         _ = terminate.recv() => Ended::Terminated,
     };
-    let (docker, journals) = server.end().await;
-    for path in journals {
-        roll_back_alone(&path, &docker, ended).await;
-    }
+    server.end().await;
+    // From here on nothing ends it before it is through, a polite end of everything neither.
+    alone::all(session, &calls.docker(), ended).await;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -54,13 +54,5 @@ async fn engine(socket: &Path) -> Result<Docker, EngineError> {
     match (by_host, mounted) {
         (Ok(by_host), Ok(mounted)) if by_host.describe().id == mounted.describe().id => Ok(by_host),
         (_, mounted) => mounted,
-    }
-}
-
-/// Rolls back what a run has left on this node.
-async fn roll_back_alone(journal: &Path, docker: &Docker, ended: Ended) {
-    match Recorder::resume(journal) {
-        Ok(rec) => recover::alone(&rec, docker, this_process(), ended.to_string()).await,
-        Err(e) => complain!("{e}"),
     }
 }

@@ -252,14 +252,14 @@ async fn settle(run: &str, why: &str, state: &StateDir) -> anyhow::Result<ExitCo
         Err(e) => Err(e),
     };
     let connected = match engine {
-        Ok(connected) => Some(connected.engine()),
+        Ok(connected) => Some(connected),
         Err(e) => {
             complain!("warning: its locks, where there are any, stay on its engine: {e:#}");
             None
         }
     };
     let (by, why) = (user::at_host(), why.trim().to_owned());
-    let rec = match recover::settle(&path, connected.as_deref(), by, why).await {
+    let rec = match recover::settle(&path, connected.as_ref().map(ConnectedEngine::engine).as_deref(), by, why).await {
         Ok(rec) => rec,
         Err(JournalError::Locked(_)) => {
             complain!("error: {}: a process is still at it; `squall recover` waits for it", name(&path));
@@ -267,6 +267,10 @@ async fn settle(run: &str, why: &str, state: &StateDir) -> anyhow::Result<ExitCo
         }
         Err(e) => return Err(e.into()),
     };
+    if let Some(connected) = &connected {
+        // A helper that found it outstanding there would roll it back over what others do by then.
+        connected.close(true).await;
+    }
     tell(
         &rec.read(|s| format!("{}: {}", name(&path), s.settled.as_ref().map_or_else(String::new, ToString::to_string))),
     );
@@ -294,7 +298,7 @@ pub(super) async fn before_run(
     let mut lines = Vec::new();
     if let Some(docker) = connected.docker() {
         // What cannot be looked at now is looked at by `squall recover`.
-        for settled in sessions::settle_all(docker, None).await.unwrap_or_default() {
+        for settled in sessions::settle_all(docker, connected.helper_image()).await.unwrap_or_default() {
             let how = if settled.is_left { "warning" } else { "recovered" };
             lines.push(format!("{how}: {}", settled.text));
         }

@@ -3,10 +3,13 @@
 
 use std::sync::Arc;
 
+use tokio::time::sleep;
+
 use super::connect::kind;
 use crate::command::cli::EngineArgs;
 use crate::engine::docker::Docker;
 use crate::engine::node::Node;
+use crate::engine::node::protocol::LEASE;
 use crate::engine::{EngineError, Helper, Kind};
 
 /// What became of a run on the engine's host.
@@ -39,7 +42,15 @@ pub(super) async fn on_host_of(args: &EngineArgs) -> Vec<Settled> {
 pub(super) async fn settle_all(docker: &Arc<Docker>, image: Option<&str>) -> Result<Vec<Settled>, EngineError> {
     let mut lines = Vec::new();
     docker.remove_never_started().await?;
-    for session in docker.sessions().await?.into_iter().filter(|session| !session.is_in_use) {
+    let idle = async || Ok::<_, EngineError>(docker.sessions().await?.into_iter().filter(|session| !session.is_in_use));
+    let mut left: Vec<_> = idle().await?.collect();
+    if !left.is_empty() {
+        // A run whose helper has just died starts another one: that one knows better.
+        sleep(LEASE).await;
+        let still: Vec<_> = idle().await?.collect();
+        left.retain(|session| still.contains(session));
+    }
+    for session in left {
         match settle(docker, session.name.clone(), image).await {
             Ok(found) => lines.extend(found),
             Err(e) => {
@@ -62,7 +73,12 @@ async fn settle(docker: &Arc<Docker>, session: String, image: Option<&str>) -> R
         node.close().await;
     }
     let lines = found?.into_iter().filter_map(|found| {
-        let (run, alone) = (&found.run, found.alone?);
+        let run = &found.run;
+        let alone = match found.alone {
+            Some(alone) => alone,
+            None if found.outstanding => "the helper could not roll it back".to_owned(),
+            None => return None,
+        };
         let what = if found.outstanding { "something" } else { "nothing" };
         let text = format!("{run}: {what} is left on the engine's host, where {alone}");
         Some(Settled { is_left: found.outstanding, text })

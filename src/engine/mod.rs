@@ -31,9 +31,10 @@ pub trait Engine: Observe + Apply + Lock + Execute {
     /// What it is, and how another process finds the same one.
     fn describe(&self) -> Description;
 
-    /// What happened on its side that people should know, since this was last asked.
-    fn news(&self) -> Vec<String> {
-        Vec::new()
+    /// What it has done on its side of its own accord since this was last asked, in the belief that its runner is dead: the run's faults
+    /// are no longer what they should be.
+    fn acted_alone(&self) -> Option<String> {
+        None
     }
 }
 

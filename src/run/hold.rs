@@ -79,6 +79,9 @@ pub(super) async fn lasting(
     let mut amended = Instant::now();
     loop {
         sleep(LOOK_INTERVAL).await;
+        if let Some(text) = context.engine.acted_alone() {
+            return Ended { why: Reason::FaultVanished, text };
+        }
         match first_off(context.engine.as_ref(), rec, targeted, Scope::Everything, Look::Meanwhile).await {
             Ok(None) => {
                 out_of_reach = None;

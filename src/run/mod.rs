@@ -290,8 +290,9 @@ async fn conclude(context: &RunContext, rec: &Recorder, facts: Facts) -> Verdict
     if rec.read(RunState::incomplete).is_none() {
         locks::unlock(context.engine.as_ref(), rec).await;
     }
-    for text in context.engine.news() {
-        rec.note(Event::Warned { text });
+    if let Some(text) = context.engine.acted_alone() {
+        // Whatever was seen since then was not this fault, nor the system's own healing.
+        rec.note(Event::Stopping { why: Reason::FaultVanished, text });
     }
     let (reason, mut text) = rec.read(|s| verdict::decide(s, &facts));
     let verdict = rec.read(|s| s.started.as_ref().map_or(reason.verdict(), |s| s.verdict(reason)));

@@ -183,19 +183,18 @@ async fn what_all_have_left_is_rolled_back_from_any_machine() {
     }
     drop(run.dies().await);
     assert_ne!(scene.settings().await, before, "no process was there to roll it back");
-    let recovered = eventually("the engine knows that the helper is dead", || async {
+    // Any run and any recovery on this engine does it, those of other tests too.
+    eventually("all is as before", || async {
         let recovered = scene
             .squall_by(as_user(&scene), "elsewhere")
             .args(["recover", "--helper-image", &scene.sandbox.image])
             .output()
             .await
             .expect("it runs");
-        let said = String::from_utf8_lossy(&recovered.stdout).into_owned();
-        assert!(recovered.status.success(), "{said}");
-        said.contains("nothing is left").then_some(said)
+        assert!(recovered.status.success(), "{}", String::from_utf8_lossy(&recovered.stdout));
+        (scene.settings().await == before).then_some(())
     })
     .await;
-    assert!(recovered.contains("it rolled back 1 change"), "{recovered}");
     is_gone(&scene, &session(&on)).await;
     assert_eq!(scene.settings().await, before);
     // And the machine that it was started from has nothing more to do.

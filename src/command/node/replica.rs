@@ -11,9 +11,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::engine::node::protocol::Found;
 use crate::host::store::{JOURNAL, lock, private_dir, private_file};
+use crate::model::instance::{Rollback, Setting};
 use crate::record::event::Actor;
 use crate::record::journal::{Fold, salvage};
-use crate::record::state::RunState;
+use crate::record::state::{ChangeState, RunState};
 use crate::run::recover::{is_left_on_node, time_limit};
 use crate::text::units::count;
 
@@ -65,31 +66,34 @@ impl Replica {
             sleep(POLL_INTERVAL).await;
         }
         let found = if was_there { Some(found(run, &salvage(&path)?)) } else { None };
-        let over = found.as_ref().map_or(known, |found| found.alone.is_some() && !found.outstanding);
+        let is_over = |found: &Found| found.alone.is_some() && !found.outstanding;
+        let over = found.as_ref().map_or(known, is_over);
         let mut replica =
             Self { path, file: file.try_clone()?, fold: Fold::default(), closed: over, torn: false, deadline: None };
         if !over {
             file.set_len(0)?;
-            for line in journal.split_inclusive('\n') {
-                replica.add(line)?;
-            }
-            replica.reckon();
         }
+        for line in journal.split_inclusive('\n') {
+            replica.add(line)?;
+        }
+        replica.reckon();
         Ok((replica, found.filter(|found| found.alone.is_some())))
     }
 
     /// Adds a line: it is on disk before anything follows from it.
     pub(super) fn add(&mut self, line: &str) -> anyhow::Result<()> {
-        if self.closed {
-            return Ok(());
-        }
-        let attempt = || format!("cannot write to {}", self.path.display());
-        self.file.write_all(line.as_bytes()).with_context(attempt)?;
         let before = self.fold.state().changes.len();
         self.fold.line(line.as_bytes(), &self.path)?;
-        let s = self.fold.state();
-        if s.changes.len() > before {
-            self.file.sync_data().with_context(attempt)?;
+        if self.closed || self.torn {
+            return Ok(());
+        }
+        let new = self.fold.state().changes.len() > before;
+        let written =
+            self.file.write_all(line.as_bytes()).and_then(|()| if new { self.file.sync_data() } else { Ok(()) });
+        if let Err(e) = written {
+            // What follows would stand behind half a line.
+            self.torn = true;
+            return Err(e).with_context(|| format!("cannot write to {}", self.path.display()));
         }
         if self.deadline.is_none() {
             self.reckon();
@@ -106,54 +110,61 @@ impl Replica {
         }
     }
 
-    /// A line could not be written: what follows would have a gap before it.
-    pub(super) fn add_no_more(&mut self) {
-        self.torn = true;
-    }
-
-    /// Whether a change of it may be touched: only one whose rollback is here.
-    pub(super) fn permit(&self, change: usize) -> Result<Permit, String> {
+    /// Whether a change of it may be made so: only one whose rollback is here, unless it is made already and only rolled back.
+    pub(super) fn permit(&self, change: usize, to: &Setting) -> Result<Permit, String> {
         match self.fold.state().changes.get(change) {
+            Some(c) if self.closed && c.change.to == *to && c.change.back != Rollback::To(to.clone()) => {
+                Err("the helper on the engine's host has heard no more of this run, and has rolled it back".to_owned())
+            }
             _ if self.closed => Ok(Permit::Over),
-            // What is there can still be rolled back.
-            _ if self.torn => Err("the node could not write down how to roll it back".to_owned()),
+            Some(c) if self.torn && c.injecting.is_none() => {
+                Err("the node could not write down how to roll it back: is its disk full?".to_owned())
+            }
             Some(_) => Ok(Permit::Granted),
             None => Err(format!("the node has not been told how to roll back change {change}")),
         }
     }
 
-    /// When it is rolled back, whatever the runner says.
+    /// When it is rolled back, whatever the runner says. Who has taken over from the runner has all the time that it takes.
     pub(super) fn deadline(&self) -> Option<Instant> {
-        self.deadline.filter(|_| !self.closed && is_left_on_node(self.fold.state()))
-    }
-
-    /// The journal, let go for who rolls back; none where it is over.
-    pub(super) fn let_go(self) -> Option<PathBuf> {
-        (!self.closed).then_some(self.path)
+        let s = self.fold.state();
+        self.deadline.filter(|_| !self.closed && s.taken_over.is_none() && is_left_on_node(s))
     }
 }
 
-/// The runs of a session of which something is here, and what became of each.
+/// The runs of a session of which something is here, and what became of each. Of one that cannot be read nothing is known to be rolled
+/// back.
 pub(super) fn all(session: &Path) -> io::Result<Vec<(PathBuf, Found)>> {
     let mut all = Vec::new();
     for entry in std::fs::read_dir(session)? {
         let entry = entry?;
-        let path = entry.path().join(JOURNAL);
-        if let (Ok(s), Ok(run)) = (salvage(&path), entry.file_name().into_string()) {
-            all.push((path, found(&run, &s)));
+        let (path, run) = (entry.path().join(JOURNAL), entry.file_name().to_string_lossy().into_owned());
+        if path.exists() {
+            let found = match salvage(&path) {
+                Ok(s) => found(&run, &s),
+                Err(e) => Found { run, outstanding: true, is_unfinished: false, alone: Some(e.to_string()) },
+            };
+            all.push((path, found));
         }
     }
     Ok(all)
 }
 
 /// What is found of a run.
-pub(super) fn found(run: &str, s: &RunState) -> Found {
+fn found(run: &str, s: &RunState) -> Found {
     let by_node = s.taken_over.as_ref().filter(|t| t.by == Actor::Node).map(|_| {
-        let rolled_back = s.changes.iter().filter(|c| c.rolled_back.is_some()).count();
+        let is_its = |c: &&ChangeState| c.rolled_back.as_ref().is_some_and(|r| r.by == Actor::Node);
+        let rolled_back = s.changes.iter().filter(is_its).count();
         let why = s.stopping.as_ref().map_or("it heard no more of its runner", |s| s.text.as_str());
         format!("{why}; it rolled back {}", count(rolled_back, "change"))
     });
-    Found { run: run.to_owned(), outstanding: is_left_on_node(s), alone: by_node }
+    let is_over = s.finished.is_some() && s.is_rolled_back();
+    Found {
+        run: run.to_owned(),
+        outstanding: is_left_on_node(s) || s.damage().is_some_and(|_| !is_over),
+        is_unfinished: !is_over && (by_node.is_none() || is_left_on_node(s)),
+        alone: by_node.or_else(|| s.damage()),
+    }
 }
 
 /// Where a run's journal is. Its name comes from outside.

@@ -252,6 +252,8 @@ fn body(image: &str, session: &str, socket: &str) -> ContainerCreateBody {
         attach_stderr: Some(true),
         open_stdin: Some(true),
         stdin_once: Some(true),
+        // Its own end is a rollback.
+        stop_timeout: Some(600),
         user: Some("0".to_owned()),
         host_config: Some(HostConfig {
             auto_remove: Some(true),

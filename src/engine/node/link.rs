@@ -5,6 +5,7 @@ use std::collections::HashMap;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use bollard::container::LogOutput;
 use futures_util::{Stream, StreamExt as _};
@@ -21,43 +22,51 @@ type Output = Pin<Box<dyn Stream<Item = Result<LogOutput, bollard::errors::Error
 type Input = Pin<Box<dyn AsyncWrite + Send>>;
 type Open = Arc<Mutex<HashMap<u64, oneshot::Sender<Result<Answer, EngineError>>>>>;
 
+/// How long a helper may take from its start to its first word.
+const FIRST_WORD: Duration = Duration::from_secs(20);
+
 /// How much of what a helper complains of is kept.
 const COMPLAINTS: usize = 4096;
 
 /// A stream to a helper that has said who it is. Dropping it ends the stream, and with it the helper.
 #[derive(Debug)]
 pub(super) struct Link {
-    say: UnboundedSender<ToNode>,
+    say: Mutex<Option<UnboundedSender<ToNode>>>,
     open: Open,
     next: AtomicU64,
     /// Why it is lost, as soon as it is.
     lost: watch::Receiver<Option<String>>,
-    tasks: Mutex<JoinSet<()>>,
+    writer: Mutex<JoinSet<()>>,
+    reader: Mutex<JoinSet<()>>,
 }
 
 impl Link {
     /// Listens to a helper until it has said who it is; why not where it does not.
     pub(super) async fn open(mut output: Output, input: Input) -> Result<(Self, Hello), String> {
-        let mut lines = Lines::default();
+        let mut lines = Lines { said: Vec::new(), complained: Vec::new(), patience: FIRST_WORD };
         let hello = loop {
             match lines.next(&mut output).await? {
                 FromNode::Hello(hello) => break hello,
                 FromNode::Beat | FromNode::Answer { .. } => {}
             }
         };
+        lines.patience = LEASE;
         let (say, said) = unbounded_channel();
         let (gone, lost) = watch::channel(None);
         let open = Open::default();
-        let mut tasks = JoinSet::new();
-        tasks.spawn(write(input, said));
-        tasks.spawn(read(output, lines, Arc::clone(&open), gone));
-        Ok((Self { say, open, next: AtomicU64::new(0), lost, tasks: Mutex::new(tasks) }, hello))
+        let (mut writer, mut reader) = (JoinSet::new(), JoinSet::new());
+        writer.spawn(write(input, said));
+        reader.spawn(read(output, lines, Arc::clone(&open), gone));
+        let (say, writer, reader) = (Mutex::new(Some(say)), Mutex::new(writer), Mutex::new(reader));
+        Ok((Self { say, open, next: AtomicU64::new(0), lost, writer, reader }, hello))
     }
 
     /// Says something that has no answer. What is said is heard in this order.
     pub(super) fn say(&self, what: ToNode) {
         // Where the stream has ended, that is told by what is asked.
-        let _ = self.say.send(what);
+        if let Some(say) = &*lock(&self.say) {
+            let _ = say.send(what);
+        }
     }
 
     /// Why it is lost, where it is.
@@ -65,42 +74,61 @@ impl Link {
         self.lost.borrow().clone()
     }
 
-    /// Asks, and waits for the answer. An asker that goes away is told of.
-    ///
-    /// # Errors
-    /// What the helper says, or, as the inner one, why the stream was lost.
-    pub(super) async fn ask(&self, call: Call) -> Result<Result<Answer, EngineError>, String> {
+    /// Asks; in this order with all that is said. An asker that goes away is told of.
+    pub(super) fn begin(&self, call: Call) -> Waiting {
         let n = self.next.fetch_add(1, Ordering::Relaxed);
         let (sender, receiver) = oneshot::channel();
         lock(&self.open).insert(n, sender);
-        let asker = Asker { link: self, n };
         // Lost before it was listed, or after.
-        if let Some(why) = self.lost() {
-            return Err(why);
+        if self.lost().is_some() {
+            lock(&self.open).remove(&n);
         }
         self.say(ToNode::Ask { n, call });
-        let answer = receiver.await;
-        drop(asker);
-        answer.map_err(|_| self.lost().unwrap_or_else(|| "the stream to it ended".to_owned()))
+        let (open, say) = (Arc::clone(&self.open), lock(&self.say).clone());
+        Waiting { receiver, asker: Asker { n, open, say }, lost: self.lost.clone() }
     }
 
-    /// Ends the stream: the helper hears of it at once.
+    /// Ends the stream, when all that was said is on its way: the helper hears of it at once.
     pub(super) async fn close(&self) {
-        let mut tasks = std::mem::take(&mut *lock(&self.tasks));
-        tasks.shutdown().await;
+        drop(lock(&self.say).take());
+        let mut writer = std::mem::take(&mut *lock(&self.writer));
+        let _ = timeout(BEAT, writer.join_next()).await;
+        let mut reader = std::mem::take(&mut *lock(&self.reader));
+        writer.shutdown().await;
+        reader.shutdown().await;
+    }
+}
+
+/// A call whose answer is awaited.
+pub(super) struct Waiting {
+    receiver: oneshot::Receiver<Result<Answer, EngineError>>,
+    asker: Asker,
+    lost: watch::Receiver<Option<String>>,
+}
+
+impl Waiting {
+    /// What the helper says; why the stream was lost, if it was.
+    pub(super) async fn answer(self) -> Result<Result<Answer, EngineError>, String> {
+        let Self { receiver, asker, lost } = self;
+        let answer = receiver.await;
+        drop(asker);
+        answer.map_err(|_| lost.borrow().clone().unwrap_or_else(|| "the stream to it ended".to_owned()))
     }
 }
 
 /// Who waits for an answer.
-struct Asker<'a> {
-    link: &'a Link,
+struct Asker {
     n: u64,
+    open: Open,
+    say: Option<UnboundedSender<ToNode>>,
 }
 
-impl Drop for Asker<'_> {
+impl Drop for Asker {
     fn drop(&mut self) {
-        if lock(&self.link.open).remove(&self.n).is_some() {
-            self.link.say(ToNode::Forget { n: self.n });
+        if lock(&self.open).remove(&self.n).is_some()
+            && let Some(say) = &self.say
+        {
+            let _ = say.send(ToNode::Forget { n: self.n });
         }
     }
 }
@@ -120,16 +148,15 @@ async fn write(mut input: Input, mut said: UnboundedReceiver<ToNode>) {
 
 async fn read(mut output: Output, mut lines: Lines, open: Open, gone: watch::Sender<Option<String>>) {
     let why = loop {
-        match timeout(LEASE, lines.next(&mut output)).await {
-            Ok(Ok(FromNode::Answer { n, answer })) => {
+        match lines.next(&mut output).await {
+            Ok(FromNode::Answer { n, answer }) => {
                 // An asker that went away needs none.
                 if let Some(asker) = lock(&open).remove(&n) {
                     let _ = asker.send(answer);
                 }
             }
-            Ok(Ok(FromNode::Beat | FromNode::Hello(_))) => {}
-            Ok(Err(why)) => break why,
-            Err(_) => break format!("it has said nothing for {}", humantime::format_duration(LEASE)),
+            Ok(FromNode::Beat | FromNode::Hello(_)) => {}
+            Err(why) => break why,
         }
     };
     let _ = gone.send(Some(why));
@@ -137,10 +164,11 @@ async fn read(mut output: Output, mut lines: Lines, open: Open, gone: watch::Sen
 }
 
 /// What a helper says, line by line, whatever pieces it comes in.
-#[derive(Default)]
 struct Lines {
     said: Vec<u8>,
     complained: Vec<u8>,
+    /// How long it may say nothing.
+    patience: Duration,
 }
 
 impl Lines {
@@ -150,7 +178,11 @@ impl Lines {
                 let line: Vec<u8> = self.said.drain(..=end).collect();
                 return serde_json::from_slice(&line).map_err(|e| format!("what it says is not understood ({e})"));
             }
-            match output.next().await {
+            // Part of a line shows that it is there as well.
+            let Ok(next) = timeout(self.patience, output.next()).await else {
+                return Err(format!("it has said nothing for {}", humantime::format_duration(self.patience)));
+            };
+            match next {
                 Some(Ok(LogOutput::StdOut { message } | LogOutput::Console { message })) => {
                     self.said.extend_from_slice(&message);
                 }

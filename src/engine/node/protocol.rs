@@ -38,6 +38,8 @@ pub struct Found {
     pub run: String,
     /// Whether something of it is still to be rolled back on that node.
     pub outstanding: bool,
+    /// Whether it is for a helper that is alone to see to it.
+    pub is_unfinished: bool,
     /// What the helper did of its own accord, if it had to.
     pub alone: Option<String>,
 }
@@ -46,8 +48,6 @@ pub struct Found {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum ToNode {
-    /// How the node's containers are seen. Comes first.
-    View(View),
     /// A call, by a number that its answer has, too.
     Ask {
         /// The number.
@@ -92,6 +92,8 @@ pub enum FromNode {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Call {
+    /// How the node's containers are seen. Comes first.
+    View(View),
     /// Takes a run into its care, with all that was said of it so far; `known` where it has been in this session's before.
     Hold {
         /// The run.

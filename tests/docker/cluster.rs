@@ -24,8 +24,9 @@ impl Cluster {
     /// Nodes `n1`, `n2` …, and `op` without an engine.
     pub(crate) async fn of(nodes: usize) -> Self {
         let name = format!("test-{}-{}", std::process::id(), CLUSTERS.fetch_add(1, Ordering::Relaxed));
+        // What kills this process and all of its group is not to kill what takes the cluster away.
         let mut holder = script(&["hold", &name, &nodes.to_string()]);
-        let mut holder = holder.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("bash");
+        let mut holder = holder.process_group(0).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("bash");
         let mut said = BufReader::new(holder.stdout.take().expect("a pipe")).lines();
         let ready = timeout(Duration::from_mins(1), said.next_line()).await.expect("it says something").expect("text");
         assert_eq!(ready.as_deref(), Some("ready"), "it did not come up: what it said stands above");

@@ -176,3 +176,107 @@ fn path(session: &Path, run: &str) -> anyhow::Result<PathBuf> {
     }
     Ok(session.join(run).join(JOURNAL))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::event::Event;
+    use crate::record::journal::Recorder;
+    use crate::report::follow::fixture;
+
+    /// A run's journal, until such an event.
+    fn journal(until: fn(&Event) -> bool) -> String {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("journal.ndjson");
+        let rec = Recorder::create(&path).unwrap();
+        for stamped in fixture::held() {
+            let is_last = until(&stamped.event);
+            rec.note(stamped.event);
+            if is_last {
+                break;
+            }
+        }
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    /// What the first change of that run makes so, and what rolls it back.
+    fn first_change(journal: &str) -> (Setting, Setting) {
+        let mut fold = Fold::default();
+        journal.split_inclusive('\n').for_each(|line| fold.line(line.as_bytes(), Path::new("")).unwrap());
+        let change = fold.state().changes[0].change.clone();
+        let Rollback::To(back) = change.back else { panic!("it has a rollback") };
+        (change.to, back)
+    }
+
+    #[tokio::test]
+    async fn what_it_was_not_told_of_is_not_made_so() {
+        let session = tempfile::tempdir().unwrap();
+        let whole = journal(|e| matches!(e, Event::Planned { .. }));
+        let (to, back) = first_change(&whole);
+        let (planned, before): (Vec<&str>, Vec<&str>) =
+            whole.split_inclusive('\n').partition(|line| line.contains("\"planned\""));
+        let (mut replica, found) = Replica::take(session.path(), "r", &before.concat(), false).await.unwrap();
+        assert_eq!(found, None);
+        assert!(replica.permit(0, &to).is_err());
+        for line in planned {
+            replica.add(line).unwrap();
+        }
+        assert_eq!((replica.permit(0, &to), replica.permit(0, &back)), (Ok(Permit::Granted), Ok(Permit::Granted)));
+        assert!(replica.permit(99, &to).is_err());
+        assert!(replica.deadline().is_some(), "the node knows when it is over, whatever the runner says");
+        let here = all(session.path()).unwrap();
+        assert!(here.iter().all(|(_, found)| found.outstanding && found.is_unfinished), "{here:?}");
+    }
+
+    /// A runner that comes back must not disturb what others do by then.
+    #[tokio::test]
+    async fn a_run_that_another_process_has_settled_is_not_touched() {
+        let session = tempfile::tempdir().unwrap();
+        let whole = journal(|e| matches!(e, Event::Planned { .. }));
+        let (to, back) = first_change(&whole);
+        let (replica, _) = Replica::take(session.path(), "r", &whole, true).await.unwrap();
+        assert_eq!(replica.permit(0, &back), Ok(Permit::Over));
+        assert!(replica.permit(0, &to).unwrap_err().contains("has rolled it back"), "the fault itself is not");
+    }
+
+    /// What is written on a full disk must not be lost, nor keep what is there from being rolled back.
+    #[tokio::test]
+    async fn a_node_that_cannot_write_begins_nothing_and_rolls_back() {
+        let session = tempfile::tempdir().unwrap();
+        let whole = journal(|e| matches!(e, Event::Injecting { .. }));
+        let (to, back) = first_change(&whole);
+        let (mut replica, _) = Replica::take(session.path(), "r", &whole, false).await.unwrap();
+        replica.file = File::open("/dev/null").unwrap();
+        assert!(replica.add(&whole).is_err());
+        assert_eq!(replica.permit(0, &back), Ok(Permit::Granted), "it was begun");
+        let planned = journal(|e| matches!(e, Event::Planned { .. }));
+        let (mut replica, _) = Replica::take(session.path(), "s", &planned, false).await.unwrap();
+        replica.file = File::open("/dev/null").unwrap();
+        assert!(replica.add(&planned).is_err());
+        assert!(replica.permit(0, &to).unwrap_err().contains("disk full"));
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_not_taken_for_settled() {
+        let session = tempfile::tempdir().unwrap();
+        let newer = journal(|e| matches!(e, Event::Started(_))).replace("\"format\":", "\"format\":9");
+        let newer: String = newer
+            .lines()
+            .map(|line| format!("{}\n", line.split(",\"sum\"").next().unwrap().to_owned() + "}"))
+            .collect();
+        for (run, text) in [("newer", newer.as_str()), ("damaged", "{}\nrubbish\n")] {
+            std::fs::create_dir_all(session.path().join(run)).unwrap();
+            std::fs::write(session.path().join(run).join(JOURNAL), text).unwrap();
+        }
+        let found = all(session.path()).unwrap();
+        assert!(found.len() == 2 && found.iter().all(|(_, f)| f.outstanding && f.alone.is_some()), "{found:?}");
+    }
+
+    #[test]
+    fn a_run_is_no_path() {
+        for run in ["", ".", "..", "../x", "a/b", "a b", "ü"] {
+            assert!(path(Path::new("/s"), run).is_err(), "{run}");
+        }
+        assert!(path(Path::new("/s"), "20261130T122158Z-latency-9842").is_ok());
+    }
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use super::process;
+use super::process::{self, container::is_named};
 
 /// A kind of namespace that containers can share.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,9 +23,8 @@ pub fn processes_of(ids: &[String]) -> BTreeMap<String, u32> {
     for pid in process::all() {
         let Some(groups) = groups(pid) else { continue };
         // The last one that a path names is its own; those before it are above.
-        for id in
-            ids.iter().filter(|id| groups.lines().any(|line| line.rsplit('/').next().is_some_and(|l| l.contains(*id))))
-        {
+        let is_its = |id: &&String| groups.lines().any(|l| l.rsplit('/').next().is_some_and(|last| is_named(last, id)));
+        for id in ids.iter().filter(is_its) {
             found.entry(id.clone()).or_insert(pid);
         }
     }

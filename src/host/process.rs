@@ -1,5 +1,7 @@
 //! A process held by a descriptor, so that what is signalled is what was looked at, never a successor with its number.
 
+pub(crate) mod container;
+
 use std::io;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::path::PathBuf;
@@ -97,12 +99,11 @@ impl Process {
         }
     }
 
-    /// Whether its control group carries `name`, such as a container's id.
+    /// Whether it is a process of the container of this id.
     #[must_use]
-    pub fn is_in_cgroup_of(&self, name: &str) -> bool {
-        std::fs::read_to_string(format!("/proc/{}/cgroup", self.pid)).is_ok_and(|groups| groups.contains(name))
-            // Only then was the file that of this process and not of a successor.
-            && self.is_alive()
+    pub fn is_of_container(&self, id: &str) -> bool {
+        // Asked last: only then were the files those of this process and not of a successor.
+        container::has(id, self.pid) && self.is_alive()
     }
 }
 
@@ -252,10 +253,10 @@ pub fn with_variable(name: &str, value: &str) -> Vec<Process> {
     all().filter(|pid| *pid != std::process::id()).filter_map(|pid| if_with_variable(pid, name, value)).collect()
 }
 
-/// Every process whose control group carries `name`, such as a container's id.
+/// Every process of the container of this id.
 #[must_use]
-pub fn in_cgroup_of(name: &str) -> Vec<Process> {
-    all().filter_map(|pid| Process::open(pid).ok()?).filter(|p| p.is_in_cgroup_of(name)).collect()
+pub fn of_container(id: &str) -> Vec<Process> {
+    all().filter_map(|pid| Process::open(pid).ok()?).filter(|p| p.is_of_container(id)).collect()
 }
 
 /// A process by its number, if its environment, as it was started, has `name=value`.

@@ -106,7 +106,7 @@ impl Docker {
             let state = before.state.unwrap_or_default();
             let Some(pid) = main_pid(&state).filter(|_| is_running(&state)) else { return Ok(Err(Outcome::Already)) };
             let process = Process::open(pid).map_err(|e| refused(e.to_string()))?;
-            let process = process.filter(|p| p.is_in_cgroup_of(&id.0));
+            let process = process.filter(|p| p.is_of_container(&id.0));
 
             // Now that it is held: is it still the container's main process, of the same life?
             let Some(after) = self.now(id, to).await? else { return Ok(Err(Outcome::Gone)) };

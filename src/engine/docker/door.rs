@@ -88,7 +88,7 @@ async fn freeze_there(host: &Arc<Host>, id: &InstanceId, frozen: bool) -> bool {
 
 fn freeze(host: &Host, id: &str, frozen: bool) -> io::Result<()> {
     // A load of Squall stands in no more of its groups than it is about.
-    let freezers = process::in_cgroup_of(id).into_iter().filter_map(|p| host.cgroups().of(&p, id).ok()?.freezer());
+    let freezers = process::of_container(id).into_iter().filter_map(|p| host.cgroups().of(&p, id).ok()?.freezer());
     let freezer = freezers.into_iter().next().ok_or(io::ErrorKind::NotFound)?;
     match freezer.version {
         Version::V1 => freezer.write("freezer.state", if frozen { "FROZEN" } else { "THAWED" }),

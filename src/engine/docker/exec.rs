@@ -195,7 +195,7 @@ fn runs(exec: &ExecInspectResponse) -> bool {
 fn process_of(exec: &ExecInspectResponse) -> Option<Process> {
     let pid = exec.pid.filter(|_| runs(exec)).and_then(|pid| u32::try_from(pid).ok())?;
     let process = Process::open(pid).ok()??;
-    exec.container_id.as_deref().is_some_and(|id| process.is_in_cgroup_of(id)).then_some(process)
+    exec.container_id.as_deref().is_some_and(|id| process.is_of_container(id)).then_some(process)
 }
 
 /// Whether anything of a command ever ran. Where that is not known, it may have.

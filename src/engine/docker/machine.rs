@@ -18,6 +18,10 @@ use crate::model::instance::{Instance, InstanceId, Setting};
 const NOT_SEEN: &str = "it is set by way of the container's processes, and they cannot be seen from here: run Squall on the \
                         engine's own host, or in a container with `--pid=host`";
 
+const NO_GROUP: &str = "it is set by way of the container's control group, and its engine has given it none of its own (as rootless \
+                        Podman does with control groups of version 1): start the container by an engine that runs as root, or where \
+                        control groups are of version 2";
+
 impl Docker {
     /// Whether its containers' processes can be seen from here; `None` where none was running when it was looked.
     #[must_use]
@@ -30,7 +34,7 @@ impl Docker {
     pub fn process_here(&self) -> Option<u32> {
         let pids = self.sight.pids.lock().unwrap_or_else(PoisonError::into_inner);
         let is_its =
-            |(id, pid): (&String, &u32)| Process::open(*pid).ok()?.filter(|p| p.is_in_cgroup_of(id)).map(|_| *pid);
+            |(id, pid): (&String, &u32)| Process::open(*pid).ok()?.filter(|p| p.is_of_container(id)).map(|_| *pid);
         pids.iter().find_map(is_its)
     }
 
@@ -42,7 +46,10 @@ impl Docker {
         let pids = || self.sight.pids.lock().unwrap_or_else(PoisonError::into_inner);
         let pid = pids().get(&instance.id.0).copied().filter(|_| instance.is_running());
         // Held while it is looked at; the number may be another process's by now.
-        let process = pid.and_then(|pid| Process::open(pid).ok()?).filter(|p| p.is_in_cgroup_of(&instance.id.0));
+        let process = pid.and_then(|pid| Process::open(pid).ok()?).filter(|p| p.is_of_container(&instance.id.0));
+        if process.as_ref().is_some_and(|p| self.host.cgroups().of(p, &instance.id.0).is_err()) {
+            return Ability::No(NO_GROUP.to_owned());
+        }
         machine::can(&self.at(process.as_ref().map(Process::pid)), instance, to)
     }
 
@@ -69,12 +76,12 @@ impl Docker {
         let attempt = container.as_ref().map_or_else(|| attempting("it", to), |c| attempting(&name_of(c, id), to));
         let refused = |why: String| EngineError::Refused { attempt: attempt.clone(), why };
         let running = container.as_ref().and_then(|c| c.state.as_ref()).is_some_and(is_running);
-        let site = container.as_ref().and_then(|c| site(c, &self.host));
+        let process = container.as_ref().and_then(main_process);
         let blind = self.own.is_some() && !self.sight.found.load(Ordering::Relaxed);
-        if blind || (running && site.is_none()) {
+        if blind || (running && process.is_none()) {
             return Err(refused(NOT_SEEN.to_owned()));
         }
-        let at = self.at(site.as_ref().map(|s| s.process.pid()));
+        let at = self.at(process.as_ref().map(Process::pid));
         let gone = container.is_none();
         let freed = match (place, container.and_then(|c| self.instance(c))) {
             (Some(place), _) => disk::free(&at, tag, place).await,
@@ -103,6 +110,7 @@ impl Docker {
         let attempt = attempting(&name_of(&container, id), to);
         let running = container.state.as_ref().is_some_and(is_running);
         let site = site(&container, &self.host);
+        let seen = site.is_some() || main_process(&container).is_some();
         let Some(instance) = self.instance(container) else { return Ok(Outcome::Gone) };
         let at = self.at(site.as_ref().map(|s| s.process.pid()));
         match site {
@@ -110,7 +118,10 @@ impl Docker {
                 Ok(set) => set.map_err(|why| EngineError::Refused { attempt, why: why.to_string() }),
                 Err(_) => Err(EngineError::TimedOut { attempt, after: QUICK }),
             },
-            None if running => Err(EngineError::Refused { attempt, why: NOT_SEEN.to_owned() }),
+            None if running && !seen => Err(EngineError::Refused { attempt, why: NOT_SEEN.to_owned() }),
+            None if running && !matches!(to, Setting::Mark(_, None)) => {
+                Err(EngineError::Refused { attempt, why: NO_GROUP.to_owned() })
+            }
             None => match to {
                 Setting::Mark(_, None) => self.forget(tag, to, attempt).await.map(|()| Outcome::Already),
                 // It ended with the life that it was made for; the next one begins with what is configured.
@@ -135,11 +146,18 @@ impl Docker {
     }
 }
 
-/// Where a container's machine is found, if it runs and can be seen from here. The process is held before it is shown to be
-/// the container's, so that a PID that went to another process meanwhile is never mistaken for it.
-pub(super) fn site(container: &ContainerInspectResponse, host: &Arc<Host>) -> Option<MachineAccess> {
+/// The main process of a container, if it runs and can be seen from here. It is held before it is shown to be the container's, so
+/// that a PID that went to another process meanwhile is never mistaken for it.
+fn main_process(container: &ContainerInspectResponse) -> Option<Process> {
     let state = container.state.as_ref().filter(|s| is_running(s))?;
     let process = Process::open(main_pid(state)?).ok()??;
+    let id = container.id.as_deref()?;
+    process.is_of_container(id).then_some(process)
+}
+
+/// Where a container's machine is found, if its main process can be seen from here, and it has control groups of its own.
+pub(super) fn site(container: &ContainerInspectResponse, host: &Arc<Host>) -> Option<MachineAccess> {
+    let process = main_process(container)?;
     let cgroup = host.cgroups().of(&process, container.id.as_deref()?).ok()?;
     Some(MachineAccess { process, cgroup, host: Arc::clone(host) })
 }

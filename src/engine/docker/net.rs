@@ -68,7 +68,7 @@ pub(super) fn site(container: &ContainerInspectResponse, host: &Arc<Host>) -> Op
     let process = Process::open(main_pid(state)?).ok()??;
     let namespace = Namespace::of(process.pid()).ok()?;
     // Asked last: it says that the process lived until now, so that the namespace is that process's.
-    let is_its = process.is_in_cgroup_of(container.id.as_deref()?);
+    let is_its = process.is_of_container(container.id.as_deref()?);
     is_its.then(|| NetworkAccess {
         namespace,
         pid: process.pid(),

@@ -104,7 +104,7 @@ impl Docker {
             && let (Some(id), Some(pid)) = (&container.id, container.state.as_ref().and_then(main_pid))
         {
             self.sight.looked.store(true, Ordering::Relaxed);
-            if Process::open(pid).ok().flatten().is_some_and(|p| p.is_in_cgroup_of(id)) {
+            if Process::open(pid).ok().flatten().is_some_and(|p| p.is_of_container(id)) {
                 self.sight.found.store(true, Ordering::Relaxed);
             }
         }

@@ -116,8 +116,8 @@ impl Docker {
         if !self.host.may_enter() {
             return Ok(false);
         }
-        let options = ListContainersOptionsBuilder::new().build();
-        let running = within(QUICK, self.api.list_containers(Some(options)))
+        let running = self
+            .list(ListContainersOptionsBuilder::new())
             .await
             .map_err(|f| f.error(&self.endpoint.address, || "list the containers".to_owned()))?;
         for id in running.into_iter().filter_map(|container| container.id) {
@@ -169,8 +169,8 @@ impl Docker {
         let mut old = Vec::new();
         for label in [LABEL, super::guard::LABEL] {
             let filters = HashMap::from([("status", vec!["created"]), ("label", vec![label])]);
-            let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-            let made = within(QUICK, self.api.list_containers(Some(options))).await.map_err(error)?;
+            let options = ListContainersOptionsBuilder::new().all(true).filters(&filters);
+            let made = self.list(options).await.map_err(error)?;
             old.extend(made.into_iter().filter_map(|c| Some((c.id?, c.created?))));
         }
         if old.is_empty() {

@@ -35,6 +35,7 @@ mod reach;
 mod readiness;
 mod sharing;
 mod stack;
+mod states;
 mod swarm;
 mod transport;
 mod unanswered;

@@ -8,11 +8,12 @@ use std::time::Duration;
 use bollard::models::{ContainerInspectResponse, ContainerSummary, HealthStatusEnum, HostConfig};
 use bollard::query_parameters::{InspectContainerOptions, ListContainersOptionsBuilder};
 use futures_util::StreamExt as _;
+use tokio::time::{Instant, sleep};
 
 use super::container::{Found, is_running, main_pid, restart_policy};
 use super::failure::{Failure, within};
 use super::unanswered::Inspected;
-use super::{Docker, QUICK, labels};
+use super::{Docker, QUICK, labels, states};
 use crate::engine::{EngineError, machine, net};
 use crate::host::process::Process;
 use crate::model::instance::{Aspect, Epoch, Health, Instance, RestartPolicy, Setting, Trait};
@@ -21,17 +22,18 @@ use crate::model::zones::Zones;
 /// How many containers are inspected at once.
 const AT_ONCE: usize = 16;
 
-/// Every state that the client understands. The engine filters, because one unknown state would spoil the whole list.
-const STATES: [&str; 7] = ["created", "restarting", "running", "removing", "paused", "exited", "dead"];
+/// How long a container may be in a state that is not known: it is one between two others.
+const PASSES: Duration = Duration::from_secs(5);
+
+/// How often it is looked at meanwhile.
+const AGAIN: Duration = Duration::from_millis(20);
 
 impl Docker {
     /// Lists the containers once, and inspects all of them at the same time: any of them may share something with any other.
     /// One that does not answer holds nothing up for long, and is told as such.
     pub(super) async fn observe_all(&self) -> Result<Vec<Instance>, EngineError> {
         let error = |f: Failure| f.error(&self.endpoint.address, || "list the containers".to_owned());
-        let filters = HashMap::from([("status", STATES.to_vec())]);
-        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-        let listed = within(QUICK, self.api.list_containers(Some(options))).await.map_err(error)?;
+        let listed = self.list(ListContainersOptionsBuilder::new().all(true)).await.map_err(error)?;
         let all: Vec<_> = futures_util::stream::iter(listed)
             .map(|listed| self.found(listed))
             .buffer_unordered(AT_ONCE)
@@ -47,6 +49,12 @@ impl Docker {
         Box::pin(self.add_elsewhere(&mut instances)).await;
         instances.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
         Ok(instances)
+    }
+
+    /// The containers that are asked for.
+    pub(super) async fn list(&self, options: ListContainersOptionsBuilder) -> Result<Vec<ContainerSummary>, Failure> {
+        let call = Box::pin(self.api.list_containers(Some(options.build())));
+        within(QUICK, async { states::listed(call.await) }).await
     }
 
     /// A listed container as it is now; nothing where it is gone meanwhile.
@@ -76,22 +84,34 @@ impl Docker {
 
     /// A container as the engine tells it, by id or name; `None` where it does not exist.
     pub(super) async fn inspect(&self, id: &str) -> Result<Option<ContainerInspectResponse>, Failure> {
-        self.inspect_within(QUICK, id).await
+        Box::pin(self.inspect_within(QUICK, id)).await
     }
 
-    /// The same, as far as the engine tells it in this time.
+    /// The same, as far as the engine tells it in this time. One in an unknown state is looked at again: that passes.
     pub(super) async fn inspect_within(
         &self,
         limit: Duration,
         id: &str,
     ) -> Result<Option<ContainerInspectResponse>, Failure> {
-        match within(limit, self.api.inspect_container(id, None::<InspectContainerOptions>)).await {
-            Ok(container) => {
-                self.learn_sight(&container);
-                Ok(Some(container))
+        let bound = limit.min(PASSES);
+        let deadline = Instant::now() + bound;
+        loop {
+            let call = Box::pin(self.api.inspect_container(id, None::<InspectContainerOptions>));
+            match within(limit, async { states::inspected(call.await) }).await {
+                Ok((container, None)) => {
+                    self.learn_sight(&container);
+                    return Ok(Some(container));
+                }
+                Ok(_) if Instant::now() < deadline => sleep(AGAIN).await,
+                Ok((_, Some(word))) => {
+                    let bound = humantime::format_duration(bound);
+                    return Err(Failure::Refused(format!(
+                        "it is `{word}`, a state that Squall does not know, and has been for {bound}; start it or remove it"
+                    )));
+                }
+                Err(Failure::Missing(_)) => return Ok(None),
+                Err(failure) => return Err(failure),
             }
-            Err(Failure::Missing(_)) => Ok(None),
-            Err(failure) => Err(failure),
         }
     }
 
@@ -219,9 +239,30 @@ fn traits(host: &HostConfig, told: &BTreeMap<String, String>, own: bool) -> BTre
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::engine::docker::fake::Fake;
 
     fn container(json: serde_json::Value) -> ContainerInspectResponse {
         serde_json::from_value(json).unwrap()
+    }
+
+    /// Podman tells of such a state between the end of a process and what it does after it.
+    #[tokio::test]
+    async fn an_unknown_state_is_looked_at_again_and_told_where_it_stays() {
+        let stopped = |n: usize, request: &str, times: usize| {
+            if request == "GET /containers/json" {
+                return (200, r#"[{ "Id": "abc", "State": "stopped" }]"#.to_owned());
+            }
+            let state = serde_json::json!({ "Status": if n < times { "stopped" } else { "exited" }, "Running": false });
+            (200, serde_json::json!({ "Id": "abc", "Name": "/shop-1", "State": state }).to_string())
+        };
+        let fake = Fake::new(move |n, request| stopped(n, request, 3)).await;
+        let all = fake.docker.observe_all().await.unwrap();
+        assert_eq!((all.len(), all[0].is_running(), all[0].unanswered()), (1, false, None));
+        assert!(fake.asked().len() > 3, "{:?}", fake.asked());
+
+        let fake = Fake::new(move |n, request| stopped(n, request, usize::MAX)).await;
+        let short = fake.docker.inspect_within(Duration::from_millis(100), "abc").await;
+        assert!(matches!(short, Err(Failure::Refused(why)) if why.contains("`stopped`")));
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::fmt;
 
 use bollard::models::{ContainerInspectResponse, ContainerStateStatusEnum, HealthStatusEnum};
-use bollard::query_parameters::{InspectContainerOptions, ListVolumesOptionsBuilder, RemoveVolumeOptions};
+use bollard::query_parameters::{ListVolumesOptionsBuilder, RemoveVolumeOptions};
 
 use super::failure::{Failure, within};
 use super::{Docker, QUICK};
@@ -39,13 +39,12 @@ impl Docker {
     pub async fn readiness(&self, label: &str) -> Result<Vec<(String, String, Readiness)>, EngineError> {
         let mut all = Vec::new();
         for id in self.labelled(label).await? {
-            let inspect = self.api.inspect_container(&id, None::<InspectContainerOptions>);
-            match within(QUICK, inspect).await {
-                Ok(found) => {
+            match self.inspect(&id).await {
+                Ok(Some(found)) => {
                     let name = found.name.clone().unwrap_or_default().trim_start_matches('/').to_owned();
                     all.push((id, name, read(&found)));
                 }
-                Err(Failure::Missing(_)) => {}
+                Ok(None) => {}
                 Err(failure) => {
                     return Err(failure.error(&self.endpoint.address, || format!("look at the container {id}")));
                 }

@@ -135,8 +135,8 @@ impl Docker {
 
     pub(super) async fn labelled(&self, label: &str) -> Result<Vec<String>, EngineError> {
         let filters = HashMap::from([("label", vec![label])]);
-        let options = ListContainersOptionsBuilder::new().all(true).filters(&filters).build();
-        let found = within(QUICK, self.api.list_containers(Some(options)))
+        let found = self
+            .list(ListContainersOptionsBuilder::new().all(true).filters(&filters))
             .await
             .map_err(|f| f.error(&self.endpoint.address, || format!("list the containers with label {label}")))?;
         Ok(found.into_iter().filter_map(|container| container.id).collect())

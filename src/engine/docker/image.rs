@@ -1,4 +1,5 @@
-//! An image from a binary of this machine: no registry, no build tool, only what the engine's import takes.
+//! An image from a binary of this machine: no registry, no build tool, only an archive as `docker save` writes it. What containers of it
+//! start with is in there, too: the instructions that go with an import are read differently by Docker and Podman.
 //!
 //! A binary that is linked dynamically gets its loader and libraries beside it, under the paths that they have here.
 
@@ -7,8 +8,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use bollard::query_parameters::{CreateImageOptionsBuilder, RemoveImageOptionsBuilder};
+use bollard::query_parameters::{ImportImageOptionsBuilder, RemoveImageOptionsBuilder};
 use futures_util::TryStreamExt as _;
+use ring::digest::{SHA256, digest};
+use serde_json::{Value, json};
 
 use super::failure::{Failure, within};
 use super::{Docker, QUICK};
@@ -18,15 +21,15 @@ use crate::text::fingerprint;
 /// Where the binary is in its image.
 pub const PROGRAM: &str = "/usr/local/bin/squall";
 
-/// How long the engine may take to import an image.
-const IMPORT: Duration = Duration::from_mins(2);
+/// How long the engine may take to load an image.
+const LOAD: Duration = Duration::from_mins(2);
 
 impl Docker {
     /// An image of this very program, whose entry point it is: `repository:VERSION-HASH`. One that is there already is
     /// used again. Returns its name.
     ///
     /// # Errors
-    /// Where the program or its libraries cannot be read, or the engine refuses the import.
+    /// Where the program or its libraries cannot be read, or the engine refuses the image.
     pub async fn own_image(&self, repository: &str) -> Result<String, EngineError> {
         // Not by its path: the file may have been replaced since this process was started from it.
         let program = PathBuf::from(format!("/proc/{}/exe", std::process::id()));
@@ -53,16 +56,11 @@ impl Docker {
             Err(Failure::Missing(_)) => {}
             Err(failure) => return Err(error(failure)),
         }
-        let tar = pack(&files).map_err(|e| EngineError::Refused { attempt: attempt(), why: e.to_string() })?;
-        let options = CreateImageOptionsBuilder::new()
-            .from_src("-")
-            .repo(repository)
-            .tag(&tag)
-            .changes(configuration(&files))
-            .build();
-        let body = bollard::body_full(tar.into());
-        let import = self.api.create_image(Some(options), Some(body), None).try_collect::<Vec<_>>();
-        within(IMPORT, import).await.map_err(error)?;
+        let archive = archive(&name, &files);
+        let archive = archive.map_err(|e| EngineError::Refused { attempt: attempt(), why: e.to_string() })?;
+        let options = ImportImageOptionsBuilder::new().quiet(true).build();
+        let load = self.api.import_image(options, bollard::body_full(archive.into()), None).try_collect::<Vec<_>>();
+        within(LOAD, load).await.map_err(error)?;
         Ok(name)
     }
 
@@ -142,33 +140,60 @@ fn libraries(listed: &str) -> Result<BTreeSet<PathBuf>, String> {
     Ok(paths)
 }
 
-/// What containers of the image start with, as lines of a Dockerfile.
-fn configuration(files: &BTreeMap<PathBuf, Vec<u8>>) -> Vec<String> {
-    let mut lines = vec![
-        format!("ENTRYPOINT [{PROGRAM:?}]"),
-        format!("ENV PATH={}", Path::new(PROGRAM).parent().unwrap_or(Path::new("/")).display()),
-        format!("LABEL squall.image={}", env!("CARGO_PKG_VERSION")),
-    ];
+/// An image of this name as an archive: its file system, its configuration, and a list of both.
+fn archive(name: &str, files: &BTreeMap<PathBuf, Vec<u8>>) -> io::Result<Vec<u8>> {
+    let layer = pack(files)?;
+    let configuration = configuration(files, &layer).to_string();
+    let list = json!([{ "Config": "config.json", "RepoTags": [name], "Layers": ["layer.tar"] }]).to_string();
+    let mut tar = tar::Builder::new(Vec::new());
+    let parts = [("config.json", configuration.as_bytes()), ("layer.tar", &layer), ("manifest.json", list.as_bytes())];
+    for (name, content) in parts {
+        tar.append_data(&mut header(tar::EntryType::Regular, 0o644, content.len() as u64), name, content)?;
+    }
+    tar.into_inner()
+}
+
+/// What the image is made of, and what containers of it start with.
+fn configuration(files: &BTreeMap<PathBuf, Vec<u8>>, layer: &[u8]) -> Value {
+    let directory = |path: &Path| path.parent().unwrap_or(Path::new("/")).display().to_string();
+    let mut environment = vec![format!("PATH={}", directory(Path::new(PROGRAM)))];
     // The loader looks in its own directories only, and there is no cache that would tell it of others.
-    let libraries = files.keys().filter(|path| *path != Path::new(PROGRAM)).filter_map(|path| path.parent());
-    let directories: BTreeSet<String> = libraries.map(|directory| directory.display().to_string()).collect();
+    let libraries = files.keys().filter(|path| *path != Path::new(PROGRAM));
+    let directories: BTreeSet<String> = libraries.map(|path| directory(path)).collect();
     if !directories.is_empty() {
         let directories: Vec<String> = directories.into_iter().collect();
-        lines.push(format!("ENV LD_LIBRARY_PATH={}", directories.join(":")));
+        environment.push(format!("LD_LIBRARY_PATH={}", directories.join(":")));
     }
-    lines
+    let architecture = match std::env::consts::ARCH {
+        "x86_64" => "amd64",
+        "aarch64" => "arm64",
+        other => other,
+    };
+    let sum =
+        digest(&SHA256, layer).as_ref().iter().fold("sha256:".to_owned(), |text, byte| format!("{text}{byte:02x}"));
+    json!({
+        "architecture": architecture,
+        "os": "linux",
+        "config": {
+            "Entrypoint": [PROGRAM],
+            "Env": environment,
+            "Labels": { "squall.image": env!("CARGO_PKG_VERSION") },
+        },
+        "rootfs": { "type": "layers", "diff_ids": [sum] },
+    })
+}
+
+fn header(kind: tar::EntryType, mode: u32, size: u64) -> tar::Header {
+    let mut header = tar::Header::new_gnu();
+    header.set_entry_type(kind);
+    header.set_mode(mode);
+    header.set_size(size);
+    header
 }
 
 /// A tar of an image's whole file system; the same for the same files.
 fn pack(files: &BTreeMap<PathBuf, Vec<u8>>) -> io::Result<Vec<u8>> {
     let mut tar = tar::Builder::new(Vec::new());
-    let header = |kind, mode, size| {
-        let mut header = tar::Header::new_gnu();
-        header.set_entry_type(kind);
-        header.set_mode(mode);
-        header.set_size(size);
-        header
-    };
     let mut directories = BTreeSet::from([PathBuf::from("etc"), PathBuf::from("tmp")]);
     for path in files.keys() {
         let inside = path.strip_prefix("/").unwrap_or(path);

@@ -52,12 +52,18 @@ pub(super) async fn run(mut args: cli::Plan, state: StateDir) -> anyhow::Result<
 /// Plans on an engine that answers, and shows what would be done.
 async fn planned(args: &cli::Plan, x: &Experiment, reached: &ConnectedEngine) -> anyhow::Result<ExitCode> {
     let engine = reached.engine();
-    let fleet = engine.observe().await?;
+    let fleet = match engine.observe().await {
+        Ok(fleet) => fleet,
+        Err(e) => return Ok(no_verdict(&e.to_string())),
+    };
     let seed = args.seed.unwrap_or_else(|| u64::from(rand::random::<u32>()));
     let aimed = match target::choose(x, &fleet, seed) {
         Ok(targets) => {
-            let plan = with_abilities(engine.as_ref(), |can| plan(x, &targets, &fleet, seed, can)).await?;
-            plan.map(|plan| (targets, plan))
+            let plan = with_abilities(engine.as_ref(), |can| plan(x, &targets, &fleet, seed, can)).await;
+            match plan {
+                Ok(plan) => plan.map(|plan| (targets, plan)),
+                Err(e) => return Ok(no_verdict(&e.to_string())),
+            }
         }
         Err(refusal) => Err(refusal),
     };

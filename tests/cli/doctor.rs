@@ -1,6 +1,6 @@
 //! `squall doctor` and `squall completions`.
 
-use crate::harness::Squall;
+use crate::harness::{Squall, repository};
 
 /// A doctor's call where no engine is.
 fn doctor<const N: usize>(args: [&str; N]) -> Squall {
@@ -58,6 +58,9 @@ fn an_engine_that_does_not_let_this_user_list_is_none_to_run_on() {
     let said: String = ended.stdout.split_whitespace().filter(|word| *word != "│").collect::<Vec<_>>().join(" ");
     assert!(said.contains("✗ docker engine 20.10.24") && said.contains("forbidden by the proxy"), "{said}");
     assert!(said.contains("unknown: no container runs") && said.contains("Experiments cannot run here"), "{said}");
+    // The file is as it should be: an engine that fails is no verdict.
+    let file = repository("experiments/kill-one-shop.yaml");
+    Squall::new(["plan", "--docker-host", &host]).arg(file).run().exits(3).complains("forbidden by the proxy");
 }
 
 #[test]

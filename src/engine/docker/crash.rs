@@ -121,7 +121,12 @@ impl Docker {
     }
 
     /// Waits until the engine no longer tells the life that has ended.
-    async fn notices(&self, id: &InstanceId, to: &Setting, ended: &ContainerState) -> Result<(), EngineError> {
+    pub(super) async fn notices(
+        &self,
+        id: &InstanceId,
+        to: &Setting,
+        ended: &ContainerState,
+    ) -> Result<(), EngineError> {
         let deadline = Instant::now() + QUICK;
         let mut pause = AGAIN;
         while let Some(now) = self.now(id, to).await? {

@@ -52,12 +52,17 @@ impl Docker {
         self.attempt(id, to, QUICK, self.api.pause_container(&id.0)).await
     }
 
-    /// Thaws a container, past an engine that does not get to it. What waited behind a command may block it again, so that it may take
-    /// several times.
+    /// Thaws a container, past an engine that does not get to it, or that holds a frozen one for stopped, as Podman does after a kill.
+    /// What waited behind a command may block it again, so that it may take several times.
     pub(super) async fn unpause(&self, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
         let mut asked = self.ask_to_thaw(id, to).await;
         for _ in 0..TIMES {
-            if !matches!(asked, Err(EngineError::TimedOut { .. })) || !freeze_there(&self.host, id, false).await {
+            let is_blocked = match &asked {
+                Err(EngineError::TimedOut { .. }) => true,
+                Err(EngineError::Refused { .. }) => self.podman.is_some(),
+                _ => false,
+            };
+            if !is_blocked || !freeze_there(&self.host, id, false).await {
                 return asked;
             }
             tracing::warn!(container = %id, "the engine did not thaw it; its control group is thawed");

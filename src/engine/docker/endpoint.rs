@@ -228,12 +228,16 @@ impl Endpoint {
         }
     }
 
-    /// What a person types to mean this engine: `docker`, with what names it where that alone could mean another one.
-    pub(super) fn in_words(&self) -> String {
-        self.words(&Settings::here())
+    /// What a person types to mean this engine: `docker` or `podman`, with what names it where that alone could mean another one.
+    pub(super) fn in_words(&self, is_podman: bool) -> String {
+        self.words(&Settings::here(), is_podman)
     }
 
-    fn words(&self, here: &Settings) -> String {
+    fn words(&self, here: &Settings, is_podman: bool) -> String {
+        // Where there is Podman, there often is no `docker`; its own command knows nothing of TLS.
+        if is_podman && self.tls.is_none() {
+            return format!("podman --url {}", quote(&self.address));
+        }
         let meant = |chosen: Endpoint| chosen.address == self.address && self.address == DEFAULT_HOST;
         if here.choose(Named::default()).is_ok_and(meant) {
             return "docker".to_owned();

@@ -121,13 +121,20 @@ impl Docker {
         match ended {
             Ok((stdout, stderr)) => {
                 let ended = within(QUICK, self.api.inspect_exec(&exec)).await.map_err(|f| (error(f), Began::Yes))?;
-                let began = began(&ended);
+                let began = self.began(&ended);
                 let status = ended.exit_code.and_then(|code| i32::try_from(code).ok()).unwrap_or(-1);
                 let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
                 Ok((Ran { status, stdout: text(stdout), stderr: text(stderr) }, began))
             }
-            Err(failure) => Err((error(failure), seen.as_ref().map_or(Began::Yes, began))),
+            Err(failure) => Err((error(failure), seen.as_ref().map_or(Began::Yes, |seen| self.began(seen)))),
         }
+    }
+
+    /// A command that the runtime could not start (its program is not there, say) never had a process. Podman tells of no process once
+    /// a command has ended, whatever it was.
+    fn began(&self, ended: &ExecInspectResponse) -> Began {
+        let never = self.podman.is_none() && ended.running != Some(true) && ended.pid.unwrap_or(0) == 0;
+        if never && ended.exit_code != Some(0) { Began::No } else { Began::Yes }
     }
 
     /// Waits until the engine has started a command, or will not, but not for ever.
@@ -203,12 +210,6 @@ fn process_of(exec: &ExecInspectResponse) -> Option<Process> {
 pub(super) enum Began {
     Yes,
     No,
-}
-
-/// A command that the runtime could not start (its program is not there, say) never had a process.
-fn began(ended: &ExecInspectResponse) -> Began {
-    let never = ended.running != Some(true) && ended.pid.unwrap_or(0) == 0;
-    if never && ended.exit_code != Some(0) { Began::No } else { Began::Yes }
 }
 
 fn keep(kept: &mut Vec<u8>, message: &[u8]) {

@@ -30,13 +30,16 @@ impl Docker {
         let info = within(QUICK, self.api.info())
             .await
             .map_err(|f| f.error(&self.endpoint.address, || "ask the engine about itself".to_owned()))?;
+        let says_so = |option: &String| option.contains("rootless");
+        let rootless = self.podman.as_ref().is_some_and(|podman| podman.rootless)
+            || info.security_options.iter().flatten().any(says_so);
         Ok(Details {
             name: info.name.filter(|name| !name.is_empty()),
             system: info.operating_system,
             storage: info.driver,
             cgroup_driver: info.cgroup_driver.map(|d| d.to_string()),
             cgroup_version: info.cgroup_version.map(|v| v.to_string()),
-            rootless: info.security_options.is_some_and(|all| all.iter().any(|o| o.contains("rootless"))),
+            rootless,
         })
     }
 }

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bollard::models::{ContainerInspectResponse, ContainerUpdateBody, RestartPolicyNameEnum};
+use bollard::models::{ContainerInspectResponse, ContainerState, ContainerUpdateBody, RestartPolicyNameEnum};
 use bollard::query_parameters::{
     KillContainerOptionsBuilder, RestartContainerOptionsBuilder, StartContainerOptions, StopContainerOptionsBuilder,
 };
@@ -46,6 +46,19 @@ impl Docker {
         Err(failure.error(&self.endpoint.address, || attempting(&name, to)))
     }
 
+    /// Thaws what is to be ended, as Docker does by itself. Podman refuses, or worse: where control groups are of version 1, one that was
+    /// killed stays frozen, and Podman holds it for stopped. Returns the life that is to end, of Podman's containers alone.
+    async fn before_its_end(&self, id: &InstanceId, to: &Setting) -> Result<Option<ContainerState>, EngineError> {
+        if self.podman.is_none() {
+            return Ok(None);
+        }
+        let state = self.now(id, to).await?.and_then(|now| now.state);
+        if state.as_ref().is_some_and(|state| state.paused == Some(true)) {
+            Box::pin(self.unpause(id, &Setting::Paused(false))).await?;
+        }
+        Ok(state)
+    }
+
     /// Starts it, thaws it, or waits for the engine that is about to restart it. One that has ended and that an orchestrator
     /// replaces is gone: started again, it would run beside the one that stands in for it.
     pub(super) async fn start(&self, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
@@ -79,6 +92,7 @@ impl Docker {
             Some(now) if is_so(to, &now) => Ok(Outcome::Already),
             Some(_) => {
                 let options = StopContainerOptionsBuilder::new().t(whole_seconds(t)).build();
+                self.before_its_end(id, to).await?;
                 self.attempt(id, to, t.saturating_add(MARGIN), self.api.stop_container(&id.0, Some(options))).await
             }
         }
@@ -86,6 +100,7 @@ impl Docker {
 
     pub(super) async fn restart(&self, id: &InstanceId, to: &Setting, t: Duration) -> Result<Outcome, EngineError> {
         let options = RestartContainerOptionsBuilder::new().t(whole_seconds(t)).build();
+        self.before_its_end(id, to).await?;
         self.attempt(id, to, t.saturating_add(MARGIN), self.api.restart_container(&id.0, Some(options))).await
     }
 
@@ -117,7 +132,13 @@ impl Docker {
     /// Sends a signal as an operator does. After SIGKILL the engine answers when the process has ended.
     pub(super) async fn kill(&self, id: &InstanceId, to: &Setting, signal: Signal) -> Result<Outcome, EngineError> {
         let options = KillContainerOptionsBuilder::new().signal(signal.name()).build();
-        self.attempt(id, to, QUICK, self.api.kill_container(&id.0, Some(options))).await
+        let life = self.before_its_end(id, to).await?;
+        let outcome = self.attempt(id, to, QUICK, self.api.kill_container(&id.0, Some(options))).await?;
+        // Podman may answer while it tells that the container runs.
+        if let (Some(life), Signal::SigKill, Outcome::Done) = (life, signal, outcome) {
+            self.notices(id, to, &life).await?;
+        }
+        Ok(outcome)
     }
 
     /// How the container is, before `to` is set.

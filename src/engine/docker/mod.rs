@@ -1,6 +1,6 @@
-//! Containers of a Docker Engine, through its API.
+//! Containers of a Docker Engine, or of Podman, through Docker's API.
 //!
-//! Tried against Docker Engine 20.10 (API 1.41, cgroup v1) and no other so far. What it knows of that engine:
+//! Tried against Docker Engine 20.10 (API 1.41, cgroup v1) and Podman 4.3 (its own file says what that lacks). What it knows of them:
 //! - A start or stop of what is so already answers like a success, so the state is read first; every other refusal is
 //!   judged by looking again, because its status differs by version.
 //! - The engine kills, stops and restarts a paused container by itself thawing it. A signal from the host waits until
@@ -29,6 +29,7 @@ mod net;
 mod observe;
 mod outsiders;
 mod own;
+mod podman;
 mod program;
 mod project;
 mod reach;
@@ -88,6 +89,8 @@ pub struct Docker {
     /// Its socket on this machine, where it is on another one.
     forward: Option<Arc<Forward>>,
     version: String,
+    /// What it is, where it is no Docker Engine.
+    podman: Option<podman::Podman>,
     zones: Zones,
     /// The label of the only containers that are seen, where not all are.
     only: Option<String>,
@@ -202,6 +205,9 @@ impl Docker {
     /// Whether it can make such a setting of this instance so.
     #[must_use]
     pub fn ability(&self, instance: &Instance, to: &Setting) -> Ability {
+        if let Some(why) = self.podman.as_ref().and_then(|podman| podman.lacks(to)) {
+            return Ability::No(why);
+        }
         match to {
             Setting::Killed(Kill { via: Via::Host, .. }) => self.can_crash(),
             Setting::Network(_) | Setting::ConnectionsReset(_) => self.can_disturb(instance, to),

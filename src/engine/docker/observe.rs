@@ -65,12 +65,16 @@ impl Docker {
             Inspected::Here(container) => (*container, None),
             Inspected::None(why) => (super::unanswered::from_list(listed), Some(why)),
         };
-        let (sharer, borrowed) = super::sharing::of(&container);
+        let (mut sharer, borrowed) = super::sharing::of(&container);
+        let is_infra = self.podman.is_some() && super::podman::is_infra(&container);
+        // It lends to those of its pod, and loses nothing itself.
+        sharer.runs &= !is_infra;
         let pid = container.state.as_ref().and_then(main_pid);
         // Where not all are seen, the others are still there to share something with those that are.
         let labels = container.config.as_ref().and_then(|c| c.labels.as_ref());
         let mounts = super::machine::mounts(&container);
         let is_seen = self.only.as_deref().is_none_or(|label| labels.is_some_and(|all| carries(all, label)));
+        let is_seen = is_seen && !is_infra;
         let instance = match why {
             _ if !is_seen => None,
             None => self.seen(container).await,

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::endpoint::{self, Endpoint};
+use super::podman::Podman;
 use super::{DEFAULT_HOST, Docker, failure, own, swarm, transport};
 use crate::engine::{Description, EngineError};
 use crate::model::zones::Zones;
@@ -33,20 +34,21 @@ impl Docker {
             Ok(answer) => answer.map_err(|e| failure::unreachable(&e)),
         };
         let version = version.map_err(|why| unreachable(endpoint.chosen(&why)))?;
-        let version = format!(
-            "{} (API {})",
-            version.version.as_deref().unwrap_or("unknown"),
-            version.api_version.as_deref().unwrap_or("unknown")
-        );
         let info = failure::within(REACH, api.info()).await.unwrap_or_default();
-        let id = info.id.filter(|id| !id.is_empty());
+        let podman = Box::pin(Podman::of(&api, &version, &info)).await;
+        let engine = podman.as_ref().map(Podman::words).or(version.version);
+        let (engine, spoken) = (engine.as_deref(), version.api_version.as_deref());
+        let version = format!("{} (API {})", engine.unwrap_or("unknown"), spoken.unwrap_or("unknown"));
+        // Podman calls itself otherwise each time that it is asked.
+        let id = info.id.filter(|id| !id.is_empty() && podman.is_none());
         let own = own::find(&api).await;
         Ok(Self {
             api,
-            in_words: endpoint.in_words(),
+            in_words: endpoint.in_words(podman.is_some()),
             endpoint,
             forward: forward.map(Arc::new),
             version,
+            podman,
             id,
             swarm: info.swarm.and_then(swarm::Membership::of),
             silence: Arc::default(),

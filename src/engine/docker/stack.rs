@@ -66,7 +66,10 @@ impl Docker {
         let name = new.name.clone();
         let error = |f: Failure| f.error(&self.endpoint.address, || format!("start {name}"));
         let options = CreateContainerOptionsBuilder::new().name(&name).build();
-        let made = within(QUICK, self.api.create_container(Some(options), body(new))).await.map_err(error)?;
+        // Names that the network does not know are known nowhere: no server outside is asked for them. To Podman this would be the
+        // server that the container asks, instead of the network's.
+        let dns = self.podman.is_none().then(|| vec!["127.0.0.1".to_owned()]);
+        let made = within(QUICK, self.api.create_container(Some(options), body(new, dns))).await.map_err(error)?;
         within(QUICK, self.api.start_container(&made.id, None::<StartContainerOptions>)).await.map_err(error)
     }
 
@@ -152,7 +155,7 @@ impl Docker {
     }
 }
 
-fn body(new: NewContainer) -> ContainerCreateBody {
+fn body(new: NewContainer, dns: Option<Vec<String>>) -> ContainerCreateBody {
     let endpoint = EndpointSettings { aliases: Some(vec![new.alias]), ..EndpointSettings::default() };
     let binding = |port: u16| PortBinding { host_ip: Some("127.0.0.1".to_owned()), host_port: Some(port.to_string()) };
     let ports = new.publish.map(|(inside, here)| (format!("{inside}/tcp"), Some(vec![binding(here)])));
@@ -166,8 +169,7 @@ fn body(new: NewContainer) -> ContainerCreateBody {
             network_mode: Some(new.network.clone()),
             port_bindings: ports.map(|port| HashMap::from([port])),
             restart_policy: Some(RestartPolicy { name: Some(policy), maximum_retry_count: None }),
-            // Names that the network does not know are known nowhere: no server outside is asked for them.
-            dns: Some(vec!["127.0.0.1".to_owned()]),
+            dns,
             ..HostConfig::default()
         }),
         networking_config: Some(NetworkingConfig { endpoints_config: Some(HashMap::from([(new.network, endpoint)])) }),

@@ -96,12 +96,13 @@ fn tls_is_that_of_the_variables_or_of_the_context() {
 fn by_hand_the_engine_is_named_where_docker_could_mean_another() {
     let dir = directory("staging", &[STAGING]);
     let usual = Endpoint::at(DEFAULT_HOST);
-    assert_eq!(usual.words(&Settings::default()), "docker");
-    assert_eq!(usual.words(&settings(&dir)), "docker --host unix:///var/run/docker.sock");
-    assert_eq!(Endpoint::at("tcp://h:1").words(&Settings::default()), "docker --host tcp://h:1");
+    assert_eq!(usual.words(&Settings::default(), false), "docker");
+    assert_eq!(usual.words(&settings(&dir), false), "docker --host unix:///var/run/docker.sock");
+    assert_eq!(Endpoint::at("tcp://h:1").words(&Settings::default(), false), "docker --host tcp://h:1");
+    assert_eq!(Endpoint::at("unix:///p.sock").words(&Settings::default(), true), "podman --url unix:///p.sock");
     std::fs::write(dir.path().join("ca.pem"), "").unwrap();
     let tls = Some(Tls { directory: dir.path().to_owned(), verify: true });
-    let words = Endpoint { tls, ..Endpoint::at("tcp://h:1") }.words(&Settings::default());
+    let words = Endpoint { tls, ..Endpoint::at("tcp://h:1") }.words(&Settings::default(), false);
     assert_eq!(
         words,
         format!("docker --host tcp://h:1 --tlsverify --tlscacert {}", dir.path().join("ca.pem").display())

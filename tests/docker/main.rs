@@ -34,6 +34,7 @@ mod lifecycle;
 mod load;
 mod machine;
 mod node;
+mod podman;
 mod private_engine;
 mod processes;
 mod programs;

@@ -54,6 +54,14 @@ impl Room {
         command
     }
 
+    /// A command in this room's network, which sees the files that everybody sees.
+    pub(crate) fn in_network(&self, program: &str) -> Command {
+        let mut command = Command::new("nsenter");
+        command.args(["--target", &self.pid().to_string(), "--net", "--", program]);
+        command.stdin(Stdio::null()).kill_on_drop(true);
+        command
+    }
+
     /// Its network, if it has one of its own.
     pub(crate) fn namespace(&self) -> Namespace {
         Namespace::of(self.pid()).expect("these tests need root")

@@ -40,8 +40,13 @@ pub(super) async fn run(args: cli::Node) -> anyhow::Result<ExitCode> {
         _ = terminate.recv() => Ended::Terminated,
     };
     server.end().await;
-    // From here on nothing ends it before it is through, a polite end of everything neither.
-    alone::all(session, &calls.docker(), ended).await;
+    // From here on nothing ends it before it has tried everything once.
+    let told = async move {
+        if ended != Ended::Terminated {
+            terminate.recv().await;
+        }
+    };
+    alone::all(session, &calls.docker(), ended, told).await;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -12,12 +12,14 @@ use squall::engine::docker::Docker;
 use squall::engine::node::Node;
 use squall::engine::{Apply as _, Engine, EngineError, Observe as _};
 use squall::experiment::Experiment;
-use squall::model::instance::{Change, InstanceId, Rollback, Setting};
+use squall::host::{Host, process};
+use squall::model::instance::{Change, Instance, InstanceId, Rollback, Setting};
 use squall::record::event::{Event, FORMAT, Started};
 use squall::record::journal::Recorder;
 use squall::record::state::RunState;
 use tokio::process::Command;
 
+use crate::cluster::Cluster;
 use crate::conformance::{self, Commands, World, conforms};
 use crate::harness::{Sandbox, Spec};
 use crate::scene::{Run, Scene, eventually, guard, lonely, send};
@@ -202,6 +204,51 @@ async fn what_all_have_left_is_rolled_back_from_any_machine() {
     assert!(recovered.status.success(), "{}", String::from_utf8_lossy(&recovered.stdout));
     scene.is_as(&before).await;
     is_gone(&scene, &session(&on)).await;
+}
+
+/// The kernel's own value of a control group, of the only container of a scene.
+fn in_its_group(scene: &Scene, controller: &str, file: &str) -> Option<String> {
+    let id = &scene.targeted[0].0;
+    let process = process::of_container(id).into_iter().next()?;
+    let group = Host::default().cgroups().of(&process, id).ok()?;
+    if controller == "freezer" { group.freezer()? } else { group.controller(controller)? }.read(file).ok()?
+}
+
+/// On a machine of its own, whose processes are not seen from here: with the engine, everything is dead that could tell the helper to.
+#[tokio::test]
+async fn when_the_engine_dies_too_a_node_rolls_back_by_the_kernel() {
+    for (fault, controller, file, before) in [
+        ("pause: {}", "freezer", "freezer.state", "THAWED"),
+        ("throttle: { cores: 0.5 }", "cpu", "cpu.cfs_quota_us", "-1"),
+    ] {
+        let cluster = Cluster::of(1).await;
+        let sandbox = Sandbox::on(Some(cluster.host("n1"))).await;
+        let mut scene = Box::pin(Scene::in_sandbox(sandbox, 1, lonely())).await;
+        scene.options = ["--helper-image", &scene.sandbox.image].map(str::to_owned).to_vec();
+        let mut run = scene.start(&scene.experiment(fault, LONG));
+        let on = run.until("the fault is in place", |s| s.changes.first().is_some_and(|c| c.injected.is_some())).await;
+        assert_ne!(in_its_group(&scene, controller, file).as_deref(), Some(before), "{fault} is in effect");
+        let named = |i: &Instance| i.name.starts_with(&session(&on));
+        let all = scene.sandbox.docker.observe().await.expect("the engine answers");
+        let containers: Vec<String> = all.into_iter().filter(named).map(|i| i.id.0).collect();
+        for pid in [run.pid(), guard(&on)] {
+            send(pid, Signal::STOP);
+        }
+        cluster.does(&["kill", "n1"]).await;
+        eventually("the kernel's value of before", || async {
+            (in_its_group(&scene, controller, file).as_deref() == Some(before)).then_some(())
+        })
+        .await;
+        for pid in [run.pid(), guard(&on)] {
+            send(pid, Signal::KILL);
+        }
+        drop(run.dies().await);
+        // An engine waits for the end of what is left of before.
+        for helper in containers.iter().flat_map(|id| process::of_container(id)) {
+            helper.signal(Signal::KILL).expect("it may be signalled");
+        }
+        cluster.does(&["start", "n1"]).await;
+    }
 }
 
 #[tokio::test]

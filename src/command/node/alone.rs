@@ -43,8 +43,10 @@ impl fmt::Display for Ended {
     }
 }
 
-/// Rolls back what is left of the runs of a session.
-pub(super) async fn all(session: &Path, docker: &Docker, ended: Ended) {
+/// Rolls back what is left of the runs of a session. An engine that is down is waited for until `told` comes: it may be that one which
+/// waits for the end of this process.
+pub(super) async fn all(session: &Path, docker: &Docker, ended: Ended, told: impl Future<Output = ()>) {
+    tokio::pin!(told);
     let end = Instant::now() + ENGINE;
     loop {
         let left = replica::all(session).unwrap_or_default();
@@ -55,8 +57,14 @@ pub(super) async fn all(session: &Path, docker: &Docker, ended: Ended) {
         if !is_left || Instant::now() >= end || docker.details().await.is_ok() {
             return;
         }
-        while Instant::now() < end && docker.details().await.is_err() {
-            sleep(RETRY_INTERVAL).await;
+        let comes_back = async {
+            while Instant::now() < end && docker.details().await.is_err() {
+                sleep(RETRY_INTERVAL).await;
+            }
+        };
+        tokio::select! {
+            () = comes_back => {}
+            () = &mut told => return,
         }
     }
 }

@@ -260,10 +260,7 @@ mod tests {
     fn what_cannot_be_read_is_not_taken_for_settled() {
         let session = tempfile::tempdir().unwrap();
         let newer = journal(|e| matches!(e, Event::Started(_))).replace("\"format\":", "\"format\":9");
-        let newer: String = newer
-            .lines()
-            .map(|line| format!("{}\n", line.split(",\"sum\"").next().unwrap().to_owned() + "}"))
-            .collect();
+        let newer = format!("{}}}\n", newer.split(",\"sum\"").next().unwrap());
         for (run, text) in [("newer", newer.as_str()), ("damaged", "{}\nrubbish\n")] {
             std::fs::create_dir_all(session.path().join(run)).unwrap();
             std::fs::write(session.path().join(run).join(JOURNAL), text).unwrap();

@@ -56,6 +56,17 @@ impl Docker {
     /// What waited behind a command may block it again, so that it may take several times.
     pub(super) async fn unpause(&self, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
         let mut asked = self.ask_to_thaw(id, to).await;
+        if matches!(asked, Err(EngineError::Unreachable { .. })) {
+            // Its processes go on at once; an engine that is up again still holds it for frozen, and is asked then.
+            freeze_there(&self.host, id, false).await;
+            return asked;
+        }
+        if matches!(asked, Err(EngineError::Refused { .. })) && freeze_there(&self.host, id, true).await {
+            asked = self.ask_to_thaw(id, to).await;
+            if asked.is_err() {
+                freeze_there(&self.host, id, false).await;
+            }
+        }
         for _ in 0..TIMES {
             let is_blocked = match &asked {
                 Err(EngineError::TimedOut { .. }) => true,

@@ -252,8 +252,8 @@ fn body(image: &str, session: &str, socket: &str) -> ContainerCreateBody {
         attach_stderr: Some(true),
         open_stdin: Some(true),
         stdin_once: Some(true),
-        // Its own end is a rollback.
-        stop_timeout: Some(600),
+        // Its end is a rollback. An engine that was killed ends what is left of before when it starts again, and does not answer before.
+        stop_timeout: Some(30),
         user: Some("0".to_owned()),
         host_config: Some(HostConfig {
             auto_remove: Some(true),

@@ -1,5 +1,6 @@
 //! Starting, stopping, killing, restarting and pausing containers. Every one of them may be repeated at will.
 
+use std::sync::PoisonError;
 use std::time::Duration;
 
 use bollard::models::{ContainerInspectResponse, ContainerState, ContainerUpdateBody, RestartPolicyNameEnum};
@@ -148,6 +149,26 @@ impl Docker {
         to: &Setting,
     ) -> Result<Option<ContainerInspectResponse>, EngineError> {
         self.inspect(&id.0).await.map_err(|f| f.error(&self.endpoint.address, || attempting(&short(id), to)))
+    }
+
+    /// The same as it was last seen, if the engine is down and `to` may be a rollback: the kernel needs no engine for it, and says itself
+    /// whether the process is still that container's.
+    pub(super) async fn now_or_last(
+        &self,
+        id: &InstanceId,
+        to: &Setting,
+    ) -> Result<Option<ContainerInspectResponse>, EngineError> {
+        let may_be_rollback =
+            matches!(to, Setting::Mark(_, None) | Setting::Limit(_) | Setting::Freed(_) | Setting::ReadOnly(_));
+        match self.now(id, to).await {
+            Err(error @ EngineError::Unreachable { .. }) if may_be_rollback => self.last(id).map(Some).ok_or(error),
+            now => now,
+        }
+    }
+
+    /// A container as it was when it was last seen running.
+    pub(super) fn last(&self, id: &InstanceId) -> Option<ContainerInspectResponse> {
+        self.sight.last.lock().unwrap_or_else(PoisonError::into_inner).get(&id.0).cloned()
     }
 }
 

@@ -32,10 +32,12 @@ impl Docker {
     /// The number here of a container's main process, of those that were looked at.
     #[must_use]
     pub fn process_here(&self) -> Option<u32> {
-        let pids = self.sight.pids.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_its =
-            |(id, pid): (&String, &u32)| Process::open(*pid).ok()?.filter(|p| p.is_of_container(id)).map(|_| *pid);
-        pids.iter().find_map(is_its)
+        let last = self.sight.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_its = |(id, container): (&String, &ContainerInspectResponse)| {
+            let pid = container.state.as_ref().and_then(main_pid)?;
+            Process::open(pid).ok()?.filter(|p| p.is_of_container(id)).map(|_| pid)
+        };
+        last.iter().find_map(is_its)
     }
 
     /// Whether such a setting of the machine can be made so from here.
@@ -43,8 +45,8 @@ impl Docker {
         if self.sight.looked.load(Ordering::Relaxed) && !self.sight.found.load(Ordering::Relaxed) {
             return Ability::No(NOT_SEEN.to_owned());
         }
-        let pids = || self.sight.pids.lock().unwrap_or_else(PoisonError::into_inner);
-        let pid = pids().get(&instance.id.0).copied().filter(|_| instance.is_running());
+        let last = self.last(&instance.id).and_then(|container| main_pid(&container.state?));
+        let pid = last.filter(|_| instance.is_running());
         // Held while it is looked at; the number may be another process's by now.
         let process = pid.and_then(|pid| Process::open(pid).ok()?).filter(|p| p.is_of_container(&instance.id.0));
         if process.as_ref().is_some_and(|p| self.host.cgroups().of(p, &instance.id.0).is_err()) {
@@ -66,7 +68,7 @@ impl Docker {
         to: &Setting,
         place: Option<&DiskLocation>,
     ) -> Result<Outcome, EngineError> {
-        let container = self.now(id, to).await?;
+        let container = self.now_or_last(id, to).await?;
         // In a container of Squall's, the directories of the host are seen only with its processes: what is not seen is not gone.
         if let Some(own) = &self.own
             && !self.sight.found.load(Ordering::Relaxed)
@@ -104,7 +106,7 @@ impl Docker {
 
     /// Makes a setting of the machine so.
     pub(super) async fn set_machine(&self, tag: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
-        let Some(container) = self.now(id, to).await? else {
+        let Some(container) = self.now_or_last(id, to).await? else {
             return self.forget(tag, to, format!("end what was done to {id}")).await.map(|()| Outcome::Gone);
         };
         let attempt = attempting(&name_of(&container, id), to);

@@ -60,6 +60,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use bollard::models::ContainerInspectResponse;
 
 use super::{
     Ability, Apply, Claim, Description, Engine, EngineError, Execute, Kind, Lock, NOTHING_LIES_THERE, ONLY_A_MARK,
@@ -118,8 +119,8 @@ struct PidVisibility {
     looked: AtomicBool,
     /// Its main process was found here, under the PID that the engine told.
     found: AtomicBool,
-    /// The main process of each container that was running when it was last looked at.
-    pids: Mutex<HashMap<String, u32>>,
+    /// Each container that was running when it was last looked at, as it was then.
+    last: Mutex<HashMap<String, ContainerInspectResponse>>,
 }
 
 impl Docker {

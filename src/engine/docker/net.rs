@@ -37,7 +37,7 @@ impl Docker {
 
     /// Disturbs its traffic, leaves it alone again, or resets its connections.
     pub(super) async fn set_traffic(&self, tag: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
-        let Some(container) = self.now(id, to).await? else { return Ok(Outcome::Gone) };
+        let Some(container) = self.now_or_last(id, to).await? else { return Ok(Outcome::Gone) };
         let attempt = attempting(&name_of(&container, id), to);
         let running = container.state.as_ref().is_some_and(is_running);
         match site(&container, &self.host) {

@@ -121,8 +121,9 @@ impl Docker {
 
     /// Learns from a running container whether its main process can be seen from here. Once seen, it stays so.
     fn learn_sight(&self, container: &ContainerInspectResponse) {
-        if let (Some(id), Some(pid)) = (&container.id, container.state.as_ref().and_then(main_pid)) {
-            self.sight.pids.lock().unwrap_or_else(PoisonError::into_inner).insert(id.clone(), pid);
+        if let (Some(id), Some(_)) = (&container.id, container.state.as_ref().and_then(main_pid)) {
+            let mut last = self.sight.last.lock().unwrap_or_else(PoisonError::into_inner);
+            last.insert(id.clone(), container.clone());
         }
         if !self.sight.found.load(Ordering::Relaxed)
             && let (Some(id), Some(pid)) = (&container.id, container.state.as_ref().and_then(main_pid))

@@ -185,7 +185,7 @@ async fn take_away(local: Option<&Local>, kept: &Kept<'_>, on: Option<&Descripti
     if let Some(id) = kept.demo {
         let docker = Docker::from_description(on).await?;
         docker.remove_labelled(&format!("{}={id}", shop::LABEL), false).await?;
-        docker.remove_images_of(shop::NAME).await?;
+        docker.remove_images_of(shop::NAME, None).await?;
     }
     Ok(())
 }

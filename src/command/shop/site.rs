@@ -139,7 +139,7 @@ impl DemoStack {
         match self {
             Self::Docker { docker, id } => {
                 docker.remove_labelled(&format!("{LABEL}={id}"), came_up).await?;
-                docker.remove_images_of(NAME).await?;
+                docker.remove_images_of(NAME, None).await?;
             }
             Self::Local { local, .. } => drop(local.down().await?),
         }
@@ -154,7 +154,7 @@ impl DemoStack {
         Ok(match self {
             Self::Docker { docker, .. } => {
                 let removed = docker.remove_labelled(LABEL, true).await?;
-                docker.remove_images_of(NAME).await?;
+                docker.remove_images_of(NAME, None).await?;
                 removed > 0
             }
             Self::Local { local, .. } => local.down().await? > 0,

@@ -112,20 +112,24 @@ impl Docker {
         }
     }
 
-    /// Removes the images of a repository that no container uses.
+    /// Removes the images of a repository that no container uses, but for one of them.
     ///
     /// # Errors
     /// Where the engine refuses.
-    pub async fn remove_images_of(&self, repository: &str) -> Result<(), EngineError> {
+    pub async fn remove_images_of(&self, repository: &str, but: Option<&str>) -> Result<(), EngineError> {
         let filters = HashMap::from([("reference", vec![repository])]);
         let options = ListImagesOptionsBuilder::new().filters(&filters).build();
         let images = within(QUICK, self.api.list_images(Some(options)))
             .await
             .map_err(|f| f.error(&self.endpoint.address, || format!("list the images of {repository}")))?;
-        for tag in images.iter().flat_map(|image| &image.repo_tags) {
-            self.remove_image(tag).await?;
+        let mut failed = None;
+        for tag in images.iter().flat_map(|image| &image.repo_tags).filter(|tag| Some(tag.as_str()) != but) {
+            // One that is in use keeps none of the others.
+            if let Err(e) = self.remove_image(tag).await {
+                failed.get_or_insert(e);
+            }
         }
-        Ok(())
+        failed.map_or(Ok(()), Err)
     }
 
     /// The last lines that a container has printed.

@@ -68,7 +68,12 @@ impl Node {
     pub async fn image(docker: &Docker, named: Option<&str>) -> Result<String, EngineError> {
         match named {
             Some(image) => Ok(image.to_owned()),
-            None => docker.own_image(IMAGE).await,
+            None => {
+                let own = docker.own_image(IMAGE).await?;
+                // Those of older programs are of use to none; one that is in use stays.
+                let _ = docker.remove_images_of(IMAGE, Some(&own)).await;
+                Ok(own)
+            }
         }
     }
 

@@ -85,7 +85,7 @@ impl Containers {
             }
         }
         self.docker.remove_labelled(&self.label, true).await?;
-        Ok(self.docker.remove_images_of(&self.repository).await?)
+        Ok(self.docker.remove_images_of(&self.repository, None).await?)
     }
 }
 

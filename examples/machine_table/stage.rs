@@ -86,7 +86,7 @@ impl Stage {
         if let Some(volume) = &self.volume {
             self.api.remove_volume(volume, None::<RemoveVolumeOptions>).await?;
         }
-        Ok(self.docker.remove_images_of("squall-machine").await?)
+        Ok(self.docker.remove_images_of("squall-machine", None).await?)
     }
 
     /// On what it runs.

@@ -25,10 +25,12 @@ pub(super) async fn run(args: cli::Node) -> anyhow::Result<ExitCode> {
     let session = Path::new(docker::SESSION);
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
     let docker = engine(&args.socket).await?;
+    let container = docker.own_container().map(str::to_owned);
     let hello = Hello {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         protocol: PROTOCOL,
         engine: docker.describe().id,
+        container,
         host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
     };
     let calls = Calls::new(docker, session.to_owned());

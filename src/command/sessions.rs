@@ -29,10 +29,11 @@ pub(super) async fn on_host_of(args: &EngineArgs) -> Vec<Settled> {
         let docker = Arc::new(Docker::reach(args.docker.endpoint()?).await?);
         settle_all(&docker, args.docker.helper_image.as_deref()).await
     };
-    attempt.await.unwrap_or_else(|e: EngineError| {
-        tracing::debug!("no engine tells what helpers have left: {e}");
-        Vec::new()
-    })
+    match attempt.await {
+        Ok(all) => all,
+        Err(EngineError::Unreachable { .. } | EngineError::NotMeant { .. }) => Vec::new(),
+        Err(e) => vec![Settled { is_left: true, text: format!("what helpers have left is not known: {e}") }],
+    }
 }
 
 /// Settles every session that no helper has: what became of their runs.
@@ -41,7 +42,9 @@ pub(super) async fn on_host_of(args: &EngineArgs) -> Vec<Settled> {
 /// Where the engine does not tell which there are.
 pub(super) async fn settle_all(docker: &Arc<Docker>, image: Option<&str>) -> Result<Vec<Settled>, EngineError> {
     let mut lines = Vec::new();
-    docker.remove_never_started().await?;
+    if let Err(e) = docker.remove_never_started().await {
+        tracing::warn!("{e}");
+    }
     let idle = async || Ok::<_, EngineError>(docker.sessions().await?.into_iter().filter(|session| !session.is_in_use));
     let mut left: Vec<_> = idle().await?.collect();
     if !left.is_empty() {
@@ -64,7 +67,7 @@ pub(super) async fn settle_all(docker: &Arc<Docker>, image: Option<&str>) -> Res
 
 async fn settle(docker: &Arc<Docker>, session: String, image: Option<&str>) -> Result<Vec<Settled>, EngineError> {
     let image = Node::image(docker, image).await?;
-    let node = Node::resume(Arc::clone(docker), &Helper { session, image });
+    let node = Node::resume(Arc::clone(docker), &Helper { session: session.clone(), image });
     let found = node.recover().await;
     let is_settled = found.as_ref().is_ok_and(|all| all.iter().all(|found| !found.outstanding));
     if is_settled {
@@ -80,7 +83,8 @@ async fn settle(docker: &Arc<Docker>, session: String, image: Option<&str>) -> R
             None => return None,
         };
         let what = if found.outstanding { "something" } else { "nothing" };
-        let text = format!("{run}: {what} is left on the engine's host, where {alone}");
+        let so = if found.outstanding { format!(" (the volume {session} has the record)") } else { String::new() };
+        let text = format!("{run}: {what} is left on the engine's host, where {alone}{so}");
         Some(Settled { is_left: found.outstanding, text })
     });
     Ok(lines.collect())

@@ -328,6 +328,8 @@ pub enum Trait {
     Elsewhere(String),
     /// Whether more instances of its service run on other machines is not known: why not.
     OthersUnknown(String),
+    /// The same of who knew a moment ago, and may know again.
+    OthersSilent(String),
     /// Its engine starts it again after a crash (a restart policy).
     Restarts,
     /// It shares the host's network.

@@ -232,6 +232,10 @@ async fn disturb(
     }
 
     let mut fleet = watch.alongside(observe(context)).await?;
+    if let Some(text) = context.engine.acted_alone() {
+        // The locks of the run are gone with it.
+        return Err(Ended { why: Reason::EngineFailed, text });
+    }
     target::unsteady::mark(&mut fleet, earlier, rec.clock().now());
     let (targets, Plan { changes, .. }) = aim(spec, context, &fleet).await?;
     rec.note(Event::Targeted { targeted: targets.targeted.clone(), spared: targets.spared.clone() });

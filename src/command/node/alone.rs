@@ -10,9 +10,10 @@ use tokio::time::{Instant, sleep};
 
 use super::replica;
 use crate::command::unlock::this_process;
+use crate::engine::Lock as _;
 use crate::engine::docker::Docker;
 use crate::engine::node::protocol::LEASE;
-use crate::record::journal::Recorder;
+use crate::record::journal::{Recorder, salvage};
 use crate::run::recover;
 
 /// How long an engine that is down is waited for, and how often it is tried.
@@ -69,8 +70,21 @@ pub(super) async fn all(session: &Path, docker: &Docker, ended: Ended, told: imp
     }
 }
 
-/// Rolls back what a run has left on this node, if no other process is at it.
+/// Who has a service by now that a run had: what is seen there is that one's. An engine that is down says nothing, and what is left
+/// is rolled back by the kernel.
+pub(super) async fn taken_by_another(journal: &Path, docker: &Docker) -> Option<String> {
+    let own = salvage(journal).ok()?.claimed;
+    let claims = docker.claims().await.ok()?;
+    let other = claims.into_iter().find(|c| own.iter().any(|own| own.service == c.service && own.run != c.run))?;
+    Some(format!("the service `{}` is locked by {other}", other.service))
+}
+
+/// Rolls back what a run has left on this node, if no other process is at it, and no other run has its service.
 pub(super) async fn roll_back_alone(journal: &Path, docker: &Docker, ended: Ended) {
+    if let Some(why) = taken_by_another(journal, docker).await {
+        complain!("{why}");
+        return;
+    }
     match Recorder::resume(journal) {
         Ok(rec) => recover::alone(&rec, docker, this_process(), ended.to_string()).await,
         Err(e) => complain!("{e}"),

@@ -6,13 +6,12 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tokio::sync::Mutex;
 
-use super::alone::{Ended, roll_back_alone};
+use super::alone::{Ended, roll_back_alone, taken_by_another};
 use super::replica::{self, Permit, Replica};
 use crate::engine::docker::Docker;
 use crate::engine::node::protocol::{Answer, Call};
 use crate::engine::{Ability, Apply as _, EngineError, Execute as _, Lock as _, Observe as _, Outcome, Tag};
 use crate::model::instance::Setting;
-use crate::record::journal::salvage;
 
 /// What a runner has told of its runs. A call that changes something waits until what was said before it is written.
 #[derive(Default)]
@@ -25,13 +24,9 @@ pub(super) struct InCare {
 impl InCare {
     /// Writes a line of a run down.
     pub(super) fn line(&mut self, run: &str, line: String) {
-        match (self.held.get_mut(run), self.early.get_mut(run)) {
-            (Some(replica), _) => {
-                if let Err(e) = replica.add(&line) {
-                    complain!("{e:#}");
-                }
-            }
-            (None, Some(early)) => early.push(line),
+        match (self.early.get_mut(run), self.held.get_mut(run)) {
+            (Some(early), _) => early.push(line),
+            (None, Some(replica)) => replica.add(&line),
             (None, None) => {}
         }
     }
@@ -100,14 +95,18 @@ impl Calls {
     }
 
     async fn hold(&self, run: String, journal: &str, known: bool) -> Result<Answer, EngineError> {
-        let attempt = || format!("hold the run {run} on the node");
         // Its own lock would keep it out.
         self.runs.lock().await.held.remove(&run);
+        // Where its record is gone and its locks are not, it was no other process that has settled it.
+        let is_locked = || async { self.docker().claims().await.is_ok_and(|all| all.iter().any(|c| c.run == run)) };
+        let known = known && !is_locked().await;
         let taken = Replica::take(&self.session, &run, journal, known).await;
-        let (mut replica, found) = taken.map_err(|e| refused(attempt(), format!("{e:#}")))?;
         let mut runs = self.runs.lock().await;
-        for line in runs.early.remove(&run).unwrap_or_default() {
-            replica.add(&line).map_err(|e| refused(attempt(), format!("{e:#}")))?;
+        let early = runs.early.remove(&run).unwrap_or_default();
+        let taken = taken.map_err(|e| refused(format!("hold the run {run} on the node"), format!("{e:#}")));
+        let (mut replica, found) = taken?;
+        for line in early {
+            replica.add(&line);
         }
         runs.held.insert(run, replica);
         Ok(found.map_or(Answer::Done, |found| Answer::Alone(vec![found])))
@@ -118,13 +117,10 @@ impl Calls {
     async fn recover(&self) -> Result<Answer, EngineError> {
         let (docker, attempt) = (self.docker(), || "look for what helpers have left".to_owned());
         let all = || replica::all(&self.session).map_err(|e| refused(attempt(), e.to_string()));
-        let claims = docker.claims().await?;
         let mut kept = Vec::new();
         for (path, found) in all()?.into_iter().filter(|(_, found)| found.outstanding) {
-            let own = salvage(&path).map(|s| s.claimed).unwrap_or_default();
-            let other = claims.iter().find(|c| c.run != found.run && own.iter().any(|own| own.service == c.service));
-            match other {
-                Some(other) => kept.push((found.run, format!("the service `{}` is locked by {other}", other.service))),
+            match taken_by_another(&path, &docker).await {
+                Some(why) => kept.push((found.run, why)),
                 None => roll_back_alone(&path, &docker, Ended::Stream).await,
             }
         }

@@ -2,7 +2,7 @@
 //! so there, and what is in it can be rolled back there alone. Knows no engine.
 
 use std::fs::File;
-use std::io::{self, Write as _};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -28,8 +28,9 @@ pub(super) struct Replica {
     fold: Fold,
     /// The node has rolled it back alone, or another process has settled it: nothing of it is touched any more.
     closed: bool,
-    /// Something of it could not be written.
+    /// Something of it could not be written; of how many changes the rollback is on disk.
     torn: bool,
+    written: usize,
     /// When the node rolls it back, whatever the runner says.
     deadline: Option<Instant>,
 }
@@ -68,37 +69,60 @@ impl Replica {
         let found = if was_there { Some(found(run, &salvage(&path)?)) } else { None };
         let is_over = |found: &Found| found.alone.is_some() && !found.outstanding;
         let over = found.as_ref().map_or(known, is_over);
-        let mut replica =
-            Self { path, file: file.try_clone()?, fold: Fold::default(), closed: over, torn: false, deadline: None };
+        let mut replica = Self {
+            path,
+            file: file.try_clone()?,
+            fold: Fold::default(),
+            closed: over,
+            torn: false,
+            written: 0,
+            deadline: None,
+        };
+        // What is there already stays: a full disk must not lose it.
+        let there = if over { Vec::new() } else { std::fs::read(&replica.path)? };
+        let is_begin = journal.as_bytes().starts_with(&there);
+        let known = if is_begin { there.len() } else { 0 };
         if !over {
-            file.set_len(0)?;
+            file.set_len(known as u64)?;
+            (&file).seek(SeekFrom::Start(known as u64))?;
         }
-        for line in journal.split_inclusive('\n') {
-            replica.add(line)?;
+        let (before, new) = journal.split_at(known);
+        for line in before.split_inclusive('\n') {
+            replica.fold.line(line.as_bytes(), &replica.path)?;
+        }
+        replica.written = replica.fold.state().changes.len();
+        for line in new.split_inclusive('\n') {
+            replica.add(line);
         }
         replica.reckon();
         Ok((replica, found.filter(|found| found.alone.is_some())))
     }
 
-    /// Adds a line: it is on disk before anything follows from it.
-    pub(super) fn add(&mut self, line: &str) -> anyhow::Result<()> {
-        let before = self.fold.state().changes.len();
-        self.fold.line(line.as_bytes(), &self.path)?;
-        if self.closed || self.torn {
-            return Ok(());
-        }
-        let new = self.fold.state().changes.len() > before;
-        let written =
-            self.file.write_all(line.as_bytes()).and_then(|()| if new { self.file.sync_data() } else { Ok(()) });
-        if let Err(e) = written {
-            // What follows would stand behind half a line.
+    /// Adds a line: it is on disk before anything follows from it. Where it cannot be written, nothing new is begun.
+    pub(super) fn add(&mut self, line: &str) {
+        let attempt = || format!("cannot write to {}", self.path.display());
+        if let Err(e) = self.fold.line(line.as_bytes(), &self.path) {
+            complain!("{e}");
             self.torn = true;
-            return Err(e).with_context(|| format!("cannot write to {}", self.path.display()));
+        }
+        if self.closed || self.torn {
+            return;
+        }
+        let changes = self.fold.state().changes.len();
+        let is_intent = changes > self.written;
+        let written = self.file.write_all(line.as_bytes());
+        let written = written.and_then(|()| if is_intent { self.file.sync_data() } else { Ok(()) });
+        match written {
+            Ok(()) => self.written = changes,
+            Err(e) => {
+                // What follows would stand behind half a line.
+                complain!("{}: {e}", attempt());
+                self.torn = true;
+            }
         }
         if self.deadline.is_none() {
             self.reckon();
         }
-        Ok(())
     }
 
     /// Reckons the deadline from the newest line: by the runner's clock, since this machine's may be another.
@@ -112,12 +136,13 @@ impl Replica {
 
     /// Whether a change of it may be made so: only one whose rollback is here, unless it is made already and only rolled back.
     pub(super) fn permit(&self, change: usize, to: &Setting) -> Result<Permit, String> {
+        let is_the_fault = |c: &ChangeState| c.change.to == *to && c.change.back != Rollback::To(to.clone());
         match self.fold.state().changes.get(change) {
-            Some(c) if self.closed && c.change.to == *to && c.change.back != Rollback::To(to.clone()) => {
+            Some(c) if self.closed && is_the_fault(c) => {
                 Err("the helper on the engine's host has heard no more of this run, and has rolled it back".to_owned())
             }
             _ if self.closed => Ok(Permit::Over),
-            Some(c) if self.torn && c.injecting.is_none() => {
+            Some(c) if self.torn && change >= self.written && is_the_fault(c) => {
                 Err("the node could not write down how to roll it back: is its disk full?".to_owned())
             }
             Some(_) => Ok(Permit::Granted),
@@ -219,7 +244,7 @@ mod tests {
         assert_eq!(found, None);
         assert!(replica.permit(0, &to).is_err());
         for line in planned {
-            replica.add(line).unwrap();
+            replica.add(line);
         }
         assert_eq!((replica.permit(0, &to), replica.permit(0, &back)), (Ok(Permit::Granted), Ok(Permit::Granted)));
         assert!(replica.permit(99, &to).is_err());
@@ -247,12 +272,12 @@ mod tests {
         let (to, back) = first_change(&whole);
         let (mut replica, _) = Replica::take(session.path(), "r", &whole, false).await.unwrap();
         replica.file = File::open("/dev/null").unwrap();
-        assert!(replica.add(&whole).is_err());
+        replica.add(&whole);
         assert_eq!(replica.permit(0, &back), Ok(Permit::Granted), "it was begun");
         let planned = journal(|e| matches!(e, Event::Planned { .. }));
         let (mut replica, _) = Replica::take(session.path(), "s", &planned, false).await.unwrap();
         replica.file = File::open("/dev/null").unwrap();
-        assert!(replica.add(&planned).is_err());
+        replica.add(&planned);
         assert!(replica.permit(0, &to).unwrap_err().contains("disk full"));
     }
 

@@ -62,10 +62,7 @@ impl Docker {
             return asked;
         }
         if matches!(asked, Err(EngineError::Refused { .. })) && freeze_there(&self.host, id, true).await {
-            asked = self.ask_to_thaw(id, to).await;
-            if asked.is_err() {
-                freeze_there(&self.host, id, false).await;
-            }
+            asked = self.ask_again_to_thaw(id, to).await;
         }
         for _ in 0..TIMES {
             let is_blocked = match &asked {
@@ -82,11 +79,20 @@ impl Docker {
                 // What blocked the engine is over. It still holds it for frozen, and thaws only what is.
                 Ok(Some(now)) if now.state.as_ref().is_some_and(|s| s.paused == Some(true)) => {
                     freeze_there(&self.host, id, true).await;
-                    asked = self.ask_to_thaw(id, to).await;
+                    asked = self.ask_again_to_thaw(id, to).await;
                 }
                 Ok(Some(_)) => return Ok(Outcome::Done),
                 Err(_) => {}
             }
+        }
+        asked
+    }
+
+    /// The same of one that was frozen past the engine for that: it stays so only until the engine has thawed it.
+    async fn ask_again_to_thaw(&self, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
+        let asked = self.ask_to_thaw(id, to).await;
+        if !matches!(asked, Ok(Outcome::Done)) {
+            freeze_there(&self.host, id, false).await;
         }
         asked
     }

@@ -49,7 +49,8 @@ impl Docker {
         let pid = last.filter(|_| instance.is_running());
         // Held while it is looked at; the number may be another process's by now.
         let process = pid.and_then(|pid| Process::open(pid).ok()?).filter(|p| p.is_of_container(&instance.id.0));
-        if process.as_ref().is_some_and(|p| self.host.cgroups().of(p, &instance.id.0).is_err()) {
+        let may_lack = self.podman.is_some();
+        if may_lack && process.as_ref().is_some_and(|p| self.host.cgroups().of(p, &instance.id.0).is_err()) {
             return Ability::No(NO_GROUP.to_owned());
         }
         machine::can(&self.at(process.as_ref().map(Process::pid)), instance, to)

@@ -80,6 +80,12 @@ impl Docker {
                     "another engine ({is}) answers there than the one of the run ({was}); try again where this address leads to that one"
                 ),
             }),
+            (Some(was), None) => Err(EngineError::Unreachable {
+                address: docker.endpoint.address.clone(),
+                why: format!(
+                    "the engine that answers there does not say who it is, and the one of the run was {was}; try again"
+                ),
+            }),
             _ => Ok(docker),
         }
     }

@@ -122,8 +122,10 @@ impl Docker {
         let images = within(QUICK, self.api.list_images(Some(options)))
             .await
             .map_err(|f| f.error(&self.endpoint.address, || format!("list the images of {repository}")))?;
+        // Podman writes a registry before the name.
+        let is_other = |tag: &&String| but.is_none_or(|but| !tag.ends_with(but));
         let mut failed = None;
-        for tag in images.iter().flat_map(|image| &image.repo_tags).filter(|tag| Some(tag.as_str()) != but) {
+        for tag in images.iter().flat_map(|image| &image.repo_tags).filter(is_other) {
             // One that is in use keeps none of the others.
             if let Err(e) = self.remove_image(tag).await {
                 failed.get_or_insert(e);

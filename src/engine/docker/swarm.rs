@@ -59,6 +59,7 @@ impl Docker {
         if self.only.is_some() {
             return;
         }
+        let is_manager = self.swarm.as_ref().is_some_and(Membership::is_manager);
         let told = match &self.swarm {
             Some(swarm) if swarm.is_manager() => self.elsewhere(swarm).await,
             Some(_) => Err("this engine is a worker of its Swarm, and only a manager knows".to_owned()),
@@ -71,7 +72,8 @@ impl Docker {
             }
             Err(why) => {
                 for i in fleet.iter_mut().filter(|i| i.replaced_by().is_some()) {
-                    i.traits.insert(Trait::OthersUnknown(why.clone()));
+                    let why = why.clone();
+                    i.traits.insert(if is_manager { Trait::OthersSilent(why) } else { Trait::OthersUnknown(why) });
                 }
             }
         }

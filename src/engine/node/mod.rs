@@ -66,15 +66,13 @@ impl Node {
     /// # Errors
     /// Where it cannot be made.
     pub async fn image(docker: &Docker, named: Option<&str>) -> Result<String, EngineError> {
-        match named {
-            Some(image) => Ok(image.to_owned()),
-            None => {
-                let own = docker.own_image(IMAGE).await?;
-                // Those of older programs are of use to none; one that is in use stays.
-                let _ = docker.remove_images_of(IMAGE, Some(&own)).await;
-                Ok(own)
-            }
+        if let Some(image) = named {
+            return Ok(image.to_owned());
         }
+        let own = docker.own_image(IMAGE).await?;
+        // Those of older programs are of use to none; one that is in use stays.
+        let _ = docker.remove_images_of(IMAGE, Some(&own)).await;
+        Ok(own)
     }
 
     /// The engine itself.

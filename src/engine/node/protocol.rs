@@ -27,6 +27,8 @@ pub struct Hello {
     pub protocol: u32,
     /// What the engine that it reaches on its node calls itself.
     pub engine: Option<String>,
+    /// The container that it runs in, as far as it can tell by that engine.
+    pub container: Option<String>,
     /// What its node calls itself.
     pub host: String,
 }

@@ -44,8 +44,9 @@ struct State {
 #[derive(Debug, Default)]
 struct Held {
     journal: String,
-    /// Whether the helper of now has it, and whether one before it had.
+    /// Whether the helper of now is told of it, and whether it has said that it holds it; whether one before it was told.
     told: bool,
+    ready: bool,
     before: bool,
 }
 
@@ -77,7 +78,7 @@ impl Session {
     /// The stream to a helper that holds what it has to: a new helper where the last one is lost. Who asks for it may go away: a helper
     /// that was told half of what it has to know would refuse the rest.
     pub(super) async fn link(self: &Arc<Self>) -> Result<Arc<Link>, EngineError> {
-        let is_ready = |state: &State| state.held.values().all(|held| held.told);
+        let is_ready = |state: &State| state.held.values().all(|held| held.ready);
         let ready = {
             let state = self.state();
             state.link.clone().filter(|link| link.lost().is_none() && is_ready(&state))
@@ -107,9 +108,12 @@ impl Session {
         for (run, waiting) in self.holds(&link) {
             let answer = waiting.answer().await.map_err(|why| self.lost(&why)).flatten();
             let failed = match answer {
-                Ok(Answer::Done) => continue,
+                Ok(Answer::Done) => {
+                    self.is_held(&run, Vec::new());
+                    continue;
+                }
                 Ok(Answer::Alone(found)) => {
-                    self.state().alone.extend(found);
+                    self.is_held(&run, found);
                     continue;
                 }
                 Ok(other) => self.confused(&other),
@@ -121,6 +125,15 @@ impl Session {
             return Err(failed);
         }
         Ok(link)
+    }
+
+    /// A helper holds a run; what an earlier one did with it.
+    fn is_held(&self, run: &str, alone: Vec<Found>) {
+        let mut state = self.state();
+        state.alone.extend(alone);
+        if let Some(held) = state.held.get_mut(run) {
+            held.ready = true;
+        }
     }
 
     /// Asks a helper to hold each run that it does not hold yet: under the same lock as what is told, so that each line is either in the
@@ -141,7 +154,7 @@ impl Session {
         {
             let mut state = self.state();
             for held in state.held.values_mut() {
-                (held.before, held.told) = (held.before || held.told, false);
+                (held.before, held.told, held.ready) = (held.before || held.told, false, false);
             }
             state.link = None;
         }
@@ -164,7 +177,7 @@ impl Session {
         let Attached { container, output, input } = self.docker.start_helper(image, &self.helper.session).await?;
         let opened = async {
             let (link, hello) = Link::open(output, input).await?;
-            self.fits(&hello, image)?;
+            self.fits(&hello, image, &container)?;
             match link.begin(Call::View(self.docker.view())).answer().await? {
                 Ok(_) => Ok(link),
                 Err(e) => Err(e.to_string()),
@@ -180,7 +193,7 @@ impl Session {
     }
 
     /// Whether a helper is one that this program understands, on the node that is meant; why not.
-    fn fits(&self, hello: &Hello, image: &str) -> Result<(), String> {
+    fn fits(&self, hello: &Hello, image: &str, container: &str) -> Result<(), String> {
         let own = env!("CARGO_PKG_VERSION");
         if hello.protocol != PROTOCOL || hello.version != own {
             return Err(format!(
@@ -188,12 +201,14 @@ impl Session {
                 hello.version
             ));
         }
+        // It sees itself where the engine that it reaches is the one that has started it.
+        if hello.container.as_deref() == Some(container) {
+            return Ok(());
+        }
         let described = self.docker.describe();
-        if let (Some(meant), Some(found)) = (&described.id, &hello.engine)
-            && meant != found
-        {
+        if described.id.is_none() || described.id != hello.engine {
             return Err(format!(
-                "the socket that it has leads to another engine ({found}) than {} ({meant})",
+                "the socket that it has leads to another engine than {}, as far as can be told",
                 described.address
             ));
         }

@@ -37,6 +37,9 @@ impl EngineProbe {
         if self.project.is_empty() && by_project(members()).len() > 1 {
             return Answer::NotMeasured(format!("`{}` is in several projects, and nothing says which", self.service));
         }
+        if let Some(why) = members().find_map(Instance::others_silent) {
+            return Answer::NotMeasured(why.to_owned());
+        }
         let number = match self.count {
             Count::Running => members().filter(|i| i.is_up() || i.stands()).count() as u64,
             Count::Healthy => members().filter(|i| i.stands()).count() as u64,

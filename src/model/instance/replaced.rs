@@ -33,7 +33,16 @@ impl Instance {
     /// Why it is not known whether more instances of its service run on other machines, if that is so.
     #[must_use]
     pub fn others_unknown(&self) -> Option<&str> {
-        self.traits.iter().find_map(|t| if let Trait::OthersUnknown(why) = t { Some(why.as_str()) } else { None })
+        self.traits.iter().find_map(|t| match t {
+            Trait::OthersUnknown(why) | Trait::OthersSilent(why) => Some(why.as_str()),
+            _ => None,
+        })
+    }
+
+    /// The same where who knows does not tell just now: what was counted before cannot be counted.
+    #[must_use]
+    pub fn others_silent(&self) -> Option<&str> {
+        self.traits.iter().find_map(|t| if let Trait::OthersSilent(why) = t { Some(why.as_str()) } else { None })
     }
 
     /// Whether it has ended for good: another one stands in for it, and to start this one again would make both.

@@ -78,10 +78,10 @@ impl Replica {
             written: 0,
             deadline: None,
         };
-        // What is there already stays: a full disk must not lose it.
+        // What is there already stays, but for half a line: a full disk must not lose it.
         let there = if over { Vec::new() } else { std::fs::read(&replica.path)? };
-        let is_begin = journal.as_bytes().starts_with(&there);
-        let known = if is_begin { there.len() } else { 0 };
+        let whole = there.iter().rposition(|b| *b == b'\n').map_or(0, |at| at + 1);
+        let known = if journal.as_bytes().starts_with(&there[..whole]) { whole } else { 0 };
         if !over {
             file.set_len(known as u64)?;
             (&file).seek(SeekFrom::Start(known as u64))?;

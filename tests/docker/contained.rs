@@ -15,17 +15,33 @@ use crate::scene::{Scene, eventually, journal_in, lonely};
 
 /// Starts a runner in a container that sees the processes of the engine's host, with what it needs and these mounts beside.
 async fn runner(scene: &Scene, experiment: &str, mounts: &[String]) -> InstanceId {
-    runner_seeing(scene, experiment, mounts, Some("host")).await
+    runner_seeing(scene, experiment, mounts, (Some("host"), "never")).await
 }
 
-/// The same; `sees` is whose processes it sees, if not its own alone.
-async fn runner_seeing(scene: &Scene, experiment: &str, mounts: &[String], sees: Option<&str>) -> InstanceId {
+/// The same; `sees` is whose processes it sees, if not its own alone, and `helper` whether it has one.
+async fn runner_seeing(
+    scene: &Scene,
+    experiment: &str,
+    mounts: &[String],
+    (sees, helper): (Option<&str>, &str),
+) -> InstanceId {
     let file = scene.file("experiment.yaml", experiment);
     let mut binds =
         vec!["/var/run/docker.sock:/var/run/docker.sock".to_owned(), format!("{}:/experiment.yaml:ro", file.display())];
     binds.extend_from_slice(mounts);
     let spec = Spec {
-        command: ["run", "/experiment.yaml", "--format", "json"].map(str::to_owned).to_vec(),
+        command: [
+            "run",
+            "/experiment.yaml",
+            "--format",
+            "json",
+            "--helper",
+            helper,
+            "--helper-image",
+            &scene.sandbox.image,
+        ]
+        .map(str::to_owned)
+        .to_vec(),
         host: HostConfig { binds: Some(binds), pid_mode: sees.map(str::to_owned), ..HostConfig::default() },
         ..Spec::default()
     };
@@ -99,28 +115,40 @@ async fn without_a_volume_for_its_state_nothing_is_touched() {
 
 #[tokio::test]
 async fn where_the_hosts_processes_cannot_be_seen_the_engine_kills_a_zone() {
+    a_zone_without_power(Via::Engine).await;
+}
+
+#[tokio::test]
+async fn where_they_cannot_be_seen_a_helper_does_it_as_power_would() {
+    a_zone_without_power(Via::Host).await;
+}
+
+async fn a_zone_without_power(via: Via) {
     let zoned = Spec { labels: vec![("squall.zone", "z".to_owned())], ..lonely() };
     let scene = Scene::of(2, zoned).await;
     let before = scene.settings().await;
     let volume = scene.sandbox.name("state");
+    let helper = if via == Via::Host { "always" } else { "never" };
     let x = scene.experiment("zone-outage: { mode: power }", "baseline: 500ms, duration: 1s, recovery: 5s");
     let x = x.replace("max-instances: 1", "max-instances: 2, max-zones: 1");
-    let runner = runner_seeing(&scene, &x, &[format!("{volume}:/var/lib/squall")], None).await;
-    let state = PathBuf::from(scene.sandbox.api.inspect_volume(&volume).await.unwrap().mountpoint);
+    let runner = runner_seeing(&scene, &x, &[format!("{volume}:/var/lib/squall")], (None, helper)).await;
+    let state = PathBuf::from(scene.sandbox.api.inspect_volume(&volume).await.expect("the engine answers").mountpoint);
     let journal = eventually("an end", || async {
         journal_in(&state).filter(|j| journal::replay(j).is_ok_and(|s| s.finished.is_some()))
     })
     .await;
     eventually("the runner is gone", || async {
-        (!scene.sandbox.docker.is_alive(&runner.0).await.unwrap()).then_some(())
+        (!scene.sandbox.docker.is_alive(&runner.0).await.expect("the engine answers")).then_some(())
     })
     .await;
-    let after = journal::replay(&journal).unwrap();
+    let after = journal::replay(&journal).expect("a journal");
     assert_eq!(after.finished.as_ref().map(|f| f.reason), Some(Reason::HypothesisHeld), "{:?}", after.finished);
-    let killed = after.changes.iter().filter(|c| matches!(c.change.to, Setting::Killed(Kill { via: Via::Engine, .. })));
+    let killed =
+        after.changes.iter().filter(|c| matches!(c.change.to, Setting::Killed(Kill { via: by, .. }) if by == via));
     assert_eq!(killed.count(), 2, "{:?}", after.changes);
     assert!(after.changes.iter().all(squall::record::state::ChangeState::is_verified), "{:?}", after.changes);
-    assert!(after.warnings.iter().any(|w| w.contains("--pid=host")), "{:?}", after.warnings);
-    scene.sandbox.docker.remove_container(&runner.0).await.unwrap();
+    let says_why = after.warnings.iter().any(|w| w.contains("--pid=host"));
+    assert_eq!(says_why, via == Via::Engine, "{:?}", after.warnings);
+    scene.sandbox.docker.remove_container(&runner.0).await.expect("the engine answers");
     scene.is_as(&before).await;
 }

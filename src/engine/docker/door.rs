@@ -61,7 +61,9 @@ impl Docker {
             freeze_there(&self.host, id, false).await;
             return asked;
         }
-        if matches!(asked, Err(EngineError::Refused { .. })) && freeze_there(&self.host, id, true).await {
+        // Podman refuses what it holds for stopped, and frozen it must not stay.
+        let is_refused = self.podman.is_none() && matches!(asked, Err(EngineError::Refused { .. }));
+        if is_refused && freeze_there(&self.host, id, true).await {
             asked = self.ask_again_to_thaw(id, to).await;
         }
         for _ in 0..TIMES {

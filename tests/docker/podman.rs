@@ -21,7 +21,7 @@ use crate::scene::{Scene, eventually, lonely};
 /// The user and group of a Podman without root: `nobody`, who has no other processes.
 const NOBODY: u32 = 65534;
 
-/// A Podman that nobody else knows. It ends with this value, and its containers with it.
+/// A private Podman. It ends with this value, and its containers with it.
 struct PrivatePodman {
     room: Room,
     dir: tempfile::TempDir,

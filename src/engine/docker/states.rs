@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn whoever_is_said_to_be_something_unknown_is_not_healthy() {
+    fn what_is_said_to_be_something_unknown_is_not_healthy() {
         let reset = json!({ "State": { "Status": "running", "Health": { "Status": "reset" } } });
         let (container, word) = inspected(read(&reset)).unwrap();
         let health = container.state.and_then(|s| s.health).and_then(|h| h.status);

@@ -13,7 +13,7 @@ async fn a_held_process_is_never_mistaken_for_another() {
     assert!(process.ended_within(Duration::from_secs(5)).await.unwrap());
     assert!(!process.is_alive(), "ended, though its parent has not asked yet");
     child.wait().unwrap();
-    assert!(!process.is_of_container(""), "whatever has the number now is somebody else");
+    assert!(!process.is_of_container(""), "what has the number now is another process");
     process.signal(Signal::KILL).expect("what is gone is no error");
 }
 

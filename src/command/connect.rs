@@ -101,14 +101,21 @@ pub(crate) async fn reach_again(description: &Description) -> anyhow::Result<Con
     })
 }
 
-/// The same with a helper on its host, where one is wanted.
-async fn helped(docker: Arc<Docker>, args: &DockerArgs) -> Result<ConnectedEngine, EngineError> {
-    let wanted = match args.helper {
+/// Whether a run on an engine has a helper on its host.
+///
+/// # Errors
+/// Where the engine does not tell what that depends on.
+pub(super) async fn wants_helper(docker: &Docker, choice: HelperChoice) -> Result<bool, EngineError> {
+    Ok(match choice {
         HelperChoice::Never => false,
         HelperChoice::Always => true,
         HelperChoice::Auto => !docker.is_on_its_host().await?,
-    };
-    if !wanted {
+    })
+}
+
+/// The same with a helper on its host, where one is wanted.
+async fn helped(docker: Arc<Docker>, args: &DockerArgs) -> Result<ConnectedEngine, EngineError> {
+    if !wants_helper(&docker, args.helper).await? {
         return Ok(ConnectedEngine::Docker(docker));
     }
     match Node::begin(Arc::clone(&docker), args.helper_image.as_deref()).await {

@@ -31,7 +31,6 @@ pub(super) async fn run(args: cli::Node) -> anyhow::Result<ExitCode> {
         protocol: PROTOCOL,
         engine: docker.describe().id,
         container,
-        host: rustix::system::uname().nodename().to_string_lossy().into_owned(),
     };
     let calls = Calls::new(docker, session.to_owned());
     let server = Server::new(calls.clone()).context("standard input and output are no pipes to a runner");

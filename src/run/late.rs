@@ -10,6 +10,7 @@ use jiff::SignedDuration;
 use tokio::time::{sleep, timeout};
 
 use super::inject::is_so;
+use super::locks::of_another;
 use super::rollback::{LAST_LOOK, ROLLBACK_TIMEOUT, persist};
 use crate::engine::{Apply, Engine, Lock, Tag};
 use crate::model::instance::{Aspect, Change, Instance, Rollback, Setting};
@@ -110,11 +111,8 @@ fn has_come(change: &Change, back: &Setting, now: &Instance) -> bool {
 
 /// Whether another run has a service that this one had: what is seen there may be its fault.
 async fn another_has_it(engine: &dyn Lock, rec: &Recorder, run: &str) -> bool {
-    let had: Vec<String> = rec.read(|s| s.claimed.iter().map(|c| c.service.clone()).collect());
+    let had = rec.read(|s| s.claimed.clone());
     // Who cannot be asked may say so.
-    timeout(LAST_LOOK, engine.claims())
-        .await
-        .ok()
-        .and_then(Result::ok)
-        .is_none_or(|claims| claims.iter().any(|c| c.run != run && had.contains(&c.service)))
+    let asked = timeout(LAST_LOOK, of_another(engine, run, &had)).await.ok().and_then(Result::ok);
+    asked.is_none_or(|other| other.is_some())
 }

@@ -6,7 +6,7 @@ use jiff::{SignedDuration, Timestamp};
 
 use super::ended::Ended;
 use super::{RunContext, RunSpec, time_limit};
-use crate::engine::{Claim, Holder, Lock};
+use crate::engine::{Claim, EngineError, Holder, Lock};
 use crate::model::instance::Change;
 use crate::record::event::Event;
 use crate::record::journal::Recorder;
@@ -38,6 +38,15 @@ pub(super) async fn lock(
         context.engine.claim(claim).await?;
     }
     Ok(())
+}
+
+/// The lock that another run has by now on a service that this one had.
+///
+/// # Errors
+/// Where the engine does not tell.
+pub(crate) async fn of_another(engine: &dyn Lock, run: &str, had: &[Claim]) -> Result<Option<Claim>, EngineError> {
+    let is_of_another = |c: &Claim| c.run != run && had.iter().any(|had| had.service == c.service);
+    Ok(engine.claims().await?.into_iter().find(is_of_another))
 }
 
 /// Removes the locks. What cannot be removed is in the journal, so that `squall recover` tries again.

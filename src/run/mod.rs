@@ -15,7 +15,7 @@ pub(crate) mod hosts;
 mod inject;
 mod judging;
 mod late;
-mod locks;
+pub(crate) mod locks;
 mod order;
 mod phase_judge;
 pub mod plan;

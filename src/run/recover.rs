@@ -52,25 +52,10 @@ pub fn time_limit(s: &RunState) -> Duration {
     longest(s.outstanding().into_iter().map(|c| &c.change)) + late
 }
 
-/// Rolls back what the journal of a dead run says is outstanding, removes its locks, and closes it.
-///
-/// # Errors
-/// Where the journal belongs to a living run or cannot be read.
-pub async fn recover(
-    path: &Path,
-    engine: &dyn Engine,
-    by: Actor,
-    process: ProcessId,
-) -> Result<Recorder, JournalError> {
-    let rec = take_over(path, by, process)?;
-    finish(&rec, engine, by).await;
-    Ok(rec)
-}
-
 /// Takes the journal of a dead run over, for [`finish`].
 ///
 /// # Errors
-/// As [`recover`].
+/// Where the journal belongs to a living run or cannot be read.
 pub fn take_over(path: &Path, by: Actor, process: ProcessId) -> Result<Recorder, JournalError> {
     let rec = Recorder::resume(path)?;
     // So that a process that meets the journal's lock knows what for, and waits.
@@ -78,7 +63,7 @@ pub fn take_over(path: &Path, by: Actor, process: ProcessId) -> Result<Recorder,
     Ok(rec)
 }
 
-/// The same behind a journal that is held already.
+/// Rolls back what the journal of a dead run says is outstanding, removes its locks, and closes it.
 pub async fn finish(rec: &Recorder, engine: &dyn Engine, by: Actor) {
     // A run that has come to its end and left a lock alone keeps its verdict.
     if rec.read(RunState::is_rolled_back) {

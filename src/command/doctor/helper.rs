@@ -5,6 +5,7 @@ use std::time::Instant;
 
 use super::{Finding, Mark, good, note};
 use crate::command::cli::{DockerArgs, HelperChoice};
+use crate::command::connect::wants_helper;
 use crate::engine::Observe as _;
 use crate::engine::docker::Docker;
 use crate::engine::node::Node;
@@ -15,14 +16,12 @@ const WHAT: &str = "helper";
 /// What a process would need itself, if there were no helper.
 const INSTEAD: [&str; 5] = ["user", "capabilities", "PID namespace", "namespaces", "network faults"];
 
-/// Starts one, where a run would, and asks it for what it sees.
-pub(super) async fn helper(docker: &Docker, args: &DockerArgs) -> Finding {
-    let is_needed = match (args.helper, docker.is_on_its_host().await) {
-        (HelperChoice::Never, _) => return good(WHAT, "none, as was said (`--helper never`)"),
-        (HelperChoice::Auto, Ok(is_here)) => !is_here,
-        (HelperChoice::Always, _) | (HelperChoice::Auto, Err(_)) => true,
-    };
-    if !is_needed {
+/// Starts one, where a run would, and asks it for what it sees. What it has in the place of this process needs nothing done about it.
+pub(super) async fn helper(docker: &Docker, args: &DockerArgs, others: &mut [Finding]) -> Finding {
+    if args.helper == HelperChoice::Never {
+        return good(WHAT, "none, as was said (`--helper never`)");
+    }
+    if !wants_helper(docker, args.helper).await.unwrap_or(true) {
         return good(WHAT, "not needed: this process can do itself what takes root on the engine's host");
     }
     let began = Instant::now();
@@ -37,6 +36,7 @@ pub(super) async fn helper(docker: &Docker, args: &DockerArgs) -> Finding {
     }
     match seen {
         Ok(()) => {
+            in_its_place(others);
             good(WHAT, format!("yes: it was there in {}, and does what takes root on the engine's host", span(took)))
         }
         Err(e) => note(
@@ -48,7 +48,7 @@ pub(super) async fn helper(docker: &Docker, args: &DockerArgs) -> Finding {
 }
 
 /// What a process lacks that a helper has in its place needs nothing done about it.
-pub(super) fn in_its_place(findings: &mut [Finding]) {
+fn in_its_place(findings: &mut [Finding]) {
     let lacks = |f: &&mut Finding| f.mark == Mark::Note && INSTEAD.contains(&f.what);
     for finding in findings.iter_mut().filter(lacks) {
         finding.mark = Mark::Good;

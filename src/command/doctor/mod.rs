@@ -86,10 +86,7 @@ pub(super) async fn run(args: EngineArgs, state: StateDir) -> anyhow::Result<Exi
         findings.push(bad("stacks", found, "`squall recover` takes them away"));
     }
     if let Ok(docker) = &docker {
-        let helper = helper::helper(docker, &args.docker).await;
-        if helper.mark == Mark::Good && docker.is_on_its_host().await.is_ok_and(|is| !is) {
-            helper::in_its_place(&mut findings);
-        }
+        let helper = helper::helper(docker, &args.docker, &mut findings).await;
         findings.push(helper);
         findings.push(locks(docker, &state).await);
         findings.push(ownerless::ownerless(docker).await);

@@ -10,10 +10,10 @@ use tokio::time::{Instant, sleep};
 
 use super::replica;
 use crate::command::unlock::this_process;
-use crate::engine::Lock as _;
 use crate::engine::docker::Docker;
 use crate::engine::node::protocol::LEASE;
 use crate::record::journal::{Recorder, salvage};
+use crate::run::locks::of_another;
 use crate::run::recover;
 
 /// How long an engine that is down is waited for, and how often it is tried.
@@ -73,9 +73,8 @@ pub(super) async fn all(session: &Path, docker: &Docker, ended: Ended, told: imp
 /// Who has a service by now that a run had: what is seen there is that one's. An engine that is down says nothing, and what is left
 /// is rolled back by the kernel.
 pub(super) async fn taken_by_another(journal: &Path, docker: &Docker) -> Option<String> {
-    let own = salvage(journal).ok()?.claimed;
-    let claims = docker.claims().await.ok()?;
-    let other = claims.into_iter().find(|c| own.iter().any(|own| own.service == c.service && own.run != c.run))?;
+    let had = salvage(journal).ok()?.claimed;
+    let other = of_another(docker, &had.first()?.run, &had).await.ok()??;
     Some(format!("the service `{}` is locked by {other}", other.service))
 }
 

@@ -29,8 +29,6 @@ pub struct Hello {
     pub engine: Option<String>,
     /// The container that it runs in, as far as it can tell by that engine.
     pub container: Option<String>,
-    /// What its node calls itself.
-    pub host: String,
 }
 
 /// A run of which a helper has found its own record.

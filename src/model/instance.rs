@@ -67,6 +67,9 @@ pub struct Instance {
     /// Which task of its service it is, where an orchestrator makes them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub task: Option<Task>,
+    /// The machine that it runs on, where its engine names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// The failure domain it runs in, where it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
@@ -133,6 +136,7 @@ impl Instance {
             project: None,
             composed: None,
             task: None,
+            node: None,
             zone: None,
             image: None,
             hostname: None,
@@ -155,13 +159,14 @@ impl Instance {
     }
 
     /// What a command that runs for it elsewhere finds in its environment: `SQUALL_INSTANCE`, `SQUALL_NAME`,
-    /// `SQUALL_SERVICE` and `SQUALL_ZONE` (empty without one).
+    /// `SQUALL_SERVICE`, `SQUALL_NODE` and `SQUALL_ZONE` (empty without one).
     #[must_use]
     pub fn variables(&self) -> BTreeMap<String, String> {
         [
             ("SQUALL_INSTANCE", self.id.to_string()),
             ("SQUALL_NAME", self.name.clone()),
             ("SQUALL_SERVICE", self.service.clone()),
+            ("SQUALL_NODE", self.node.clone().unwrap_or_default()),
             ("SQUALL_ZONE", self.zone.clone().unwrap_or_default()),
         ]
         .map(|(variable, value)| (variable.to_owned(), value))

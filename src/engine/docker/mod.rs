@@ -95,7 +95,7 @@ pub struct Docker {
     zones: Zones,
     /// The label of the only containers that are seen, where not all are.
     only: Option<String>,
-    /// What it calls itself, where that is asked for.
+    /// What it calls itself: the name of its machine. Empty where it does not tell.
     name: String,
     /// The container that this process runs in, where it runs in one of this engine's.
     own: Option<String>,
@@ -129,7 +129,7 @@ impl Docker {
     /// # Errors
     /// Where its own name is a zone's, and it does not tell it.
     pub async fn with_zones(mut self, zones: Zones) -> Result<Self, EngineError> {
-        if matches!(zones, Zones::Engine(_)) {
+        if self.name.is_empty() && matches!(zones, Zones::Engine(_)) {
             self.name = self.details().await?.name.unwrap_or_else(|| self.endpoint.address.clone());
         }
         self.zones = zones;

@@ -200,6 +200,7 @@ fn instance(container: ContainerInspectResponse, zones: &Zones, engine: &str, ow
     // Unless it is given another one, its host's name is the beginning of its id.
     let is_own = host.network_mode.as_deref() != Some("host");
     Some(Instance {
+        node: (!engine.is_empty()).then(|| engine.to_owned()),
         zone: zones.of(&told, addresses.iter().map(|a| a.network.as_str()), engine),
         image: config.image,
         hostname: config.hostname.filter(|name| is_own && !name.is_empty() && !id.starts_with(name.as_str())),

@@ -54,7 +54,7 @@ impl Docker {
             silence: Arc::default(),
             zones: Zones::default(),
             only: None,
-            name: String::new(),
+            name: info.name.unwrap_or_default(),
             own,
             host: Arc::default(),
             sight: Arc::default(),

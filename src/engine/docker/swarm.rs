@@ -160,6 +160,7 @@ impl Known<'_> {
         let networks = networks.filter_map(|on| Some(self.networks.get(on.target.as_ref()?)?.as_str()));
         let traits = labels::replaced_by(&labels).map(Trait::Orchestrated).chain([Trait::Elsewhere(host.to_owned())]);
         Some(Instance {
+            node: Some(host.to_owned()),
             zone: self.zones.of(&labels, networks, host),
             image: spec.and_then(|spec| spec.image.clone()),
             health: Some(health),

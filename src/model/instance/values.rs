@@ -146,7 +146,7 @@ pub enum CommandLocation {
     /// Inside the instance.
     #[default]
     Target,
-    /// On the machine where Squall runs, with `SQUALL_INSTANCE`, `SQUALL_NAME`, `SQUALL_SERVICE` and
+    /// On the machine where Squall runs, with `SQUALL_INSTANCE`, `SQUALL_NAME`, `SQUALL_SERVICE`, `SQUALL_NODE` and
     /// `SQUALL_ZONE` in its environment.
     Here,
 }

@@ -76,6 +76,7 @@ mod tests {
             let mut instance = Instance::new("a", "a", "shop");
             let address = |(network, last): &(&str, u8)| Address {
                 network: (*network).to_owned(),
+                network_id: None,
                 ip: IpAddr::from([10, 0, 0, *last]),
             };
             instance.addresses = all.iter().map(address).collect();

@@ -43,6 +43,29 @@ impl fmt::Display for InstanceId {
     }
 }
 
+/// Between the name of a machine and what is on it.
+const ON_NODE: char = '/';
+
+impl InstanceId {
+    /// The id of what goes by this one, or this name, on a machine, among several machines.
+    #[must_use]
+    pub fn of_node(node: &str, id: &str) -> String {
+        format!("{node}{ON_NODE}{id}")
+    }
+
+    /// The machine that an id or a name tells, and what it is there; `None` where it tells none.
+    #[must_use]
+    pub fn split(id: &str) -> Option<(&str, &str)> {
+        id.split_once(ON_NODE)
+    }
+
+    /// What goes by this id, or this name, on its own machine.
+    #[must_use]
+    pub fn on_its_node(id: &str) -> &str {
+        Self::split(id).map_or(id, |(_, there)| there)
+    }
+}
+
 /// Which life of the instance this is: a container's `StartedAt`, a process's start time.
 /// Settings that die with the process (a pause) are gone in another epoch.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
@@ -213,6 +236,24 @@ impl Instance {
         self.traits.iter().find_map(|t| if let Trait::Unsteady(why) = t { Some(why.as_str()) } else { None })
     }
 
+    /// Whether another instance runs on another machine.
+    #[must_use]
+    pub fn is_on_another_node_than(&self, other: &Self) -> bool {
+        self.node.as_ref().zip(other.node.as_ref()).is_some_and(|(one, other)| one != other)
+    }
+
+    /// As it can be reached from another instance: where that runs on another machine, on the networks that both are on. The same address
+    /// can be another instance's on each machine.
+    #[must_use]
+    pub fn reached_from(&self, other: &Self) -> Self {
+        let mut reached = self.clone();
+        if self.is_on_another_node_than(other) {
+            let is_shared = |a: &Address| a.network_id.is_some() && other.addresses.iter().any(|o| o.is_beside(a));
+            reached.addresses.retain(is_shared);
+        }
+        reached
+    }
+
     /// Whether it counts as healthy: up, and its own health check, if any, does not say otherwise.
     #[must_use]
     pub fn is_healthy(&self) -> bool {
@@ -220,11 +261,22 @@ impl Instance {
     }
 }
 
+impl Address {
+    /// Whether both are on one network, as far as that is known.
+    #[must_use]
+    pub fn is_beside(&self, other: &Self) -> bool {
+        let ids = self.network_id.as_ref().zip(other.network_id.as_ref());
+        self.network == other.network && ids.is_none_or(|(one, other)| one == other)
+    }
+}
+
 /// What an instance of this name and id may call itself in answers: its name, with or without what engines put before it
 /// (`demo-shop-1`), its id, and the part of it that containers take for their host's name.
 #[must_use]
 pub fn aliases(name: &str, id: &str) -> Vec<String> {
-    let rests = name.match_indices(['-', '_']).map(|(at, _)| &name[at + 1..]);
+    // Of its machine it says nothing itself.
+    let id = InstanceId::on_its_node(id);
+    let rests = name.match_indices(['-', '_', '/']).map(|(at, _)| &name[at + 1..]);
     let told = rests.filter(|rest| rest.contains(|c: char| c.is_alphabetic()));
     let short = id.get(..12).filter(|_| id.len() == 64);
     [name, id].into_iter().chain(told).chain(short).filter(|n| !n.is_empty()).map(str::to_owned).collect()
@@ -235,6 +287,10 @@ pub fn aliases(name: &str, id: &str) -> Vec<String> {
 pub struct Address {
     /// On which of its engine's networks.
     pub network: String,
+    /// What its engine calls that network to tell it from every other: two machines can have a network of one name each, and can share
+    /// one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub network_id: Option<String>,
     /// The address.
     pub ip: IpAddr,
 }

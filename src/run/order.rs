@@ -25,7 +25,7 @@ pub(super) fn queues(
 ) -> Vec<Vec<InstanceId>> {
     let addresses = |id: &InstanceId| -> Vec<(&str, IpAddr)> {
         let of = targeted.iter().filter(|i| i.id == *id && starting.contains(id)).flat_map(|i| &i.addresses);
-        of.filter(|a| !a.ip.is_loopback()).map(|a| (a.network.as_str(), a.ip)).collect()
+        of.filter(|a| !a.ip.is_loopback()).map(|a| (a.network_id.as_deref().unwrap_or(&a.network), a.ip)).collect()
     };
     let networks = |id: &InstanceId| addresses(id).into_iter().map(|(network, _)| network).collect::<BTreeSet<_>>();
     let mut queues: Vec<Vec<InstanceId>> = Vec::new();
@@ -74,6 +74,7 @@ mod tests {
             let mut instance = Instance::new(id, id, "shop");
             let address = |(network, last): &(&str, u8)| Address {
                 network: (*network).to_owned(),
+                network_id: None,
                 ip: IpAddr::from([10, 0, 0, *last]),
             };
             instance.addresses = at.iter().map(address).collect();

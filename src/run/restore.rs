@@ -11,7 +11,7 @@ use super::scope::Scope;
 use crate::engine::{Engine, Observe, Tag};
 use crate::experiment::fault::Heal;
 use crate::model::addresses::moves;
-use crate::model::instance::{Aspect, Change, Instance};
+use crate::model::instance::{Address, Aspect, Change, Instance};
 use crate::record::event::{Difference, Event, Readdressed, Restored};
 use crate::record::journal::Recorder;
 
@@ -20,7 +20,7 @@ pub(super) const RESTORE_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Compares every instance that was targeted with what it was before, and sets back what differs: a target may have died as a
 /// consequence of the fault. What other faults have changed meanwhile is theirs.
-pub(super) async fn prove(engine: &dyn Engine, rec: &Recorder, run: &str, what: Scope) {
+pub(super) async fn prove(engine: &dyn Engine, rec: &Recorder, run: &str, what: Scope<'_>) {
     let (targeted, heal) = rec.read(|s| (s.targeted.clone(), s.started.as_ref().map(|s| s.experiment.heal())));
     let planned: Vec<(Change, bool)> = rec.read(|s| {
         s.changes.iter().map(|c| (c.change.clone(), c.injecting.is_none() || c.rolled_back.is_some())).collect()
@@ -136,7 +136,9 @@ async fn readdressed(engine: &dyn Observe, rec: &Recorder, before: &Instance, no
     }
     let fleet = timeout(RESTORE_TIMEOUT, engine.observe()).await.ok().and_then(Result::ok).unwrap_or_default();
     let targeted = rec.read(|s| s.targeted.iter().map(|i| i.id.clone()).collect::<BTreeSet<_>>());
-    let on_it = |i: &&Instance| i.addresses.iter().any(|a| moves.iter().any(|m| m.network == a.network));
+    let has_another = |a: &&Address| moves.iter().any(|m| m.network == a.network);
+    let own: Vec<&Address> = before.addresses.iter().filter(has_another).collect();
+    let on_it = |i: &&Instance| i.addresses.iter().any(|a| own.iter().any(|own| own.is_beside(a)));
     let neighbors = fleet.iter().filter(|i| i.is_running() && !targeted.contains(&i.id)).filter(on_it);
     let neighbors = neighbors.map(|i| i.name.clone()).collect();
     rec.note(Event::Readdressed(Readdressed { instance: before.name.clone(), moves, neighbors }));

@@ -74,7 +74,7 @@ mod tests {
         let mut i = Instance::new(name, name, service);
         let running = Setting::Running(runs);
         i.settings.insert(running.aspect(), running);
-        i.addresses = vec![Address { network: "net".to_owned(), ip: ip.parse().unwrap() }];
+        i.addresses = vec![Address { network: "net".to_owned(), network_id: None, ip: ip.parse().unwrap() }];
         i
     }
 

@@ -84,7 +84,10 @@ pub(super) fn addresses(container: &ContainerInspectResponse) -> Vec<Address> {
         .into_iter()
         .flatten()
         .flat_map(|(network, endpoint)| {
-            ips(endpoint).map(|ip| Address { network: network.clone(), ip }).collect::<Vec<_>>()
+            let network_id = endpoint.network_id.clone().filter(|id| !id.is_empty());
+            ips(endpoint)
+                .map(|ip| Address { network: network.clone(), network_id: network_id.clone(), ip })
+                .collect::<Vec<_>>()
         })
         .collect();
     addresses.sort();

@@ -69,7 +69,7 @@ pub(super) struct ProcessSpec {
 impl ProcessSpec {
     /// Its address in the stack's own network, which is called as the stack is.
     pub(super) fn address(&self, stack: &str) -> Option<Address> {
-        self.slot.as_ref().map(|slot| Address { network: stack.to_owned(), ip: slot.address.into() })
+        self.slot.as_ref().map(|slot| Address { network: stack.to_owned(), network_id: None, ip: slot.address.into() })
     }
 }
 

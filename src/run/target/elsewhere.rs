@@ -58,10 +58,11 @@ pub(super) fn none_is_left_out(
     )))
 }
 
-/// Whether every peer that a setting of traffic is about is seen: of others the addresses are not known.
+/// Whether every peer that a setting of traffic is about is seen, and shares a network with the instance: of others the addresses are
+/// not known.
 ///
 /// # Errors
-/// Where one is not.
+/// Where one does not.
 pub(crate) fn peers_are_seen(
     fault: &str,
     targets_zones: bool,
@@ -69,13 +70,23 @@ pub(crate) fn peers_are_seen(
     instance: &Instance,
     peers: &[Instance],
 ) -> Result<(), Refusal> {
-    if !to.traffic().iter().any(|traffic| matches!(traffic.peers, Peers::These(_))) {
-        return Ok(());
-    }
-    let meant = |i: &&Instance| !targets_zones || i.zone.is_some() && i.zone != instance.zone;
+    let about = |what: fn(&Peers) -> bool| to.traffic().iter().any(|traffic| what(&traffic.peers));
+    let (these, all_but) = (about(|p| matches!(p, Peers::These(_))), about(|p| matches!(p, Peers::AllBut(_))));
+    let meant = |i: &&Instance| {
+        let is_of_its_zone = i.zone == instance.zone;
+        these && (!targets_zones || i.zone.is_some() && !is_of_its_zone) || all_but && is_of_its_zone
+    };
     let unseen: Vec<&Instance> = elsewhere(peers).filter(meant).collect();
     if unseen.is_empty() {
-        return Ok(());
+        let is_apart = |i: &&Instance| i.is_on_another_node_than(instance) && i.is_running() && i.addresses.is_empty();
+        return match peers.iter().filter(meant).find(is_apart) {
+            Some(apart) => Err(Refusal::limits(format!(
+                "`{fault}` is about the traffic of {} with {}, which is on another machine, and they share no network: what address one \
+                 has for the other is not known; name it (`cidr`, `host`) instead",
+                instance.name, apart.name
+            ))),
+            None => Ok(()),
+        };
     }
     Err(Refusal::limits(format!(
         "`{fault}` is about the traffic of {} with instances of which {}, so that it would meet a part of that traffic alone; name \

@@ -37,7 +37,7 @@ pub(crate) fn others(fleet: &[Instance], instance: &Instance, injection: &Inject
     let Some(peering) = peering else {
         // A zone is that of the target's project.
         let own = |i: &&Instance| if target.is_empty() { i.project == instance.project } else { i.is_of(target) };
-        return Ok(others.filter(own).cloned().collect());
+        return Ok(others.filter(own).map(|i| i.reached_from(instance)).collect());
     };
     let mut meant: BTreeSet<&InstanceId> = BTreeSet::new();
     let others: Vec<&Instance> = others.collect();
@@ -47,7 +47,7 @@ pub(crate) fn others(fleet: &[Instance], instance: &Instance, injection: &Inject
         said(&format!("`{}` ({peering})", injection.fault.name()), named, of())?;
         meant.extend(of().map(|i| &i.id));
     }
-    Ok(others.into_iter().filter(|i| meant.contains(&i.id)).cloned().collect())
+    Ok(others.into_iter().filter(|i| meant.contains(&i.id)).map(|i| i.reached_from(instance)).collect())
 }
 
 /// Whether a fault that targets these could have meant this instance as well, by its project.

@@ -144,6 +144,7 @@ fn journal(id: &str, x: &Experiment, n: u32, began: Timestamp) -> anyhow::Result
             tls: None,
             id: None,
             helper: None,
+            members: Vec::new(),
             version: "20.10".to_owned(),
         },
         owner: "ana@staging".to_owned(),

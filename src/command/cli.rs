@@ -1,5 +1,6 @@
 //! The command line: what can be said, and its help. No behaviour.
 
+mod docker;
 pub mod gameday;
 pub mod history;
 mod run;
@@ -8,13 +9,11 @@ mod stack;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use serde::de::DeserializeOwned;
 
+pub use self::docker::{DockerArgs, HelperChoice, MachineAt, Meant};
 pub use self::run::{Format, Gate, GuardArgs, GuardChoice, Run};
 pub use self::stack::{Demo, Role, Serve, Stack};
-use crate::engine::EngineError;
 use crate::engine::Kind;
-use crate::engine::docker::{Endpoint, Named};
 use crate::experiment::Percent;
 
 /// Chaos experiments that roll themselves back.
@@ -174,78 +173,6 @@ impl EngineArgs {
     }
 }
 
-/// Which Docker Engine is meant.
-#[derive(Debug, Clone, Default, Args)]
-pub struct DockerArgs {
-    /// The Docker Engine's address, by `unix://`, `tcp://` or `ssh://` [default: the one that the `docker` command uses, by
-    /// `DOCKER_HOST`, `DOCKER_CONTEXT` or the current context, else `/var/run/docker.sock`]
-    #[arg(long, value_name = "URL")]
-    pub docker_host: Option<String>,
-    /// The Docker context whose engine it is
-    #[arg(long, value_name = "NAME", conflicts_with = "docker_host")]
-    pub context: Option<String>,
-    /// Whether what needs the engine's own host is done by a helper there, which is also the guard of that host: a container of
-    /// Squall's
-    #[arg(long, value_enum, default_value_t = HelperChoice::Auto)]
-    pub helper: HelperChoice,
-    /// The helper's image [default: made from this program]
-    #[arg(long, value_name = "IMAGE")]
-    pub helper_image: Option<String>,
-    /// What another process has found to be meant
-    #[arg(long, hide = true, value_name = "JSON", value_parser = json::<Endpoint>, conflicts_with_all = ["docker_host", "context"])]
-    pub pinned: Option<Endpoint>,
-}
-
-/// Whether there is a helper on the engine's host.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
-pub enum HelperChoice {
-    /// Where this process cannot do it itself: it is not root, or not on that host
-    #[default]
-    Auto,
-    /// In any case; without one, nothing is touched
-    Always,
-    /// In no case: what needs the host is refused where this process cannot do it
-    Never,
-}
-
-/// Reads what one process of Squall's passes on to another.
-fn json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
-    serde_json::from_str(text).map_err(|e| e.to_string())
-}
-
-impl DockerArgs {
-    /// The engine that is meant.
-    ///
-    /// # Errors
-    /// Where a context is named that does not exist.
-    pub(super) fn endpoint(&self) -> Result<Endpoint, EngineError> {
-        let named = Named { host: self.docker_host.as_deref(), context: self.context.as_deref() };
-        self.pinned.clone().map_or_else(|| Endpoint::meant(named), Ok)
-    }
-
-    /// The same, whatever the environment and Docker's files say later: what is meant is decided once.
-    ///
-    /// # Errors
-    /// As [`DockerArgs::endpoint`].
-    pub(super) fn pinned(&self) -> Result<Self, EngineError> {
-        Ok(Self { pinned: Some(self.endpoint()?), docker_host: None, context: None, ..self.clone() })
-    }
-
-    /// What was decided on, for another command line.
-    pub(super) fn again(&self) -> Vec<String> {
-        let Some(pinned) = &self.pinned else { return Vec::new() };
-        let pinned = format!("--pinned={}", serde_json::to_string(pinned).expect("texts only"));
-        let helper = self.helper.to_possible_value().map(|choice| format!("--helper={}", choice.get_name()));
-        let image = self.helper_image.as_ref().map(|image| format!("--helper-image={image}"));
-        [pinned].into_iter().chain(helper).chain(image).collect()
-    }
-
-    /// Whether the command line names an engine, or nothing but the environment does.
-    pub(super) fn is_named(&self) -> bool {
-        self.docker_host.is_some() || self.context.is_some()
-    }
-}
-
 /// Which file a schema is of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
 pub enum SchemaOf {
@@ -260,6 +187,8 @@ pub enum SchemaOf {
     Gameday,
     /// Project files (`squall.yaml`).
     Project,
+    /// Files of several machines (`fleet.yaml`).
+    Fleet,
 }
 
 /// Arguments of `plan`.
@@ -364,6 +293,9 @@ pub struct Node {
     /// Where its engine's socket is on that host
     #[arg(long, value_name = "PATH")]
     pub socket: PathBuf,
+    /// Where it keeps what it holds: a directory that is called like its session
+    #[arg(long, value_name = "DIR")]
+    pub session: PathBuf,
 }
 
 /// A label, `key` or `key=value`.
@@ -381,8 +313,9 @@ mod tests {
     /// What a daemon passes on to its runs means the same engine, whatever the environment says there.
     #[test]
     fn an_engine_that_was_decided_on_is_read_on_another_command_line() {
-        let named = DockerArgs { docker_host: Some("tcp://h:1".to_owned()), ..DockerArgs::default() };
-        let again = named.pinned().unwrap().again();
+        let named = DockerArgs { docker_host: vec!["tcp://h:1".to_owned()], ..DockerArgs::default() };
+        let none = |_: &std::path::Path| anyhow::bail!("there is no file");
+        let again = named.pinned(named.meant(none).unwrap()).again();
         let words = ["squall", "plan", "x.yaml"].into_iter().map(str::to_owned).chain(again);
         let Command::Plan(plan) = Cli::try_parse_from(words).unwrap().command else { panic!("it is a plan") };
         assert_eq!(plan.engine.docker.endpoint().unwrap(), named.endpoint().unwrap());

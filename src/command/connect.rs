@@ -6,9 +6,10 @@ use std::time::Duration;
 
 use anyhow::Context;
 use async_trait::async_trait;
+use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
-use crate::command::cli::{DockerArgs, EngineArgs, GuardChoice, HelperChoice};
+use crate::command::cli::{DockerArgs, EngineArgs, GuardChoice, HelperChoice, Meant};
 use crate::engine::docker::{self, Docker};
 use crate::engine::local::Local;
 use crate::engine::node::Node;
@@ -21,6 +22,7 @@ use crate::record::event::GuardKind;
 use crate::record::journal::Recorder;
 use crate::run::guard::{GuardHandle, GuardLauncher, NoGuard, ProcessLauncher, deadline};
 
+use super::fleet::{self, Machines, Seen};
 use super::{compose, load, rehearsed};
 
 /// An engine that answers.
@@ -29,6 +31,8 @@ pub(crate) enum ConnectedEngine {
     Docker(Arc<Docker>),
     /// A Docker Engine with a helper on its host.
     Node(Arc<Node>),
+    /// Several machines.
+    Fleet(Arc<Machines>),
     Local(Arc<Local>),
     Sim(Arc<Sim>),
 }
@@ -43,9 +47,9 @@ pub(super) fn kind(args: &EngineArgs) -> Kind {
 ///
 /// # Errors
 /// Where that cannot be told.
-pub(super) fn pin(args: &mut EngineArgs) -> Result<(), EngineError> {
+pub(super) fn pin(args: &mut EngineArgs) -> anyhow::Result<()> {
     if kind(args) == Kind::Docker {
-        args.docker = args.docker.pinned()?;
+        args.docker = args.docker.pinned(fleet::meant(&args.docker)?);
     }
     Ok(())
 }
@@ -61,10 +65,18 @@ pub(crate) async fn reach(
 ) -> anyhow::Result<ConnectedEngine> {
     Ok(match (kind(args), &args.stack, x) {
         (Kind::Docker, ..) => {
-            let docker = Docker::reach(args.docker.endpoint()?).await?;
-            let docker = docker.with_zones(x.map(Experiment::zones).unwrap_or_default()).await?;
-            let docker = docker.with_label_filter(args.project.as_deref().map(docker::of_project));
-            helped(Arc::new(docker.with_reserve(state.root())), &args.docker).await?
+            let zones = x.map(Experiment::zones).unwrap_or_default();
+            match fleet::meant(&args.docker)? {
+                Meant::One(endpoint) => {
+                    let docker = Docker::reach(endpoint).await?.with_zones(zones).await?;
+                    let docker = docker.with_label_filter(args.project.as_deref().map(docker::of_project));
+                    helped(Arc::new(docker.with_reserve(state.root())), &args.docker).await?
+                }
+                several => {
+                    let seen = Seen { zones: &zones, project: args.project.as_deref(), state: state.root() };
+                    ConnectedEngine::Fleet(Arc::new(fleet::reach(several, &args.docker, seen).await?))
+                }
+            }
         }
         (Kind::Local, Some(stack), _) => ConnectedEngine::Local(Arc::new(Local::open(state, stack)?)),
         (Kind::Local, None, _) => anyhow::bail!("the local engine needs to know its stack; name one with --stack FILE"),
@@ -88,6 +100,7 @@ pub(crate) async fn reach(
 /// Where it does not answer.
 pub(crate) async fn reach_again(description: &Description) -> anyhow::Result<ConnectedEngine> {
     Ok(match description.kind {
+        _ if !description.members.is_empty() => ConnectedEngine::Fleet(Arc::new(fleet::reach_again(description).await)),
         Kind::Docker => {
             let docker = Arc::new(Docker::from_description(description).await?);
             match &description.helper {
@@ -114,7 +127,7 @@ pub(super) async fn wants_helper(docker: &Docker, choice: HelperChoice) -> Resul
 }
 
 /// The same with a helper on its host, where one is wanted.
-async fn helped(docker: Arc<Docker>, args: &DockerArgs) -> Result<ConnectedEngine, EngineError> {
+pub(super) async fn helped(docker: Arc<Docker>, args: &DockerArgs) -> Result<ConnectedEngine, EngineError> {
     if !wants_helper(&docker, args.helper).await? {
         return Ok(ConnectedEngine::Docker(docker));
     }
@@ -132,18 +145,27 @@ async fn helped(docker: Arc<Docker>, args: &DockerArgs) -> Result<ConnectedEngin
 }
 
 impl ConnectedEngine {
-    /// The Docker Engine, where it is one.
-    pub(crate) fn docker(&self) -> Option<&Arc<Docker>> {
+    /// The Docker Engines that it is made of, as far as they have answered.
+    pub(crate) fn dockers(&self) -> Vec<Arc<Docker>> {
         match self {
-            Self::Docker(docker) => Some(docker),
-            Self::Node(node) => Some(node.docker()),
-            Self::Local(_) | Self::Sim(_) => None,
+            Self::Docker(docker) => vec![Arc::clone(docker)],
+            Self::Node(node) => vec![Arc::clone(node.docker())],
+            Self::Fleet(machines) => machines.connected().iter().flat_map(Self::dockers).collect(),
+            Self::Local(_) | Self::Sim(_) => Vec::new(),
         }
+    }
+
+    /// The Docker Engine, where it is a single one.
+    pub(crate) fn docker(&self) -> Option<Arc<Docker>> {
+        self.dockers().pop().filter(|_| !matches!(self, Self::Fleet(_)))
     }
 
     /// Sees that the node has all that is recorded of a run, from now on before it can have an effect there. Where that cannot be, each
     /// call to the node says why.
     pub(crate) async fn entrust(&self, rec: &Recorder) {
+        if let Self::Fleet(machines) = self {
+            join_all(machines.all.iter().map(|machine| machine.entrust(rec))).await;
+        }
         let Self::Node(node) = self else { return };
         let (run, keeper) = (rec.run(), Arc::clone(node));
         rec.mirror(Box::new(move |line| keeper.tell(&run, line)));
@@ -152,11 +174,11 @@ impl ConnectedEngine {
         }
     }
 
-    /// The image of its helper, if it has one.
+    /// The image of its helper, if it has one and is a single engine.
     pub(crate) fn helper_image(&self) -> Option<&str> {
         match self {
             Self::Node(node) => Some(&node.helper().image),
-            Self::Docker(_) | Self::Local(_) | Self::Sim(_) => None,
+            Self::Docker(_) | Self::Fleet(_) | Self::Local(_) | Self::Sim(_) => None,
         }
     }
 
@@ -165,6 +187,7 @@ impl ConnectedEngine {
         match self {
             Self::Node(node) if settled => node.end().await,
             Self::Node(node) => node.close().await,
+            Self::Fleet(machines) => machines.close(settled).await,
             Self::Docker(_) | Self::Local(_) | Self::Sim(_) => {}
         }
     }
@@ -173,6 +196,7 @@ impl ConnectedEngine {
         match self {
             Self::Docker(docker) => docker.clone(),
             Self::Node(node) => node.clone(),
+            Self::Fleet(machines) => machines.fleet.clone(),
             Self::Local(local) => local.clone(),
             Self::Sim(sim) => sim.clone(),
         }
@@ -183,7 +207,7 @@ impl ConnectedEngine {
         let checks = x.all_checks();
         Ok(match self {
             Self::Sim(sim) => Arc::new(SimProber::new(sim.clone(), checks.iter())),
-            Self::Docker(_) | Self::Node(_) | Self::Local(_) => Arc::new(Live::new(
+            Self::Docker(_) | Self::Node(_) | Self::Fleet(_) | Self::Local(_) => Arc::new(Live::new(
                 checks.iter().map(|(name, check)| (name.as_str(), check)),
                 self.engine(),
                 here::variable_in_use,
@@ -194,15 +218,15 @@ impl ConnectedEngine {
     /// What starts the guards of a run.
     pub(crate) fn launcher(&self, choice: GuardChoice, state: &StateDir) -> anyhow::Result<Arc<dyn GuardLauncher>> {
         let exe = || std::env::current_exe().context("cannot find this program's own file, which the guard needs");
-        let docker = match self {
-            Self::Docker(docker) => docker,
-            Self::Node(node) => node.docker(),
+        match self {
+            Self::Docker(_) | Self::Node(_) | Self::Fleet(_) => {}
             Self::Local(_) => return Ok(Arc::new(ProcessLauncher { exe: exe()? })),
             Self::Sim(_) => return Ok(Arc::new(NoGuard)),
-        };
-        match (docker.own_container(), choice) {
-            (Some(own), GuardChoice::Auto | GuardChoice::Container) => {
-                Ok(Arc::new(ContainerLauncher { docker: docker.clone(), own: own.to_owned() }))
+        }
+        let own = self.dockers().into_iter().find_map(|docker| Some((docker.own_container()?.to_owned(), docker)));
+        match (own, choice) {
+            (Some((own, docker)), GuardChoice::Auto | GuardChoice::Container) => {
+                Ok(Arc::new(ContainerLauncher { docker, own }))
             }
             (None, GuardChoice::Container) => {
                 anyhow::bail!(

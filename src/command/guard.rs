@@ -12,6 +12,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use anyhow::Context;
+use futures_util::future::join_all;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
@@ -233,9 +234,9 @@ async fn end_runner(runner: Option<&Process>, container: Option<&str>, engine: &
     }
     if let Some(container) = container
         && let Ok(reached) = reach_again(engine).await
-        && let Some(docker) = reached.docker()
     {
-        let _ = docker.kill_container(container).await;
+        // It is one engine's, and no other has one of that id.
+        join_all(reached.dockers().iter().map(|docker| docker.kill_container(container))).await;
     }
 }
 

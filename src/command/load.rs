@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use crate::engine::here::{variable, variable_or_later};
 use crate::experiment::diagnostic::{Mistakes, Severity};
 use crate::experiment::document::Reading;
+use crate::experiment::fleet_file::{self, FleetFile};
 use crate::experiment::project_file::{self, ProjectFile};
 use crate::experiment::stack::Stack;
 use crate::experiment::{Experiment, read};
@@ -61,6 +62,14 @@ fn project_file_of(path: &Path) -> Option<PathBuf> {
     file.ancestors().skip(1).map(|dir| dir.join(project_file::NAME)).find(|found| *found != file && found.is_file())
 }
 
+/// Reads a file of several machines.
+///
+/// # Errors
+/// As [`experiment`].
+pub fn fleet(path: &Path) -> Result<Reading<FleetFile>, FileError> {
+    load(path, &variable, fleet_file::read)
+}
+
 /// Reads a schedule file.
 ///
 /// # Errors
@@ -93,7 +102,7 @@ fn beside(path: &Path, file: &str, lookup: Lookup<'_>) -> Result<Reading<Experim
 }
 
 /// Reads a file of any kind, to see whether it is right: its warnings. A schedule is known by its `entries`, a game day by its
-/// `scenarios`, a project file by its name. Without `env`, variables that are filled in only where they are used may be unset
+/// `scenarios`, several machines by their `engines` or their `swarm`, a project file by its name. Without `env`, variables that are filled in only where they are used may be unset
 /// here: secrets, mostly.
 ///
 /// # Errors
@@ -108,6 +117,8 @@ pub fn any(path: &Path, env: bool) -> Result<Mistakes, FileError> {
         let source = std::str::from_utf8(bytes).unwrap_or_default();
         let warnings = if read::has_key(source, &["entries"]) {
             crate::occasions::schedule::read::schedule(name, bytes, lookup)?.warnings
+        } else if read::has_key(source, &["engines"]) || read::has_key(source, &["swarm"]) {
+            fleet_file::read(name, bytes, lookup)?.warnings
         } else if read::has_key(source, &["scenarios"]) {
             crate::occasions::gameday::read::gameday(name, bytes, lookup, &|file| beside(path, file, lookup))?.warnings
         } else {

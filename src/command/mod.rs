@@ -17,6 +17,7 @@ mod compose;
 mod connect;
 mod demo;
 mod doctor;
+mod fleet;
 mod gameday;
 mod guard;
 mod halt;

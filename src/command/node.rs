@@ -22,7 +22,7 @@ use crate::engine::{Engine as _, EngineError};
 use crate::host::mounts::MachineRoot;
 
 pub(super) async fn run(args: cli::Node) -> anyhow::Result<ExitCode> {
-    let session = Path::new(docker::SESSION);
+    let session = args.session.as_path();
     let mut terminate = signal(SignalKind::terminate()).context("cannot listen for signals")?;
     let docker = engine(&args.socket).await?;
     let container = docker.own_container().map(str::to_owned);

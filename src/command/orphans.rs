@@ -39,7 +39,7 @@ async fn take_away(state: &StateDir, name: &str) -> anyhow::Result<bool> {
     })?;
     let reached = reach_again(&stack.engine).await.with_context(attempt)?;
     match (&reached, reached.docker(), &stack.project) {
-        (_, Some(docker), Some(project)) => compose::take_away(docker, project).await.with_context(attempt)?,
+        (_, Some(docker), Some(project)) => compose::take_away(&docker, project).await.with_context(attempt)?,
         (ConnectedEngine::Local(local), ..) => drop(local.down().await.with_context(attempt)?),
         _ => {}
     }
@@ -75,6 +75,7 @@ mod tests {
             tls: None,
             id: None,
             helper: None,
+            members: Vec::new(),
             version: "1".into(),
         };
         let stack = Stack { engine, project: Some("squall-0a1b2c3d".into()) };

@@ -94,6 +94,9 @@ async fn planned(args: &cli::Plan, x: &Experiment, reached: &ConnectedEngine) ->
         if let Some(kind) = args.engine.engine {
             let _ = write!(again, " --engine {kind}");
         }
+        for (option, value) in args.engine.docker.named() {
+            let _ = write!(again, " {option} {value}");
+        }
         let text = shown(x, &targets, &plan, &hosts, engine.as_ref());
         super::show(&format!("{text}\nThe same targets again: {again}\n"))?;
     }

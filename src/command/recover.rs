@@ -296,9 +296,9 @@ pub(super) async fn before_run(
     x: &Experiment,
 ) -> anyhow::Result<Vec<String>> {
     let mut lines = Vec::new();
-    if let Some(docker) = connected.docker() {
+    for docker in connected.dockers() {
         // What cannot be looked at now is looked at by `squall recover`.
-        for settled in sessions::settle_all(docker, connected.helper_image()).await.unwrap_or_default() {
+        for settled in sessions::settle_all(&docker, connected.helper_image()).await.unwrap_or_default() {
             let how = if settled.is_left { "warning" } else { "recovered" };
             lines.push(format!("{how}: {}", settled.text));
         }

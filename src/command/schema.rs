@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use anyhow::Context;
 
 use crate::command::cli::SchemaOf;
+use crate::experiment::fleet_file::FleetFile;
 use crate::experiment::project_file::ProjectFile;
 use crate::experiment::stack::Stack;
 use crate::experiment::{Experiment, schema};
@@ -18,6 +19,9 @@ pub(super) fn run(of: SchemaOf) -> anyhow::Result<ExitCode> {
         SchemaOf::Stack => schema::published::<Stack>("urn:squall:schema:stack:1", "Squall stack of local processes"),
         SchemaOf::Gameday => schema::published::<Gameday>("urn:squall:schema:gameday:1", "Squall game day"),
         SchemaOf::Project => schema::published::<ProjectFile>("urn:squall:schema:project:1", "Squall project file"),
+        SchemaOf::Fleet => {
+            schema::published::<FleetFile>("urn:squall:schema:fleet:1", "Squall file of several machines")
+        }
         SchemaOf::Schedule => schema::published::<Schedule>("urn:squall:schema:schedule:1", "Squall schedule"),
     };
     match writeln!(std::io::stdout(), "{schema:#}") {

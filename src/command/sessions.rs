@@ -3,9 +3,11 @@
 
 use std::sync::Arc;
 
+use futures_util::future::join_all;
 use tokio::time::sleep;
 
 use super::connect::kind;
+use super::fleet;
 use crate::command::cli::EngineArgs;
 use crate::engine::docker::Docker;
 use crate::engine::node::Node;
@@ -25,15 +27,14 @@ pub(super) async fn on_host_of(args: &EngineArgs) -> Vec<Settled> {
     if kind(args) != Kind::Docker {
         return Vec::new();
     }
-    let attempt = async {
-        let docker = Arc::new(Docker::reach(args.docker.endpoint()?).await?);
-        settle_all(&docker, args.docker.helper_image.as_deref()).await
-    };
-    match attempt.await {
+    let Ok(engines) = fleet::engines(&args.docker).await else { return Vec::new() };
+    let image = args.docker.helper_image.as_deref();
+    let each = engines.iter().map(async |docker| match settle_all(docker, image).await {
         Ok(all) => all,
-        Err(EngineError::Unreachable { .. } | EngineError::NotMeant { .. }) => Vec::new(),
+        Err(EngineError::Unreachable { .. }) => Vec::new(),
         Err(e) => vec![Settled { is_left: true, text: format!("what helpers have left is not known: {e}") }],
-    }
+    });
+    join_all(each).await.into_iter().flatten().collect()
 }
 
 /// Settles every session that no helper has: what became of their runs.

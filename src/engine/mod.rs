@@ -6,6 +6,7 @@
 
 mod claim;
 pub mod docker;
+pub mod fleet;
 pub mod here;
 pub mod local;
 pub mod machine;
@@ -132,6 +133,18 @@ pub struct Description {
     pub helper: Option<Helper>,
     /// Its version, for the report.
     pub version: String,
+    /// The machines, where it is several with an engine each; its own address is for people then.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub members: Vec<Member>,
+}
+
+/// One of several machines.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Member {
+    /// What it is called: ids and names of its instances begin with it.
+    pub name: String,
+    /// Its engine.
+    pub engine: Description,
 }
 
 /// What the helpers of a run on an engine's host have in common.
@@ -153,6 +166,9 @@ pub struct Tls {
     pub verify: bool,
 }
 
+/// The label by which an instance that an orchestrator has made tells which of its nodes it is on.
+pub const NODE_LABEL: &str = "com.docker.swarm.node.id";
+
 /// Where a Docker Engine is unless something says otherwise.
 pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
 
@@ -164,9 +180,15 @@ pub const INVENTED: &str = "no stack is named, so that the targets were invented
                             would not be noticed; name the stack with `stack:` in the file or --stack";
 
 impl Description {
-    /// Whether both can be one engine: by its address, if neither calls itself otherwise.
+    /// Whether both can be one engine, or have one in common: by its address, if neither calls itself otherwise.
     #[must_use]
     pub fn may_be(&self, other: &Self) -> bool {
+        if !self.members.is_empty() {
+            return self.members.iter().any(|member| member.engine.may_be(other));
+        }
+        if !other.members.is_empty() {
+            return other.may_be(self);
+        }
         let called = |it: &Self| it.id.clone();
         let same = called(self).zip(called(other)).map(|(one, other)| one == other);
         self.kind == other.kind && same.unwrap_or(self.address == other.address)
@@ -182,6 +204,7 @@ impl Description {
     #[must_use]
     pub fn is_remote(&self) -> bool {
         match self.kind {
+            _ if !self.members.is_empty() => self.members.iter().any(|member| member.engine.is_remote()),
             Kind::Docker => !self.address.starts_with("unix://") && !self.address.starts_with('/'),
             Kind::Local | Kind::Sim => false,
         }
@@ -190,7 +213,9 @@ impl Description {
     /// Whether it lets in who has a key: over TLS, or by ssh.
     #[must_use]
     pub fn is_by_keys(&self) -> bool {
-        self.tls.is_some() || self.address.starts_with("ssh://")
+        self.members.iter().any(|member| member.engine.is_by_keys())
+            || self.tls.is_some()
+            || self.address.starts_with("ssh://")
     }
 
     /// Whether its instances were invented from the experiment that is run on them.

@@ -8,6 +8,7 @@ pub mod document;
 mod during;
 mod expected_alert;
 pub mod fault;
+pub mod fleet_file;
 pub mod hypothesis;
 pub mod injection;
 mod no_worse_than;

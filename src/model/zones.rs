@@ -35,16 +35,16 @@ impl Default for Zones {
 }
 
 impl Zones {
-    /// The zone of an instance with these labels, on these networks, of an engine with this name.
+    /// The zone of an instance with these labels, its own and those of its machine, on these networks, on a machine with this name.
     #[must_use]
     pub fn of<'a>(
         &self,
-        labels: &BTreeMap<String, String>,
+        (own, machine): (&BTreeMap<String, String>, &BTreeMap<String, String>),
         networks: impl Iterator<Item = &'a str>,
         engine: &str,
     ) -> Option<String> {
         match self {
-            Self::Label(key) => labels.get(key).cloned(),
+            Self::Label(key) => own.get(key).or_else(|| machine.get(key)).cloned(),
             Self::Network(pattern) => {
                 let mut on: BTreeSet<&str> = networks.filter(|name| glob(pattern, name)).collect();
                 on.pop_first().filter(|_| on.is_empty()).map(str::to_owned)
@@ -61,9 +61,15 @@ mod tests {
     #[test]
     fn a_zone_is_a_label_a_network_or_the_engine() {
         let labels = BTreeMap::from([(LABEL.to_owned(), "a".to_owned()), ("rack".to_owned(), "r1".to_owned())]);
-        let of = |zones: &Zones, on: &[&str]| zones.of(&labels, on.iter().copied(), "host-1");
+        let machine = BTreeMap::from([("rack".to_owned(), "r9".to_owned()), ("row".to_owned(), "w1".to_owned())]);
+        let of = |zones: &Zones, on: &[&str]| zones.of((&labels, &machine), on.iter().copied(), "host-1");
         assert_eq!(of(&Zones::default(), &[]).as_deref(), Some("a"));
         assert_eq!(of(&Zones::Label("rack".to_owned()), &[]).as_deref(), Some("r1"));
+        assert_eq!(
+            of(&Zones::Label("row".to_owned()), &[]).as_deref(),
+            Some("w1"),
+            "what holds for all of its machine"
+        );
         assert_eq!(of(&Zones::Label("floor".to_owned()), &[]), None);
         let network = Zones::Network("zone-*".to_owned());
         assert_eq!(of(&network, &["front", "zone-b"]).as_deref(), Some("zone-b"));

@@ -235,7 +235,9 @@ pub(super) fn repeat(state: &RunState) -> Option<String> {
     };
     let (address, tls) = (&started.engine.address, started.engine.tls.as_ref());
     // Another one than the usual: a repeat is not for whichever is current by then.
-    let host = if started.engine.kind == Kind::Docker && address != DEFAULT_HOST {
+    let host = if !started.engine.members.is_empty() {
+        " --fleet FLEET.yaml".to_owned()
+    } else if started.engine.kind == Kind::Docker && address != DEFAULT_HOST {
         format!(" --docker-host {}", quoted(address))
     } else {
         String::new()

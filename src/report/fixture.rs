@@ -101,6 +101,7 @@ pub(super) fn rehearsal(mut state: RunState) -> RunState {
             tls: None,
             id: None,
             helper: None,
+            members: Vec::new(),
             version: "0.1.0".to_owned(),
         };
     }

@@ -121,7 +121,7 @@ pub(super) async fn still_on(
     engine: &dyn Observe,
     rec: &Recorder,
     targeted: &[Instance],
-    what: Scope,
+    what: Scope<'_>,
 ) -> Result<(), Ended> {
     match first_off(engine, rec, targeted, what, Look::Last).await {
         Ok(None) => Ok(()),
@@ -180,7 +180,7 @@ async fn first_off(
     engine: &dyn Observe,
     rec: &Recorder,
     targeted: &[Instance],
-    what: Scope,
+    what: Scope<'_>,
     look: Look,
 ) -> Result<Option<(Change, Off)>, EngineError> {
     // Only from its recorded end on is a change expected to be in effect, and only until it is rolled back.

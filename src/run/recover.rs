@@ -7,7 +7,7 @@ use std::time::Duration;
 use super::late::{Stage, WAIT, late};
 use super::locks::unlock;
 use super::rollback::{longest, roll_back};
-use super::scope::Scope;
+use super::scope::{Scope, is_on};
 use crate::engine::{Engine, ProcessId};
 use crate::host::store::StateDir;
 use crate::model::exit::Verdict;
@@ -94,23 +94,27 @@ pub async fn finish(rec: &Recorder, engine: &dyn Engine, by: Actor) {
     rec.note(Event::Finished { verdict, reason, text });
 }
 
-/// Whether something of a run is still to be rolled back on the node that holds its journal.
+/// Whether something of a run is still to be rolled back on the node that holds its journal; `node` is what that one is called, where
+/// the run has several.
 #[must_use]
-pub fn is_left_on_node(s: &RunState) -> bool {
-    s.outstanding().into_iter().any(|c| Scope::OfNode.covers(&c.change)) || s.differing().next().is_some()
+pub fn is_left_on_node(s: &RunState, node: Option<&str>) -> bool {
+    s.outstanding().into_iter().any(|c| Scope::OfNode(node).covers(&c.change)) || s.differing().next().is_some()
 }
 
 /// For the helper on a node, which hears no more of its runner: rolls back alone what is on that node. The run's locks on its engine go
 /// with the last of that; the rest of the run is for others.
-pub async fn alone(rec: &Recorder, engine: &dyn Engine, process: ProcessId, why: String) {
+pub async fn alone(rec: &Recorder, engine: &dyn Engine, node: Option<&str>, process: ProcessId, why: String) {
     if rec.read(|s| s.finished.is_some() && s.is_rolled_back()) {
         return;
     }
     rec.note(Event::TakenOver(TakenOver { by: Actor::Node, process }));
     rec.note(Event::Stopping { why: Reason::RunnerDied, text: why });
-    roll_back(engine, rec, Actor::Node, Scope::OfNode).await;
+    roll_back(engine, rec, Actor::Node, Scope::OfNode(node)).await;
     late(engine, rec, Actor::Node, Stage::InRun).await;
-    if rec.read(RunState::incomplete).is_none() {
+    // Also what it cannot roll back itself.
+    let is_left =
+        |s: &RunState| s.outstanding().into_iter().any(|c| is_on(node, &c.change)) || s.differing().next().is_some();
+    if !rec.read(is_left) {
         unlock(engine, rec).await;
     }
 }

@@ -30,7 +30,7 @@ pub(super) const ROLLBACK_TIMEOUT: Duration = Duration::from_mins(1);
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 
 /// Rolls back what is outstanding; what could not be, is in the journal as stuck.
-pub(super) async fn roll_back(engine: &dyn Engine, rec: &Recorder, by: Actor, what: Scope) {
+pub(super) async fn roll_back(engine: &dyn Engine, rec: &Recorder, by: Actor, what: Scope<'_>) {
     let run = rec.run();
     let mut per_instance: BTreeMap<InstanceId, Vec<Outstanding>> = BTreeMap::new();
     for change in outstanding(rec, by).into_iter().filter(|o| what.covers(&o.change)) {
@@ -64,7 +64,7 @@ pub(super) async fn roll_back_one_by_one(
     engine: &dyn Engine,
     rec: &Recorder,
     abort: Option<&Abort>,
-    what: Scope,
+    what: Scope<'_>,
     (instances, every): (&[InstanceId], Duration),
 ) {
     let run = rec.run();

@@ -58,6 +58,7 @@ impl Scene {
                 tls: None,
                 id: None,
                 helper: None,
+                members: Vec::new(),
                 version: String::new(),
             },
             owner: "ada@lab".into(),

@@ -172,8 +172,14 @@ async fn is_observed(engine: &dyn Engine, id: &InstanceId) {
     assert_eq!(timeless(listed), timeless(&looked), "both ways of asking give the same answer");
     assert!(looked.is_up(), "{looked:?}");
     assert!(!looked.epoch.0.is_empty() && !looked.service.is_empty());
-    let unknown = InstanceId("no-such-instance".to_owned());
+    let unknown = InstanceId(none_beside(id));
     assert_eq!(engine.look(&unknown).await.expect("not there is no error"), None);
+}
+
+/// What no instance is called, on the machine of this one where it tells its machine.
+fn none_beside(id: &InstanceId) -> String {
+    let none = "no-such-instance";
+    InstanceId::split(&id.0).map_or_else(|| none.to_owned(), |(node, _)| InstanceId::of_node(node, none))
 }
 
 async fn is_set_and_set_back(engine: &dyn Engine, id: &InstanceId, to: &Setting) {
@@ -238,7 +244,7 @@ async fn what_cannot_be_is_refused(engine: &dyn Engine, id: &InstanceId) {
     set(engine, id, &Setting::Running(false)).await;
     let error = engine.set(&tag(), id, &Setting::Paused(true)).await.expect_err("what does not run cannot be frozen");
     assert!(matches!(error, EngineError::Refused { .. }), "{error:?}");
-    assert!(error.to_string().contains(&name), "it says on whom: {error}");
+    assert!(error.to_string().contains(InstanceId::on_its_node(&name)), "it says on whom: {error}");
     set(engine, id, &Setting::Running(true)).await;
 }
 
@@ -253,7 +259,7 @@ async fn commands_run(engine: &dyn Engine, id: &InstanceId, commands: &Commands)
     assert_eq!(ran.status, *status, "{ran:?}");
     let error = engine.exec(&name, &commands.lasts, T / 4).await.expect_err("it takes too long");
     assert!(matches!(error, EngineError::TimedOut { .. }), "{error:?}");
-    let error = engine.exec("no-such-instance", command, T).await.expect_err("there is no such instance");
+    let error = engine.exec(&none_beside(id), command, T).await.expect_err("there is no such instance");
     assert!(error.to_string().contains("no-such-instance"), "{error}");
 
     let variables = look(engine, id).await.variables();
@@ -324,7 +330,7 @@ async fn a_person_could_do_it(engine: &dyn Engine, id: &InstanceId) {
         back: Rollback::To(before.clone()),
         to,
     };
-    assert!(engine.by_hand(&change, &before).contains(&now.name));
+    assert!(engine.by_hand(&change, &before).contains(InstanceId::on_its_node(&now.name)));
 }
 
 async fn what_is_gone_is_gone(engine: &dyn Engine, target: &Instance) {

@@ -25,6 +25,7 @@ mod disk;
 mod disk_shared;
 mod door;
 mod effect;
+mod fleet;
 mod gameday;
 mod guard;
 mod hangs;

@@ -146,8 +146,13 @@ impl Scene {
     }
 
     /// Starts an experiment with a command for the binary, whose state directory is seen from here at `state`.
-    pub(crate) fn start_by(&self, mut squall: Command, experiment: &str, state: PathBuf) -> Run {
-        squall.arg("run").arg(self.file("experiment.yaml", experiment)).args(["--quiet", "--grace", self.grace]);
+    pub(crate) fn start_by(&self, squall: Command, experiment: &str, state: PathBuf) -> Run {
+        self.start_as(squall, "experiment.yaml", experiment, state)
+    }
+
+    /// The same with a name for the experiment's file.
+    pub(crate) fn start_as(&self, mut squall: Command, file: &str, experiment: &str, state: PathBuf) -> Run {
+        squall.arg("run").arg(self.file(file, experiment)).args(["--quiet", "--grace", self.grace]);
         squall.args(&self.options);
         Run { child: squall.spawn().expect("the binary starts"), state }
     }

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::{DockerArgs, json};
+use super::DockerArgs;
+use super::docker::json;
 use crate::engine::{Description, Kind};
 
 pub(super) const DEMO_EXIT: &str = "\

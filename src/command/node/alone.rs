@@ -3,6 +3,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::join_all;
@@ -10,7 +11,9 @@ use tokio::time::{Instant, sleep};
 
 use super::replica;
 use crate::command::unlock::this_process;
+use crate::engine::Engine;
 use crate::engine::docker::Docker;
+use crate::engine::fleet::{Fleet, Machine};
 use crate::engine::node::protocol::LEASE;
 use crate::record::journal::{Recorder, salvage};
 use crate::run::locks::of_another;
@@ -85,7 +88,16 @@ pub(super) async fn roll_back_alone(journal: &Path, docker: &Docker, ended: Ende
         return;
     }
     match Recorder::resume(journal) {
-        Ok(rec) => recover::alone(&rec, docker, this_process(), ended.to_string()).await,
+        Ok(rec) => {
+            let node = rec.read(|s| replica::node(journal, s).map(str::to_owned));
+            let engine: Arc<dyn Engine> = Arc::new(docker.clone());
+            // Among several machines its instances are called otherwise.
+            let engine = match &node {
+                Some(name) => Arc::new(Fleet::of(vec![Machine { name: name.clone(), engine, swarm: None }])),
+                None => engine,
+            };
+            recover::alone(&rec, engine.as_ref(), node.as_deref(), this_process(), ended.to_string()).await;
+        }
         Err(e) => complain!("{e}"),
     }
 }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context as _, bail};
 use tokio::time::{Instant, sleep};
 
+use crate::engine::Member;
 use crate::engine::node::protocol::Found;
 use crate::host::store::{JOURNAL, lock, private_dir, private_file};
 use crate::model::instance::{Rollback, Setting};
@@ -66,7 +67,7 @@ impl Replica {
             }
             sleep(POLL_INTERVAL).await;
         }
-        let found = if was_there { Some(found(run, &salvage(&path)?)) } else { None };
+        let found = if was_there { Some(found(&path, run, &salvage(&path)?)) } else { None };
         let is_over = |found: &Found| found.alone.is_some() && !found.outstanding;
         let over = found.as_ref().map_or(known, is_over);
         let mut replica = Self {
@@ -153,7 +154,8 @@ impl Replica {
     /// When it is rolled back, whatever the runner says. Who has taken over from the runner has all the time that it takes.
     pub(super) fn deadline(&self) -> Option<Instant> {
         let s = self.fold.state();
-        self.deadline.filter(|_| !self.closed && s.taken_over.is_none() && is_left_on_node(s))
+        let node = node(&self.path, s);
+        self.deadline.filter(|_| !self.closed && s.taken_over.is_none() && is_left_on_node(s, node))
     }
 }
 
@@ -166,7 +168,7 @@ pub(super) fn all(session: &Path) -> io::Result<Vec<(PathBuf, Found)>> {
         let (path, run) = (entry.path().join(JOURNAL), entry.file_name().to_string_lossy().into_owned());
         if path.exists() {
             let found = match salvage(&path) {
-                Ok(s) => found(&run, &s),
+                Ok(s) => found(&path, &run, &s),
                 Err(e) => Found { run, outstanding: true, is_unfinished: false, alone: Some(e.to_string()) },
             };
             all.push((path, found));
@@ -175,8 +177,17 @@ pub(super) fn all(session: &Path) -> io::Result<Vec<(PathBuf, Found)>> {
     Ok(all)
 }
 
+/// What the machine of a journal's helper is called in the run, where the run has several: its session is the journal's.
+pub(super) fn node<'a>(journal: &Path, s: &'a RunState) -> Option<&'a str> {
+    let session = journal.parent()?.parent()?.file_name()?.to_str()?;
+    let members = &s.started.as_ref()?.engine.members;
+    let is_here = |m: &&Member| m.engine.helper.as_ref().is_some_and(|helper| helper.session == session);
+    members.iter().find(is_here).map(|m| m.name.as_str())
+}
+
 /// What is found of a run.
-fn found(run: &str, s: &RunState) -> Found {
+fn found(journal: &Path, run: &str, s: &RunState) -> Found {
+    let node = node(journal, s);
     let by_node = s.taken_over.as_ref().filter(|t| t.by == Actor::Node).map(|_| {
         let is_its = |c: &&ChangeState| c.rolled_back.as_ref().is_some_and(|r| r.by == Actor::Node);
         let rolled_back = s.changes.iter().filter(is_its).count();
@@ -186,8 +197,8 @@ fn found(run: &str, s: &RunState) -> Found {
     let is_over = s.finished.is_some() && s.is_rolled_back();
     Found {
         run: run.to_owned(),
-        outstanding: is_left_on_node(s) || s.damage().is_some_and(|_| !is_over),
-        is_unfinished: !is_over && (by_node.is_none() || is_left_on_node(s)),
+        outstanding: is_left_on_node(s, node) || s.damage().is_some_and(|_| !is_over),
+        is_unfinished: !is_over && (by_node.is_none() || is_left_on_node(s, node)),
         alone: by_node.or_else(|| s.damage()),
     }
 }

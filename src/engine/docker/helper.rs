@@ -19,15 +19,15 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWrite;
 
 use super::failure::{Failure, within};
-use super::{Docker, QUICK};
+use super::{Docker, Machine, QUICK};
 use crate::engine::EngineError;
 use crate::model::zones::Zones;
 
 /// What a helper's container and its volume carry; its value is the session that they belong to.
 pub(super) const LABEL: &str = "squall.node";
 
-/// Where the helper finds its volume, and the engine's socket.
-pub const SESSION: &str = "/var/lib/squall/node";
+/// Where the helper finds its volume, in a directory that is called like it.
+const SESSIONS: &str = "/var/lib/squall/node";
 /// Where the helper finds the engine's socket.
 pub const SOCKET: &str = "/run/squall/docker.sock";
 
@@ -66,6 +66,9 @@ pub struct Attached {
 /// How an engine's containers are seen.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct View {
+    /// Their machine.
+    #[serde(default)]
+    pub machine: Machine,
     /// Where zones are read from.
     pub zones: Zones,
     /// The label of the only containers that are seen, where not all are.
@@ -95,7 +98,12 @@ impl Docker {
     /// How this engine's containers are seen.
     #[must_use]
     pub fn view(&self) -> View {
-        View { zones: self.zones.clone(), only: self.only.clone(), needs: self.needs.clone() }
+        View {
+            machine: self.machine.clone(),
+            zones: self.zones.clone(),
+            only: self.only.clone(),
+            needs: self.needs.clone(),
+        }
     }
 
     /// The same engine, where its containers are seen so.
@@ -103,7 +111,7 @@ impl Docker {
     /// # Errors
     /// As [`Docker::with_zones`].
     pub async fn with_view(self, view: View) -> Result<Self, EngineError> {
-        let docker = self.with_zones(view.zones).await?.with_label_filter(view.only);
+        let docker = self.with_machine(view.machine).with_zones(view.zones).await?.with_label_filter(view.only);
         Ok(Self { needs: view.needs, ..docker })
     }
 
@@ -237,15 +245,16 @@ fn body(image: &str, session: &str, socket: &str) -> ContainerCreateBody {
         target: Some(target.to_owned()),
         ..Mount::default()
     };
+    let kept = format!("{SESSIONS}/{session}");
     // Made with the container, so that it is never there without it before the helper has ended.
     let labels = HashMap::from([(LABEL.to_owned(), session.to_owned())]);
     let volume = Mount {
         volume_options: Some(MountVolumeOptions { labels: Some(labels.clone()), ..MountVolumeOptions::default() }),
-        ..mount(MountType::VOLUME, session, SESSION)
+        ..mount(MountType::VOLUME, session, &kept)
     };
     ContainerCreateBody {
         image: Some(image.to_owned()),
-        cmd: Some(["node", "--socket", socket].map(str::to_owned).to_vec()),
+        cmd: Some(["node", "--socket", socket, "--session", &kept].map(str::to_owned).to_vec()),
         labels: Some(labels),
         attach_stdin: Some(true),
         attach_stdout: Some(true),

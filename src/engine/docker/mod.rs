@@ -43,16 +43,16 @@ mod unanswered;
 
 pub use super::DEFAULT_HOST;
 pub use endpoint::{Endpoint, Named};
-pub use helper::{Attached, SESSION, SOCKET, Session, View};
+pub use helper::{Attached, SOCKET, Session, View};
 pub use image::PROGRAM;
 pub use info::Details;
 pub use labels::of_project;
 pub use project::new_name;
 pub use readiness::Readiness;
 pub use stack::NewContainer;
-pub use swarm::Membership;
+pub use swarm::{Membership, NodeOfSwarm};
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -61,6 +61,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::models::ContainerInspectResponse;
+use serde::{Deserialize, Serialize};
 
 use super::{
     Ability, Apply, Claim, Description, Engine, EngineError, Execute, Kind, Lock, NOTHING_LIES_THERE, ONLY_A_MARK,
@@ -95,8 +96,7 @@ pub struct Docker {
     zones: Zones,
     /// The label of the only containers that are seen, where not all are.
     only: Option<String>,
-    /// What it calls itself: the name of its machine. Empty where it does not tell.
-    name: String,
+    machine: Machine,
     /// The container that this process runs in, where it runs in one of this engine's.
     own: Option<String>,
     /// The machine on which its containers' processes are looked for.
@@ -110,6 +110,16 @@ pub struct Docker {
     doors: Arc<door::Doors>,
     /// Directories of this machine that must not run out of space, beside those of any.
     needs: Vec<String>,
+}
+
+/// The machine of an engine, as its instances tell it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Machine {
+    /// What it is called; empty where the engine does not tell.
+    pub name: String,
+    /// What its instances have for a zone where they do not say otherwise: labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
 }
 
 /// Whether the main processes of containers can be seen from here, as far as that is known.
@@ -129,11 +139,23 @@ impl Docker {
     /// # Errors
     /// Where its own name is a zone's, and it does not tell it.
     pub async fn with_zones(mut self, zones: Zones) -> Result<Self, EngineError> {
-        if self.name.is_empty() && matches!(zones, Zones::Engine(_)) {
-            self.name = self.details().await?.name.unwrap_or_else(|| self.endpoint.address.clone());
+        if self.machine.name.is_empty() && matches!(zones, Zones::Engine(_)) {
+            self.machine.name = self.details().await?.name.unwrap_or_else(|| self.endpoint.address.clone());
         }
         self.zones = zones;
         Ok(self)
+    }
+
+    /// The same, where its machine goes by another name than the engine tells.
+    #[must_use]
+    pub fn with_machine(self, machine: Machine) -> Self {
+        Self { machine, ..self }
+    }
+
+    /// Its machine.
+    #[must_use]
+    pub fn machine(&self) -> &Machine {
+        &self.machine
     }
 
     /// The same, where only containers with this label are seen, if one is given: there is nothing else to target.
@@ -181,6 +203,7 @@ impl Engine for Docker {
             tls: self.endpoint.tls.clone(),
             id: self.id.clone(),
             helper: None,
+            members: Vec::new(),
             version: self.version.clone(),
         }
     }

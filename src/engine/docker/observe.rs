@@ -13,7 +13,7 @@ use tokio::time::{Instant, sleep};
 use super::container::{Found, is_running, main_pid, restart_policy};
 use super::failure::{Failure, within};
 use super::unanswered::Inspected;
-use super::{Docker, QUICK, labels, states};
+use super::{Docker, Machine, QUICK, labels, states};
 use crate::engine::{EngineError, machine, net};
 use crate::host::process::Process;
 use crate::model::instance::{Aspect, Epoch, Health, Instance, RestartPolicy, Setting, Trait};
@@ -159,7 +159,7 @@ impl Docker {
 
     /// The container as an instance; `None` where the engine left out what makes it one.
     pub(super) fn instance(&self, container: ContainerInspectResponse) -> Option<Instance> {
-        let mut instance = instance(container, &self.zones, &self.name, self.own.as_deref())?;
+        let mut instance = instance(container, &self.zones, &self.machine, self.own.as_deref())?;
         // Another run's stack is that run's alone; where one project is all that is seen, it is the own one.
         let project = labels::composed_project(&instance.labels);
         if self.only.is_none() && project.is_some_and(super::project::is_of_a_run) {
@@ -177,7 +177,12 @@ fn carries(labels: &HashMap<String, String>, label: &str) -> bool {
     }
 }
 
-fn instance(container: ContainerInspectResponse, zones: &Zones, engine: &str, own: Option<&str>) -> Option<Instance> {
+fn instance(
+    container: ContainerInspectResponse,
+    zones: &Zones,
+    machine: &Machine,
+    own: Option<&str>,
+) -> Option<Instance> {
     let addresses = super::net::addresses(&container);
     let mounts = super::machine::mounts(&container);
     let id = container.id?;
@@ -200,8 +205,8 @@ fn instance(container: ContainerInspectResponse, zones: &Zones, engine: &str, ow
     // Unless it is given another one, its host's name is the beginning of its id.
     let is_own = host.network_mode.as_deref() != Some("host");
     Some(Instance {
-        node: (!engine.is_empty()).then(|| engine.to_owned()),
-        zone: zones.of(&told, addresses.iter().map(|a| a.network.as_str()), engine),
+        node: Some(machine.name.clone()).filter(|name| !name.is_empty()),
+        zone: zones.of((&told, &machine.labels), addresses.iter().map(|a| a.network.as_str()), &machine.name),
         image: config.image,
         hostname: config.hostname.filter(|name| is_own && !name.is_empty() && !id.starts_with(name.as_str())),
         traits: traits(&host, &told, own == Some(id.as_str())),
@@ -280,7 +285,7 @@ mod tests {
             "Config": { "Image": "shop:1", "Hostname": "till", "Labels": { "com.docker.compose.service": "shop", "rack": "r1", "squall.zone": "a" } },
             "HostConfig": { "NetworkMode": "default", "RestartPolicy": { "Name": "no" } },
         }));
-        let i = instance(found, &Zones::default(), "", None).unwrap();
+        let i = instance(found, &Zones::default(), &Machine::default(), None).unwrap();
         assert_eq!((i.name.as_str(), i.service.as_str(), i.zone.as_deref()), ("shop-1", "shop", Some("a")));
         assert_eq!(i.also_called(), ["till"]);
         assert_eq!((i.epoch.0.as_str(), i.health, i.restarts), ("t1", Some(Health::Healthy), 3));
@@ -295,7 +300,11 @@ mod tests {
                 "Id": "abc", "Name": "/app_web_run_1", "State": {},
                 "Config": { "Labels": { "com.docker.compose.service": "web", "com.docker.compose.oneoff": one_off } },
             }));
-            assert_eq!(instance(found, &Zones::default(), "", None).unwrap().service, service, "{one_off}");
+            assert_eq!(
+                instance(found, &Zones::default(), &Machine::default(), None).unwrap().service,
+                service,
+                "{one_off}"
+            );
         }
     }
 
@@ -305,7 +314,7 @@ mod tests {
             let found = container(
                 serde_json::json!({ "Id": "abc", "Name": "/x", "State": {}, "Config": { "Labels": labels } }),
             );
-            let i = instance(found, &Zones::default(), "", None).unwrap();
+            let i = instance(found, &Zones::default(), &Machine::default(), None).unwrap();
             (i.project, i.service, i.composed)
         };
         let composed = serde_json::json!({ "com.docker.compose.project": "shop", "com.docker.compose.service": "web" });
@@ -322,7 +331,7 @@ mod tests {
         let found = container(serde_json::json!({
             "Id": "abc", "Name": "/loop", "State": { "Status": "restarting", "Running": true, "Restarting": true },
         }));
-        let i = instance(found, &Zones::default(), "", None).unwrap();
+        let i = instance(found, &Zones::default(), &Machine::default(), None).unwrap();
         assert!(!i.is_running());
         assert_eq!(i.service, "loop", "without a label the name says it");
     }
@@ -337,7 +346,7 @@ mod tests {
                 "PortBindings": { "80/tcp": [{ "HostIp": "", "HostPort": "0" }] },
             },
         }));
-        let i = instance(found, &Zones::Label("rack".to_owned()), "", Some("abc")).unwrap();
+        let i = instance(found, &Zones::Label("rack".to_owned()), &Machine::default(), Some("abc")).unwrap();
         assert_eq!(i.service, "web", "the service of a Swarm is one, too");
         let who = Trait::Orchestrated("Docker Swarm (web)".to_owned());
         let want = [Trait::AutoRemove, who, Trait::Restarts, Trait::HostNetwork, Trait::RandomPorts, Trait::Ours];

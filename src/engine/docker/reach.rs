@@ -54,7 +54,7 @@ impl Docker {
             silence: Arc::default(),
             zones: Zones::default(),
             only: None,
-            name: info.name.unwrap_or_default(),
+            machine: super::Machine { name: info.name.unwrap_or_default(), ..super::Machine::default() },
             own,
             host: Arc::default(),
             sight: Arc::default(),

@@ -1,7 +1,7 @@
 //! What a manager of a Swarm tells of tasks on its other nodes: they are in the fleet, and nothing of them can be looked at or set from
 //! here. Where no manager can be asked, every instance that an orchestrator replaces says so.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
@@ -10,7 +10,8 @@ use bollard::query_parameters::{ListNetworksOptions, ListNodesOptions, ListServi
 use tokio::time::Instant;
 
 use super::failure::{Failure, within};
-use super::{Docker, labels};
+use super::{Docker, QUICK, labels};
+use crate::engine::{EngineError, NODE_LABEL};
 use crate::model::instance::{Health, Instance, Trait, of_all_machines};
 use crate::model::zones::Zones;
 
@@ -52,7 +53,37 @@ impl Membership {
     }
 }
 
+/// A node of a Swarm, as a manager tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NodeOfSwarm {
+    /// What its host is called.
+    pub hostname: String,
+    /// Its address in the Swarm.
+    pub address: String,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
 impl Docker {
+    /// The nodes of its Swarm, ordered by name.
+    ///
+    /// # Errors
+    /// Where it is no manager of one.
+    pub async fn swarm_nodes(&self) -> Result<Vec<NodeOfSwarm>, EngineError> {
+        let error = |f: Failure| f.error(&self.endpoint.address, || "list the nodes of its Swarm".to_owned());
+        let nodes = within(QUICK, self.api.list_nodes(None::<ListNodesOptions>)).await.map_err(error)?;
+        let node = |node: bollard::models::Node| {
+            Some(NodeOfSwarm {
+                hostname: node.description?.hostname?,
+                address: node.status?.addr?,
+                labels: node.spec?.labels.unwrap_or_default().into_iter().collect(),
+            })
+        };
+        let mut nodes: Vec<_> = nodes.into_iter().filter_map(node).collect();
+        nodes.sort_by(|a, b| a.hostname.cmp(&b.hostname));
+        Ok(nodes)
+    }
+
     /// Adds what runs on nodes that are not seen, or says of those that are why that is not known.
     pub(super) async fn add_elsewhere(&self, fleet: &mut Vec<Instance>) {
         // A project of Compose's is all that is seen: nothing of a Swarm is in it.
@@ -154,14 +185,15 @@ impl Known<'_> {
         let own = spec.and_then(|spec| spec.labels.clone()).unwrap_or_default();
         // One on every node has no number.
         let slot = task.slot.map_or_else(|| node.to_owned(), |n| n.to_string());
-        let labels = labels::of_task(own, (service, &slot, id));
+        let mut labels = labels::of_task(own, (service, &slot, id));
+        labels.insert(NODE_LABEL.to_owned(), node.to_owned());
         let host = self.nodes.get(node).map_or(node, String::as_str);
         let networks = task.spec.iter().flat_map(|spec| spec.networks.iter().flatten());
         let networks = networks.filter_map(|on| Some(self.networks.get(on.target.as_ref()?)?.as_str()));
         let traits = labels::replaced_by(&labels).map(Trait::Orchestrated).chain([Trait::Elsewhere(host.to_owned())]);
         Some(Instance {
             node: Some(host.to_owned()),
-            zone: self.zones.of(&labels, networks, host),
+            zone: self.zones.of((&labels, &BTreeMap::new()), networks, host),
             image: spec.and_then(|spec| spec.image.clone()),
             health: Some(health),
             traits: traits.collect(),

@@ -155,6 +155,7 @@ impl Engine for Local {
             tls: None,
             id: None,
             helper: None,
+            members: Vec::new(),
             version: env!("CARGO_PKG_VERSION").to_owned(),
         }
     }

@@ -225,7 +225,15 @@ impl Sim {
 impl Engine for Sim {
     fn describe(&self) -> Description {
         let version = env!("CARGO_PKG_VERSION").to_owned();
-        Description { kind: Kind::Sim, address: self.from.clone(), tls: None, id: None, helper: None, version }
+        Description {
+            kind: Kind::Sim,
+            address: self.from.clone(),
+            tls: None,
+            id: None,
+            helper: None,
+            version,
+            members: Vec::new(),
+        }
     }
 }
 

@@ -7,12 +7,15 @@ mod alerts;
 mod breakable;
 mod expect;
 mod faults;
+mod fleet;
 mod inherited;
 mod on_time;
 mod probe;
 mod radius;
 mod ramps;
 mod samples;
+
+pub(super) use fleet::fleet_file;
 
 use super::diagnostic::{Mistake, and};
 use super::document::Document;

@@ -32,6 +32,7 @@ impl Tape {
                 tls: None,
                 id: None,
                 helper: None,
+                members: Vec::new(),
                 version: "20.10.24".into(),
             },
             owner: "ada@lab".into(),

@@ -1,0 +1,205 @@
+//! One of several machines: its engine, which is reached again whenever it is needed and was not there before. A run that is rolled back
+//! must not wait for a machine that is gone.
+
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::command::connect::ConnectedEngine;
+use crate::engine::docker::Docker;
+use crate::engine::node::Node;
+use crate::engine::{
+    Ability, Apply, Claim, Description, Engine, EngineError, Execute, Lock, Member, Observe, Outcome, Ran, Tag,
+};
+use crate::model::instance::{Change, Command, Instance, InstanceId, Setting};
+use crate::record::journal::Recorder;
+
+/// An engine that may have to be reached first.
+pub(crate) struct MachineEngine {
+    member: Member,
+    /// One attempt at a time.
+    reaching: tokio::sync::Mutex<()>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    connected: Option<ConnectedEngine>,
+    /// The lines of runs that its helper is told as soon as it is reached.
+    untold: Vec<(String, String)>,
+}
+
+impl MachineEngine {
+    /// One that answers.
+    pub(super) fn reached(member: Member, connected: ConnectedEngine) -> Arc<Self> {
+        let state = State { connected: Some(connected), untold: Vec::new() };
+        Arc::new(Self { member, reaching: tokio::sync::Mutex::default(), state: Mutex::new(state) })
+    }
+
+    /// One of an earlier run.
+    pub(super) fn later(member: Member) -> Arc<Self> {
+        Arc::new(Self { member, reaching: tokio::sync::Mutex::default(), state: Mutex::default() })
+    }
+
+    pub(super) fn name(&self) -> &str {
+        &self.member.name
+    }
+
+    /// Its engine, if it has answered.
+    pub(super) fn connected(&self) -> Option<ConnectedEngine> {
+        self.state().connected.clone()
+    }
+
+    /// Tries to reach it; what is asked of it later says why it cannot be.
+    pub(super) async fn try_now(&self) {
+        let _ = self.engine().await;
+    }
+
+    /// Sees that its helper has all that is recorded of a run, as soon as it is reached.
+    pub(crate) async fn entrust(self: &Arc<Self>, rec: &Recorder) {
+        let (run, machine) = (rec.run(), Arc::clone(self));
+        rec.mirror(Box::new(move |line| machine.tell(&run, line)));
+        if let Some(ConnectedEngine::Node(node)) = self.connected()
+            && let Err(e) = node.hold(&rec.run()).await
+        {
+            complain!("warning: {}: {e}", self.member.name);
+        }
+    }
+
+    fn tell(&self, run: &str, line: &str) {
+        let mut state = self.state();
+        match &state.connected {
+            Some(ConnectedEngine::Node(node)) => node.tell(run, line),
+            Some(_) => {}
+            None => state.untold.push((run.to_owned(), line.to_owned())),
+        }
+    }
+
+    async fn engine(&self) -> Result<Arc<dyn Engine>, EngineError> {
+        let _reaching = self.reaching.lock().await;
+        if let Some(connected) = self.connected() {
+            return Ok(connected.engine());
+        }
+        let docker = Docker::from_description(&self.member.engine).await?;
+        // As it was called when the run began.
+        let machine = crate::engine::docker::Machine { name: self.member.name.clone(), ..docker.machine().clone() };
+        let docker = Arc::new(docker.with_machine(machine));
+        let Some(helper) = &self.member.engine.helper else {
+            let connected = ConnectedEngine::Docker(docker);
+            self.state().connected = Some(connected.clone());
+            return Ok(connected.engine());
+        };
+        let node = Arc::new(Node::resume(docker, helper));
+        let runs = {
+            let mut state = self.state();
+            let mut runs = Vec::new();
+            for (run, line) in std::mem::take(&mut state.untold) {
+                node.tell(&run, &line);
+                runs.push(run);
+            }
+            state.connected = Some(ConnectedEngine::Node(Arc::clone(&node)));
+            runs.dedup();
+            runs
+        };
+        for run in runs {
+            node.hold(&run).await?;
+        }
+        Ok(node)
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Engine for MachineEngine {
+    fn describe(&self) -> Description {
+        self.member.engine.clone()
+    }
+
+    fn acted_alone(&self) -> Option<String> {
+        self.connected()?.engine().acted_alone()
+    }
+}
+
+#[async_trait]
+impl Observe for MachineEngine {
+    async fn observe(&self) -> Result<Vec<Instance>, EngineError> {
+        self.engine().await?.observe().await
+    }
+
+    async fn look(&self, id: &InstanceId) -> Result<Option<Instance>, EngineError> {
+        self.engine().await?.look(id).await
+    }
+}
+
+#[async_trait]
+impl Apply for MachineEngine {
+    async fn prepare(&self, all: &[(InstanceId, Setting)]) {
+        if let Ok(engine) = self.engine().await {
+            engine.prepare(all).await;
+        }
+    }
+
+    async fn set(&self, tag: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
+        self.engine().await?.set(tag, id, to).await
+    }
+
+    async fn can(&self, all: &[(Instance, Setting)]) -> Result<Vec<Ability>, EngineError> {
+        self.engine().await?.can(all).await
+    }
+
+    async fn cannot_start(&self, instance: &InstanceId, command: &Command) -> Option<String> {
+        match self.engine().await {
+            Ok(engine) => engine.cannot_start(instance, command).await,
+            Err(e) => Some(e.to_string()),
+        }
+    }
+
+    async fn addresses_of(&self, host: &str) -> Result<Vec<IpAddr>, EngineError> {
+        self.engine().await?.addresses_of(host).await
+    }
+
+    fn by_hand(&self, change: &Change, to: &Setting) -> String {
+        match self.connected() {
+            Some(connected) => connected.engine().by_hand(change, to),
+            None => {
+                format!("set {} back to {to}, on {} ({})", change.name, self.member.name, self.member.engine.address)
+            }
+        }
+    }
+}
+
+#[async_trait]
+impl Lock for MachineEngine {
+    fn marked_as(&self, service: &str) -> String {
+        self.connected().map_or_else(|| service.to_owned(), |connected| connected.engine().marked_as(service))
+    }
+
+    async fn claim(&self, claim: &Claim) -> Result<(), EngineError> {
+        self.engine().await?.claim(claim).await
+    }
+
+    async fn release(&self, claim: &Claim) -> Result<(), EngineError> {
+        self.engine().await?.release(claim).await
+    }
+
+    async fn claims(&self) -> Result<Vec<Claim>, EngineError> {
+        self.engine().await?.claims().await
+    }
+}
+
+#[async_trait]
+impl Execute for MachineEngine {
+    async fn exec(&self, instance: &str, command: &[String], timeout: Duration) -> Result<Ran, EngineError> {
+        self.engine().await?.exec(instance, command, timeout).await
+    }
+
+    async fn end_abandoned(&self) {
+        if let Some(connected) = self.connected() {
+            connected.engine().end_abandoned().await;
+        }
+    }
+}

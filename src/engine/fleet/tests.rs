@@ -1,0 +1,120 @@
+//! Two simulated machines with the same names on each.
+
+use super::*;
+use crate::engine::sim::Sim;
+use crate::experiment::stack::Stack;
+use crate::model::instance::sharing::{Resource, Share, Side};
+use crate::model::instance::{Aspect, Task, Trait};
+
+fn machine(name: &str) -> (Machine, Arc<Sim>) {
+    let stack: Stack = serde_json::from_value(serde_json::json!({
+        "version": 1, "name": "s", "services": { "web": { "command": ["web"], "replicas": 2 } },
+    }))
+    .expect("a stack");
+    let sim = Sim::of_stack(&stack);
+    (Machine { name: name.to_owned(), engine: Arc::<Sim>::clone(&sim), swarm: None }, sim)
+}
+
+fn claim(service: &str, run: &str) -> Claim {
+    Claim { service: service.to_owned(), run: run.to_owned(), owner: String::new(), at: String::new(), holder: None }
+}
+
+#[tokio::test]
+async fn each_instance_is_found_and_set_on_its_own_machine() {
+    let ((two, sim2), (one, sim1)) = (machine("n2"), machine("n1"));
+    let fleet = Fleet::of(vec![two, one]);
+    let all = fleet.observe().await.unwrap();
+    let told: Vec<_> = all.iter().map(|i| (i.name.as_str(), i.node.as_deref().unwrap(), i.service.as_str())).collect();
+    assert_eq!(
+        told,
+        [("n1/web-1", "n1", "web"), ("n1/web-2", "n1", "web"), ("n2/web-1", "n2", "web"), ("n2/web-2", "n2", "web")]
+    );
+    let id = &all[2].id;
+    let frozen = Setting::Paused(true);
+    assert_eq!(fleet.can_one(&all[2], &frozen).await.unwrap(), Ability::Yes);
+    let tag = Tag { run: "r".to_owned(), change: 0 };
+    assert_eq!(fleet.set(&tag, id, &frozen).await.unwrap(), Outcome::Done);
+    let is_frozen = |all: Vec<Instance>| {
+        all.into_iter().filter(|i| i.settings[&Aspect::Paused] == frozen).map(|i| i.name).collect::<Vec<_>>()
+    };
+    assert!(is_frozen(sim1.observe().await.unwrap()).is_empty());
+    assert_eq!(is_frozen(sim2.observe().await.unwrap()), ["web-1"]);
+    assert_eq!(fleet.look(id).await.unwrap().unwrap().id, *id);
+    let unknown = fleet.look(&InstanceId("n9/web-1".to_owned())).await.unwrap_err().to_string();
+    assert!(unknown.contains("n9/web-1") && unknown.contains("n1, n2"), "{unknown}");
+}
+
+/// Answers come in the order of the questions, whichever machine each was for.
+#[tokio::test]
+async fn what_each_can_do_is_asked_of_its_machine() {
+    let fleet = Fleet::of(vec![machine("n1").0, machine("n2").0]);
+    let all = fleet.observe().await.unwrap();
+    let mark = Setting::Mark(Aspect::Network, Some("r.0".to_owned()));
+    let asked: Vec<_> = [(3, mark.clone()), (0, Setting::Paused(true)), (2, Setting::Paused(true)), (1, mark)]
+        .map(|(at, to)| (all[at].clone(), to))
+        .to_vec();
+    let can: Vec<bool> = fleet.can(&asked).await.unwrap().iter().map(|a| *a == Ability::Yes).collect();
+    assert_eq!(can, [false, true, true, false]);
+}
+
+#[tokio::test]
+async fn a_lock_is_on_every_machine_and_is_told_once() {
+    let ((one, sim1), (two, sim2)) = (machine("n1"), machine("n2"));
+    let fleet = Fleet::of(vec![one, two]);
+    fleet.claim(&claim("web", "r")).await.unwrap();
+    assert_eq!(fleet.claims().await.unwrap(), [claim("web", "r")]);
+    for sim in [&sim1, &sim2] {
+        assert!(matches!(sim.claim(&claim("web", "other")).await, Err(EngineError::Claimed(_))));
+    }
+    fleet.release(&claim("web", "r")).await.unwrap();
+    // Whoever has it on one machine alone has it.
+    sim2.claim(&claim("web", "other")).await.unwrap();
+    assert!(matches!(fleet.claim(&claim("web", "r")).await, Err(EngineError::Claimed(_))));
+}
+
+/// An instance of a Swarm's task, as its own engine tells it, or as the manager tells of it.
+fn task(id: &str, slot: &str, node: Option<(&str, &str)>) -> Instance {
+    let mut i = Instance::new(id, format!("web.{slot}.{id}"), "web");
+    i.task = Some(Task { id: id.to_owned(), slot: Some(slot.to_owned()) });
+    i.traits.insert(Trait::Orchestrated("Docker Swarm (web)".to_owned()));
+    if let Some((node, host)) = node {
+        i.labels.insert(crate::engine::NODE_LABEL.to_owned(), node.to_owned());
+        i.traits.insert(Trait::Elsewhere(host.to_owned()));
+    }
+    i
+}
+
+#[test]
+fn what_a_manager_tells_of_machines_that_are_asked_themselves_is_left_out() {
+    let swarm = |name: &str, id: &str, manages| {
+        let swarm = Some(SwarmNode { id: id.to_owned(), manages });
+        Machine { swarm, ..machine(name).0 }
+    };
+    let (n1, n2) = (swarm("n1", "id1", true), swarm("n2", "id2", false));
+    let told_by_n1 =
+        || vec![task("t1", "1", None), task("t2", "2", Some(("id2", "n2"))), task("t3", "3", Some(("id3", "n3")))];
+    let mut of_n2 = task("t2", "2", None);
+    of_n2.traits.insert(Trait::OthersUnknown("a worker".to_owned()));
+    let names = |all: &[Instance]| all.iter().map(|i| i.name.clone()).collect::<Vec<_>>();
+    let all = joined(vec![(&n1, told_by_n1()), (&n2, vec![of_n2.clone()])]);
+    assert_eq!(names(&all), ["n1/web.1.t1", "n2/web.2.t2", "web.3.t3"]);
+    assert!(all.iter().all(|i| i.others_unknown().is_none()), "the manager knows");
+    // Where it does not tell, what the others do not know stays unknown.
+    let mut silent = task("t1", "1", None);
+    silent.traits.insert(Trait::OthersSilent("no quorum".to_owned()));
+    let all = joined(vec![(&n1, vec![silent]), (&n2, vec![of_n2])]);
+    assert!(all.iter().all(|i| i.others_unknown().is_some()), "{all:?}");
+}
+
+#[test]
+fn what_is_shared_on_a_machine_is_called_as_all_are() {
+    let mut i = Instance::new("c1", "web-1", "web");
+    let with = InstanceId("c2".to_owned());
+    let share = Share { what: Resource::Network, side: Side::Lender, with, name: "store".to_owned(), runs: true };
+    i.shares.insert(share);
+    let named = joined::named("n1", i.clone());
+    let share = named.shares.first().unwrap();
+    assert_eq!((share.with.0.as_str(), share.name.as_str()), ("n1/c2", "n1/store"));
+    let back = joined::there(&named);
+    assert_eq!((&back.id, &back.name, &back.shares), (&i.id, &i.name, &i.shares));
+}

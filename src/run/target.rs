@@ -83,6 +83,9 @@ pub fn choose(x: &Experiment, fleet: &[Instance], seed: u64) -> Result<Targets, 
         let of = |ids: &Vec<InstanceId>| targeted.iter().copied().filter(|h| ids.contains(&h.id)).collect::<Vec<_>>();
         faults.iter().zip(&by_fault).any(|(fault, ids)| projects::could_mean(fault, &of(ids), i))
     };
+    // Squall's own could not, either, unless it is named.
+    let is_named = |i: &Instance| faults.iter().any(|f| f.target.selector().matches(i));
+    let meant = |i: &Instance| meant(i) && (!i.traits.contains(&Trait::Ours) || is_named(i));
     let spared = fleet.iter().filter(|i| !targeted.contains(i) && meant(i)).map(|i| spare(x, &faults, i)).collect();
     Ok(Targets { targeted: targeted.into_iter().cloned().collect(), by_fault, spared })
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::paint::{Paint, Tone};
 use super::words::{count, few, instance, kinds, span, wrap};
-use crate::engine::Outcome;
+use crate::engine::{Description, Outcome};
 use crate::experiment::Injection;
 use crate::model::effect::Effect;
 use crate::model::exit::Verdict;
@@ -241,12 +241,25 @@ fn failover(check: &str, clock: &Failover) -> ConsoleLine {
 fn header(started: &Started) -> Vec<ConsoleLine> {
     let line = |topic: &str, text: String| ConsoleLine::new(Tone::Strong, "▪", topic, text);
     let engine = &started.engine;
-    vec![
+    let mut lines = vec![
         line("experiment", format!("{} ({})", started.experiment.name, started.file)),
         line("hypothesis", started.experiment.hypothesis.clone()),
         line("engine", format!("{} {} at {}", engine.kind, engine.version, engine.address)),
         line("run", format!("{} with seed {}", started.run, started.seed)),
-    ]
+    ];
+    lines.extend(helpers(engine).map(|text| line("helper", text)));
+    lines
+}
+
+/// Which machines roll back alone if they hear nothing more, where some do.
+fn helpers(engine: &Description) -> Option<String> {
+    let on: Vec<&str> = engine.members.iter().filter(|m| m.engine.helper.is_some()).map(|m| m.name.as_str()).collect();
+    let which = match on.as_slice() {
+        [] if engine.helper.is_none() => return None,
+        [] => "the engine's own host".to_owned(),
+        on => few(on, 4),
+    };
+    Some(format!("on {which}, which rolls back alone if it hears no more of this run"))
 }
 
 /// A phase in which nothing is judged ends in silence, but for its time.

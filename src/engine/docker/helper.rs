@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWrite;
 
 use super::failure::{Failure, within};
-use super::{Docker, Machine, QUICK};
+use super::{Docker, Machine, QUICK, podman};
 use crate::engine::EngineError;
 use crate::model::zones::Zones;
 
@@ -87,12 +87,16 @@ pub struct Session {
 }
 
 impl Docker {
-    /// Where the engine's socket is on its own host, as far as its address tells.
-    fn socket_there(&self) -> &str {
+    /// Where the engine's socket is on its own host: as its address tells, else as the engine itself does, else where it usually is.
+    async fn socket_there(&self) -> String {
         let address = self.endpoint.address.as_str();
         let by_ssh = || address.strip_prefix("ssh://")?.find('/').map(|at| &address["ssh://".len() + at..]);
         let path = address.strip_prefix("unix://").or_else(by_ssh).unwrap_or(address);
-        if path.starts_with('/') { path } else { "/var/run/docker.sock" }
+        match &self.podman {
+            _ if path.starts_with('/') => path.to_owned(),
+            None => "/var/run/docker.sock".to_owned(),
+            Some(_) => podman::socket(&self.api).await.unwrap_or_else(|| podman::USUAL_SOCKET.to_owned()),
+        }
     }
 
     /// How this engine's containers are seen.
@@ -213,7 +217,7 @@ impl Docker {
     /// Where the engine refuses.
     pub async fn start_helper(&self, image: &str, session: &str) -> Result<Attached, EngineError> {
         let error = |f: Failure| f.error(&self.endpoint.address, || "start the helper on its node".to_owned());
-        let body = body(image, session, self.socket_there());
+        let body = body(image, session, &self.socket_there().await, self.podman.is_some());
         // A run may have two of them for a moment.
         let name = format!("{session}-{:04x}", rand::random::<u16>());
         let options = CreateContainerOptionsBuilder::new().name(&name).build();
@@ -238,7 +242,7 @@ impl Docker {
 
 /// The helper's container: in the host's namespaces of processes and of the network, with what it takes there and no more. It ends, and
 /// is removed, when the stream to it ends.
-fn body(image: &str, session: &str, socket: &str) -> ContainerCreateBody {
+fn body(image: &str, session: &str, socket: &str, by_podman: bool) -> ContainerCreateBody {
     let mount = |typ, source: &str, target: &str| Mount {
         typ: Some(typ),
         source: Some(source.to_owned()),
@@ -274,11 +278,13 @@ fn body(image: &str, session: &str, socket: &str) -> ContainerCreateBody {
             // What these keep from a process is what a helper is for.
             security_opt: Some(
                 ["apparmor=unconfined", "seccomp=unconfined", "label=disable", "no-new-privileges"]
+                    .into_iter()
+                    .chain(by_podman.then_some(podman::WRITABLE_KERNEL))
                     .map(str::to_owned)
-                    .to_vec(),
+                    .collect(),
             ),
             readonly_rootfs: Some(true),
-            // Values of the kernel are limits of some faults.
+            // Values of the kernel are limits of some faults. Podman does not read these two.
             readonly_paths: Some(Vec::new()),
             masked_paths: Some(Vec::new()),
             tmpfs: Some(HashMap::from([("/tmp".to_owned(), "mode=1777".to_owned())])),
@@ -291,5 +297,20 @@ fn body(image: &str, session: &str, socket: &str) -> ContainerCreateBody {
             ..HostConfig::default()
         }),
         ..ContainerCreateBody::default()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_kernels_values_can_be_written_in_the_terms_of_each_engine() {
+        let host = |by_podman| body("image", "session", "/run/socket", by_podman).host_config.unwrap();
+        let unmasked = |host: &HostConfig| host.security_opt.iter().flatten().any(|opt| opt == "unmask=ALL");
+        assert!(unmasked(&host(true)));
+        // Docker refuses an option that it does not know.
+        assert!(!unmasked(&host(false)));
+        assert_eq!(host(false).readonly_paths, Some(Vec::new()));
     }
 }

@@ -68,19 +68,37 @@ impl Podman {
     }
 }
 
-/// Whether a Podman runs without root. The client knows no field for that, so its answer is read as it stands, by the one call that
-/// hands over whatever it gets.
+/// Whether a Podman runs without root.
 async fn is_rootless(api: &bollard::Docker) -> bool {
-    let api = api.clone().with_request_modifier(|mut request| {
+    raw(api, "/info").await.is_some_and(|info| info["Rootless"] == true)
+}
+
+/// The option by which a container of Podman's may write the kernel's values: it does not read the paths that Docker is told of.
+pub(super) const WRITABLE_KERNEL: &str = "unmask=ALL";
+
+/// Where a Podman has its socket unless it was told otherwise, if it runs as root.
+pub(super) const USUAL_SOCKET: &str = "/run/podman/podman.sock";
+
+/// Where the service of a Podman listens on its own host; `None` where that is no socket, or it does not say.
+pub(super) async fn socket(api: &bollard::Docker) -> Option<String> {
+    let info = raw(api, "/v4.0.0/libpod/info").await?;
+    let path = info["host"]["remoteSocket"]["path"].as_str()?;
+    let path = path.strip_prefix("unix://").unwrap_or(path);
+    path.starts_with('/').then(|| path.to_owned())
+}
+
+/// An answer as it stands, for what the client knows no field for: by the one call that hands over whatever it gets.
+async fn raw(api: &bollard::Docker, path: &'static str) -> Option<Value> {
+    let api = api.clone().with_request_modifier(move |mut request| {
         let mut parts = request.uri().clone().into_parts();
-        parts.path_and_query = Some(PathAndQuery::from_static("/info"));
+        parts.path_and_query = Some(PathAndQuery::from_static(path));
         if let Ok(uri) = Uri::from_parts(parts) {
             *request.uri_mut() = uri;
         }
         request
     });
-    let answer = within(QUICK, api.export_container("info").try_collect::<Vec<_>>()).await.unwrap_or_default().concat();
-    serde_json::from_slice::<Value>(&answer).is_ok_and(|info| info["Rootless"] == true)
+    let answer = within(QUICK, api.export_container("info").try_collect::<Vec<_>>()).await.ok()?.concat();
+    serde_json::from_slice(&answer).ok()
 }
 
 /// Whether a container only holds the namespaces of its pod: it runs nothing of anybody's.
@@ -95,6 +113,7 @@ pub(super) fn is_infra(container: &ContainerInspectResponse) -> bool {
 mod tests {
     use serde_json::json;
 
+    use super::super::fake::Fake;
     use super::*;
     use crate::model::instance::RestartPolicy;
 
@@ -130,6 +149,23 @@ mod tests {
             assert_eq!(podman.lacks(&Setting::Paused(true)).is_some(), lacks, "{rootless}, version {cgroups}");
             assert_eq!(podman.lacks(&Setting::Paused(false)), None);
         }
+    }
+
+    #[tokio::test]
+    async fn it_says_where_its_socket_is() {
+        for (path, there) in [
+            ("unix:///run/elsewhere/podman.sock", Some("/run/elsewhere/podman.sock")),
+            ("/run/podman/podman.sock", Some("/run/podman/podman.sock")),
+            ("tcp://0.0.0.0:2375", None),
+        ] {
+            let fake = Fake::new(move |_, asked| match asked {
+                "GET /v4.0.0/libpod/info" => (200, json!({ "host": { "remoteSocket": { "path": path } } }).to_string()),
+                _ => (404, "{}".to_owned()),
+            });
+            assert_eq!(socket(&fake.await.docker.api).await.as_deref(), there, "{path}");
+        }
+        let silent = Fake::new(|_, _| (404, "{}".to_owned())).await;
+        assert_eq!(socket(&silent.docker.api).await, None);
     }
 
     #[test]

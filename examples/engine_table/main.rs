@@ -59,6 +59,9 @@ struct Arguments {
     /// A file in which what was found is kept: what it knows already, and was not wrong, is not run again.
     #[arg(long)]
     results: Option<PathBuf>,
+    /// Runs nothing more: tables of what the file of results knows.
+    #[arg(long, requires = "results")]
+    known: bool,
     /// The program that runs the experiments; the one that was built beside this one unless given.
     #[arg(long)]
     squall: Option<PathBuf>,
@@ -83,7 +86,13 @@ async fn measure(arguments: &Arguments) -> anyhow::Result<ExitCode> {
     experiments.retain(|x| is_wanted(&x.name));
     let with_suite = is_wanted(SUITE);
     ensure!(with_suite || !experiments.is_empty(), "nothing has one of {:?} in its name", arguments.file);
-    let work = Work { squall, with_suite, experiments, results: Results::open(arguments.results.clone())? };
+    let work = Work {
+        known: arguments.known,
+        squall,
+        with_suite,
+        experiments,
+        results: Results::open(arguments.results.clone())?,
+    };
     let chosen = |all: &[Kind]| -> Vec<Kind> {
         all.iter().copied().filter(|kind| is_chosen(&arguments.engine, |wanted| wanted == kind)).collect()
     };
@@ -116,6 +125,8 @@ fn is_chosen<T>(asked: &[T], is: impl FnMut(&T) -> bool) -> bool {
 
 /// What is to be done on each engine.
 struct Work {
+    /// Whether nothing is run any more.
+    known: bool,
     squall: PathBuf,
     with_suite: bool,
     experiments: Vec<Experiment>,
@@ -126,7 +137,8 @@ struct Work {
 async fn fill(kind: Kind, ways: &[Way], work: &Work) -> anyhow::Result<Table> {
     let lab = Lab::with(kind, &work.squall).await.with_context(|| format!("{kind} does not come up"))?;
     for way in ways {
-        let is_to_be_run = |row: &str| column::belongs_to(*way, row) && work.results.lacks(kind, *way, row);
+        let is_to_be_run =
+            |row: &str| !work.known && column::belongs_to(*way, row) && work.results.lacks(kind, *way, row);
         let experiments: Vec<&Experiment> = work.experiments.iter().filter(|x| is_to_be_run(&x.name)).collect();
         let tell = |row: &str, cell: Cell| {
             eprintln!("{kind} {way} {row}: {cell}");

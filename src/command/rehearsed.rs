@@ -35,6 +35,7 @@ fn one(service: &Value) -> Service {
         command: vec![Text("simulated".to_owned())],
         replicas: count.and_then(|n| usize::try_from(n).ok()).unwrap_or(1),
         zones: labels.get(LABEL).cloned().into_iter().collect(),
+        nodes: Vec::new(),
         port: None,
         environment: IndexMap::new(),
         labels,

@@ -7,7 +7,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Pick, Span, Target};
-use crate::experiment::fault::{Fault, Heal};
+use crate::experiment::fault::{Fault, Heal, Whole};
 
 /// A fault, with its target and its time.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -45,7 +45,11 @@ impl Injection {
     /// How many of the selected instances it targets.
     #[must_use]
     pub fn pick(&self) -> Pick {
-        let one = if self.fault.disturb().targets_zones() { Pick::Zones(1) } else { Pick::Count(1) };
+        let one = match self.fault.disturb().whole() {
+            Some(Whole::Zone) => Pick::Zones(1),
+            Some(Whole::Node) => Pick::Nodes(1),
+            None => Pick::Count(1),
+        };
         self.target.pick.unwrap_or(one)
     }
 

@@ -173,6 +173,9 @@ pub struct Target {
     /// The label `squall.service`, else the compose service, else the service of Swarm.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub service: Option<String>,
+    /// The machine that it runs on, by the name that its engine tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// Failure domain.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub zone: Option<String>,
@@ -186,8 +189,8 @@ pub struct Target {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(extend("x-one" = true))]
     pub labels: Vec<String>,
-    /// How many of the selected: a number (default 1), a percentage (rounded down), `all`, or `{ zones: 1 }` (the default of
-    /// `zone-outage`).
+    /// How many of the selected: a number (default 1), a percentage (rounded down), `all`, `{ zones: 1 }` (the default of
+    /// `zone-outage`), or `{ nodes: 1 }` (that of `node-outage`).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pick: Option<Pick>,
 }
@@ -199,6 +202,7 @@ impl Target {
         Selector {
             project: self.project.clone(),
             service: self.service.clone(),
+            node: self.node.clone(),
             zone: self.zone.clone(),
             name: self.name.clone(),
             image: self.image.clone(),

@@ -19,6 +19,8 @@ pub enum Pick {
     All,
     /// Every instance of that many zones.
     Zones(usize),
+    /// Every instance on that many nodes.
+    Nodes(usize),
 }
 
 /// How much may be targeted. A plan that exceeds a limit is refused before anything is touched.
@@ -34,6 +36,9 @@ pub struct BlastRadius {
     /// At most so many zones.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_zones: Option<usize>,
+    /// At most so many nodes: machines on which instances run.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_nodes: Option<usize>,
     /// So many healthy instances of every service that is targeted are left running and untouched.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min_healthy: Option<usize>,
@@ -49,6 +54,7 @@ impl fmt::Display for Pick {
             Self::Share(p) => write!(f, "{p}"),
             Self::All => f.write_str("all"),
             Self::Zones(n) => write!(f, "{n} zones"),
+            Self::Nodes(n) => write!(f, "{n} nodes"),
         }
     }
 }
@@ -60,9 +66,9 @@ impl Serialize for Pick {
             Self::Count(n) => s.serialize_u64(*n as u64),
             Self::Share(p) => p.serialize(s),
             Self::All => s.serialize_str("all"),
-            Self::Zones(n) => {
+            Self::Zones(n) | Self::Nodes(n) => {
                 let mut map = s.serialize_map(Some(1))?;
-                map.serialize_entry("zones", n)?;
+                map.serialize_entry(if matches!(self, Self::Zones(_)) { "zones" } else { "nodes" }, n)?;
                 map.end()
             }
         }
@@ -75,7 +81,7 @@ impl<'de> Deserialize<'de> for Pick {
         impl<'de> Visitor<'de> for PickVisitor {
             type Value = Pick;
             fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("a number, a percentage, `all` or `{ zones: 1 }`")
+                f.write_str("a number, a percentage, `all`, `{ zones: 1 }` or `{ nodes: 1 }`")
             }
             fn visit_u64<E: Error>(self, n: u64) -> Result<Pick, E> {
                 match usize::try_from(n) {
@@ -90,19 +96,26 @@ impl<'de> Deserialize<'de> for Pick {
                     t => t
                         .parse()
                         .map_err(|_| {
-                            E::custom(format!("`{t}` is not a number, a percentage, `all` or `{{ zones: 1 }}`"))
+                            E::custom(format!(
+                                "`{t}` is not a number, a percentage, `all`, `{{ zones: 1 }}` or `{{ nodes: 1 }}`"
+                            ))
                         })
                         .and_then(|n| self.visit_u64(n)),
                 }
             }
             fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<Pick, A::Error> {
                 #[derive(Deserialize)]
-                #[serde(deny_unknown_fields)]
-                struct Zones {
-                    zones: usize,
+                #[serde(rename_all = "kebab-case")]
+                enum Whole {
+                    Zones(usize),
+                    Nodes(usize),
                 }
-                let zones = Zones::deserialize(serde::de::value::MapAccessDeserializer::new(map))?.zones;
-                if zones == 0 { Err(A::Error::custom("`zones` must be at least 1")) } else { Ok(Pick::Zones(zones)) }
+                match Whole::deserialize(serde::de::value::MapAccessDeserializer::new(map))? {
+                    Whole::Zones(0) => Err(A::Error::custom("`zones` must be at least 1")),
+                    Whole::Nodes(0) => Err(A::Error::custom("`nodes` must be at least 1")),
+                    Whole::Zones(n) => Ok(Pick::Zones(n)),
+                    Whole::Nodes(n) => Ok(Pick::Nodes(n)),
+                }
             }
         }
         d.deserialize_any(PickVisitor)
@@ -117,7 +130,8 @@ impl JsonSchema for Pick {
         json_schema!({ "oneOf": [
             { "type": "integer", "minimum": 1 },
             { "type": "string", "pattern": r"^(all|\s*[0-9.]+\s*%)$" },
-            { "type": "object", "properties": { "zones": { "type": "integer", "minimum": 1 } }, "required": ["zones"], "additionalProperties": false }
+            { "type": "object", "properties": { "zones": { "type": "integer", "minimum": 1 } }, "required": ["zones"], "additionalProperties": false },
+            { "type": "object", "properties": { "nodes": { "type": "integer", "minimum": 1 } }, "required": ["nodes"], "additionalProperties": false }
         ] })
     }
 }

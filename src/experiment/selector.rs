@@ -1,4 +1,4 @@
-//! Which instances are meant: project, service, zone, name, image and labels, AND-ed.
+//! Which instances are meant: project, service, node, zone, name, image and labels, AND-ed.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,6 +14,8 @@ pub struct Selector {
     pub project: Vec<String>,
     /// The service.
     pub service: Option<String>,
+    /// The machine that it runs on.
+    pub node: Option<String>,
     /// The failure domain.
     pub zone: Option<String>,
     /// Names, each with `*` for any text, of which one is enough.
@@ -41,6 +43,7 @@ impl Selector {
         };
         i.is_of(&self.project)
             && self.service.as_deref().is_none_or(|service| i.is_of_service(service))
+            && is(&self.node, i.node.as_deref())
             && is(&self.zone, i.zone.as_deref())
             && (self.name.is_empty() || self.name.iter().any(|name| glob(name, &i.name)))
             && like(&self.image, i.image.as_deref())
@@ -51,7 +54,9 @@ impl Selector {
 impl std::fmt::Display for Selector {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let mut parts = Vec::new();
-        for (key, value) in [("service", &self.service), ("zone", &self.zone), ("image", &self.image)] {
+        for (key, value) in
+            [("service", &self.service), ("node", &self.node), ("zone", &self.zone), ("image", &self.image)]
+        {
             if let Some(v) = value {
                 parts.push(format!("{key} {v}"));
             }

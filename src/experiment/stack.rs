@@ -40,6 +40,9 @@ pub struct Service {
     /// The zones they are in, in turn.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub zones: Vec<String>,
+    /// The machines that they run on, in turn. (Only the sim needs to know.)
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<String>,
     /// The port of the first instance; each further one has the next.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub port: Option<u16>,

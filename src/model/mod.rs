@@ -8,6 +8,7 @@ pub mod exit;
 pub mod instance;
 pub mod machine;
 pub mod network;
+pub mod node;
 pub mod quantity;
 pub mod standing;
 pub mod stressor;

@@ -103,7 +103,8 @@ impl<'a> Faults<'a> {
         let (engine, rec, x) = (self.context.engine.as_ref(), self.rec, self.spec.experiment);
         let changes: Vec<Change> = self.changes.iter().filter(|c| c.fault == fault).cloned().collect();
         let over = self.over.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        let made = inject(engine, rec, self.spec.run, &x.blast_radius, &changes, &over).await?;
+        let Some(injection) = x.faults().into_iter().nth(fault) else { return Ok(()) };
+        let made = inject(engine, rec, self.spec.run, (&x.blast_radius, &injection), &changes, &over).await?;
         prove(engine, rec, &made).await?;
         Ok(())
     }

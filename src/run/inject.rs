@@ -9,7 +9,7 @@ use tokio::time::{Instant, sleep};
 use super::effect::no_more_is_known;
 use super::{plan, target};
 use crate::engine::{Engine, EngineError, Observe, Outcome, Tag};
-use crate::experiment::BlastRadius;
+use crate::experiment::{BlastRadius, Injection};
 use crate::model::instance::{Aspect, Change, CommandLocation, Instance, RestartPolicy, Setting, Stage, Trait};
 use crate::model::machine::Limit;
 use crate::record::event::{Event, Reason, micros};
@@ -39,7 +39,7 @@ pub(super) async fn inject(
     engine: &dyn Engine,
     rec: &Recorder,
     run: &str,
-    radius: &BlastRadius,
+    (radius, injection): (&BlastRadius, &Injection),
     changes: &[Change],
     over: &BTreeSet<usize>,
 ) -> Result<Vec<Change>, NotOn> {
@@ -59,6 +59,9 @@ pub(super) async fn inject(
     let down: Vec<&Instance> =
         targeted.iter().copied().filter(|i| all.iter().filter(now).any(|c| c.instance == i.id)).collect();
     target::within(radius, &fleet, &targeted, &down)
+        .map_err(|r| NotOn { why: r.reason, text: format!("just before the injection: {r}") })?;
+    let of_it: Vec<&Instance> = fleet.iter().filter(|i| changes.iter().any(|c| c.instance == i.id)).collect();
+    target::nodes::are_whole(radius, injection, &of_it, &fleet)
         .map_err(|r| NotOn { why: r.reason, text: format!("just before the injection: {r}") })?;
     plan::bystanders::none_is_targeted(changes, &all, &fleet)
         .map_err(|r| NotOn { why: r.reason, text: format!("just before the injection: {r}") })?;
@@ -194,7 +197,10 @@ async fn prove_one(engine: &dyn Observe, rec: &Recorder, change: &Change) -> Res
 pub(super) fn verified_by(change: &Change, now: Option<&Instance>) -> Result<String, String> {
     let Some(now) = now else {
         return match change.to {
-            Setting::Killed(_) | Setting::Stopped { .. } => Ok("it does not exist any more".to_owned()),
+            // Its orchestrator has cleared it away.
+            Setting::Availability(_) | Setting::Killed(_) | Setting::Stopped { .. } => {
+                Ok("it does not exist any more".to_owned())
+            }
             _ => Err("it does not exist any more".to_owned()),
         };
     };
@@ -206,6 +212,10 @@ pub(super) fn verified_by(change: &Change, now: Option<&Instance>) -> Result<Str
         Setting::Network(_) if now.epoch != change.epoch => Err("it has a new life".to_owned()),
         Setting::Network(_) if !is_so(&change.to, now) => Err("its traffic is not disturbed".to_owned()),
         Setting::Network(_) => Ok("it is in place on its traffic".to_owned()),
+        to @ Setting::Isolated(_) if is_so(to, now) => Ok(match now.sees.get(&to.aspect()) {
+            Some(sees) => format!("it is {to}: {sees} so far"),
+            None => format!("it is {to}"),
+        }),
         Setting::Limit(Limit::Memory(_)) if now.epoch != change.epoch || !now.is_running() => {
             Ok("it died of it: it needs more memory than the limit".to_owned())
         }
@@ -233,6 +243,8 @@ pub(super) fn verified_by(change: &Change, now: Option<&Instance>) -> Result<Str
         | Setting::ReadOnly(_)
         | Setting::Freed(_)
         | Setting::Mark(..)
+        | Setting::Isolated(_)
+        | Setting::Availability(_)
         | Setting::RestartPolicy(_)) => {
             if is_so(to, now) {
                 Ok(format!("it is {to}"))
@@ -301,6 +313,11 @@ pub(super) fn off(change: &Change, acting: &[Change], before: &Instance, now: Op
     }
     if !stays_applied(change, &traits) {
         return None;
+    }
+    if change.to.is_of_node() {
+        // Whatever becomes of the instance itself.
+        let is_off = now.is_some_and(|now| !is_so(&change.to, now));
+        return is_off.then(|| Off::Gone(format!("is no longer {}: another process changed it", change.to)));
     }
     let Some(now) = now else {
         // Once it has ended, its orchestrator may clear it away.

@@ -1,6 +1,7 @@
 //! Who is targeted: chosen inside the blast radius, by a seed, purely. Limits are refusals, never adjustments.
 
 pub(crate) mod elsewhere;
+pub(crate) mod nodes;
 pub(crate) mod projects;
 pub(crate) mod unanswered;
 pub(crate) mod unsteady;
@@ -12,6 +13,7 @@ use rand::rngs::ChaCha12Rng;
 use rand::seq::SliceRandom;
 use thiserror::Error;
 
+use crate::experiment::fault::Whole;
 use crate::experiment::{BlastRadius, Experiment, Injection, Pick};
 use crate::model::instance::{Instance, InstanceId, Trait, aliases};
 use crate::record::event::{Reason, Spared};
@@ -67,7 +69,9 @@ pub fn choose(x: &Experiment, fleet: &[Instance], seed: u64) -> Result<Targets, 
     projects::are_said(x, fleet)?;
     let mut by_fault: Vec<Vec<InstanceId>> = Vec::new();
     for injection in &faults {
-        by_fault.push(picked(&x.blast_radius, injection, fleet, seed)?.into_iter().map(|i| i.id.clone()).collect());
+        let picked = picked(&x.blast_radius, injection, fleet, seed)?;
+        nodes::are_whole(&x.blast_radius, injection, &picked, fleet)?;
+        by_fault.push(picked.into_iter().map(|i| i.id.clone()).collect());
     }
     // The limits are about everybody who is targeted, whatever targets them, and whenever; but `min-healthy`.
     let mut targeted: Vec<&Instance> =
@@ -113,10 +117,10 @@ fn picked<'a>(
             let elsewhere = projects::elsewhere(injection, fleet);
             format!("nothing matches the target ({selector}) among {} instances{elsewhere}", fleet.len())
         } else {
-            let (zone, hint) = if injection.fault.disturb().targets_zones() {
-                ("in no zone, ", "; `zones` says where a zone is read from")
-            } else {
-                ("", "")
+            let (zone, hint) = match injection.fault.disturb().whole() {
+                Some(Whole::Zone) => ("in no zone, ", "; `zones` says where a zone is read from"),
+                Some(Whole::Node) => ("on no node that is known, ", nodes::UNKNOWN),
+                None => ("", ""),
             };
             format!(
                 "{matching} instances match the target ({selector}), but each is {zone}protected, paused, not running, or \
@@ -186,6 +190,7 @@ pub fn within(
         let all = zones.len() + alone;
         return Err(Refusal::limits(format!("{all} zones would be targeted{of_none}, and `max-zones` is {max}")));
     }
+    nodes::within(radius, targeted)?;
     let mut per_service: BTreeMap<(&str, Option<&str>), usize> = BTreeMap::new();
     for i in targeted {
         *per_service.entry(replica_group(i)).or_default() += 1;
@@ -235,8 +240,12 @@ fn replica_group(i: &Instance) -> (&str, Option<&str>) {
 
 fn candidates<'a>(radius: &BlastRadius, injection: &Injection, fleet: &'a [Instance]) -> Vec<&'a Instance> {
     let selector = injection.target.selector();
-    // What is in no zone goes on when zones are out.
-    let placed = |i: &Instance| i.zone.is_some() || !injection.fault.disturb().targets_zones();
+    // What is in no zone goes on when zones are out, and what is on no node when nodes are.
+    let placed = |i: &Instance| match injection.fault.disturb().whole() {
+        Some(Whole::Zone) => i.zone.is_some(),
+        Some(Whole::Node) => i.node.is_some(),
+        None => true,
+    };
     fleet.iter().filter(|i| selector.matches(i) && placed(i) && obstacle(radius, i).is_none()).collect()
 }
 
@@ -307,20 +316,37 @@ fn pick(pick: Pick, mut candidates: Vec<&Instance>, seed: u64) -> Result<Vec<&In
             Ok(candidates)
         }
         Pick::Zones(n) => {
-            let mut zones: Vec<&String> =
-                candidates.iter().filter_map(|i| i.zone.as_ref()).collect::<BTreeSet<_>>().into_iter().collect();
-            if n > zones.len() {
-                return Err(Refusal::nobody(format!(
-                    "{n} zones are to be picked, but the matching instances are in {}; `zones` says where a zone is read from",
-                    zones.len()
-                )));
-            }
-            zones.shuffle(&mut rng);
-            zones.truncate(n);
+            let zones = some_of(candidates.iter().filter_map(|i| i.zone.as_ref()), n, &mut rng).map_err(|all| {
+                Refusal::nobody(format!(
+                    "{n} zones are to be picked, but the matching instances are in {all}; `zones` says where a zone is read from"
+                ))
+            })?;
             candidates.retain(|i| i.zone.as_ref().is_some_and(|z| zones.contains(&z)));
             Ok(candidates)
         }
+        Pick::Nodes(n) => {
+            let nodes = some_of(candidates.iter().filter_map(|i| i.node.as_ref()), n, &mut rng).map_err(|all| {
+                Refusal::nobody(format!("{n} nodes are to be picked, but the matching instances are on {all}"))
+            })?;
+            candidates.retain(|i| i.node.as_ref().is_some_and(|node| nodes.contains(&node)));
+            Ok(candidates)
+        }
     }
+}
+
+/// So many of these places, by chance; `Err` with how many there are if that is fewer.
+fn some_of<'a>(
+    all: impl Iterator<Item = &'a String>,
+    n: usize,
+    rng: &mut ChaCha12Rng,
+) -> Result<Vec<&'a String>, usize> {
+    let mut places: Vec<&String> = all.collect::<BTreeSet<_>>().into_iter().collect();
+    if n > places.len() {
+        return Err(places.len());
+    }
+    places.shuffle(rng);
+    places.truncate(n);
+    Ok(places)
 }
 
 /// A few names, and how many more there are.

@@ -11,6 +11,7 @@ use squall::model::instance::{
 };
 use squall::model::machine::Limit;
 use squall::model::network::{Direction, Traffic};
+use squall::model::node::{Availability, Isolation, NodeAvailability};
 use squall::model::stressor::StressSpec;
 use squall::model::stressor::called::Which;
 
@@ -39,6 +40,8 @@ fn every(target: &Instance) -> Vec<Setting> {
         Setting::Signalled(Box::new(signalled)),
         Setting::ConnectionsReset(Box::new(Traffic::all(Direction::Both))),
         Setting::RestartPolicy(RestartPolicy::Always),
+        Setting::Isolated(Isolation::default()),
+        Setting::Availability(NodeAvailability { node: "x".to_owned(), is: Availability::Pause, of_run: true }),
         Setting::Ran(command),
     ];
     let marks = names::<Aspect>().into_iter().flat_map(|name| {

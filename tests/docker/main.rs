@@ -35,6 +35,7 @@ mod lifecycle;
 mod load;
 mod machine;
 mod node;
+mod outage;
 mod podman;
 mod private_engine;
 mod processes;

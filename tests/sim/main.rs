@@ -11,6 +11,7 @@ mod ends;
 mod evidence;
 mod harness;
 mod locks;
+mod nodes;
 mod off;
 mod recovery;
 mod rehearsals;

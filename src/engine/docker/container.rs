@@ -41,7 +41,9 @@ pub(super) fn is_so(to: &Setting, now: &ContainerInspectResponse) -> bool {
         Setting::Restarted { .. } | Setting::ConnectionsReset(_) | Setting::Ran(_)
         // The engine does not know of traffic, nor of limits as they are now: the kernel does.
         | Setting::Network(_) | Setting::Mark(..) | Setting::Limit(_) | Setting::Filled(_) | Setting::Freed(_)
-        | Setting::ReadOnly(_) | Setting::Stressor(_) | Setting::Signalled(_) => false,
+        | Setting::ReadOnly(_) | Setting::Stressor(_) | Setting::Signalled(_)
+        // Nor of what is about its machine.
+        | Setting::Isolated(_) | Setting::Availability(_) => false,
     }
 }
 
@@ -86,6 +88,8 @@ pub(super) fn attempting(name: &str, to: &Setting) -> String {
         Setting::Signalled(signalled) => format!("have {name} {signalled}"),
         Setting::ConnectionsReset(_) => format!("reset connections of {name}"),
         Setting::RestartPolicy(policy) => format!("have {name} {policy}"),
+        Setting::Isolated(_) => format!("cut off the node of {name}"),
+        Setting::Availability(availability) => format!("have the node {} be {}", availability.node, availability.is),
         Setting::Ran(command) => format!("run {command} for {name}"),
     }
 }

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use tokio::io::AsyncWrite;
 
 use super::failure::{Failure, within};
-use super::{Docker, Machine, QUICK, podman};
+use super::{Docker, Machine, QUICK, Runner, podman};
 use crate::engine::EngineError;
 use crate::model::zones::Zones;
 
@@ -75,6 +75,9 @@ pub struct View {
     pub only: Option<String>,
     /// Directories of their machine that must not run out of space.
     pub needs: Vec<String>,
+    /// Where who sees them is.
+    #[serde(default)]
+    pub runner: Runner,
 }
 
 /// A session's volume.
@@ -107,16 +110,17 @@ impl Docker {
             zones: self.zones.clone(),
             only: self.only.clone(),
             needs: self.needs.clone(),
+            runner: Runner::of(self),
         }
     }
 
-    /// The same engine, where its containers are seen so.
+    /// The same engine, where its containers are seen so, by a helper on its own host.
     ///
     /// # Errors
     /// As [`Docker::with_zones`].
     pub async fn with_view(self, view: View) -> Result<Self, EngineError> {
         let docker = self.with_machine(view.machine).with_zones(view.zones).await?.with_label_filter(view.only);
-        Ok(Self { needs: view.needs, ..docker })
+        Ok(Self { needs: view.needs, runner: Some(view.runner), ..docker })
     }
 
     /// Whether this process is on the engine's own host, and may do there what faults of traffic, machine and disk take: its containers'

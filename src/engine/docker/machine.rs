@@ -143,6 +143,8 @@ impl Docker {
                 | Setting::Freed(_)
                 | Setting::ConnectionsReset(_)
                 | Setting::RestartPolicy(_)
+                | Setting::Isolated(_)
+                | Setting::Availability(_)
                 | Setting::Ran(_) => Err(EngineError::Refused { attempt, why: "it is not running".to_owned() }),
             },
         }

@@ -1,6 +1,7 @@
 //! The command that a person would type to set something by hand.
 
 use crate::engine::net::manual::{end_connections, untouch};
+use crate::engine::net::node;
 use crate::engine::shell::{quote, typed, typed_here};
 use crate::engine::{NOTHING_LIES_THERE, machine};
 use crate::model::instance::{Change, CommandLocation, Laid, RestartPolicy, Setting, Via};
@@ -33,6 +34,7 @@ pub(super) fn command(docker: &str, change: &Change, to: &Setting) -> String {
         Setting::Mark(aspect, _) => match aspect.laid() {
             Some(Laid::Traffic) => untouch(&pid),
             Some(Laid::Filling) => machine::manual::unfill(),
+            Some(Laid::Isolation) => format!("# on the node of {name}: {}", node::by_hand()),
             Some(Laid::Cpu) => machine::manual::unload("cpu"),
             Some(Laid::Memory) => machine::manual::unload("memory"),
             Some(Laid::Still) => format!(
@@ -48,6 +50,11 @@ pub(super) fn command(docker: &str, change: &Change, to: &Setting) -> String {
         // Nobody would: what is set back is always that it is left alone.
         Setting::Network(_) | Setting::Filled(_) | Setting::Stressor(_) | Setting::Signalled(_) => {
             "squall run".to_owned()
+        }
+        Setting::Isolated(_) => "squall run".to_owned(),
+        Setting::Availability(to) => {
+            let (is, node) = (to.is, quote(&to.node));
+            format!("{docker} node update --availability {is} --label-rm squall.run {node}")
         }
         Setting::Ran(command) => match command.place {
             CommandLocation::Target => format!("{docker} exec {name} {}", typed(command)),

@@ -8,6 +8,7 @@
 //! - A kill through the API disarms the restart policy until the next start, even if the process traps the signal.
 //! - Requests carry no API version: the engine uses its own.
 
+mod availability;
 mod claim;
 mod container;
 mod crash;
@@ -21,6 +22,7 @@ mod guard;
 mod helper;
 mod image;
 mod info;
+mod isolate;
 mod labels;
 mod lifecycle;
 mod machine;
@@ -46,6 +48,7 @@ pub use endpoint::{Endpoint, Named};
 pub use helper::{Attached, SOCKET, Session, View};
 pub use image::PROGRAM;
 pub use info::Details;
+pub use isolate::Runner;
 pub use labels::of_project;
 pub use project::new_name;
 pub use readiness::Readiness;
@@ -70,7 +73,9 @@ use super::{
 use crate::engine::machine::disk::Fillings;
 use crate::host::Host;
 use crate::host::forward::Forward;
-use crate::model::instance::{Change, Command, CommandLocation, Instance, InstanceId, Kill, Laid, Setting, Via};
+use crate::model::instance::{
+    Aspect, Change, Command, CommandLocation, Instance, InstanceId, Kill, Laid, Setting, Via,
+};
 use crate::model::zones::Zones;
 
 /// How long a call may take that needs no waiting for the container.
@@ -108,6 +113,8 @@ pub struct Docker {
     /// The commands that were begun and whose end is not seen yet, each with its container.
     begun: Arc<Mutex<HashMap<String, String>>>,
     doors: Arc<door::Doors>,
+    /// Whose helper on the engine's own host this process is, if it is one.
+    runner: Option<Runner>,
     /// Directories of this machine that must not run out of space, beside those of any.
     needs: Vec<String>,
 }
@@ -219,7 +226,11 @@ impl Observe for Docker {
         let found =
             self.inspect(&id.0).await.map_err(|f| f.error(&self.endpoint.address, || format!("inspect {id}")))?;
         match found {
-            Some(container) => Ok(self.seen(container).await),
+            Some(container) => {
+                let mut seen: Vec<Instance> = self.seen(container).await.into_iter().collect();
+                self.see_availability(&mut seen).await;
+                Ok(seen.pop())
+            }
             None => Ok(None),
         }
     }
@@ -244,6 +255,11 @@ impl Docker {
                 CommandLocation::Here => here::placed(command),
                 CommandLocation::Target => Ability::Yes,
             },
+            Setting::Isolated(_) => self.can_isolate(instance),
+            Setting::Availability(_) => self.can_set_availability(),
+            Setting::Mark(Aspect::NodeNetwork, None) if self.runner.is_none() => {
+                Ability::No(isolate::NO_HELPER.to_owned())
+            }
             Setting::Mark(_, Some(_)) => Ability::No(ONLY_A_MARK.to_owned()),
             Setting::Mark(aspect, None) if aspect.laid().is_none() => Ability::No(NOTHING_LIES_THERE.to_owned()),
             Setting::Running(_)
@@ -274,6 +290,7 @@ impl Apply for Docker {
             Setting::Mark(aspect, None) => match aspect.laid() {
                 Some(Laid::Traffic) => self.set_traffic(tag, id, to).await,
                 Some(Laid::Filling) => self.free(tag, id, to, None).await,
+                Some(Laid::Isolation) => self.set_isolated(id, to, None).await,
                 Some(Laid::Cpu | Laid::Memory | Laid::Still) => self.set_machine(tag, id, to).await,
                 None => Err(refused(id, to, NOTHING_LIES_THERE)),
             },
@@ -285,6 +302,8 @@ impl Apply for Docker {
             | Setting::Signalled(_) => self.set_machine(tag, id, to).await,
             Setting::Network(_) | Setting::ConnectionsReset(_) => self.set_traffic(tag, id, to).await,
             Setting::RestartPolicy(policy) => self.set_restart_policy(id, to, *policy).await,
+            Setting::Isolated(isolation) => self.set_isolated(id, to, Some(*isolation)).await,
+            Setting::Availability(availability) => self.set_availability(tag, availability).await,
             Setting::Ran(command) => self.run_command(tag, id, command).await,
         }
     }

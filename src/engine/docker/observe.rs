@@ -46,6 +46,7 @@ impl Docker {
         self.share(&mut all).await;
         self.share_disks(&mut all).await;
         let mut instances: Vec<Instance> = all.into_iter().filter_map(|f| f.instance).collect();
+        Box::pin(self.see_availability(&mut instances)).await;
         Box::pin(self.add_elsewhere(&mut instances)).await;
         instances.sort_by(|a, b| (&a.name, &a.id).cmp(&(&b.name, &b.id)));
         Ok(instances)
@@ -150,16 +151,18 @@ impl Docker {
                 machine::observe(&self.host, machine, &mut seen).await;
             }
         };
-        match tokio::time::timeout(QUICK, looked).await {
-            Ok(()) => Some(seen),
-            // A file system of it may hang. What was not seen cannot be changed.
-            Err(_) => Some(instance),
-        }
+        let looked = tokio::time::timeout(QUICK, looked).await;
+        // A file system of it may hang. What was not seen cannot be changed.
+        let mut seen = if looked.is_ok() { seen } else { instance };
+        self.see_isolation(&mut seen).await;
+        Some(seen)
     }
 
     /// The container as an instance; `None` where the engine left out what makes it one.
     pub(super) fn instance(&self, container: ContainerInspectResponse) -> Option<Instance> {
         let mut instance = instance(container, &self.zones, &self.machine, self.own.as_deref())?;
+        // Where not all containers are seen, what else is on the machine is not known.
+        instance.node = instance.node.filter(|_| self.only.is_none());
         // Another run's stack is that run's alone; where one project is all that is seen, it is the own one.
         let project = labels::composed_project(&instance.labels);
         if self.only.is_none() && project.is_some_and(super::project::is_of_a_run) {

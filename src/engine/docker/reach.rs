@@ -63,6 +63,7 @@ impl Docker {
             unanswered: Arc::default(),
             begun: Arc::default(),
             doors: Arc::default(),
+            runner: None,
             needs: Vec::new(),
         })
     }

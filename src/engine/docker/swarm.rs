@@ -16,7 +16,7 @@ use crate::model::instance::{Health, Instance, Trait, of_all_machines};
 use crate::model::zones::Zones;
 
 /// How long a manager may take: without a quorum it does not answer for long.
-const ANSWER: Duration = Duration::from_secs(2);
+pub(super) const ANSWER: Duration = Duration::from_secs(2);
 
 /// How long one that did not answer is not asked again.
 const RETRY_AFTER: Duration = Duration::from_secs(10);
@@ -111,8 +111,7 @@ impl Docker {
     }
 
     async fn elsewhere(&self, swarm: &Membership) -> Result<Vec<Instance>, String> {
-        let silent = self.silence.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        if let Some((_, why)) = silent.filter(|(since, _)| since.elapsed() < RETRY_AFTER) {
+        if let Some(why) = self.is_silent() {
             return Err(why);
         }
         let told = within(ANSWER, self.ask_manager()).await;
@@ -122,6 +121,17 @@ impl Docker {
         let (tasks, known) = told.map_err(|_| failed.map(|(_, why)| why).unwrap_or_default())?;
         let own = |task: &Task| task.node_id.as_ref() == Some(&swarm.node);
         Ok(tasks.iter().filter(|task| !own(task)).filter_map(|task| known.instance(task)).collect())
+    }
+
+    /// Why it is not asked just now, if it did not answer a moment ago.
+    pub(super) fn is_silent(&self) -> Option<String> {
+        let silent = self.silence.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        silent.filter(|(since, _)| since.elapsed() < RETRY_AFTER).map(|(_, why)| why)
+    }
+
+    /// It did not answer.
+    pub(super) fn is_silent_since_now(&self, why: String) {
+        *self.silence.lock().unwrap_or_else(PoisonError::into_inner) = Some((Instant::now(), why));
     }
 
     async fn ask_manager(&self) -> Result<(Vec<Task>, Known<'_>), bollard::errors::Error> {

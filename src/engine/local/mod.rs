@@ -142,6 +142,7 @@ fn not_marked(aspect: Aspect, mark: Option<&str>) -> Option<String> {
         (None, Some(Laid::Traffic)) => return None,
         (None, Some(Laid::Filling)) => NO_DISK,
         (None, Some(Laid::Cpu | Laid::Memory | Laid::Still)) => NO_GROUP,
+        (None, Some(Laid::Isolation)) => set::NO_NODE,
         (None, None) => NOTHING_LIES_THERE,
     };
     Some(why.to_owned())
@@ -188,6 +189,7 @@ impl Local {
             Setting::Network(_) | Setting::ConnectionsReset(_) => self.can_disturb(instance, to),
             Setting::Limit(_) | Setting::Stressor(_) | Setting::Signalled(_) => Ability::No(NO_GROUP.to_owned()),
             Setting::RestartPolicy(_) => Ability::No(set::NO_POLICY.to_owned()),
+            Setting::Isolated(_) | Setting::Availability(_) => Ability::No(set::NO_NODE.to_owned()),
             Setting::Filled(_) | Setting::Freed(_) | Setting::ReadOnly(_) => Ability::No(NO_DISK.to_owned()),
             Setting::Ran(command) => here::placed(command),
             Setting::Mark(aspect, mark) => not_marked(*aspect, mark.as_deref()).map_or(Ability::Yes, Ability::No),
@@ -298,6 +300,7 @@ impl Local {
             Setting::Paused(true) => kill("STOP"),
             Setting::Paused(false) => kill("CONT"),
             Setting::RestartPolicy(_) => format!("nothing: {}", set::NO_POLICY),
+            Setting::Isolated(_) | Setting::Availability(_) => format!("nothing: {}", set::NO_NODE),
             Setting::Mark(aspect, _) => match not_marked(*aspect, None) {
                 None => untouch(pids.first().map_or("PID", String::as_str)),
                 Some(why) => format!("nothing: {why}"),

@@ -20,6 +20,9 @@ const MAYBE_TRAPPED: Duration = Duration::from_millis(200);
 
 pub(super) const NO_POLICY: &str = "plain processes are not restarted";
 
+/// Why nothing is done to the machine of plain processes.
+pub(super) const NO_NODE: &str = "plain processes run on the machine that Squall runs on itself";
+
 impl Local {
     pub(super) async fn make_so(&self, tag: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
         let records = records::read(&self.dir)?;
@@ -53,6 +56,9 @@ impl Local {
             }
             Setting::RestartPolicy(_) => {
                 Err(EngineError::Refused { attempt: format!("have {} {to}", id.0), why: NO_POLICY.to_owned() })
+            }
+            Setting::Isolated(_) | Setting::Availability(_) => {
+                Err(EngineError::Refused { attempt: format!("have {} {to}", id.0), why: NO_NODE.to_owned() })
             }
             Setting::Filled(_) | Setting::Freed(_) | Setting::ReadOnly(_) => {
                 Err(identity.refused("change the disk of", &super::NO_DISK))

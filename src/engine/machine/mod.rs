@@ -155,7 +155,7 @@ impl<'a> OfMachine<'a> {
             Setting::Limit(limit) => Self::Limit(limit),
             Setting::Mark(aspect, None) => match aspect.laid() {
                 Some(Laid::Cpu | Laid::Memory | Laid::Still) => Self::NoLoad(*aspect),
-                Some(Laid::Traffic | Laid::Filling) | None => return None,
+                Some(Laid::Traffic | Laid::Filling | Laid::Isolation) | None => return None,
             },
             Setting::Running(_)
             | Setting::Killed(_)
@@ -167,6 +167,8 @@ impl<'a> OfMachine<'a> {
             | Setting::Freed(_)
             | Setting::ConnectionsReset(_)
             | Setting::RestartPolicy(_)
+            | Setting::Isolated(_)
+            | Setting::Availability(_)
             | Setting::Ran(_) => return None,
         })
     }

@@ -249,6 +249,7 @@ mod tests {
             index: 1,
             name: name.to_owned(),
             kind: Some(kind.to_owned()),
+            master: None,
             up: true,
             loopback: false,
             mtu: 1500,

@@ -113,7 +113,7 @@ fn has_hooks(host: &Host) -> Result<(), String> {
     })
 }
 
-fn has_queue(host: &Host) -> Result<(), String> {
+pub(super) fn has_queue(host: &Host) -> Result<(), String> {
     host.trials().queue.once(|| {
         let verdict = nft::Verdict::Queue(1);
         let rule = nft::Rule { matches: Vec::new(), verdict, comment: String::new() };

@@ -8,6 +8,7 @@
 pub mod kernel;
 pub mod manual;
 mod mechanism;
+pub mod node;
 mod peers;
 pub mod userspace;
 
@@ -169,6 +170,8 @@ impl<'a> OfTraffic<'a> {
             | Setting::Stressor(_)
             | Setting::Signalled(_)
             | Setting::RestartPolicy(_)
+            | Setting::Isolated(_)
+            | Setting::Availability(_)
             | Setting::Ran(_) => return None,
         })
     }

@@ -254,8 +254,11 @@ impl Sim {
     /// What shows here when it is set. Of what is momentary there is nothing to show: no connection lasts longer than a request,
     /// a signal finds no process beside the main one, and a command does nothing but end.
     #[must_use]
-    pub fn ability(&self, _: &Instance, to: &Setting) -> Ability {
+    pub fn ability(&self, instance: &Instance, to: &Setting) -> Ability {
         match to {
+            Setting::Availability(_) if !instance.settings.contains_key(&to.aspect()) => {
+                Ability::No("its node has no orchestrator (`orchestrator` of its service)".to_owned())
+            }
             Setting::Mark(_, Some(_)) => Ability::No(ONLY_A_MARK.to_owned()),
             Setting::Mark(aspect, None) if aspect.laid().is_none() => Ability::No(NOTHING_LIES_THERE.to_owned()),
             Setting::Running(_)
@@ -273,6 +276,8 @@ impl Sim {
             | Setting::Signalled(_)
             | Setting::ConnectionsReset(_)
             | Setting::RestartPolicy(_)
+            | Setting::Isolated(_)
+            | Setting::Availability(_)
             | Setting::Ran(_) => Ability::Yes,
         }
     }

@@ -56,6 +56,15 @@ fn stage(Injection { fault, target: chosen, .. }: &Injection) -> Vec<(String, Se
             target.zones = vec![zone.clone()];
         }
     }
+    if fault.disturb().targets_nodes() {
+        target.nodes = ["n1", "n2", "n3"].map(str::to_owned).to_vec();
+        if let Some(node) = chosen.node.as_ref().filter(|node| !target.nodes.contains(node)) {
+            target.nodes[0].clone_from(node);
+        }
+        // A mode may be about an orchestrator alone.
+        target.orchestrator = fault.disturb().refuses(&world::instance(&name, 1, 0)).map(|_| "Docker Swarm".to_owned());
+        return vec![(name, target)];
+    }
     if zones_are_out {
         // Something on the other side, for lines between zones; one more, so that not always the same two meet.
         let peer = Service { zones: target.zones.clone(), replicas: 4, ..service() };
@@ -81,6 +90,7 @@ fn service() -> Service {
         command: vec![Text("simulated".to_owned())],
         replicas: 3,
         zones: ["a", "b", "c"].map(str::to_owned).to_vec(),
+        nodes: Vec::new(),
         port: None,
         environment: IndexMap::new(),
         labels: IndexMap::new(),

@@ -20,6 +20,7 @@ use crate::model::instance::{
     Aspect, CommandLocation, Counted, Epoch, Instance, InstanceId, Laid, RestartPolicy, Setting, Task, Trait, Via,
 };
 use crate::model::network::Network;
+use crate::model::node::{Availability, NodeAvailability};
 use crate::model::stressor::StressSpec;
 
 /// How long a restart policy takes to start a crashed instance again.
@@ -32,6 +33,8 @@ pub(super) struct World {
     silent: BTreeMap<InstanceId, Instant>,
     /// What happens to the traffic of an instance.
     disturbed: BTreeMap<InstanceId, Disturbed>,
+    /// Since when the node of an instance is cut off.
+    cut: BTreeMap<InstanceId, Instant>,
     /// Whoever asks from outside.
     customer: Instance,
     /// What is still on its way, and when it arrives.
@@ -54,6 +57,7 @@ impl World {
             instances: BTreeMap::new(),
             silent: BTreeMap::new(),
             disturbed: BTreeMap::new(),
+            cut: BTreeMap::new(),
             customer: instance("customer", 0, 0),
             pending: Vec::new(),
             marks: BTreeSet::new(),
@@ -66,6 +70,7 @@ impl World {
         for (at, (service, s)) in stack.services.iter().enumerate() {
             for n in 0..s.replicas {
                 let mut instance = Instance {
+                    node: (!s.nodes.is_empty()).then(|| s.nodes[n % s.nodes.len()].clone()),
                     zone: (!s.zones.is_empty()).then(|| s.zones[n % s.zones.len()].clone()),
                     labels: s.labels.iter().map(|(k, v)| (k.clone(), v.clone())).collect(),
                     project: s.project.clone(),
@@ -74,6 +79,9 @@ impl World {
                 };
                 if let Some(who) = &s.orchestrator {
                     instance.traits.insert(Trait::Orchestrated(format!("{who} ({service})")));
+                    let node = instance.node.clone().unwrap_or_default();
+                    let given = NodeAvailability { node, is: Availability::Active, of_run: false };
+                    instance.settings.insert(Aspect::NodeAvailability, Setting::Availability(given));
                     instance.task = Some(Task { id: instance.id.0.clone(), slot: Some((n + 1).to_string()) });
                 }
                 let policy = if s.restart { RestartPolicy::Always } else { RestartPolicy::Never };
@@ -197,6 +205,7 @@ impl World {
             Setting::Mark(_, Some(_)) => return Err(ONLY_A_MARK.to_owned()),
             Setting::Mark(aspect, None) => match aspect.laid() {
                 Some(Laid::Traffic) => self.disturb(id, None, now),
+                Some(Laid::Isolation) => self.set_of_node(id, to),
                 Some(Laid::Filling | Laid::Cpu | Laid::Memory | Laid::Still) => self.lay(id, to),
                 None => return Err(NOTHING_LIES_THERE.to_owned()),
             },
@@ -209,6 +218,7 @@ impl World {
                 }
                 Outcome::Done
             }
+            Setting::Isolated(_) | Setting::Availability(_) => self.set_of_node(id, to),
             Setting::ConnectionsReset(_) | Setting::Signalled(_) => Outcome::Done,
             Setting::RestartPolicy(_) if instance.settings.get(&Aspect::RestartPolicy) == Some(to) => Outcome::Already,
             Setting::RestartPolicy(policy) => {
@@ -254,6 +264,24 @@ impl World {
             self.loads.insert(load, (stressor.work.clone(), Instant::now()));
         } else {
             self.loads.remove(&load);
+        }
+        Outcome::Done
+    }
+
+    /// Sets what is about the node of an instance; a task of one that is drained ends.
+    fn set_of_node(&mut self, id: &InstanceId, to: &Setting) -> Outcome {
+        let Some(i) = self.instances.get_mut(id) else { return Outcome::Gone };
+        let now = to.observed_as().filter(|now| i.settings.get(&to.aspect()) != Some(now));
+        let Some(now) = now else { return Outcome::Already };
+        i.settings.insert(to.aspect(), now);
+        match to {
+            Setting::Isolated(_) => self.cut.insert(id.clone(), Instant::now()),
+            Setting::Mark(..) => self.cut.remove(id),
+            _ => None,
+        };
+        let drained = matches!(to, Setting::Availability(to) if to.is == Availability::Drain && to.of_run);
+        if drained && i.is_running() && i.replaced_by().is_some() {
+            self.end(id, Instant::now());
         }
         Outcome::Done
     }

@@ -4,6 +4,7 @@
 //! before. It knows no engine, no clock and no I/O. `docs/adding-a-fault.md` walks through adding one.
 
 mod keys;
+mod power;
 mod refusal;
 mod traffic;
 
@@ -86,6 +87,7 @@ faults! {
     "memory" => memory::Memory: "Memory of the instance is used up.",
     "process" => process::Process: "Processes other than the main one are killed or stopped.",
     "zone-outage" => zone_outage::ZoneOutage: "Everything in a zone at once: without power, cut off, frozen, or behind a bad line.",
+    "node-outage" => node_outage::NodeOutage: "Everything on a machine at once: cut off, without power, or drained of its tasks.",
     "disk-fill" => disk_fill::DiskFill: "A file system fills up.",
     "disk-readonly" => disk_readonly::DiskReadonly: "A mount lets nothing be written.",
     "throttle" => throttle::Throttle: "The instance gets less processor time or memory than it has.",
@@ -129,6 +131,15 @@ pub struct Takes {
     pub so: &'static str,
 }
 
+/// What a fault can take out as a whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Whole {
+    /// A failure domain, as far as the target means it.
+    Zone,
+    /// A machine, with everything that runs on it.
+    Node,
+}
+
 /// What a fault does to one instance. Pure.
 pub trait Disturb {
     /// The settings that `instance` shall have; `context` tells what it needs beside it.
@@ -165,9 +176,19 @@ pub trait Disturb {
         false
     }
 
-    /// Whether it is about whole zones, so that it targets everything of them that its target means.
+    /// What it takes out as a whole, if anything, so that it targets everything there that its target means.
+    fn whole(&self) -> Option<Whole> {
+        None
+    }
+
+    /// Whether it is about whole zones.
     fn targets_zones(&self) -> bool {
-        false
+        self.whole() == Some(Whole::Zone)
+    }
+
+    /// Whether it is about whole nodes, so that everything that runs there must be its target.
+    fn targets_nodes(&self) -> bool {
+        self.whole() == Some(Whole::Node)
     }
 
     /// How far apart its instances come back when its time is over; nothing: all at once.

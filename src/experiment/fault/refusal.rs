@@ -9,7 +9,7 @@ impl Fault {
     /// # Errors
     /// Why it must not, in a sentence.
     pub fn may_set(&self, to: &Setting, i: &Instance, context: &Context<'_>) -> Result<(), String> {
-        may_end(self.heal(), to, i)?;
+        may_end(self, to, i)?;
         would_limit(to, i)?;
         traffic::may_be_disturbed(self, to, i)?;
         disk_fill::may_be_filled(to, i, context)?;
@@ -29,8 +29,8 @@ impl Fault {
 }
 
 /// Refuses instances that could not be brought back, or that another process brings back.
-fn may_end(heal: Heal, to: &Setting, i: &Instance) -> Result<(), String> {
-    if to.aspect() != Aspect::Running || heal == Heal::Itself {
+fn may_end(fault: &Fault, to: &Setting, i: &Instance) -> Result<(), String> {
+    if to.aspect() != Aspect::Running || fault.heal() == Heal::Itself {
         return Ok(());
     }
     if i.traits.contains(&Trait::AutoRemove) {
@@ -41,6 +41,8 @@ fn may_end(heal: Heal, to: &Setting, i: &Instance) -> Result<(), String> {
     }
     let by = i.traits.iter().find_map(|t| if let Trait::Orchestrated(by) = t { Some(by) } else { None });
     match by {
+        // Its node is given no tasks meanwhile, and what replaces it elsewhere is what the outage is about.
+        Some(_) if fault.disturb().targets_nodes() => Ok(()),
         Some(by) => Err(format!(
             "{} is replaced by {by} when it ends, so that there is nothing to roll back; say `heal: self`",
             i.name

@@ -6,11 +6,11 @@ use serde::{Deserialize, Serialize};
 use super::bandwidth::Limit;
 use super::loss::Losses;
 use super::traffic::{delays, disturbed, keys};
-use super::{Context, Disturb, Heal, Takes, as_before};
+use super::{Context, Disturb, Heal, Takes, Whole, as_before, power};
 use crate::experiment::document::diagnostic::{Mistake, or};
 use crate::experiment::document::found::{Found, dotted, positive};
 use crate::model::effect::Idle;
-use crate::model::instance::{Aspect, Instance, Kill, RestartPolicy, Rollback, Setting, Signal, Via};
+use crate::model::instance::{Instance, Rollback, Setting};
 use crate::model::network::{Direction, Distribution, Peer, Peers, Shape, Traffic, Treatment};
 use crate::model::quantity::{Percent, Span};
 
@@ -140,14 +140,7 @@ fn addresses<'a>(instances: impl Iterator<Item = &'a Instance>) -> Vec<Peer> {
 impl Disturb for ZoneOutage {
     fn settings(&self, instance: &Instance, context: &Context<'_>) -> Vec<Setting> {
         match self.mode {
-            Mode::Power => {
-                let never = Setting::RestartPolicy(RestartPolicy::Never);
-                // Where the system is to heal itself, a policy is a part of it.
-                let acts = instance.settings.get(&Aspect::RestartPolicy).is_some_and(|policy| *policy != never);
-                let aside = (acts && self.heal == Heal::Squall).then_some(never);
-                let killed = Setting::Killed(Kill { signal: Signal::SigKill, via: Via::Host });
-                aside.into_iter().chain([killed]).collect()
-            }
+            Mode::Power => power::cut(instance, self.heal),
             Mode::Isolate => {
                 let peers = match self.clients.unwrap_or_default() {
                     Clients::Cut => Peers::AllBut(Self::own(instance, context.peers)),
@@ -222,16 +215,11 @@ impl Disturb for ZoneOutage {
 
     /// The engine kills one after the other, which is better than nothing where the host's processes cannot be seen.
     fn instead(&self, to: &Setting) -> Option<Setting> {
-        match to {
-            Setting::Killed(Kill { signal, via: Via::Host }) => {
-                Some(Setting::Killed(Kill { signal: *signal, via: Via::Engine }))
-            }
-            _ => None,
-        }
+        power::one_by_one(to)
     }
 
-    fn targets_zones(&self) -> bool {
-        true
+    fn whole(&self) -> Option<Whole> {
+        Some(Whole::Zone)
     }
 
     fn returns_every(&self) -> Option<Span> {
@@ -248,6 +236,7 @@ impl Disturb for ZoneOutage {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::instance::{Aspect, Kill, RestartPolicy, Signal, Via};
 
     fn instance(name: &str, byte: u8, zone: Option<&str>) -> Instance {
         let mut i: Instance = serde_json::from_value(serde_json::json!({

@@ -15,6 +15,7 @@ const IFINFO: usize = 16;
 const IFADDR: usize = 8;
 const IFLA_IFNAME: u16 = 3;
 const IFLA_MTU: u16 = 4;
+const IFLA_MASTER: u16 = 10;
 const IFLA_TXQLEN: u16 = 13;
 const IFLA_LINKINFO: u16 = 18;
 const IFLA_INFO_KIND: u16 = 1;
@@ -34,6 +35,8 @@ pub struct Link {
     pub name: String,
     /// What made it, such as `veth` or `ifb`; nothing for hardware and the loopback.
     pub kind: Option<String>,
+    /// The link that it is a port of, such as a bridge.
+    pub master: Option<u32>,
     /// Whether it is set up.
     pub up: bool,
     /// Whether it is the loopback.
@@ -131,6 +134,7 @@ fn link(answer: &Reply) -> Option<Link> {
         index: number(&answer.body[4..]),
         name: text(attribute(attributes, IFLA_IFNAME)?),
         kind: attribute(attributes, IFLA_LINKINFO).and_then(|i| attribute(i, IFLA_INFO_KIND)).map(text),
+        master: attribute(attributes, IFLA_MASTER).map(number),
         up: has & UP != 0,
         loopback: has & LOOPBACK != 0,
         mtu: attribute(attributes, IFLA_MTU).map_or(0, number),

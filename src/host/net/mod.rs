@@ -10,6 +10,7 @@ pub mod namespace;
 mod netem;
 pub mod netlink;
 pub mod nft;
+pub mod outside;
 mod protocols;
 pub mod qdisc;
 pub mod queue;

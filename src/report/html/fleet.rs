@@ -93,6 +93,7 @@ fn limits(radius: &crate::experiment::BlastRadius) -> String {
     parts.extend(radius.max_instances.map(|n| format!("at most {}", words::count(n as u64, "instance"))));
     parts.extend(radius.max_percent.map(|p| format!("at most {p} of a service")));
     parts.extend(radius.max_zones.map(|n| format!("at most {}", words::count(n as u64, "zone"))));
+    parts.extend(radius.max_nodes.map(|n| format!("at most {}", words::count(n as u64, "node"))));
     parts.extend(radius.min_healthy.map(|n| format!("{n} healthy left alone")));
     parts.extend((!radius.protect.is_empty()).then(|| format!("never {}", radius.protect.join(", "))));
     if parts.is_empty() { String::new() } else { format!("Limits: {}.", parts.join("; ")) }

@@ -59,6 +59,8 @@ pub(super) fn effect(to: &Setting, since: &Counters, now: &Counters) -> Option<E
         | Setting::Signalled(_)
         | Setting::ConnectionsReset(_)
         | Setting::RestartPolicy(_)
+        | Setting::Isolated(_)
+        | Setting::Availability(_)
         | Setting::Ran(_) => return None,
     })
 }

@@ -17,7 +17,9 @@ pub(super) fn by_rollback(back: &Setting) -> bool {
         | Setting::Stressor(_)
         | Setting::Signalled(_)
         | Setting::ConnectionsReset(_)
-        | Setting::RestartPolicy(_) => true,
+        | Setting::RestartPolicy(_)
+        | Setting::Availability(_)
+        | Setting::Isolated(_) => true,
         // A command is run in any case; what is laid may not have been all of it.
         Setting::Ran(_) | Setting::Mark(..) | Setting::Freed(_) => false,
     }
@@ -39,6 +41,8 @@ pub(super) fn by_a_look(to: &Setting) -> bool {
         | Setting::Stressor(_)
         | Setting::Signalled(_)
         | Setting::ConnectionsReset(_)
-        | Setting::RestartPolicy(_) => false,
+        | Setting::RestartPolicy(_)
+        | Setting::Availability(_)
+        | Setting::Isolated(_) => false,
     }
 }

@@ -41,8 +41,9 @@ pub(super) fn none_is_left_out(
 ) -> Result<(), Refusal> {
     let selector = injection.target.selector();
     let is_meant = |i: &&Instance| match injection.pick() {
-        Pick::Count(_) => false,
         Pick::All | Pick::Share(_) => true,
+        // What runs elsewhere is on a node of its own.
+        Pick::Count(_) | Pick::Nodes(_) => false,
         Pick::Zones(_) => i.zone.is_some() && picked.iter().any(|p| p.zone == i.zone),
     };
     let meant = |i: &&Instance| selector.matches(i) && protected_by(radius, i).is_none() && is_meant(i);

@@ -54,6 +54,7 @@ fn experiment() -> impl Strategy<Value = Experiment> {
             max_instances,
             max_percent,
             max_zones,
+            max_nodes: None,
             min_healthy,
             protect: vec!["squall.protect=true".to_owned()],
         });
@@ -132,7 +133,7 @@ proptest! {
                         Pick::Count(n) => prop_assert_eq!(own.len(), n),
                         Pick::Share(p) => prop_assert!(own.len() as f64 <= p.0 * fleet.len() as f64 + 1e-6),
                         Pick::Zones(n) => prop_assert_eq!(zones.len(), n),
-                        Pick::All => {}
+                        Pick::Nodes(_) | Pick::All => {}
                     }
                 }
                 let by_fault: BTreeSet<_> = targets.by_fault.iter().flatten().map(|id| &id.0).collect();

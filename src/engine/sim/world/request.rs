@@ -76,6 +76,11 @@ impl World {
         let other =
             |id: Option<&InstanceId>| id.and_then(|id| self.instances.get(id)).unwrap_or(&self.customer).clone();
         let (asking, asked) = (other(caller), other(Some(to)));
+        // What runs on a node that is cut off reaches the others there, and nothing else.
+        let cut = [&asking, &asked].into_iter().filter_map(|i| self.cut.get(&i.id)).min();
+        if let Some(since) = cut.filter(|_| asking.node != asked.node) {
+            return PacketDecision::Stopped(Met::Silence, *since);
+        }
         let mut late = Duration::ZERO;
         for (asks, arrives) in [(true, false), (false, true), (false, false), (true, true)] {
             let (here, peer) = if asks { (&asking, &asked) } else { (&asked, &asking) };

@@ -15,17 +15,26 @@ pub(in crate::engine::sim) fn instance(service: &str, at: usize, n: usize) -> In
         addresses: vec![Address { network: "simulated".to_owned(), network_id: None, ip }],
         allowance: Some(allowance()),
         mounts: vec![Mount::new("/", MountKind::Root, None, false)],
-        settings: [Setting::Running(true), Setting::Paused(false), Setting::Mark(Aspect::Network, None), NOT_FILLED]
-            .into_iter()
-            .chain(configured())
-            .map(|s| (s.aspect(), s))
-            .collect(),
+        settings: [
+            Setting::Running(true),
+            Setting::Paused(false),
+            Setting::Mark(Aspect::Network, None),
+            NOT_FILLED,
+            NOT_CUT,
+        ]
+        .into_iter()
+        .chain(configured())
+        .map(|s| (s.aspect(), s))
+        .collect(),
         ..Instance::new(&name, &name, service)
     }
 }
 
 /// What lies on a disk stays, whatever becomes of the life that it was laid in.
 const NOT_FILLED: Setting = Setting::Mark(Aspect::Disk, None);
+
+/// What cuts off its node is not the instance's, and stays, too.
+const NOT_CUT: Setting = Setting::Mark(Aspect::NodeNetwork, None);
 
 /// What an instance of this world begins its life with: limits, and nothing of Squall's.
 pub(super) fn configured() -> Vec<Setting> {

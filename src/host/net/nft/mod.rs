@@ -74,6 +74,40 @@ pub fn create(mark: &str) -> io::Result<()> {
     }
 }
 
+/// Puts a table of this name in place with these chains, all at once, in the namespace of this thread. It is none of those that stand for
+/// a mark.
+///
+/// # Errors
+/// As for [`fill`].
+pub fn put(name: &str, chains: &[Chain]) -> io::Result<()> {
+    let mut socket = Socket::open(Family::Netfilter)?;
+    match socket.transaction(filled(name, false, chains, Queueing::Native)) {
+        Err(e) if missing(&e) && queues(chains) => socket.transaction(filled(name, false, chains, Queueing::Compat)),
+        result => result,
+    }
+}
+
+/// The names of tables for both versions of IP that begin so.
+///
+/// # Errors
+/// As for [`marks`].
+pub fn named(prefix: &str) -> io::Result<Vec<String>> {
+    let all = parts()?.into_iter().filter(|part| part.version == Version::Both);
+    Ok(all.map(|part| part.name).filter(|name| name.starts_with(prefix)).collect())
+}
+
+/// Removes a table of this name; whether it was there.
+///
+/// # Errors
+/// As for [`create`].
+pub fn remove(name: &str) -> io::Result<bool> {
+    match Socket::open(Family::Netfilter)?.transaction(vec![table(DELTABLE, 0, Version::Both, name)]) {
+        Ok(()) => Ok(true),
+        Err(e) if netlink::errno(&e) == Some(libc::ENOENT) => Ok(false),
+        Err(e) => Err(e),
+    }
+}
+
 /// Fills the table that stands for a mark: afterwards it has these chains and no others, all at once or not at all.
 ///
 /// # Errors
@@ -82,9 +116,11 @@ pub fn fill(mark: &str, chains: &[Chain]) -> io::Result<()> {
     // A socket that deletes waits for the kernel's readers when it is closed, some 20 ms: a new table needs none of it.
     let fresh = tables()?.contains(&Table { mark: mark.to_owned(), whole: false });
     let mut socket = Socket::open(Family::Netfilter)?;
-    match socket.transaction(filled(mark, fresh, chains, Queueing::Native)) {
+    match socket.transaction(filled(&name(mark), fresh, chains, Queueing::Native)) {
         // The kernel may lack this word for what it can do nevertheless.
-        Err(e) if missing(&e) && queues(chains) => socket.transaction(filled(mark, fresh, chains, Queueing::Compat)),
+        Err(e) if missing(&e) && queues(chains) => {
+            socket.transaction(filled(&name(mark), fresh, chains, Queueing::Compat))
+        }
         result => result,
     }?;
     // In a transaction of its own: kernels refuse chains for a table that is being woken.
@@ -115,7 +151,8 @@ pub fn marks() -> io::Result<Vec<String>> {
 /// As for [`marks`].
 pub fn tables() -> io::Result<Vec<Table>> {
     let mut tables: Vec<Table> = Vec::new();
-    for Part { version, mark, awake } in parts()? {
+    for Part { version, name, awake } in parts()? {
+        let Some(mark) = name.strip_prefix(PREFIX).map(str::to_owned) else { continue };
         // Those for one version mean nothing without the one that stands for the mark.
         let whole = awake && version == Version::Both;
         match tables.iter_mut().find(|table| table.mark == mark) {
@@ -129,7 +166,7 @@ pub fn tables() -> io::Result<Vec<Table>> {
 /// A table as the kernel has it.
 struct Part {
     version: Version,
-    mark: String,
+    name: String,
     awake: bool,
 }
 
@@ -141,10 +178,10 @@ fn parts() -> io::Result<Vec<Part>> {
     let part = |body: &[u8]| {
         let (kind, attributes) = (body.first()?, body.get(4..)?);
         let version = Version::ALL.into_iter().find(|version| version.number() == *kind)?;
-        let mark = attribute(attributes, 1).map(netlink::text)?.strip_prefix(PREFIX)?.to_owned();
+        let name = attribute(attributes, 1).map(netlink::text)?;
         let flags =
             attribute(attributes, TABLE_FLAGS).and_then(|f| f.first_chunk().copied()).map_or(0, u32::from_be_bytes);
-        Some(Part { version, mark, awake: flags & DORMANT == 0 })
+        Some(Part { version, name, awake: flags & DORMANT == 0 })
     };
     Ok(tables.iter().filter_map(|table| part(&table.body)).collect())
 }
@@ -158,7 +195,7 @@ pub fn delete(mark: &str) -> io::Result<()> {
     const ATTEMPTS: usize = 5;
     let mut deleted = Ok(());
     for _ in 0..ATTEMPTS {
-        let there = parts()?.into_iter().filter(|part| part.mark == mark);
+        let there = parts()?.into_iter().filter(|part| part.name == name(mark));
         let messages: Vec<_> = there.map(|part| table(DELTABLE, 0, part.version, &name(mark))).collect();
         if messages.is_empty() {
             return Ok(());
@@ -184,7 +221,15 @@ pub fn delete_all() -> io::Result<()> {
 /// # Errors
 /// As for [`marks`].
 pub fn counters(mark: &str) -> io::Result<Vec<Counter>> {
-    let rules = match Socket::open(Family::Netfilter)?.dump(&table(GETRULE, 0, Version::Both, &name(mark))) {
+    counters_of(&name(mark))
+}
+
+/// The same of a table by its name.
+///
+/// # Errors
+/// As for [`marks`].
+pub fn counters_of(name: &str) -> io::Result<Vec<Counter>> {
+    let rules = match Socket::open(Family::Netfilter)?.dump(&table(GETRULE, 0, Version::Both, name)) {
         Err(e) if netlink::errno(&e) == Some(libc::ENOENT) => return Ok(Vec::new()),
         rules => rules?,
     };
@@ -209,9 +254,8 @@ fn table(kind: u16, flags: u16, version: Version, name: &str) -> Message {
     Message::new(kind, flags, &generic(version)).with_text(1, name)
 }
 
-fn filled(mark: &str, fresh: bool, chains: &[Chain], queueing: Queueing) -> Vec<Message> {
-    let name = name(mark);
-    let make = |version| table(NEWTABLE, flags::CREATE, version, &name);
+fn filled(name: &str, fresh: bool, chains: &[Chain], queueing: Queueing) -> Vec<Message> {
+    let make = |version| table(NEWTABLE, flags::CREATE, version, name);
     let mut messages = Vec::new();
     if fresh {
         // As the one that is there: all of them wake at once.
@@ -219,11 +263,11 @@ fn filled(mark: &str, fresh: bool, chains: &[Chain], queueing: Queueing) -> Vec<
         messages.extend(versions(chains).filter(|version| *version != Version::Both).map(dormant));
     } else {
         // Deleting wants something to be there, and making wants nothing.
-        messages.extend(Version::ALL.into_iter().flat_map(|v| [make(v), table(DELTABLE, 0, v, &name)]));
+        messages.extend(Version::ALL.into_iter().flat_map(|v| [make(v), table(DELTABLE, 0, v, name)]));
         messages.extend(versions(chains).map(make));
     }
     for chain in chains {
-        let table = |kind, flags| table(kind, flags, chain.version, &name);
+        let table = |kind, flags| table(kind, flags, chain.version, name);
         // NFTA_CHAIN_NAME, _HOOK { _HOOKNUM, _PRIORITY }, _POLICY: accept, _TYPE
         messages.push(
             table(NEWCHAIN, flags::CREATE)

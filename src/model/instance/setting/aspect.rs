@@ -40,6 +40,10 @@ pub enum Aspect {
     MemoryLoad,
     /// Its processes other than the main one.
     Processes,
+    /// What reaches its node.
+    NodeNetwork,
+    /// Whether the orchestrator of its node gives that tasks.
+    NodeAvailability,
     /// What a command of the user's changes, which Squall cannot observe.
     Custom,
 }
@@ -76,6 +80,8 @@ pub enum Laid {
     Memory,
     /// A process that holds others of it still.
     Still,
+    /// What cuts off its node.
+    Isolation,
 }
 
 impl Aspect {
@@ -102,6 +108,13 @@ impl Aspect {
             Self::CpuLoad => Facts { name: "processor load", seen: Mark(Laid::Cpu), follows: true, traffic: false },
             Self::MemoryLoad => Facts { name: "memory load", seen: Mark(Laid::Memory), follows: true, traffic: false },
             Self::Processes => Facts { name: "processes", seen: Mark(Laid::Still), follows: false, traffic: false },
+            // Persons and other runs have reasons of their own to change them.
+            Self::NodeNetwork => {
+                Facts { name: "network of its node", seen: Mark(Laid::Isolation), follows: false, traffic: false }
+            }
+            Self::NodeAvailability => {
+                Facts { name: "availability of its node", seen: Value, follows: false, traffic: false }
+            }
             Self::Custom => Facts { name: "own ways", seen: Not, follows: true, traffic: false },
         }
     }
@@ -126,6 +139,12 @@ impl Aspect {
     #[must_use]
     pub fn may_follow(self) -> bool {
         self.facts().follows
+    }
+
+    /// Whether it is about the node of the instance.
+    #[must_use]
+    pub fn is_of_node(self) -> bool {
+        matches!(self, Self::NodeNetwork | Self::NodeAvailability)
     }
 
     /// Whether it is about traffic, which is disturbed from outside of the instance.

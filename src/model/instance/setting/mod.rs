@@ -9,6 +9,7 @@ mod limit;
 mod mark;
 mod mounts;
 mod network;
+mod node;
 mod paused;
 mod restart_policy;
 mod running;
@@ -30,6 +31,7 @@ use super::values::{Command, Kill, RestartPolicy, Signalled};
 use crate::model::disk::{DiskLocation, Fill};
 use crate::model::machine::Limit;
 use crate::model::network::{Network, Traffic};
+use crate::model::node::{Isolation, NodeAvailability};
 use crate::model::stressor::Stressor;
 use crate::text::humantime_text;
 
@@ -76,6 +78,10 @@ pub enum Setting {
     ConnectionsReset(Box<Traffic>),
     /// What its engine does when its main process ends by itself. Observed, and rolled back, in whichever life.
     RestartPolicy(RestartPolicy),
+    /// Its node is cut off from everything but itself. Observed as its mark.
+    Isolated(Isolation),
+    /// Whether the orchestrator of its node gives it tasks. Observed, and rolled back, whatever becomes of the instance.
+    Availability(NodeAvailability),
     /// A command of the user's has run. Momentary: its evidence is its exit status.
     Ran(Command),
 }
@@ -98,6 +104,8 @@ impl Setting {
             Self::Signalled(signalled) => signalled::facts(signalled),
             Self::ConnectionsReset(_) => network::connections_reset(),
             Self::RestartPolicy(_) => restart_policy::facts(),
+            Self::Isolated(isolation) => node::isolated(isolation),
+            Self::Availability(_) => node::availability(),
             Self::Ran(command) => command::facts(command),
         }
     }
@@ -217,8 +225,16 @@ impl Setting {
             | Self::Stressor(_)
             | Self::Signalled(_)
             | Self::RestartPolicy(_)
+            | Self::Isolated(_)
+            | Self::Availability(_)
             | Self::Ran(_) => Vec::new(),
         }
+    }
+
+    /// Whether it is on the node of the instance, so that it outlasts what becomes of the instance.
+    #[must_use]
+    pub fn is_of_node(&self) -> bool {
+        self.aspect().is_of_node()
     }
 
     /// What of an instance's shared resources this is on, beside the instance itself.
@@ -246,6 +262,8 @@ impl fmt::Display for Setting {
             Self::Signalled(signalled) => signalled.fmt(f),
             Self::ConnectionsReset(traffic) => network::connections_reset_in_words(traffic, f),
             Self::RestartPolicy(policy) => policy.fmt(f),
+            Self::Isolated(isolation) => node::isolated_in_words(isolation, f),
+            Self::Availability(availability) => availability.fmt(f),
             Self::Ran(command) => command::words(command, f),
         }
     }

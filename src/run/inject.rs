@@ -1,11 +1,14 @@
 //! Makes the planned changes, and proves that they had their effect.
 
+mod moved;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::time::{Instant, sleep};
 
+use self::moved::moved;
 use super::effect::no_more_is_known;
 use super::{plan, target};
 use crate::engine::{Engine, EngineError, Observe, Outcome, Tag};
@@ -212,17 +215,15 @@ pub(super) fn verified_by(change: &Change, now: Option<&Instance>) -> Result<Str
         Setting::Network(_) if now.epoch != change.epoch => Err("it has a new life".to_owned()),
         Setting::Network(_) if !is_so(&change.to, now) => Err("its traffic is not disturbed".to_owned()),
         Setting::Network(_) => Ok("it is in place on its traffic".to_owned()),
-        to @ Setting::Isolated(_) if is_so(to, now) => Ok(match now.sees.get(&to.aspect()) {
-            Some(sees) => format!("it is {to}: {sees} so far"),
-            None => format!("it is {to}"),
-        }),
         Setting::Limit(Limit::Memory(_)) if now.epoch != change.epoch || !now.is_running() => {
             Ok("it died of it: it needs more memory than the limit".to_owned())
         }
-        to @ (Setting::Limit(_) | Setting::Stressor(_)) if is_so(to, now) => Ok(match now.sees.get(&to.aspect()) {
-            Some(sees) => format!("it is {to}, and sees {sees}"),
-            None => format!("it is {to}"),
-        }),
+        to @ (Setting::Limit(_) | Setting::Stressor(_) | Setting::Isolated(_)) if is_so(to, now) => {
+            Ok(match now.sees.get(&to.aspect()) {
+                Some(sees) => format!("it is {to}, and sees {sees}"),
+                None => format!("it is {to}"),
+            })
+        }
         Setting::Filled(_) if is_so(&change.to, now) => Ok(match now.sees.get(&change.to.aspect()) {
             Some(sees) => format!("it sees {sees}"),
             None => format!("it is {}", change.to),
@@ -395,20 +396,4 @@ pub(super) fn not_made_again(change: &Change, acting: &[Change], now: Option<&In
 /// Whether the life that a change was made for is over.
 fn ended(change: &Change, now: &Instance) -> bool {
     now.epoch != change.epoch || !now.is_running()
-}
-
-/// What another process did to an instance as a whole, while it is up: its name, its networks.
-fn moved(before: &Instance, now: &Instance) -> Option<String> {
-    if now.name != before.name {
-        return Some(format!("was renamed to {} by another process", now.name));
-    }
-    if !now.is_running() {
-        return None;
-    }
-    let networks = |i: &Instance| i.addresses.iter().map(|a| a.network.clone()).collect::<BTreeSet<String>>();
-    let (had, has) = (networks(before), networks(now));
-    if let Some(left) = had.difference(&has).next() {
-        return Some(format!("was disconnected from the network {left} by another process"));
-    }
-    has.difference(&had).next().map(|new| format!("was connected to the network {new} by another process"))
 }

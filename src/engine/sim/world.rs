@@ -1,6 +1,7 @@
 //! The sim's world: instances, what is on its way to them, and what their callers would see. No I/O, no waiting.
 
 mod counters;
+mod node;
 mod request;
 mod untouched;
 
@@ -264,24 +265,6 @@ impl World {
             self.loads.insert(load, (stressor.work.clone(), Instant::now()));
         } else {
             self.loads.remove(&load);
-        }
-        Outcome::Done
-    }
-
-    /// Sets what is about the node of an instance; a task of one that is drained ends.
-    fn set_of_node(&mut self, id: &InstanceId, to: &Setting) -> Outcome {
-        let Some(i) = self.instances.get_mut(id) else { return Outcome::Gone };
-        let now = to.observed_as().filter(|now| i.settings.get(&to.aspect()) != Some(now));
-        let Some(now) = now else { return Outcome::Already };
-        i.settings.insert(to.aspect(), now);
-        match to {
-            Setting::Isolated(_) => self.cut.insert(id.clone(), Instant::now()),
-            Setting::Mark(..) => self.cut.remove(id),
-            _ => None,
-        };
-        let drained = matches!(to, Setting::Availability(to) if to.is == Availability::Drain && to.of_run);
-        if drained && i.is_running() && i.replaced_by().is_some() {
-            self.end(id, Instant::now());
         }
         Outcome::Done
     }

@@ -130,8 +130,16 @@ impl JsonSchema for Pick {
         json_schema!({ "oneOf": [
             { "type": "integer", "minimum": 1 },
             { "type": "string", "pattern": r"^(all|\s*[0-9.]+\s*%)$" },
-            { "type": "object", "properties": { "zones": { "type": "integer", "minimum": 1 } }, "required": ["zones"], "additionalProperties": false },
-            { "type": "object", "properties": { "nodes": { "type": "integer", "minimum": 1 } }, "required": ["nodes"], "additionalProperties": false }
+            {
+                "type": "object",
+                "properties": {
+                    "zones": { "type": "integer", "minimum": 1 },
+                    "nodes": { "type": "integer", "minimum": 1 },
+                },
+                // A second mapping would make a plain text the name of one of them.
+                "x-exactly-one": ["zones", "nodes"],
+                "additionalProperties": false,
+            }
         ] })
     }
 }

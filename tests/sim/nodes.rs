@@ -37,8 +37,8 @@ fn outage(mode: &str, target: &str) -> Experiment {
     x.timing.recovery = Span(Duration::from_secs(8));
     x.steady_state.clear();
     let checkout: serde_json::Value = serde_yaml::from_str(
-        "{ http: 'http://127.0.0.1:8080/checkout', rate: 20/s, timeout: 600ms, expect: { success: 99%, p95: 300ms },
-           during: { success: 60%, p95: off, max-outage: 1s } }",
+        "{ http: { url: 'http://127.0.0.1:8080/checkout' }, rate: 20/s, timeout: 600ms, expect: { success: 99%, p95: 300ms },
+           during: { success: 60%, p95: 1s, max-outage: 1s } }",
     )
     .expect("a check");
     x.steady_state.insert("checkout".to_owned(), serde_json::from_value(checkout).expect("a check"));

@@ -61,6 +61,7 @@ fn the_schema_accepts_what_squall_accepts() {
         ("pick: 1", "labels: a=b"),
         ("pick: 1", "labels: [a=b], pick: 30%"),
         ("pick: 1", "pick: { zones: 1 }"),
+        ("pick: 1", "pick: { nodes: 1 }"),
         ("pick: 1", "project: shop"),
         ("pick: 1", "project: [shop, billing]"),
         ("rate: 50/s", "rate: '${RATE}'"),

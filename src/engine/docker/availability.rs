@@ -93,8 +93,9 @@ impl Docker {
                     i.settings.insert(Aspect::NodeAvailability, Setting::Availability(availability.clone()));
                 }
             }
-            Ok(None) => {}
-            Err(why) => self.is_silent_since_now(why.to_string()),
+            Err(why @ EngineError::TimedOut { .. }) => self.is_silent_since_now(why.to_string()),
+            // What it refuses takes no time.
+            Ok(None) | Err(_) => {}
         }
     }
 }

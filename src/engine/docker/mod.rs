@@ -408,6 +408,6 @@ mod tests {
         let _mute = std::os::unix::net::UnixListener::bind(&path).unwrap();
         let began = std::time::Instant::now();
         let error = Docker::connect(Some(&format!("unix://{}", path.display()))).await.unwrap_err().to_string();
-        assert!(error.contains("no answer within 2s") && began.elapsed() < Duration::from_secs(8), "{error}");
+        assert!(error.contains("no answer within 5s") && began.elapsed() < Duration::from_secs(20), "{error}");
     }
 }

@@ -9,8 +9,9 @@ use super::{DEFAULT_HOST, Docker, failure, own, swarm, transport};
 use crate::engine::{Description, EngineError};
 use crate::model::zones::Zones;
 
-/// How long the engine may take to answer at all when it is first asked.
-const REACH: Duration = Duration::from_secs(2);
+/// How long the engine may take to answer at all when it is first asked. Podman 4 asks for its packages' versions then, which takes a
+/// second.
+const REACH: Duration = Duration::from_secs(5);
 
 impl Docker {
     /// Finds the engine at `host` (by default the usual socket), without TLS.
@@ -24,7 +25,7 @@ impl Docker {
     /// Finds the engine at an endpoint, and asks it whether it is there.
     ///
     /// # Errors
-    /// Where no engine answers there within two seconds, once there is a way to it, with what to do about it.
+    /// Where no engine answers there within five seconds, once there is a way to it, with what to do about it.
     pub async fn reach(endpoint: Endpoint) -> Result<Self, EngineError> {
         let address = endpoint.address.clone();
         let unreachable = |why: String| EngineError::Unreachable { address: address.clone(), why };

@@ -94,7 +94,7 @@ mod tests {
         .into()
     }
 
-    fn chosen(fleet: &[Instance], target: Value, limits: Value) -> Result<Targets, String> {
+    fn chosen(fleet: &[Instance], target: &Value, limits: &Value) -> Result<Targets, String> {
         let x: Experiment = serde_json::from_value(json!({
             "version": 1, "name": "x", "hypothesis": "", "steady-state": {}, "fault": { "node-outage": {} },
             "target": target, "blast-radius": limits,
@@ -111,36 +111,36 @@ mod tests {
     fn a_part_of_a_node_is_refused_by_name() {
         let fleet = fleet();
         let limits = || json!({ "max-nodes": 1 });
-        assert_eq!(names(&chosen(&fleet, json!({ "node": "n1" }), limits()).unwrap()), ["db-1", "web-1", "web-2"]);
-        let why = chosen(&fleet, json!({ "node": "n1", "service": "web" }), limits()).unwrap_err();
+        assert_eq!(names(&chosen(&fleet, &json!({ "node": "n1" }), &limits()).unwrap()), ["db-1", "web-1", "web-2"]);
+        let why = chosen(&fleet, &json!({ "node": "n1", "service": "web" }), &limits()).unwrap_err();
         assert!(why.contains("everything on the node n1 would be out") && why.contains("db-1 (not selected)"), "{why}");
         let mut guarded = fleet.clone();
         guarded[2].labels.insert("keep".to_owned(), String::new());
         let why =
-            chosen(&guarded, json!({ "node": "n1" }), json!({ "max-nodes": 1, "protect": ["keep"] })).unwrap_err();
+            chosen(&guarded, &json!({ "node": "n1" }), &json!({ "max-nodes": 1, "protect": ["keep"] })).unwrap_err();
         assert!(why.contains("db-1 (protected by keep)"), "{why}");
         let mut paused = fleet.clone();
         paused[0].settings.insert(Aspect::Paused, Setting::Paused(true));
-        let why = chosen(&paused, json!({ "node": "n1" }), limits()).unwrap_err();
+        let why = chosen(&paused, &json!({ "node": "n1" }), &limits()).unwrap_err();
         assert!(why.contains("web-1 (paused)"), "{why}");
         // What does not run, and what is Squall's, is not felt.
         let mut quiet = fleet;
         quiet[0].settings.insert(Aspect::Running, Setting::Running(false));
         quiet[2].traits.insert(Trait::Ours);
-        assert_eq!(names(&chosen(&quiet, json!({ "node": "n1" }), limits()).unwrap()), ["web-2"]);
+        assert_eq!(names(&chosen(&quiet, &json!({ "node": "n1" }), &limits()).unwrap()), ["web-2"]);
     }
 
     #[test]
     fn no_more_nodes_are_out_than_allowed() {
         let fleet = fleet();
         let all = json!({ "name": "*", "pick": "all" });
-        let why = chosen(&fleet, all.clone(), json!({ "max-nodes": 1 })).unwrap_err();
+        let why = chosen(&fleet, &all, &json!({ "max-nodes": 1 })).unwrap_err();
         assert!(why.contains("2 nodes would be targeted, and `max-nodes` is 1"), "{why}");
-        assert_eq!(chosen(&fleet, all, json!({ "max-nodes": 2 })).unwrap().targeted.len(), 4, "web-4 is on none");
-        let why = chosen(&fleet, json!({ "pick": { "nodes": 3 } }), json!({ "max-nodes": 3 })).unwrap_err();
+        assert_eq!(chosen(&fleet, &all, &json!({ "max-nodes": 2 })).unwrap().targeted.len(), 4, "web-4 is on none");
+        let why = chosen(&fleet, &json!({ "pick": { "nodes": 3 } }), &json!({ "max-nodes": 3 })).unwrap_err();
         assert!(why.contains("3 nodes are to be picked, but the matching instances are on 2"), "{why}");
         let nowhere: Vec<Instance> = fleet.into_iter().map(|i| Instance { node: None, ..i }).collect();
-        let why = chosen(&nowhere, json!({ "name": "*" }), json!({ "max-nodes": 1 })).unwrap_err();
+        let why = chosen(&nowhere, &json!({ "name": "*" }), &json!({ "max-nodes": 1 })).unwrap_err();
         assert!(why.contains("each is on no node that is known, ") && why.contains(UNKNOWN), "{why}");
     }
 

@@ -262,7 +262,7 @@ impl fmt::Display for Setting {
             Self::Signalled(signalled) => signalled.fmt(f),
             Self::ConnectionsReset(traffic) => network::connections_reset_in_words(traffic, f),
             Self::RestartPolicy(policy) => policy.fmt(f),
-            Self::Isolated(isolation) => node::isolated_in_words(isolation, f),
+            Self::Isolated(isolation) => node::isolated_in_words(*isolation, f),
             Self::Availability(availability) => availability.fmt(f),
             Self::Ran(command) => command::words(command, f),
         }

@@ -36,7 +36,7 @@ impl Marked for Isolation {
     }
 }
 
-pub(super) fn isolated_in_words(isolation: &Isolation, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(super) fn isolated_in_words(isolation: Isolation, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_str("cut off together with its node")?;
     isolation.let_through.map_or(Ok(()), |port| write!(f, " (but for port {port})"))
 }

@@ -1,5 +1,7 @@
 //! Which engine is meant, and everything that a run needs of it.
 
+pub(super) mod fleet;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -22,7 +24,7 @@ use crate::record::event::GuardKind;
 use crate::record::journal::Recorder;
 use crate::run::guard::{GuardHandle, GuardLauncher, NoGuard, ProcessLauncher, deadline};
 
-use super::fleet::{self, Machines, Seen};
+use self::fleet::{Machines, Seen};
 use super::{compose, load, rehearsed};
 
 /// An engine that answers.

@@ -17,7 +17,6 @@ mod compose;
 mod connect;
 mod demo;
 mod doctor;
-mod fleet;
 mod gameday;
 mod guard;
 mod halt;

@@ -6,8 +6,7 @@ use std::sync::Arc;
 use futures_util::future::join_all;
 use tokio::time::sleep;
 
-use super::connect::kind;
-use super::fleet;
+use super::connect::{fleet, kind};
 use crate::command::cli::EngineArgs;
 use crate::engine::docker::Docker;
 use crate::engine::node::Node;

@@ -11,11 +11,6 @@ use super::document::{self, Reading};
 use crate::model::quantity::Lookup;
 use crate::model::zones;
 
-/// What stands in `reach` for the name of a node's host, and for its address.
-pub const HOSTNAME: &str = "{hostname}";
-/// What stands in `reach` for a node's address.
-pub const ADDRESS: &str = "{address}";
-
 /// Several machines with an engine each.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
@@ -77,7 +72,7 @@ impl SwarmOf {
     /// The address of a node's engine.
     #[must_use]
     pub fn reach(&self, hostname: &str, address: &str) -> String {
-        self.reach.replace(HOSTNAME, hostname).replace(ADDRESS, address)
+        self.reach.replace(check::HOSTNAME, hostname).replace(check::ADDRESS, address)
     }
 }
 

@@ -86,7 +86,7 @@ impl DockerArgs {
     ///
     /// # Errors
     /// Where a context is named that does not exist, or the file is wrong.
-    pub(in crate::command) fn meant(
+    pub(crate) fn meant(
         &self,
         read: impl FnOnce(&std::path::Path) -> anyhow::Result<FleetFile>,
     ) -> anyhow::Result<Meant> {
@@ -117,7 +117,7 @@ impl DockerArgs {
     ///
     /// # Errors
     /// Where a context is named that does not exist, or several engines are meant.
-    pub(in crate::command) fn endpoint(&self) -> Result<Endpoint, EngineError> {
+    pub(crate) fn endpoint(&self) -> Result<Endpoint, EngineError> {
         let several = || EngineError::NotMeant { why: "this is about one engine, and several are named".to_owned() };
         match &self.pinned {
             Some(Meant::One(endpoint)) => Ok(endpoint.clone()),
@@ -131,12 +131,12 @@ impl DockerArgs {
     }
 
     /// The same, where `meant` was decided on, whatever the environment and files say later.
-    pub(in crate::command) fn pinned(&self, meant: Meant) -> Self {
+    pub(crate) fn pinned(&self, meant: Meant) -> Self {
         Self { pinned: Some(meant), docker_host: Vec::new(), context: Vec::new(), fleet: None, ..self.clone() }
     }
 
     /// What was decided on, for another command line.
-    pub(in crate::command) fn again(&self) -> Vec<String> {
+    pub(crate) fn again(&self) -> Vec<String> {
         let Some(pinned) = &self.pinned else { return Vec::new() };
         let pinned = format!("--pinned={}", serde_json::to_string(pinned).expect("texts only"));
         let helper = self.helper.to_possible_value().map(|choice| format!("--helper={}", choice.get_name()));
@@ -145,7 +145,7 @@ impl DockerArgs {
     }
 
     /// The options that name the engine, or the engines, each with its value.
-    pub(in crate::command) fn named(&self) -> Vec<(&'static str, String)> {
+    pub(crate) fn named(&self) -> Vec<(&'static str, String)> {
         let each =
             |option: &'static str, all: &[String]| all.iter().map(|value| (option, value.clone())).collect::<Vec<_>>();
         let fleet: Vec<String> = self.fleet.iter().map(|file| file.display().to_string()).collect();
@@ -153,7 +153,7 @@ impl DockerArgs {
     }
 
     /// Whether the command line names an engine, or nothing but the environment does.
-    pub(in crate::command) fn is_named(&self) -> bool {
+    pub(crate) fn is_named(&self) -> bool {
         !self.named().is_empty()
     }
 }

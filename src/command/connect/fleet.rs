@@ -10,9 +10,9 @@ use anyhow::bail;
 use futures_util::future::join_all;
 
 pub(crate) use self::machine::MachineEngine;
-use super::cli::{DockerArgs, MachineAt, Meant};
-use super::connect::{ConnectedEngine, helped};
-use super::load;
+use super::{ConnectedEngine, helped};
+use crate::command::cli::{DockerArgs, MachineAt, Meant};
+use crate::command::load;
 use crate::engine::docker::{self, Docker, Endpoint, Machine};
 use crate::engine::fleet::{self, Fleet, SwarmNode};
 use crate::engine::{Description, Engine as _, EngineError, Member};
@@ -37,7 +37,7 @@ pub(super) struct Seen<'a> {
 ///
 /// # Errors
 /// Where it names a context that does not exist, or a fleet file that is wrong.
-pub(super) fn meant(args: &DockerArgs) -> anyhow::Result<Meant> {
+pub(in crate::command) fn meant(args: &DockerArgs) -> anyhow::Result<Meant> {
     args.meant(|file| Ok::<FleetFile, anyhow::Error>(load::fleet(file)?.value))
 }
 
@@ -45,7 +45,7 @@ pub(super) fn meant(args: &DockerArgs) -> anyhow::Result<Meant> {
 ///
 /// # Errors
 /// Where that cannot be told, or one of them does not answer.
-pub(super) async fn engines(args: &DockerArgs) -> anyhow::Result<Vec<Arc<Docker>>> {
+pub(in crate::command) async fn engines(args: &DockerArgs) -> anyhow::Result<Vec<Arc<Docker>>> {
     let all = match meant(args)? {
         Meant::One(endpoint) => vec![Docker::reach(endpoint).await?],
         several => reached(machines(several).await?).await?,

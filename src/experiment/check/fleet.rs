@@ -5,8 +5,12 @@ use super::header;
 use crate::experiment::diagnostic::Mistake;
 use crate::experiment::document::Document;
 use crate::experiment::document::found::Found;
-use crate::experiment::fleet_file::{ADDRESS, HOSTNAME};
 use crate::model::quantity;
+
+/// What stands in `reach` for the name of a node's host.
+pub(in crate::experiment) const HOSTNAME: &str = "{hostname}";
+/// What stands in `reach` for a node's address.
+pub(in crate::experiment) const ADDRESS: &str = "{address}";
 
 /// How an engine's address can begin.
 const SCHEMES: [&str; 3] = ["unix://", "tcp://", "ssh://"];

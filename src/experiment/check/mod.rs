@@ -15,7 +15,7 @@ mod radius;
 mod ramps;
 mod samples;
 
-pub(super) use fleet::fleet_file;
+pub(super) use fleet::{ADDRESS, HOSTNAME, fleet_file};
 
 use super::diagnostic::{Mistake, and};
 use super::document::Document;

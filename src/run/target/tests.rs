@@ -99,7 +99,9 @@ proptest! {
                         [] => targeted.iter().any(|h| ids.contains(&h.id) && h.project == i.project),
                         said => i.is_of(said),
                     };
-                    x.faults().iter().zip(&targets.by_fault).any(|(f, ids)| of(f, ids))
+                    let is_named = x.faults().iter().any(|f| f.target.selector().matches(i));
+                    let is_own = i.traits.contains(&Trait::Ours);
+                    x.faults().iter().zip(&targets.by_fault).any(|(f, ids)| of(f, ids)) && (is_named || !is_own)
                 });
                 prop_assert_eq!(targeted.len() + targets.spared.len(), could_be_meant.count());
                 for i in targeted {

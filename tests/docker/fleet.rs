@@ -1,5 +1,6 @@
 //! One experiment on several machines: each with an engine of its own and a helper, in a cluster of the test's.
 
+use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -10,7 +11,6 @@ use squall::engine::fleet::{Fleet, Machine};
 use squall::engine::{Claim, Engine, Lock as _, Observe as _};
 use squall::model::instance::{Aspect, InstanceId, Setting};
 use squall::record::state::RunState;
-use tokio::time::Instant;
 
 use crate::cluster::Cluster;
 use crate::conformance::{Commands, World, conforms};
@@ -39,7 +39,7 @@ impl Machines {
         let service = format!("fleet-{}", std::process::id());
         for n in 1..=3 {
             let host = cluster.host(&format!("n{n}"));
-            file.push_str(&format!("  n{n}: {{ host: '{host}' }}\n"));
+            writeln!(file, "  n{n}: {{ host: '{host}' }}").expect("a text");
             let mut scene = Box::pin(Scene::in_sandbox(Sandbox::on(Some(host)).await, 0, lonely())).await;
             let mut spec = lonely();
             spec.labels.push(("squall.service", service.clone()));
@@ -151,9 +151,7 @@ async fn every_machine_rolls_back_alone_when_runner_and_guard_are_killed() {
     for pid in [run.pid(), guard(&on)] {
         send(pid, Signal::KILL);
     }
-    let began = Instant::now();
     eventually("all are thawed", || async { (machines.frozen().await == [false; 3]).then_some(()) }).await;
-    println!("rolled back on three machines {:.2?} after the end of runner and guard", began.elapsed());
     drop(run.dies().await);
     let (code, said) = machines.says(&["recover"]).await;
     assert!(code == Some(0) && said.contains("nothing is left"), "{said}");
@@ -167,12 +165,10 @@ async fn a_machine_that_goes_off_ends_the_run_and_holds_up_no_other() {
     let mut run = machines.start("pick: all", LONG);
     run.until_on().await;
     machines.cluster.does(&["off", "n2"]).await;
-    let began = Instant::now();
     for n in [0, 2] {
         let scene = &machines.scenes[n];
         eventually("it is thawed", || async { (!machines.is_frozen(scene).await).then_some(()) }).await;
     }
-    println!("rolled back on the others {:.2?} after a machine went off", began.elapsed());
     let output = run.ends_within(Duration::from_secs(200)).await;
     assert_eq!(output.status.code(), Some(4), "{}", String::from_utf8_lossy(&output.stderr));
     machines.cluster.does(&["on", "n2"]).await;

@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::net::{SocketAddr, TcpStream};
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bollard::models::{HostConfig, PortBinding};
 use rustix::process::Signal;
@@ -12,6 +12,7 @@ use squall::host::net::namespace::Namespace;
 use squall::host::net::nft;
 use squall::host::process;
 use tokio::net::{TcpListener, UnixStream};
+use tokio::task::JoinSet;
 
 use crate::cluster::Cluster;
 use crate::harness::{Sandbox, Spec};
@@ -80,15 +81,13 @@ impl Nodes {
     }
 
     /// What the manager says of a node, or of its Swarm.
-    async fn node_is(&self, what: &str, want: &str) -> Duration {
-        let began = Instant::now();
+    async fn node_is(&self, what: &str, want: &str) {
         let format = format!("{{{{.{what}}}}}");
         let ask = ["node", "inspect", self.node, "--format", &format];
         eventually(&format!("{what} {want}"), || async {
             (self.cluster.docker("n1", &ask).await == want).then_some(())
         })
         .await;
-        began.elapsed()
     }
 
     /// How many tasks the Swarm says to run elsewhere.
@@ -98,10 +97,8 @@ impl Nodes {
         told.lines().filter(|line| !line.starts_with(self.node) && line.contains(" Running")).count()
     }
 
-    async fn all_elsewhere(&self) -> Duration {
-        let began = Instant::now();
+    async fn all_elsewhere(&self) {
         eventually("6 tasks elsewhere", || async { (self.elsewhere().await == 6).then_some(()) }).await;
-        began.elapsed()
     }
 
     /// Whether the containers on the node reach each other.
@@ -150,17 +147,13 @@ async fn a_node_is_cut_off_and_its_swarm_goes_on_without_it() {
         .scene
         .start(&nodes.experiment("node-outage: { mode: isolate }", "baseline: 500ms, duration: 25s, recovery: 20s"));
     run.until_on().await;
-    let on = Instant::now();
     nodes.is_reached(false).await;
     assert!(nodes.talk(), "containers on the node reach each other");
     nodes.node_is("Status.State", "down").await;
-    let down = on.elapsed();
     nodes.all_elsewhere().await;
-    let elsewhere = on.elapsed();
     assert!(nodes.talk());
     let ended = run.ends().await;
-    let ready = nodes.node_is("Status.State", "ready").await;
-    println!("down after {down:?}, tasks elsewhere after {elsewhere:?}, ready {ready:?} after the run's end");
+    nodes.node_is("Status.State", "ready").await;
     ended.is(0, "hypothesis-held").rolled_back_by("runner");
     assert!(ended.state.changes.len() >= 4, "each container on the node carries the change");
     nodes.all_run().await;
@@ -176,12 +169,10 @@ async fn a_helper_ends_the_isolation_of_its_node_alone() {
         let on = run.until_on().await;
         nodes.is_reached(false).await;
         let operator = [run.pid(), guard(&on)];
-        let began = Instant::now();
         for pid in operator {
             send(pid, signal);
         }
         nodes.is_reached(true).await;
-        println!("{state}: reached again after {:?}", began.elapsed());
         for pid in operator {
             if signal == Signal::STOP {
                 send(pid, Signal::KILL);
@@ -195,27 +186,30 @@ async fn a_helper_ends_the_isolation_of_its_node_alone() {
 }
 
 /// Lets an engine's socket be reached over TCP at `listen` in a network; `by` another address, where that is given.
-fn forward(network: &Namespace, listen: SocketAddr, to: To) {
+fn forward(network: &Namespace, listen: SocketAddr, to: To) -> JoinSet<()> {
     let listener = network.run(|| std::net::TcpListener::bind(listen)).expect("the port is free");
     listener.set_nonblocking(true).expect("a socket");
     let listener = TcpListener::from_std(listener).expect("a socket");
     let network = network.try_clone().expect("a descriptor");
-    tokio::spawn(async move {
+    let mut forwarding = JoinSet::new();
+    forwarding.spawn(async move {
+        let mut connections = JoinSet::new();
         while let Ok((mut from, _)) = listener.accept().await {
             match &to {
                 To::Socket(path) => {
                     let Ok(mut engine) = UnixStream::connect(path).await else { continue };
-                    tokio::spawn(async move { tokio::io::copy_bidirectional(&mut from, &mut engine).await });
+                    connections.spawn(async move { tokio::io::copy_bidirectional(&mut from, &mut engine).await });
                 }
                 To::Address(address) => {
                     let Ok(engine) = network.run(|| TcpStream::connect(address)) else { continue };
                     engine.set_nonblocking(true).expect("a socket");
                     let mut engine = tokio::net::TcpStream::from_std(engine).expect("a socket");
-                    tokio::spawn(async move { tokio::io::copy_bidirectional(&mut from, &mut engine).await });
+                    connections.spawn(async move { tokio::io::copy_bidirectional(&mut from, &mut engine).await });
                 }
             }
         }
     });
+    forwarding
 }
 
 enum To {
@@ -229,7 +223,8 @@ async fn a_runner_keeps_its_way_to_the_engine_of_a_node_that_is_cut_off() {
     let nodes = Box::pin(Nodes::of("n3")).await;
     let socket = nodes.cluster.host("n3");
     let engine: SocketAddr = ([10, 77, 0, 3], 2375).into();
-    forward(&nodes.cluster.network("n3"), engine, To::Socket(socket.trim_start_matches("unix://").into()));
+    let _to_engine =
+        forward(&nodes.cluster.network("n3"), engine, To::Socket(socket.trim_start_matches("unix://").into()));
     // Where a helper looks for it whose runner knows no path.
     let usual = ["--bind", socket.trim_start_matches("unix://"), "/var/run/docker.sock"];
     let bound = nodes.cluster.command("n3", "mount").args(usual).status().await.expect("mount");
@@ -242,14 +237,12 @@ async fn a_runner_keeps_its_way_to_the_engine_of_a_node_that_is_cut_off() {
     nodes.is_as_before().await;
 
     let local: SocketAddr = ([127, 0, 0, 1], 4000).into();
-    forward(&nodes.cluster.network("op"), local, To::Address(engine));
+    let _to_node = forward(&nodes.cluster.network("op"), local, To::Address(engine));
     let mut run =
         nodes.start_from("op", "tcp://127.0.0.1:4000", "otherwise", &nodes.experiment("node-outage: {}", LONG));
     run.until("the fault is in place", |s| s.changes.iter().any(|c| c.injecting.is_some())).await;
-    let began = Instant::now();
     nodes.is_reached(false).await;
     nodes.is_reached(true).await;
-    println!("the lease ended it after {:?}", began.elapsed());
     let ended = run.ends().await;
     assert_ne!(ended.output.status.code(), Some(0), "it is no pass");
     nodes.is_as_before().await;
@@ -300,7 +293,7 @@ async fn a_node_that_is_drained_or_without_power_gets_back_what_it_had() {
         let label = ["node", "inspect", "n1", "--format", "{{index .Spec.Labels \"squall.run\"}}"];
         let held = nodes.cluster.docker("n1", &label).await;
         assert!(held.starts_with(&on.started.as_ref().expect("it began").run), "{held}");
-        println!("{state}: tasks elsewhere after {:?}", nodes.all_elsewhere().await);
+        nodes.all_elsewhere().await;
         if state == "power" {
             nodes.is_reached(false).await;
         }

@@ -157,6 +157,12 @@ impl ConnectedEngine {
         }
     }
 
+    /// The first of several machines that has not answered yet, if there is one.
+    pub(crate) fn unreached(&self) -> Option<String> {
+        let Self::Fleet(machines) = self else { return None };
+        machines.all.iter().find(|machine| machine.connected().is_none()).map(|machine| machine.name().to_owned())
+    }
+
     /// The Docker Engine, where it is a single one.
     pub(crate) fn docker(&self) -> Option<Arc<Docker>> {
         self.dockers().pop().filter(|_| !matches!(self, Self::Fleet(_)))

@@ -109,7 +109,14 @@ fn held(args: &cli::Guard) -> anyhow::Result<(Watch, Option<Process>)> {
 /// The way to an engine that takes what may be gone by the time it is needed, such as an agent of ssh that the runner's terminal has: it is
 /// made while that is there, and kept. A guard that has none is none.
 async fn way_to(engine: &Description) -> anyhow::Result<Option<ConnectedEngine>> {
-    Ok(if engine.is_by_keys() { Some(reach_again(engine).await?) } else { None })
+    if !engine.is_by_keys() {
+        return Ok(None);
+    }
+    let way = reach_again(engine).await?;
+    if let Some(machine) = way.unreached() {
+        anyhow::bail!("cannot reach the engine of {machine}");
+    }
+    Ok(Some(way))
 }
 
 /// The engine, as soon as it answers.

@@ -58,7 +58,7 @@ async fn engine(socket: &Path) -> Result<Docker, EngineError> {
     let mounted = Docker::connect(Some(&format!("unix://{}", docker::SOCKET))).await;
     let by_host = Docker::connect(Some(&format!("unix://{}", now.display()))).await;
     match (by_host, mounted) {
-        (Ok(by_host), Ok(mounted)) if by_host.describe().id == mounted.describe().id => Ok(by_host),
-        (_, mounted) => mounted,
+        (Ok(by_host), Ok(mounted)) if by_host.describe().id == mounted.describe().id => Ok(by_host.of_helper()),
+        (_, mounted) => mounted.map(Docker::of_helper),
     }
 }

@@ -26,7 +26,12 @@ pub(super) async fn on_host_of(args: &EngineArgs) -> Vec<Settled> {
     if kind(args) != Kind::Docker {
         return Vec::new();
     }
-    let Ok(engines) = fleet::engines(&args.docker).await else { return Vec::new() };
+    let engines = match fleet::engines(&args.docker).await {
+        Ok(engines) => engines,
+        // Where there is no engine at all, there is no helper.
+        Err(_) if args.docker.is_one() => return Vec::new(),
+        Err(e) => return vec![Settled { is_left: true, text: format!("what helpers have left is not known: {e:#}") }],
+    };
     let image = args.docker.helper_image.as_deref();
     let each = engines.iter().map(async |docker| match settle_all(docker, image).await {
         Ok(all) => all,

@@ -11,6 +11,7 @@ use super::scope::{Scope, is_on};
 use crate::engine::{Engine, ProcessId};
 use crate::host::store::StateDir;
 use crate::model::exit::Verdict;
+use crate::model::instance::InstanceId;
 use crate::record::event::{Actor, Event, Reason, TakenOver};
 use crate::record::journal::{self, JournalError, Recorder};
 use crate::record::state::RunState;
@@ -98,7 +99,13 @@ pub async fn finish(rec: &Recorder, engine: &dyn Engine, by: Actor) {
 /// the run has several.
 #[must_use]
 pub fn is_left_on_node(s: &RunState, node: Option<&str>) -> bool {
-    s.outstanding().into_iter().any(|c| Scope::OfNode(node).covers(&c.change)) || s.differing().next().is_some()
+    s.outstanding().into_iter().any(|c| Scope::OfNode(node).covers(&c.change)) || differs_on(s, node)
+}
+
+/// Whether something on that node could not be restored.
+fn differs_on(s: &RunState, node: Option<&str>) -> bool {
+    let is_there = |name: &str| node.is_none_or(|node| InstanceId::split(name).is_some_and(|(on, _)| on == node));
+    s.differing().any(|(name, _)| is_there(name))
 }
 
 /// For the helper on a node, which hears no more of its runner: rolls back alone what is on that node. The run's locks on its engine go
@@ -112,8 +119,7 @@ pub async fn alone(rec: &Recorder, engine: &dyn Engine, node: Option<&str>, proc
     roll_back(engine, rec, Actor::Node, Scope::OfNode(node)).await;
     late(engine, rec, Actor::Node, Stage::InRun).await;
     // Also what it cannot roll back itself.
-    let is_left =
-        |s: &RunState| s.outstanding().into_iter().any(|c| is_on(node, &c.change)) || s.differing().next().is_some();
+    let is_left = |s: &RunState| s.outstanding().into_iter().any(|c| is_on(node, &c.change)) || differs_on(s, node);
     if !rec.read(is_left) {
         unlock(engine, rec).await;
     }

@@ -6,7 +6,7 @@ use super::broken::Broken;
 use super::ended::Ended;
 use super::inject::{stays_applied, traits_during};
 use crate::engine::Outcome;
-use crate::model::instance::Aspect;
+use crate::model::instance::{Aspect, Setting};
 use crate::record::event::Reason;
 use crate::record::state::{ChangeState, Comeback, RecoveryState, RunState, TargetEffect};
 use crate::text::units;
@@ -108,7 +108,7 @@ fn disappeared_meanwhile(state: &RunState, c: &ChangeState) -> bool {
     let traits = before.map(|i| traits_during(i, state.changes.iter().map(|c| &c.change))).unwrap_or_default();
     let found_off = match c.rolled_back.map(|r| r.outcome) {
         // Where it was begun before, that was our own doing.
-        Some(Outcome::Already) => c.rollbacks < 2,
+        Some(Outcome::Already) => c.rollbacks < 2 && !another_has_rolled_it_back(state, c),
         // One that is replaced when it ends is gone by the fault itself.
         Some(Outcome::Gone) => {
             c.change.to.aspect() != Aspect::Running || before.is_none_or(|i| i.replaced_by().is_none())
@@ -116,6 +116,13 @@ fn disappeared_meanwhile(state: &RunState, c: &ChangeState) -> bool {
         _ => false,
     };
     c.injected.is_some() && stays_applied(&c.change, &traits) && found_off
+}
+
+/// Whether another change was of the very same thing, which several instances have together: who comes first rolls it back for all.
+fn another_has_rolled_it_back(state: &RunState, c: &ChangeState) -> bool {
+    let is_same = |other: &&ChangeState| other.change.to == c.change.to && other.change.n != c.change.n;
+    let done = |other: &ChangeState| other.rolled_back.is_some_and(|r| r.outcome == Outcome::Done);
+    matches!(c.change.to, Setting::Availability(_)) && state.changes.iter().filter(is_same).any(done)
 }
 
 /// What a break says of the system, as long as anything that the run did had an effect.

@@ -122,7 +122,7 @@ impl DockerArgs {
         match &self.pinned {
             Some(Meant::One(endpoint)) => Ok(endpoint.clone()),
             Some(_) => Err(several()),
-            None if self.fleet.is_some() || self.docker_host.len() > 1 || self.context.len() > 1 => Err(several()),
+            None if !self.is_one() => Err(several()),
             None => Endpoint::meant(Named {
                 host: self.docker_host.first().map(String::as_str),
                 context: self.context.first().map(String::as_str),
@@ -142,6 +142,14 @@ impl DockerArgs {
         let helper = self.helper.to_possible_value().map(|choice| format!("--helper={}", choice.get_name()));
         let image = self.helper_image.as_ref().map(|image| format!("--helper-image={image}"));
         [pinned].into_iter().chain(helper).chain(image).collect()
+    }
+
+    /// Whether one engine is meant, and not several machines.
+    pub(crate) fn is_one(&self) -> bool {
+        match &self.pinned {
+            Some(meant) => matches!(meant, Meant::One(_)),
+            None => self.fleet.is_none() && self.docker_host.len() + self.context.len() <= 1,
+        }
     }
 
     /// The options that name the engine, or the engines, each with its value.

@@ -27,8 +27,9 @@ const SAME_NODE: &str = "Squall itself runs on that node, and its own requests w
 pub struct Runner {
     /// Its network namespace, and what its machine calls itself since it was started.
     network: Option<((u64, u64), String)>,
-    /// Whether it runs in a container of the node's own engine.
-    is_contained: bool,
+    /// The container that it runs in, where that is one of the node's own engine.
+    #[serde(default)]
+    container: Option<String>,
     /// The port by which it reaches the node, where it comes over a network.
     port: Option<u16>,
 }
@@ -36,11 +37,16 @@ pub struct Runner {
 impl Runner {
     /// This process, by way of this engine.
     pub(super) fn of(docker: &Docker) -> Self {
-        Self { network: network().ok(), is_contained: docker.own.is_some(), port: port(&docker.endpoint.address) }
+        Self { network: network().ok(), container: docker.own.clone(), port: port(&docker.endpoint.address) }
+    }
+
+    /// Whether it runs in this container.
+    pub(super) fn is_in(&self, container: &str) -> bool {
+        self.container.as_deref() == Some(container)
     }
 
     fn is_here(&self) -> bool {
-        self.is_contained || self.network.is_some() && self.network == network().ok()
+        self.container.is_some() || self.network.is_some() && self.network == network().ok()
     }
 }
 
@@ -80,6 +86,12 @@ impl Docker {
             Ok(()) => Ability::As(Box::new(Setting::Isolated(Isolation { let_through: runner.port }))),
             Err(why) => Ability::No(why),
         }
+    }
+
+    /// The same, as a helper on its own host has it: what cuts off that host is the helper's to end, whatever it was told of its runner.
+    #[must_use]
+    pub fn of_helper(self) -> Self {
+        Self { runner: Some(Runner::default()), ..self }
     }
 
     /// Cuts off the node on behalf of a container, or no longer. For the latter it takes neither the container nor the engine.
@@ -140,7 +152,7 @@ mod tests {
         assert!(here.is_here());
         let other = here.network.clone().map(|((device, inode), boot)| ((device, inode + 1), boot));
         assert!(!Runner { network: other.clone(), ..here.clone() }.is_here());
-        assert!(Runner { network: other, is_contained: true, port: None }.is_here());
+        assert!(Runner { network: other, container: Some("abc".to_owned()), port: None }.is_here());
         let machine = here.network.map(|(own, _)| (own, "another".to_owned()));
         assert!(!Runner { network: machine, ..Runner::default() }.is_here(), "the same number on another machine");
         assert!(!Runner::default().is_here());

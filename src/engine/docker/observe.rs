@@ -161,6 +161,10 @@ impl Docker {
     /// The container as an instance; `None` where the engine left out what makes it one.
     pub(super) fn instance(&self, container: ContainerInspectResponse) -> Option<Instance> {
         let mut instance = instance(container, &self.zones, &self.machine, self.own.as_deref())?;
+        // A helper has a container of its own, and its runner may have another one.
+        if self.runner.as_ref().is_some_and(|runner| runner.is_in(&instance.id.0)) {
+            instance.traits.insert(Trait::Ours);
+        }
         // Where not all containers are seen, what else is on the machine is not known.
         instance.node = instance.node.filter(|_| self.only.is_none());
         // Another run's stack is that run's alone; where one project is all that is seen, it is the own one.

@@ -14,7 +14,9 @@ pub(super) fn joined(told: Vec<(&Machine, Vec<Instance>)>) -> Vec<Instance> {
     let is_asked =
         |i: &Instance| i.elsewhere().is_some() && i.labels.get(NODE_LABEL).is_some_and(|n| nodes.contains(n.as_str()));
     let tells = |(machine, all): &(&Machine, Vec<Instance>)| {
-        machine.swarm.as_ref().is_some_and(|s| s.manages) && all.iter().all(|i| i.others_silent().is_none())
+        // One that has nothing of its own and tells nothing may be silent.
+        let says = all.iter().any(|i| i.replaced_by().is_some());
+        machine.swarm.as_ref().is_some_and(|s| s.manages) && says && all.iter().all(|i| i.others_silent().is_none())
     };
     let is_told = told.iter().any(tells);
     let mut elsewhere: BTreeMap<InstanceId, Instance> = BTreeMap::new();
@@ -38,6 +40,20 @@ pub(super) fn joined(told: Vec<(&Machine, Vec<Instance>)>) -> Vec<Instance> {
     fleet.extend(elsewhere.into_values());
     fleet.sort_by(|a, b| a.name.cmp(&b.name));
     of_all_machines(fleet)
+}
+
+/// Two machines that tell of one container: its id is random, and no other one's.
+pub(super) fn twins<'a>(told: &[(&'a Machine, Vec<Instance>)]) -> Option<(&'a str, &'a str)> {
+    let mut seen: BTreeMap<&str, &'a str> = BTreeMap::new();
+    let random = |i: &&Instance| i.id.0.len() == 64 && i.elsewhere().is_none();
+    for (machine, all) in told {
+        for i in all.iter().filter(random) {
+            if let Some(other) = seen.insert(&i.id.0, &machine.name).filter(|other| *other != machine.name) {
+                return Some((other, &machine.name));
+            }
+        }
+    }
+    None
 }
 
 /// An instance as it is called among several machines.

@@ -123,7 +123,13 @@ impl Engine for Fleet {
 impl Observe for Fleet {
     async fn observe(&self) -> Result<Vec<Instance>, EngineError> {
         let each = self.machines.iter().map(async |m| Ok((m, m.engine.observe().await.map_err(|e| m.failed(e))?)));
-        Ok(joined(try_join_all(each).await?))
+        let told = try_join_all(each).await?;
+        if let Some((one, other)) = joined::twins(&told) {
+            let attempt = "tell several machines apart".to_owned();
+            let why = format!("{one} and {other} have the same containers: one engine is named twice");
+            return Err(EngineError::Refused { attempt, why });
+        }
+        Ok(joined(told))
     }
 
     async fn look(&self, id: &InstanceId) -> Result<Option<Instance>, EngineError> {

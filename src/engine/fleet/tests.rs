@@ -99,6 +99,8 @@ fn what_a_manager_tells_of_machines_that_are_asked_themselves_is_left_out() {
     let all = joined(vec![(&n1, told_by_n1()), (&n2, vec![of_n2.clone()])]);
     assert_eq!(names(&all), ["n1/web.1.t1", "n2/web.2.t2", "web.3.t3"]);
     assert!(all.iter().all(|i| i.others_unknown().is_none()), "the manager knows");
+    let all = joined(vec![(&n1, Vec::new()), (&n2, vec![of_n2.clone()])]);
+    assert!(all[0].others_unknown().is_some(), "one that has nothing of its own and tells nothing may be silent");
     // Where it does not tell, what the others do not know stays unknown.
     let mut silent = task("t1", "1", None);
     silent.traits.insert(Trait::OthersSilent("no quorum".to_owned()));
@@ -117,4 +119,17 @@ fn what_is_shared_on_a_machine_is_called_as_all_are() {
     assert_eq!((share.with.0.as_str(), share.name.as_str()), ("n1/c2", "n1/store"));
     let back = joined::there(&named);
     assert_eq!((&back.id, &back.name, &back.shares), (&i.id, &i.name, &i.shares));
+}
+
+/// Its instances would count twice for every limit.
+#[test]
+fn one_engine_under_two_names_is_found_by_its_containers() {
+    let id = |n: char| n.to_string().repeat(64);
+    let (one, other) = (machine("a").0, machine("b").0);
+    let told = |ids: &[String]| ids.iter().map(|id| Instance::new(id.clone(), "web", "web")).collect::<Vec<_>>();
+    let twins = joined::twins(&[(&one, told(&[id('1'), id('2')])), (&other, told(&[id('2')]))]);
+    assert_eq!(twins, Some(("a", "b")));
+    assert_eq!(joined::twins(&[(&one, told(&[id('1')])), (&other, told(&[id('2')]))]), None);
+    let names = ["web-1".to_owned()];
+    assert_eq!(joined::twins(&[(&one, told(&names)), (&other, told(&names))]), None, "a name is no proof");
 }

@@ -11,7 +11,7 @@ use super::{Context, Disturb, Heal};
 use crate::experiment::document::diagnostic::Mistake;
 use crate::experiment::document::found::Found;
 use crate::model::effect::Idle;
-use crate::model::instance::{Address, Instance, Setting};
+use crate::model::instance::{Address, Instance, InstanceId, Setting};
 use crate::model::network::{self, Direction, Ports, Traffic, Treatment};
 
 /// Answer the instance's DNS queries wrongly, or not at all.
@@ -110,7 +110,7 @@ pub(super) fn differs(to: &Setting, i: &Instance, fleet: &[Instance]) -> Result<
 /// The addresses of the instances that go by a name, on the networks that an instance is on, too.
 fn known(name: &str, i: &Instance, fleet: &[Instance]) -> BTreeSet<IpAddr> {
     let shared = |other: &Address| i.addresses.iter().any(|a| a.is_beside(other));
-    let goes_by = |other: &&Instance| other.name == name || other.service == name;
+    let goes_by = |other: &&Instance| InstanceId::on_its_node(&other.name) == name || other.service == name;
     let addresses = fleet.iter().filter(goes_by).flat_map(|other| &other.addresses);
     addresses.filter(|a| shared(a)).map(|a| a.ip).collect()
 }

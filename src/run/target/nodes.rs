@@ -48,7 +48,9 @@ pub(crate) fn are_whole(
 /// Whether the outage of its node would be felt there: it runs, or is about to, or is not known not to.
 fn goes_on(i: &Instance) -> bool {
     let is_there = i.is_running() || i.unsteady().is_some() || i.unanswered().is_some();
-    is_there && i.elsewhere().is_none() && !i.traits.contains(&Trait::Ours)
+    // The stack of another run is that run's, and would be out, too.
+    let is_squall = i.traits.contains(&Trait::Ours) && i.project.is_none();
+    is_there && i.elsewhere().is_none() && !is_squall
 }
 
 /// Whether so many nodes may be targeted. What an instance on no node shares its fate with is not known, so it counts for itself.
@@ -128,6 +130,10 @@ mod tests {
         quiet[0].settings.insert(Aspect::Running, Setting::Running(false));
         quiet[2].traits.insert(Trait::Ours);
         assert_eq!(names(&chosen(&quiet, &json!({ "node": "n1" }), &limits()).unwrap()), ["web-2"]);
+        // The stack of another run is part of Squall for everybody else, and would be out nevertheless.
+        quiet[2].project = Some("squall-0a1b2c3d".to_owned());
+        let why = chosen(&quiet, &json!({ "node": "n1" }), &limits()).unwrap_err();
+        assert!(why.contains("db-1 (not selected)") || why.contains("db-1 (it is part of Squall"), "{why}");
     }
 
     #[test]

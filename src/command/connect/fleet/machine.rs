@@ -43,12 +43,12 @@ impl MachineEngine {
         Arc::new(Self { member, reaching: tokio::sync::Mutex::default(), state: Mutex::default() })
     }
 
-    pub(super) fn name(&self) -> &str {
+    pub(crate) fn name(&self) -> &str {
         &self.member.name
     }
 
     /// Its engine, if it has answered.
-    pub(super) fn connected(&self) -> Option<ConnectedEngine> {
+    pub(crate) fn connected(&self) -> Option<ConnectedEngine> {
         self.state().connected.clone()
     }
 

@@ -74,7 +74,8 @@ fn neighbors<'a>(
     let mount = &place.mount;
     // Of one that is not described, it is not known what it writes to.
     let common = |other: &Instance| mount.most_common(&other.mounts).or(other.unanswered().map(|_| Common::FileSystem));
-    let others = fleet.iter().filter(|other| other.id != i.id && other.is_running());
+    let is_there = |other: &Instance| other.id != i.id && !other.is_on_another_node_than(i);
+    let others = fleet.iter().filter(|other| is_there(other) && other.is_running());
     let seen = others.filter_map(|other| {
         let common = common(other)?;
         let spared = common == Common::Directory || !is_target(&other.id);

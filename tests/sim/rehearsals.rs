@@ -42,6 +42,11 @@ async fn every_experiment_comes_to_what_it_says_on_its_stack() {
     let stack: Stack = read::stack("stack", &text, &quantity::unset).unwrap_or_else(|m| panic!("{m}")).value;
     for (name, held, x) in experiments() {
         let ran = come(&name, &Scenario::within(Sim::of_stack(&stack), x)).await;
+        // No orchestrator moves what is of this stack.
+        if name == "node-drain" {
+            assert!(ran.code() == 3 && ran.text().contains("by a manager of its Swarm alone"), "{}", ran.text());
+            continue;
+        }
         assert_eq!(ran.code(), u8::from(!held), "{name}: {}: {}", ran.reason(), ran.text());
     }
 }

@@ -298,7 +298,7 @@ impl World {
         }
     }
 
-    /// Has an orchestrator start another one for one that has ended.
+    /// Has an orchestrator start another one for one that has ended, on a node that is given tasks.
     fn replace(&mut self, ended: &Instance, now: Instant) {
         let (birth, mut other) = (self.birth(), ended.clone());
         let name = format!("{}-{}", ended.id, birth.0.replace(' ', "-"));
@@ -306,6 +306,9 @@ impl World {
             task.id.clone_from(&name);
         }
         (other.id, other.name, other.epoch) = (InstanceId(name.clone()), name, birth);
+        if let Some(Setting::Availability(availability)) = other.settings.get_mut(&Aspect::NodeAvailability) {
+            (availability.is, availability.of_run) = (Availability::Active, false);
+        }
         self.later(now + RESTART_POLICY, other.id.clone(), Setting::Running(true));
         self.instances.insert(other.id.clone(), other);
     }

@@ -12,7 +12,7 @@ pub(in crate::engine::sim) fn instance(service: &str, at: usize, n: usize) -> In
     let byte = |number: usize| u8::try_from(number % 256).unwrap_or_default();
     let ip = [10, byte(at), byte((n + 1) / 256), byte(n + 1)].into();
     Instance {
-        addresses: vec![Address { network: "simulated".to_owned(), network_id: None, ip }],
+        addresses: vec![Address { network: "simulated".to_owned(), network_id: Some("simulated".to_owned()), ip }],
         allowance: Some(allowance()),
         mounts: vec![Mount::new("/", MountKind::Root, None, false)],
         settings: [

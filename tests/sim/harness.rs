@@ -9,7 +9,7 @@ use squall::engine::sim::{ExternalAction, InjectedFailure, Sim, SimProber};
 use squall::engine::{Lock as _, ProcessId};
 use squall::experiment::Experiment;
 use squall::host::clock::Clock;
-use squall::model::instance::{Aspect, InstanceId, Setting};
+use squall::model::instance::{Aspect, Instance, InstanceId, Setting};
 use squall::record::event::Actor;
 use squall::record::journal::{self, Recorder, Storage};
 use squall::record::state::RunState;
@@ -236,7 +236,7 @@ impl Scenario {
         tokio::time::sleep(Duration::from_secs(30)).await;
         self.sim.fail_calls(|_, _| InjectedFailure::None);
         // What an orchestrator has replaced is over, and what it has started in its place is its own.
-        let over: Vec<InstanceId> = self.sim.peek().into_iter().filter(|i| i.is_over()).map(|i| i.id).collect();
+        let over: Vec<InstanceId> = self.sim.peek().into_iter().filter(Instance::is_over).map(|i| i.id).collect();
         let was_there = |id: &InstanceId| self.before.iter().any(|(before, _)| before == id);
         let stays = |id: &InstanceId| over.is_empty() || was_there(id) && !over.contains(id);
         let of = |all: Vec<(InstanceId, Vec<(Aspect, Setting)>)>| {

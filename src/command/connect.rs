@@ -20,11 +20,12 @@ use crate::engine::{Description, Engine, EngineError, Kind, here};
 use crate::experiment::Experiment;
 use crate::experiment::probe::{Live, Prober};
 use crate::host::store::StateDir;
+use crate::model::zones::Zones;
 use crate::record::event::GuardKind;
 use crate::record::journal::Recorder;
 use crate::run::guard::{GuardHandle, GuardLauncher, NoGuard, ProcessLauncher, deadline};
 
-use self::fleet::{Machines, Seen};
+use self::fleet::Machines;
 use super::{compose, load, rehearsed};
 
 /// An engine that answers.
@@ -68,16 +69,10 @@ pub(crate) async fn reach(
     Ok(match (kind(args), &args.stack, x) {
         (Kind::Docker, ..) => {
             let zones = x.map(Experiment::zones).unwrap_or_default();
+            let seen = Seen { zones: &zones, project: args.project.as_deref(), state: state.root() };
             match fleet::meant(&args.docker)? {
-                Meant::One(endpoint) => {
-                    let docker = Docker::reach(endpoint).await?.with_zones(zones).await?;
-                    let docker = docker.with_label_filter(args.project.as_deref().map(docker::of_project));
-                    helped(Arc::new(docker.with_reserve(state.root())), &args.docker).await?
-                }
-                several => {
-                    let seen = Seen { zones: &zones, project: args.project.as_deref(), state: state.root() };
-                    ConnectedEngine::Fleet(Arc::new(fleet::reach(several, &args.docker, seen).await?))
-                }
+                Meant::One(endpoint) => connected(Docker::reach(endpoint).await?, &args.docker, seen).await?,
+                several => ConnectedEngine::Fleet(Arc::new(fleet::reach(several, &args.docker, seen).await?)),
             }
         }
         (Kind::Local, Some(stack), _) => ConnectedEngine::Local(Arc::new(Local::open(state, stack)?)),
@@ -128,8 +123,22 @@ pub(super) async fn wants_helper(docker: &Docker, choice: HelperChoice) -> Resul
     })
 }
 
+/// What of an engine is seen, and how.
+#[derive(Clone, Copy)]
+struct Seen<'a> {
+    zones: &'a Zones,
+    project: Option<&'a str>,
+    state: &'a Path,
+}
+
+/// An engine that was reached, as it is seen, with a helper where one is wanted.
+async fn connected(docker: Docker, args: &DockerArgs, seen: Seen<'_>) -> Result<ConnectedEngine, EngineError> {
+    let docker = docker.with_zones(seen.zones.clone()).await?.with_label_filter(seen.project.map(docker::of_project));
+    helped(Arc::new(docker.with_reserve(seen.state)), args).await
+}
+
 /// The same with a helper on its host, where one is wanted.
-pub(super) async fn helped(docker: Arc<Docker>, args: &DockerArgs) -> Result<ConnectedEngine, EngineError> {
+async fn helped(docker: Arc<Docker>, args: &DockerArgs) -> Result<ConnectedEngine, EngineError> {
     if !wants_helper(&docker, args.helper).await? {
         return Ok(ConnectedEngine::Docker(docker));
     }

@@ -102,8 +102,8 @@ fn beside(path: &Path, file: &str, lookup: Lookup<'_>) -> Result<Reading<Experim
 }
 
 /// Reads a file of any kind, to see whether it is right: its warnings. A schedule is known by its `entries`, a game day by its
-/// `scenarios`, several machines by their `engines` or their `swarm`, a project file by its name. Without `env`, variables that are filled in only where they are used may be unset
-/// here: secrets, mostly.
+/// `scenarios`, several machines by their `engines` or their `swarm`, a project file by its name. Without `env`, variables that are filled
+/// in only where they are used may be unset here: secrets, mostly.
 ///
 /// # Errors
 /// As [`experiment`].

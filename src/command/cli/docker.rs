@@ -90,27 +90,22 @@ impl DockerArgs {
         &self,
         read: impl FnOnce(&std::path::Path) -> anyhow::Result<FleetFile>,
     ) -> anyhow::Result<Meant> {
-        let at = |name: Option<String>, endpoint| MachineAt { name, labels: BTreeMap::new(), endpoint };
-        let of = |named| Endpoint::meant(named);
         if let Some(pinned) = &self.pinned {
             return Ok(pinned.clone());
         }
         if let Some(file) = &self.fleet {
             return Ok(of_file(&read(file)?)?);
         }
-        match (&self.docker_host[..], &self.context[..]) {
-            ([], []) => Ok(Meant::One(of(Named::default())?)),
-            ([host], []) => Ok(Meant::One(of(Named { host: Some(host), context: None })?)),
-            ([], [context]) => Ok(Meant::One(of(Named { host: None, context: Some(context) })?)),
-            (hosts, contexts) => {
-                let hosts = hosts.iter().map(|host| Ok(at(None, of(Named { host: Some(host), context: None })?)));
-                let contexts = contexts
-                    .iter()
-                    .map(|name| Ok(at(Some(name.clone()), of(Named { host: None, context: Some(name) })?)));
-                let all: Result<_, EngineError> = hosts.chain(contexts).collect();
-                Ok(Meant::Several(all?))
-            }
+        if self.is_one() {
+            return Ok(Meant::One(self.endpoint()?));
         }
+        let machine = |name: Option<&String>, named| {
+            Ok(MachineAt { name: name.cloned(), labels: BTreeMap::new(), endpoint: Endpoint::meant(named)? })
+        };
+        let hosts = self.docker_host.iter().map(|host| machine(None, Named { host: Some(host), context: None }));
+        let contexts = self.context.iter().map(|name| machine(Some(name), Named { host: None, context: Some(name) }));
+        let all: Result<_, EngineError> = hosts.chain(contexts).collect();
+        Ok(Meant::Several(all?))
     }
 
     /// The engine that is meant, for what is about one engine alone.

@@ -3,34 +3,24 @@
 mod machine;
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use anyhow::bail;
 use futures_util::future::join_all;
 
 pub(crate) use self::machine::MachineEngine;
-use super::{ConnectedEngine, helped};
+use super::{ConnectedEngine, Seen, connected};
 use crate::command::cli::{DockerArgs, MachineAt, Meant};
 use crate::command::load;
 use crate::engine::docker::{self, Docker, Endpoint, Machine};
 use crate::engine::fleet::{self, Fleet, SwarmNode};
 use crate::engine::{Description, Engine as _, EngineError, Member};
 use crate::experiment::fleet_file::{FleetFile, SwarmOf};
-use crate::model::zones::Zones;
 
 /// Several machines as one engine.
 pub(crate) struct Machines {
     pub(crate) fleet: Arc<Fleet>,
     pub(crate) all: Vec<Arc<MachineEngine>>,
-}
-
-/// What of each engine is seen, and how.
-#[derive(Clone, Copy)]
-pub(super) struct Seen<'a> {
-    pub(super) zones: &'a Zones,
-    pub(super) project: Option<&'a str>,
-    pub(super) state: &'a Path,
 }
 
 /// What is meant on the command line.
@@ -59,16 +49,14 @@ pub(in crate::command) async fn engines(args: &DockerArgs) -> anyhow::Result<Vec
 /// Where one does not answer: targets could be on it.
 pub(super) async fn reach(meant: Meant, args: &DockerArgs, seen: Seen<'_>) -> anyhow::Result<Machines> {
     let all = reached(machines(meant).await?).await?;
-    let helped = join_all(all.into_iter().map(async |docker| {
+    let each = join_all(all.into_iter().map(async |docker| {
         let (name, swarm) = (docker.machine().name.clone(), docker.swarm().cloned());
-        let docker = docker.with_zones(seen.zones.clone()).await?;
-        let docker = docker.with_label_filter(seen.project.map(docker::of_project)).with_reserve(seen.state);
-        let connected = helped(Arc::new(docker), args).await?;
+        let connected = connected(docker, args, seen).await?;
         Ok::<_, EngineError>((name, swarm.map(|s| SwarmNode { manages: s.is_manager(), id: s.node }), connected))
     }));
     let mut machines = Vec::new();
     let mut failed = Vec::new();
-    for one in helped.await {
+    for one in each.await {
         match one {
             Ok((name, swarm, connected)) => {
                 let member = Member { engine: connected.engine().describe(), name };

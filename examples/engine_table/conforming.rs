@@ -8,14 +8,14 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use async_trait::async_trait;
 use futures_util::FutureExt as _;
-use squall::engine::docker::{Docker, Endpoint, Named, NewContainer, PROGRAM};
+use squall::engine::docker::{Docker, Endpoint, Named, NewContainer};
 use squall::engine::node::Node;
 use squall::engine::{Engine, Observe as _};
 use squall::model::instance::{Change, Epoch, InstanceId, Rollback, Setting};
 use squall::record::event::{Event, FORMAT, Started};
 use squall::record::journal::Recorder;
 
-use crate::conformance::{Commands, World, conforms, tag};
+use crate::conformance::{World, conforms, tag};
 
 /// The word that this program is started with.
 pub(crate) const CONFORM: &str = "conform";
@@ -125,15 +125,6 @@ impl World for Containers {
     async fn remove(&mut self, id: &InstanceId) -> bool {
         self.docker.remove_container(&id.0).await.expect("it is removed");
         true
-    }
-
-    fn commands(&self) -> Option<Commands> {
-        let command = |words: &[&str]| [PROGRAM].iter().chain(words).map(|w| (*w).to_owned()).collect::<Vec<_>>();
-        Some(Commands {
-            succeeds: (command(&["--version"]), "squall".to_owned()),
-            fails: (command(&["no-such-command"]), 2),
-            lasts: command(&["serve", "store", "--listen", "127.0.0.1:9999"]),
-        })
     }
 
     fn service(&self) -> String {

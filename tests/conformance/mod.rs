@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use squall::engine::docker::PROGRAM;
 use squall::engine::{Ability, Claim, Engine, EngineError, Holder, Outcome, ProcessId, Tag};
 use squall::model::disk::{Fill, Goal, Mount, MountKind};
 use squall::model::instance::{
@@ -36,8 +37,15 @@ pub(crate) trait World: Send {
     /// Takes an instance away for good, behind the engine's back. Says whether this world can do that.
     async fn remove(&mut self, id: &InstanceId) -> bool;
 
-    /// Commands to run inside an instance; `None` where the engine runs none.
-    fn commands(&self) -> Option<Commands>;
+    /// Commands to run inside an instance, of Squall's own program unless it has others; `None` where the engine runs none.
+    fn commands(&self) -> Option<Commands> {
+        let command = |words: &[&str]| [PROGRAM].iter().chain(words).map(|w| (*w).to_owned()).collect::<Vec<_>>();
+        Some(Commands {
+            succeeds: (command(&["--version"]), "squall".to_owned()),
+            fails: (command(&["no-such-command"]), 2),
+            lasts: command(&["serve", "store", "--listen", "127.0.0.1:9999"]),
+        })
+    }
 
     /// A service that nobody else marks meanwhile.
     fn service(&self) -> String;

@@ -1,11 +1,11 @@
 //! The Docker engine does what every engine must do.
 
 use async_trait::async_trait;
-use squall::engine::docker::{Docker, PROGRAM};
+use squall::engine::docker::Docker;
 use squall::engine::{Engine, Kind};
 use squall::model::instance::InstanceId;
 
-use crate::conformance::{Commands, World, conforms};
+use crate::conformance::{World, conforms};
 use crate::harness::{Sandbox, Spec};
 
 #[async_trait]
@@ -21,15 +21,6 @@ impl World for Sandbox {
     async fn remove(&mut self, id: &InstanceId) -> bool {
         self.docker.remove_container(&id.0).await.expect("it is removed");
         true
-    }
-
-    fn commands(&self) -> Option<Commands> {
-        let command = |words: &[&str]| [PROGRAM].iter().chain(words).map(|w| (*w).to_owned()).collect::<Vec<_>>();
-        Some(Commands {
-            succeeds: (command(&["--version"]), "squall".to_owned()),
-            fails: (command(&["no-such-command"]), 2),
-            lasts: command(&["serve", "store", "--listen", "127.0.0.1:9999"]),
-        })
     }
 
     fn service(&self) -> String {

@@ -13,7 +13,7 @@ use squall::model::instance::{Aspect, InstanceId, Setting};
 use squall::record::state::RunState;
 
 use crate::cluster::Cluster;
-use crate::conformance::{Commands, World, conforms};
+use crate::conformance::{World, conforms};
 use crate::harness::Sandbox;
 use crate::scene::{Run, Scene, eventually, guard, lonely, send};
 
@@ -224,10 +224,6 @@ impl World for OfSeveral {
 
     async fn remove(&mut self, id: &InstanceId) -> bool {
         self.sandbox.remove(&InstanceId(InstanceId::on_its_node(&id.0).to_owned())).await
-    }
-
-    fn commands(&self) -> Option<Commands> {
-        self.sandbox.commands()
     }
 
     fn service(&self) -> String {

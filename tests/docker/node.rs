@@ -20,7 +20,7 @@ use squall::record::state::RunState;
 use tokio::process::Command;
 
 use crate::cluster::Cluster;
-use crate::conformance::{self, Commands, World, conforms};
+use crate::conformance::{self, World, conforms};
 use crate::harness::{Sandbox, Spec};
 use crate::scene::{Run, Scene, eventually, guard, lonely, send};
 
@@ -330,10 +330,6 @@ impl World for Helped {
 
     async fn remove(&mut self, id: &InstanceId) -> bool {
         self.sandbox.remove(id).await
-    }
-
-    fn commands(&self) -> Option<Commands> {
-        self.sandbox.commands()
     }
 
     fn service(&self) -> String {

@@ -13,7 +13,7 @@ use squall::model::machine::Limit;
 use squall::record::state::ChangeState;
 use tokio::process::{Child, Command};
 
-use crate::conformance::{Commands, World, conforms};
+use crate::conformance::{World, conforms};
 use crate::harness::{Sandbox, Spec};
 use crate::room::Room;
 use crate::scene::{Scene, eventually, lonely};
@@ -286,10 +286,6 @@ impl World for Lonely {
 
     async fn remove(&mut self, id: &InstanceId) -> bool {
         self.0.remove(id).await
-    }
-
-    fn commands(&self) -> Option<Commands> {
-        self.0.commands()
     }
 
     fn service(&self) -> String {

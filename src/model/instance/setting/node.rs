@@ -2,32 +2,17 @@
 
 use std::fmt;
 
-use super::Aspect;
-use super::facts::{Facts, Lasts, Marked, Observed, Proof, SHORT, Shows, Stage, Starves};
+use super::facts::{Facts, Marked, Observed, Stage};
+use super::{Aspect, mark};
 use crate::model::node::Isolation;
 
 pub(super) fn isolated(isolation: &Isolation) -> Facts<'_> {
-    Facts { aspect: Aspect::NodeNetwork, observed: Observed::Mark(isolation), stage: Stage::Then, ..of_node() }
+    Facts { observed: Observed::Mark(isolation), ..mark::facts(Aspect::NodeNetwork) }
 }
 
 pub(super) fn availability() -> Facts<'static> {
     // No task is put in the place of one that ends, before any ends.
-    Facts { aspect: Aspect::NodeAvailability, observed: Observed::Itself, stage: Stage::First, ..of_node() }
-}
-
-fn of_node() -> Facts<'static> {
-    Facts {
-        aspect: Aspect::NodeNetwork,
-        observed: Observed::Itself,
-        proof: Proof::Seen,
-        stage: Stage::Then,
-        longest: SHORT,
-        ends_with_life: false,
-        lasts: Lasts::UntilRollback,
-        effect: Shows::ByItself,
-        starves: Starves::Never,
-        reaches: &[],
-    }
+    Facts { stage: Stage::First, ..mark::facts(Aspect::NodeAvailability) }
 }
 
 impl Marked for Isolation {

@@ -1,4 +1,8 @@
-//! What an engine tells of itself, for `squall doctor`.
+//! What an engine tells of itself and of its machine.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
 
 use super::failure::within;
 use super::{Docker, QUICK};
@@ -21,7 +25,29 @@ pub struct Details {
     pub rootless: bool,
 }
 
+/// The machine of an engine, as its instances tell it.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Machine {
+    /// What it is called; empty where the engine does not tell.
+    pub name: String,
+    /// What its instances have for a zone where they do not say otherwise: labels.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+}
+
 impl Docker {
+    /// The same, where its machine goes by another name than the engine tells.
+    #[must_use]
+    pub fn with_machine(self, machine: Machine) -> Self {
+        Self { machine, ..self }
+    }
+
+    /// Its machine.
+    #[must_use]
+    pub fn machine(&self) -> &Machine {
+        &self.machine
+    }
+
     /// Asks the engine about itself.
     ///
     /// # Errors

@@ -47,7 +47,7 @@ pub use super::DEFAULT_HOST;
 pub use endpoint::{Endpoint, Named};
 pub use helper::{Attached, SOCKET, Session, View};
 pub use image::PROGRAM;
-pub use info::Details;
+pub use info::{Details, Machine};
 pub use isolate::Runner;
 pub use labels::of_project;
 pub use project::new_name;
@@ -55,7 +55,7 @@ pub use readiness::Readiness;
 pub use stack::NewContainer;
 pub use swarm::{Membership, NodeOfSwarm};
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
@@ -64,7 +64,6 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use bollard::models::ContainerInspectResponse;
-use serde::{Deserialize, Serialize};
 
 use super::{
     Ability, Apply, Claim, Description, Engine, EngineError, Execute, Kind, Lock, NOTHING_LIES_THERE, ONLY_A_MARK,
@@ -119,16 +118,6 @@ pub struct Docker {
     needs: Vec<String>,
 }
 
-/// The machine of an engine, as its instances tell it.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct Machine {
-    /// What it is called; empty where the engine does not tell.
-    pub name: String,
-    /// What its instances have for a zone where they do not say otherwise: labels.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub labels: BTreeMap<String, String>,
-}
-
 /// Whether the main processes of containers can be seen from here, as far as that is known.
 #[derive(Debug, Default)]
 struct PidVisibility {
@@ -151,18 +140,6 @@ impl Docker {
         }
         self.zones = zones;
         Ok(self)
-    }
-
-    /// The same, where its machine goes by another name than the engine tells.
-    #[must_use]
-    pub fn with_machine(self, machine: Machine) -> Self {
-        Self { machine, ..self }
-    }
-
-    /// Its machine.
-    #[must_use]
-    pub fn machine(&self) -> &Machine {
-        &self.machine
     }
 
     /// The same, where only containers with this label are seen, if one is given: there is nothing else to target.

@@ -31,7 +31,7 @@ impl Relay {
 async fn carry(listener: tokio::net::TcpListener, to: Namespace, there: SocketAddr) {
     let mut connections = JoinSet::new();
     while let Ok((mut near, _)) = listener.accept().await {
-        // Whoever asks where nothing listens has its connection closed.
+        // A connection to where nothing listens is closed.
         let Ok(far) = to.run(|| TcpStream::connect(there)) else { continue };
         let Ok(mut far) = far.set_nonblocking(true).and_then(|()| tokio::net::TcpStream::from_std(far)) else {
             continue;

@@ -67,7 +67,7 @@ async fn a_lock_is_on_every_machine_and_is_told_once() {
         assert!(matches!(sim.claim(&claim("web", "other")).await, Err(EngineError::Claimed(_))));
     }
     fleet.release(&claim("web", "r")).await.unwrap();
-    // Whoever has it on one machine alone has it.
+    // A lock on one machine alone is one.
     sim2.claim(&claim("web", "other")).await.unwrap();
     assert!(matches!(fleet.claim(&claim("web", "r")).await, Err(EngineError::Claimed(_))));
 }

@@ -15,6 +15,9 @@ use super::calls::Calls;
 use super::replica::Replica;
 use crate::engine::node::protocol::{BEAT, Call, FromNode, LEASE, ToNode, line};
 
+/// The most lines of one message.
+const AT_ONCE: usize = 1024;
+
 pub(super) struct Server {
     calls: Calls,
     /// Those that are being made.
@@ -123,13 +126,15 @@ fn stdout() -> io::Result<pipe::Sender> {
 
 async fn write(mut said: UnboundedReceiver<FromNode>, mut output: pipe::Sender) {
     let mut beat = tokio::time::interval(BEAT);
+    let mut batch = Vec::new();
     loop {
-        let what = tokio::select! {
-            what = said.recv() => match what { Some(what) => what, None => return },
-            _ = beat.tick() => FromNode::Beat,
-        };
+        tokio::select! {
+            n = said.recv_many(&mut batch, AT_ONCE) => if n == 0 { return },
+            _ = beat.tick() => batch.push(FromNode::Beat),
+        }
+        let message: Vec<u8> = batch.drain(..).flat_map(|what| line(&what)).collect();
         // That it is heard nowhere is told by what is heard here.
-        let _ = output.write_all(&line(&what)).await;
+        let _ = output.write_all(&message).await;
         let _ = output.flush().await;
     }
 }

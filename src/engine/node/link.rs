@@ -25,6 +25,9 @@ type Open = Arc<Mutex<HashMap<u64, oneshot::Sender<Result<Answer, EngineError>>>
 /// How long a helper may take from its start to its first word.
 const FIRST_WORD: Duration = Duration::from_secs(20);
 
+/// The most lines of one message.
+const AT_ONCE: usize = 1024;
+
 /// How much of what a helper complains of is kept.
 const COMPLAINTS: usize = 4096;
 
@@ -133,14 +136,17 @@ impl Drop for Asker {
     }
 }
 
+/// What is said in one moment goes out in one piece: the settings of a fault are one message to each node.
 async fn write(mut input: Input, mut said: UnboundedReceiver<ToNode>) {
     let mut beat = tokio::time::interval(BEAT);
+    let mut batch = Vec::new();
     loop {
-        let what = tokio::select! {
-            what = said.recv() => match what { Some(what) => what, None => return },
-            _ = beat.tick() => ToNode::Beat,
-        };
-        if input.write_all(&line(&what)).await.is_err() || input.flush().await.is_err() {
+        tokio::select! {
+            n = said.recv_many(&mut batch, AT_ONCE) => if n == 0 { return },
+            _ = beat.tick() => batch.push(ToNode::Beat),
+        }
+        let message: Vec<u8> = batch.drain(..).flat_map(|what| line(&what)).collect();
+        if input.write_all(&message).await.is_err() || input.flush().await.is_err() {
             return;
         }
     }

@@ -1,7 +1,9 @@
 //! While the fault is on: is it still on, and is there still a guard?
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use futures_util::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use tokio::sync::RwLock;
 use tokio::time::{Instant, sleep};
@@ -16,7 +18,7 @@ use super::{RunContext, RunSpec, stranger};
 use crate::engine::{EngineError, Observe};
 use crate::experiment::Span;
 use crate::experiment::fault::Heal;
-use crate::model::instance::{Aspect, Change, Instance, Setting};
+use crate::model::instance::{Aspect, Change, Instance, InstanceId, Setting};
 use crate::record::event::{Event, Reason, millis};
 use crate::record::journal::Recorder;
 use crate::record::state::{ChangeState, RunState};
@@ -61,6 +63,9 @@ const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
 /// How often it is looked whether the whole fleet asks for further changes: that takes a look at every instance.
 const AMEND_INTERVAL: Duration = Duration::from_millis(500);
+
+/// The most instances that are looked at in the same moment.
+const AT_ONCE: usize = 64;
 
 /// How long an engine may be out of reach while the fault is on.
 const OUT_OF_REACH: Duration = Duration::from_secs(10);
@@ -174,6 +179,15 @@ enum Look {
     Last,
 }
 
+/// These instances as they are now, each looked at once: in the same moment on all machines.
+async fn looks(
+    engine: &dyn Observe,
+    all: BTreeSet<&InstanceId>,
+) -> Result<BTreeMap<InstanceId, Option<Instance>>, EngineError> {
+    let looks = all.into_iter().map(async |id| Ok((id.clone(), engine.look(id).await?)));
+    futures_util::stream::iter(looks).buffer_unordered(AT_ONCE).try_collect().await
+}
+
 /// The first change that is no longer in effect, though it should last. Each that is found so, and each that is in effect again,
 /// is recorded with the moment at which that is seen.
 async fn first_off(
@@ -186,12 +200,17 @@ async fn first_off(
     // Only from its recorded end on is a change expected to be in effect, and only until it is rolled back.
     let changes: Vec<Change> = rec.read(|s| s.on().map(|c| c.change.clone()).collect());
     let itself = rec.read(|s| s.started.as_ref().is_some_and(|s| s.experiment.heal() == Heal::Itself));
+    let covered: Vec<(&Change, &Instance)> = changes
+        .iter()
+        .filter(|c| what.covers(c))
+        .filter_map(|c| Some((c, targeted.iter().find(|i| i.id == c.instance)?)))
+        .collect();
+    // What is looked at may be of a change whose end is recorded meanwhile.
+    let acting: Vec<Vec<Change>> = covered.iter().map(|(_, before)| rec.read(acting_on(before))).collect();
+    let seen = looks(engine, covered.iter().map(|(change, _)| &change.instance).collect()).await?;
     let mut first = None;
-    for change in changes.iter().filter(|c| what.covers(c)) {
-        let Some(before) = targeted.iter().find(|i| i.id == change.instance) else { continue };
-        // What is looked at may be of a change whose end is recorded meanwhile.
-        let mut acting = rec.read(acting_on(before));
-        let now = engine.look(&change.instance).await?;
+    for ((change, before), mut acting) in covered.into_iter().zip(acting) {
+        let now = seen.get(&change.instance).cloned().flatten();
         first_effect(rec, change, now.as_ref());
         // Who is up again has healed, and that is what is awaited.
         let about_life = change.to.aspect() == Aspect::Running || matches!(change.to, Setting::Ran(_));

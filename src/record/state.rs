@@ -9,6 +9,7 @@ mod figures;
 mod left;
 mod on;
 mod recovery;
+mod spread;
 mod status;
 mod steps;
 
@@ -24,6 +25,7 @@ pub use effect::TargetEffect;
 pub use left::InPlace;
 pub use on::Evidence;
 pub use recovery::{Comeback, RecoveryState};
+pub use spread::Spread;
 pub use status::{ChangeStatus, ChangeStep};
 pub use steps::{
     Finished, GuardState, Injected, Observation, OffSpan, PhaseBegin, RolledBack, SettledState, Stopping, Verification,
@@ -349,26 +351,7 @@ impl RunState {
             }
             let before = self.targeted.iter().find(|i| i.id == change.instance);
             let before = before.and_then(|i| i.sees.get(&change.to.aspect())).cloned();
-            self.changes.push(ChangeState {
-                change: change.clone(),
-                status: ChangeStatus::default(),
-                injecting: None,
-                injected: None,
-                inject_error: None,
-                never_began: false,
-                unanswered: false,
-                verification: None,
-                counters: None,
-                measured: None,
-                effect: None,
-                sees: Sees { before, ..Sees::default() },
-                off: Vec::new(),
-                rolling_back: None,
-                rollbacks: 0,
-                rolled_back: None,
-                rollback_errors: Vec::new(),
-                stuck: None,
-            });
+            self.changes.push(ChangeState::planned(change.clone(), before));
         }
         Ok(())
     }

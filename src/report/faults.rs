@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::facts;
 use crate::experiment::{Injection, Span};
 use crate::model::instance::Rollback;
-use crate::record::state::{ChangeState, Evidence, RunState};
+use crate::record::state::{ChangeState, Evidence, RunState, Spread};
 
 /// A fault as it came about.
 #[derive(Debug, Clone, PartialEq)]
@@ -25,6 +25,8 @@ pub(super) struct On {
     pub(super) rolled_back: Option<Timestamp>,
     /// For how long all of it was in effect on each of its targets; `None` where it was never injected.
     pub(super) effective: Option<Duration>,
+    /// How far apart it began, and ended, on its targets; `None` where they are not several.
+    pub(super) spread: Option<Spread>,
     /// Whether all of its changes are proven.
     pub(super) verified: bool,
     /// The weakest evidence that there is for one of them.
@@ -48,6 +50,7 @@ pub(super) fn all(state: &RunState) -> Vec<On> {
             injected: facts::injected_of(state, n),
             rolled_back: facts::rolled_back_of(state, n).filter(|_| !outstanding),
             effective: state.fault_on(n),
+            spread: state.spread(n),
             verified: changes().next().is_some() && changes().all(ChangeState::is_verified),
             evidence: changes().filter_map(ChangeState::evidence).min(),
         }

@@ -103,6 +103,11 @@ fn figures(out: &mut String, state: &RunState) -> std::fmt::Result {
     cells.extend(state.stopped_in().map(|d| ("Breach → rolled back", words::span(d))));
     let all_back = state.left_in_place().is_empty();
     cells.extend(state.on_shortest().filter(|_| all_back).map(|on| ("Fault lasted", words::span(on))));
+    cells.extend(
+        state
+            .spread_over_machines()
+            .map(|(machines, spread)| ("Spread", format!("{machines} machines: {}", words::spread(spread)))),
+    );
     if let Some(spent) = facts::tightest(state) {
         cells.push((
             "Tightest budget",

@@ -60,6 +60,30 @@ pub struct ChangeState {
 }
 
 impl ChangeState {
+    /// One of which nothing has been done yet; `sees` is what its instance saw itself before.
+    pub(super) fn planned(change: Change, sees: Option<String>) -> Self {
+        Self {
+            change,
+            status: ChangeStatus::default(),
+            injecting: None,
+            injected: None,
+            inject_error: None,
+            never_began: false,
+            unanswered: false,
+            verification: None,
+            counters: None,
+            measured: None,
+            effect: None,
+            sees: Sees { before: sees, ..Sees::default() },
+            off: Vec::new(),
+            rolling_back: None,
+            rollbacks: 0,
+            rolled_back: None,
+            rollback_errors: Vec::new(),
+            stuck: None,
+        }
+    }
+
     /// Whether it is about the same of the same instance, for the same fault, as an earlier one.
     #[must_use]
     pub fn takes_the_place_of(&self, earlier: &Self) -> bool {

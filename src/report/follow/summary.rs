@@ -9,6 +9,7 @@ use tabled::settings::object::{Cell, Rows};
 use tabled::settings::peaker::Priority;
 use tabled::settings::{Color, Modify, Style, Width};
 
+use super::super::words::spread as spread_in_words;
 use super::narrate::verdict_tone;
 use super::paint::{Paint, Tone};
 use super::words::{budget, count, few, instance, planned, span, wrap};
@@ -205,6 +206,11 @@ fn facts(state: &RunState) -> Vec<(&'static str, String)> {
         facts.push(("measured", few(&met, 3)));
     }
     facts.extend(state.changes.iter().find_map(|c| state.mechanism(&c.change)).map(|by| ("mechanism", by)));
+    facts.extend(
+        state
+            .spread_over_machines()
+            .map(|(machines, spread)| ("spread", format!("over {machines} machines: {}", spread_in_words(spread)))),
+    );
     if let Some(latency) = state.stopped_in() {
         facts.push(("abort", format!("everything was back {} after the breach was known", span(latency))));
     }

@@ -120,6 +120,10 @@ fn figures(state: &RunState) -> Markup {
         let still = state.finished.is_some() && !state.left_in_place().is_empty();
         cells.push(("Fault lasted", if still { "not rolled back".to_owned() } else { words::span(on) }, planned));
     }
+    if let Some((machines, spread)) = state.spread_over_machines() {
+        let note = format!("from the first to the last of {machines} machines");
+        cells.push(("Spread", words::spread(spread), note));
+    }
     if let Some(spent) = facts::tightest(state) {
         let what =
             format!("{}: {} {}, while the fault was on", spent.check, spent.standing.expectation, spent.standing.bound);

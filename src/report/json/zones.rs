@@ -19,6 +19,8 @@ pub(super) struct FaultOut {
     injected: Option<Timestamp>,
     rolled_back: Option<Timestamp>,
     on_ms: Option<u64>,
+    injected_within_ms: Option<f64>,
+    rolled_back_within_ms: Option<f64>,
     verified: bool,
 }
 
@@ -75,6 +77,8 @@ impl FaultOut {
             injected: fault.injected,
             rolled_back: fault.rolled_back,
             on_ms: fault.effective.map(millis),
+            injected_within_ms: fault.spread.map(|s| s.begin.as_secs_f64() * 1000.0),
+            rolled_back_within_ms: fault.spread.and_then(|s| s.end).map(|d| d.as_secs_f64() * 1000.0),
             verified: fault.verified,
             targeted: fault.targeted,
         }

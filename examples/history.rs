@@ -138,15 +138,7 @@ fn journal(id: &str, x: &Experiment, n: u32, began: Timestamp) -> anyhow::Result
         experiment: x.clone(),
         file: "experiments/kill-one.yaml".to_owned(),
         seed: u64::from(n),
-        engine: Description {
-            kind: Kind::Docker,
-            address: "unix:///x".to_owned(),
-            tls: None,
-            id: None,
-            helper: None,
-            members: Vec::new(),
-            version: "20.10".to_owned(),
-        },
+        engine: Description::of(Kind::Docker, "unix:///x", "20.10"),
         owner: "ana@staging".to_owned(),
         process: None,
     }))];

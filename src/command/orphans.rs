@@ -69,15 +69,7 @@ mod tests {
     fn a_note_is_an_orphan_when_no_process_has_it() {
         let dir = tempfile::tempdir().unwrap();
         let state = StateDir::find(Some(dir.path().to_owned())).unwrap();
-        let engine = Description {
-            kind: Kind::Docker,
-            address: "unix:///x".into(),
-            tls: None,
-            id: None,
-            helper: None,
-            members: Vec::new(),
-            version: "1".into(),
-        };
+        let engine = Description::of(Kind::Docker, "unix:///x", "1");
         let stack = Stack { engine, project: Some("squall-0a1b2c3d".into()) };
         let place = directory(&state, "squall-0a1b2c3d");
         let note = Note::write(&place, &stack).unwrap().expect("no process has it");

@@ -32,7 +32,7 @@ pub(super) async fn run(args: cli::Stack, state: StateDir) -> anyhow::Result<Exi
         cli::Stack::Spawn { log, slot, command } => return spawn(&log, slot.as_deref(), &command),
         cli::Stack::Keep { file, demo, project, on } => {
             let kept = Kept { file: file.as_deref(), demo: demo.as_deref(), project: project.as_deref() };
-            return keep(&kept, on.as_ref(), &state).await;
+            return keep(&kept, on.as_deref(), &state).await;
         }
     };
     let read = match verb {

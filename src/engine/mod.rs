@@ -5,6 +5,7 @@
 //! applies settings, locks services and executes commands. One suite (`tests/conformance`) says what every engine must do.
 
 mod claim;
+mod description;
 pub mod docker;
 pub mod fleet;
 pub mod here;
@@ -16,15 +17,16 @@ pub(crate) mod shell;
 pub mod sim;
 
 use std::net::IpAddr;
-use std::path::PathBuf;
 use std::time::Duration;
 
 use async_trait::async_trait;
 pub use claim::{Claim, Holder, JournalSays, Life, ProcessId};
+pub use description::{DEFAULT_HOST, Description, FROM_EXPERIMENT, Helper, INVENTED, Kind, Member, SwarmNode, Tls};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
 use crate::model::instance::{Change, Command, Instance, InstanceId, Setting};
+use crate::model::node::NodeAvailability;
 use crate::model::quantity::{Absent, fill};
 
 /// All of an engine.
@@ -47,6 +49,11 @@ pub trait Observe: Send + Sync {
 
     /// One instance as it is now; `None` where it does not exist (any more).
     async fn look(&self, id: &InstanceId) -> Result<Option<Instance>, EngineError>;
+
+    /// Whether its orchestrator gives that node tasks; `None` where this engine does not know.
+    async fn node_availability(&self, _node: &str) -> Result<Option<NodeAvailability>, EngineError> {
+        Ok(None)
+    }
 }
 
 /// Makes settings so.
@@ -102,6 +109,11 @@ pub trait Lock: Send + Sync {
 
     /// The locks that are taken.
     async fn claims(&self) -> Result<Vec<Claim>, EngineError>;
+
+    /// Those that are taken where an instance is: of several machines, one may not answer.
+    async fn claims_at(&self, _id: &InstanceId) -> Result<Vec<Claim>, EngineError> {
+        self.claims().await
+    }
 }
 
 /// Runs commands inside instances. For probes.
@@ -115,139 +127,8 @@ pub trait Execute: Send + Sync {
     async fn end_abandoned(&self) {}
 }
 
-/// What an engine is, and how another process finds the same one. Stored in the journal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Description {
-    /// `docker`, `local` or `sim`.
-    pub kind: Kind,
-    /// Where it is: a socket, or a stack's state file.
-    pub address: String,
-    /// How both sides know each other, where they speak over TLS.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub tls: Option<Tls>,
-    /// What the engine calls itself, whatever its address is; `None` where it does not, or is one of this machine alone.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id: Option<String>,
-    /// The helper on its host, where there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub helper: Option<Helper>,
-    /// Its version, for the report.
-    pub version: String,
-    /// The machines, where it is several with an engine each; its own address is for people then.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub members: Vec<Member>,
-}
-
-/// One of several machines.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Member {
-    /// What it is called: ids and names of its instances begin with it.
-    pub name: String,
-    /// Its engine.
-    pub engine: Description,
-}
-
-/// What the helpers of a run on an engine's host have in common.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Helper {
-    /// Their session: the volume in which they keep what they hold.
-    pub session: String,
-    /// Their image.
-    pub image: String,
-}
-
-/// Where the files are by which both sides of a TLS connection know each other, in PEM: `ca.pem`, `cert.pem` and `key.pem`, those of
-/// them that are there.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Tls {
-    /// Their directory.
-    pub directory: PathBuf,
-    /// Whether the engine's certificate must lead to a CA that is trusted: that of `ca.pem` alone, else one of the system's.
-    pub verify: bool,
-}
-
 /// The label by which an instance that an orchestrator has made tells which of its nodes it is on.
 pub const NODE_LABEL: &str = "com.docker.swarm.node.id";
-
-/// Where a Docker Engine is unless something says otherwise.
-pub const DEFAULT_HOST: &str = "unix:///var/run/docker.sock";
-
-/// The address of a simulated world that was made from the experiment alone.
-pub const FROM_EXPERIMENT: &str = "invented from the experiment";
-
-/// What has to be known of such a world.
-pub const INVENTED: &str = "no stack is named, so that the targets were invented from the experiment: a mistyped service \
-                            would not be noticed; name the stack with `stack:` in the file or --stack";
-
-impl Description {
-    /// Whether both can be one engine, or have one in common: by its address, if neither calls itself otherwise.
-    #[must_use]
-    pub fn may_be(&self, other: &Self) -> bool {
-        if !self.members.is_empty() {
-            return self.members.iter().any(|member| member.engine.may_be(other));
-        }
-        if !other.members.is_empty() {
-            return other.may_be(self);
-        }
-        let called = |it: &Self| it.id.clone();
-        let same = called(self).zip(called(other)).map(|(one, other)| one == other);
-        self.kind == other.kind && same.unwrap_or(self.address == other.address)
-    }
-
-    /// Whether nothing real is touched on it.
-    #[must_use]
-    pub fn is_simulated(&self) -> bool {
-        self.kind.is_simulated()
-    }
-
-    /// Whether there is a network between here and the engine, in which a call may be lost and sent again.
-    #[must_use]
-    pub fn is_remote(&self) -> bool {
-        match self.kind {
-            _ if !self.members.is_empty() => self.members.iter().any(|member| member.engine.is_remote()),
-            Kind::Docker => !self.address.starts_with("unix://") && !self.address.starts_with('/'),
-            Kind::Local | Kind::Sim => false,
-        }
-    }
-
-    /// Whether it lets in who has a key: over TLS, or by ssh.
-    #[must_use]
-    pub fn is_by_keys(&self) -> bool {
-        self.members.iter().any(|member| member.engine.is_by_keys())
-            || self.tls.is_some()
-            || self.address.starts_with("ssh://")
-    }
-
-    /// Whether its instances were invented from the experiment that is run on them.
-    #[must_use]
-    pub fn is_invented(&self) -> bool {
-        self.is_simulated() && self.address == FROM_EXPERIMENT
-    }
-}
-
-/// The kinds of engine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, clap::ValueEnum, strum::Display)]
-#[serde(rename_all = "kebab-case")]
-#[strum(serialize_all = "kebab-case")]
-pub enum Kind {
-    /// A Docker Engine.
-    Docker,
-    /// Plain processes on this machine, started from a stack file.
-    Local,
-    /// A world in a map, for rehearsals and tests.
-    Sim,
-}
-
-impl Kind {
-    /// Whether nothing real is touched on it.
-    #[must_use]
-    pub fn is_simulated(self) -> bool {
-        match self {
-            Self::Docker | Self::Local => false,
-            Self::Sim => true,
-        }
-    }
-}
 
 /// Names what a change creates, so that a process that never saw it being made finds it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -69,10 +69,14 @@ impl EngineOf {
 }
 
 impl SwarmOf {
-    /// The address of a node's engine.
+    /// The address of a node's engine; `None` where it goes by the node's address, and that is not known.
     #[must_use]
-    pub fn reach(&self, hostname: &str, address: &str) -> String {
-        self.reach.replace(check::HOSTNAME, hostname).replace(check::ADDRESS, address)
+    pub fn reach(&self, hostname: &str, address: Option<&str>) -> Option<String> {
+        let reach = self.reach.replace(check::HOSTNAME, hostname);
+        match address {
+            Some(address) => Some(reach.replace(check::ADDRESS, address)),
+            None => (!reach.contains(check::ADDRESS)).then_some(reach),
+        }
     }
 }
 
@@ -102,7 +106,10 @@ mod tests {
         assert_eq!(fleet.engines["n1"].all_labels()[zones::LABEL], "a");
         assert_eq!((fleet.engines["n2"].host.as_deref(), fleet.engines.len()), (Some("ssh://ops@n2"), 2));
         let swarm = read("version: 1\nswarm: { context: one, reach: 'ssh://ops@{hostname}' }").unwrap().swarm.unwrap();
-        assert_eq!(swarm.reach("n7", "10.0.0.7"), "ssh://ops@n7");
+        assert_eq!(swarm.reach("n7", None).as_deref(), Some("ssh://ops@n7"));
+        let by_address = SwarmOf { reach: "tcp://{address}:2376".to_owned(), ..SwarmOf::default() };
+        assert_eq!(by_address.reach("n7", Some("10.0.0.7")).as_deref(), Some("tcp://10.0.0.7:2376"));
+        assert_eq!(by_address.reach("n7", None), None, "it is not known");
     }
 
     #[test]

@@ -95,15 +95,7 @@ pub(super) fn held() -> RunState {
 /// The same run, in a world that was simulated.
 pub(super) fn rehearsal(mut state: RunState) -> RunState {
     if let Some(started) = &mut state.started {
-        started.engine = Description {
-            kind: Kind::Sim,
-            address: FROM_EXPERIMENT.to_owned(),
-            tls: None,
-            id: None,
-            helper: None,
-            members: Vec::new(),
-            version: "0.1.0".to_owned(),
-        };
+        started.engine = Description::of(Kind::Sim, FROM_EXPERIMENT, "0.1.0");
     }
     if let Some(Finished { verdict, text, .. }) = &mut state.finished {
         *verdict = verdict.rehearsed();

@@ -10,8 +10,9 @@ use jiff::SignedDuration;
 use tokio::time::{sleep, timeout};
 
 use super::inject::is_so;
-use super::locks::of_another;
+use super::locks::among;
 use super::rollback::{LAST_LOOK, ROLLBACK_TIMEOUT, persist};
+use super::scope::Scope;
 use crate::engine::{Apply, Engine, Lock, Tag};
 use crate::model::instance::{Aspect, Change, Instance, Rollback, Setting};
 use crate::record::event::{Actor, Event, micros};
@@ -37,24 +38,27 @@ pub(super) enum Stage {
     AfterRun,
 }
 
-/// Waits for what may still come, and rolls it back. Returns at once where every injection's end is known.
-pub(super) async fn late(engine: &dyn Engine, rec: &Recorder, by: Actor, stage: Stage) {
+/// Waits for what may still come of that, and rolls it back. Returns at once where every injection's end is known.
+pub(super) async fn late(engine: &dyn Engine, rec: &Recorder, by: Actor, stage: Stage, what: Scope<'_>) {
     let of = |c: &&ChangeState| match stage {
         // Where a guard stands, it suffices that the guard watches for what was only cut short.
         Stage::InRun => c.unanswered || by == Actor::Recover,
         Stage::AfterRun => c.change.to.aspect() != Aspect::Running,
     };
-    let all: Vec<Change> = rec.read(|s| s.unanswered().filter(of).map(|c| c.change.clone()).collect());
+    let all: Vec<Change> = rec.read(|s| {
+        let all = s.unanswered().filter(of).filter(|c| what.covers(&c.change));
+        all.map(|c| c.change.clone()).collect()
+    });
     join_all(all.iter().map(|change| one(engine, rec, by, stage, change))).await;
     if stage == Stage::InRun {
-        tell(engine, rec, by);
+        tell(engine, rec, by, what);
     }
 }
 
 /// Says of which injections it is not known whether they may still come.
-fn tell(engine: &dyn Apply, rec: &Recorder, by: Actor) {
+fn tell(engine: &dyn Apply, rec: &Recorder, by: Actor, what: Scope<'_>) {
     let open: Vec<Change> = rec.read(|s| s.unanswered().map(|c| c.change.clone()).collect());
-    for change in open {
+    for change in open.into_iter().filter(|change| what.covers(change)) {
         let Rollback::To(to) = &change.back else { continue };
         let guarded = if by == Actor::Recover {
             String::new()
@@ -88,7 +92,7 @@ async fn one(engine: &dyn Engine, rec: &Recorder, by: Actor, stage: Stage, chang
         if !has_come(change, to, &now) {
             continue;
         }
-        if stage == Stage::AfterRun && another_has_it(engine, rec, &run).await {
+        if stage == Stage::AfterRun && another_has_it(engine, rec, &run, change).await {
             return;
         }
         let again = if now.is_over() { "it is left to what replaces it" } else { "rolled back again" };
@@ -110,9 +114,9 @@ fn has_come(change: &Change, back: &Setting, now: &Instance) -> bool {
 }
 
 /// Whether another run has a service that this one had: what is seen there may be its fault.
-async fn another_has_it(engine: &dyn Lock, rec: &Recorder, run: &str) -> bool {
+async fn another_has_it(engine: &dyn Lock, rec: &Recorder, run: &str, change: &Change) -> bool {
     let had = rec.read(|s| s.claimed.clone());
     // Who cannot be asked may say so.
-    let asked = timeout(LAST_LOOK, of_another(engine, run, &had)).await.ok().and_then(Result::ok);
-    asked.is_none_or(|other| other.is_some())
+    let asked = timeout(LAST_LOOK, engine.claims_at(&change.instance)).await.ok().and_then(Result::ok);
+    asked.is_none_or(|all| among(all, run, &had).is_some())
 }

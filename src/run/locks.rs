@@ -45,8 +45,12 @@ pub(super) async fn lock(
 /// # Errors
 /// Where the engine does not tell.
 pub(crate) async fn of_another(engine: &dyn Lock, run: &str, had: &[Claim]) -> Result<Option<Claim>, EngineError> {
-    let is_of_another = |c: &Claim| c.run != run && had.iter().any(|had| had.service == c.service);
-    Ok(engine.claims().await?.into_iter().find(is_of_another))
+    Ok(among(engine.claims().await?, run, had))
+}
+
+/// Of these locks, one that another run has by now on a service that this one had.
+pub(super) fn among(all: Vec<Claim>, run: &str, had: &[Claim]) -> Option<Claim> {
+    all.into_iter().find(|c| c.run != run && had.iter().any(|had| had.service == c.service))
 }
 
 /// Removes the locks. What cannot be removed is in the journal, so that `squall recover` tries again.

@@ -168,13 +168,14 @@ pub async fn run(
         if x.heal() == Heal::Squall {
             watch.fault_is_gone();
             let awaited = stoppable(abort, Level::Hurry, async { Ok(recovery(x, rec, &mut watch).await) });
-            let (awaited, ()) = tokio::join!(awaited, Box::pin(late(engine, rec, Actor::Runner, Stage::InRun)));
+            let (awaited, ()) =
+                tokio::join!(awaited, Box::pin(late(engine, rec, Actor::Runner, Stage::InRun, Scope::Everything)));
             if let Ok(begin) = awaited {
                 let told = stoppable(abort, Level::Hurry, async { Ok(recovered(x, rec, &mut watch, begin).await) });
                 facts.recovered = told.await.ok();
             }
         } else {
-            watch.alongside(late(engine, rec, Actor::Runner, Stage::InRun)).await;
+            watch.alongside(late(engine, rec, Actor::Runner, Stage::InRun, Scope::Everything)).await;
         }
         if watch.resolving().is_some() {
             match stoppable(abort, Level::Hurry, async { Ok(watch.resolved().await) }).await {

@@ -7,11 +7,10 @@ use std::time::Duration;
 use super::late::{Stage, WAIT, late};
 use super::locks::unlock;
 use super::rollback::{longest, roll_back};
-use super::scope::{Scope, is_on};
+use super::scope::{Part, Scope};
 use crate::engine::{Engine, ProcessId};
 use crate::host::store::StateDir;
 use crate::model::exit::Verdict;
-use crate::model::instance::InstanceId;
 use crate::record::event::{Actor, Event, Reason, TakenOver};
 use crate::record::journal::{self, JournalError, Recorder};
 use crate::record::state::RunState;
@@ -73,7 +72,7 @@ pub async fn finish(rec: &Recorder, engine: &dyn Engine, by: Actor) {
     // A simulated world ended with the process that dreamt it: there is nothing to roll back.
     if rec.read(|s| s.started.as_ref().is_some_and(|s| !s.engine.is_simulated())) || engine.describe().is_simulated() {
         roll_back(engine, rec, by, Scope::Everything).await;
-        late(engine, rec, by, Stage::InRun).await;
+        late(engine, rec, by, Stage::InRun, Scope::Everything).await;
     }
     let left = rec.read(RunState::incomplete);
     let damage = rec.read(RunState::damage);
@@ -95,20 +94,20 @@ pub async fn finish(rec: &Recorder, engine: &dyn Engine, by: Actor) {
     rec.note(Event::Finished { verdict, reason, text });
 }
 
-/// Whether something of a run is still to be rolled back on the node that holds its journal; `node` is what that one is called, where
+/// Whether something of a run is still to be rolled back by the node that holds its journal; `node` is what that one is called, where
 /// the run has several.
 #[must_use]
 pub fn is_left_on_node(s: &RunState, node: Option<&str>) -> bool {
-    s.outstanding().into_iter().any(|c| Scope::OfNode(node).covers(&c.change)) || differs_on(s, node)
+    let part = Part::new(s.started.as_ref().map(|s| &s.engine), node);
+    s.outstanding().into_iter().any(|c| Scope::OfNode(part).covers(&c.change)) || differs_on(s, part)
 }
 
 /// Whether something on that node could not be restored.
-fn differs_on(s: &RunState, node: Option<&str>) -> bool {
-    let is_there = |name: &str| node.is_none_or(|node| InstanceId::split(name).is_some_and(|(on, _)| on == node));
-    s.differing().any(|(name, _)| is_there(name))
+fn differs_on(s: &RunState, part: Part<'_>) -> bool {
+    s.differing().any(|(name, _)| part.has(name))
 }
 
-/// For the helper on a node, which hears no more of its runner: rolls back alone what is on that node. The run's locks on its engine go
+/// For the helper on a node, which hears no more of its runner: rolls back alone what is for that node. The run's locks on its engine go
 /// with the last of that; the rest of the run is for others.
 pub async fn alone(rec: &Recorder, engine: &dyn Engine, node: Option<&str>, process: ProcessId, why: String) {
     if rec.read(|s| s.finished.is_some() && s.is_rolled_back()) {
@@ -116,10 +115,12 @@ pub async fn alone(rec: &Recorder, engine: &dyn Engine, node: Option<&str>, proc
     }
     rec.note(Event::TakenOver(TakenOver { by: Actor::Node, process }));
     rec.note(Event::Stopping { why: Reason::RunnerDied, text: why });
-    roll_back(engine, rec, Actor::Node, Scope::OfNode(node)).await;
-    late(engine, rec, Actor::Node, Stage::InRun).await;
+    let described = rec.read(|s| s.started.as_ref().map(|s| s.engine.clone()));
+    let part = Part::new(described.as_ref(), node);
+    roll_back(engine, rec, Actor::Node, Scope::OfNode(part)).await;
+    late(engine, rec, Actor::Node, Stage::InRun, Scope::OfNode(part)).await;
     // Also what it cannot roll back itself.
-    let is_left = |s: &RunState| s.outstanding().into_iter().any(|c| is_on(node, &c.change)) || differs_on(s, node);
+    let is_left = |s: &RunState| s.outstanding().into_iter().any(|c| part.sees_to(&c.change)) || differs_on(s, part);
     if !rec.read(is_left) {
         unlock(engine, rec).await;
     }
@@ -133,7 +134,7 @@ pub fn may_come_late(s: &RunState) -> bool {
 
 /// For a guard, when the run is over: watches for a while what may still come late, and rolls it back.
 pub async fn watch_on(rec: &Recorder, engine: &dyn Engine) {
-    late(engine, rec, Actor::Guard, Stage::AfterRun).await;
+    late(engine, rec, Actor::Guard, Stage::AfterRun, Scope::Everything).await;
 }
 
 /// Closes a dead run on the word of a person who has seen to what is left of it, and removes its locks, where its engine is still

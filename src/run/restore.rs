@@ -28,7 +28,7 @@ pub(super) async fn prove(engine: &dyn Engine, rec: &Recorder, run: &str, what: 
     join_all(targeted.iter().map(|before| async {
         let of_it = || planned.iter().filter(|(c, _)| c.instance == before.id);
         let changes: Vec<&Change> = of_it().map(|(c, _)| c).filter(|c| what.covers(c)).collect();
-        if changes.is_empty() && what != Scope::Everything {
+        if changes.is_empty() && what != Scope::Everything || !what.sees(before) {
             return;
         }
         let theirs: BTreeSet<Aspect> =

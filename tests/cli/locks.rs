@@ -52,15 +52,7 @@ impl Scene {
             experiment: serde_json::from_value(serde_yaml::from_str(EXPERIMENT).unwrap()).unwrap(),
             file: "x.yaml".into(),
             seed: 1,
-            engine: Description {
-                kind: Kind::Local,
-                address,
-                tls: None,
-                id: None,
-                helper: None,
-                members: Vec::new(),
-                version: String::new(),
-            },
+            engine: Description::of(Kind::Local, address, ""),
             owner: "ada@lab".into(),
             process: None,
         })))

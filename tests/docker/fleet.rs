@@ -158,6 +158,18 @@ async fn every_machine_rolls_back_alone_when_runner_and_guard_are_killed() {
     machines.is_clear().await;
 }
 
+#[tokio::test]
+async fn a_fault_begins_and_ends_on_all_machines_and_the_report_says_how_far_apart() {
+    let machines = Machines::new().await;
+    let ended = machines.start("pick: all", TIMING).ends().await;
+    ended.is(0, "hypothesis-held").rolled_back_by("runner");
+    let (over, spread) = ended.state.spread_over_machines().expect("they are several");
+    assert!(over == 3 && spread.end.is_some(), "{spread:?}");
+    let within = |what: &str| ended.report["faults"][0][what].as_f64().expect("milliseconds");
+    assert!(within("injected-within-ms") < 4000.0 && within("rolled-back-within-ms") < 4000.0, "{}", ended.report);
+    machines.is_clear().await;
+}
+
 /// What is on the other machines is rolled back at once, and what was on that one as soon as it is there again.
 #[tokio::test]
 async fn a_machine_that_goes_off_ends_the_run_and_holds_up_no_other() {
@@ -235,6 +247,6 @@ impl World for OfSeveral {
 async fn several_machines_do_what_every_engine_must() {
     let sandbox = Sandbox::new().await;
     let engine = Arc::new(sandbox.docker.clone());
-    let fleet = Fleet::of(vec![Machine { name: "here".to_owned(), engine, swarm: None }]);
+    let fleet = Fleet::of(vec![Machine { name: "here".to_owned(), engine }]);
     conforms(&mut OfSeveral { sandbox, fleet }).await;
 }

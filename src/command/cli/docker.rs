@@ -70,6 +70,9 @@ pub enum Meant {
 pub struct MachineAt {
     /// What it is called; as its engine calls itself, if `None`.
     pub name: Option<String>,
+    /// Which node of a Swarm it is, if it was named as one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// Its engine.
@@ -100,7 +103,12 @@ impl DockerArgs {
             return Ok(Meant::One(self.endpoint()?));
         }
         let machine = |name: Option<&String>, named| {
-            Ok(MachineAt { name: name.cloned(), labels: BTreeMap::new(), endpoint: Endpoint::meant(named)? })
+            Ok(MachineAt {
+                name: name.cloned(),
+                node: None,
+                labels: BTreeMap::new(),
+                endpoint: Endpoint::meant(named)?,
+            })
         };
         let hosts = self.docker_host.iter().map(|host| machine(None, Named { host: Some(host), context: None }));
         let contexts = self.context.iter().map(|name| machine(Some(name), Named { host: None, context: Some(name) }));
@@ -169,7 +177,12 @@ fn of_file(fleet: &FleetFile) -> Result<Meant, EngineError> {
     }
     let machine = |(name, engine): (&String, &EngineOf)| {
         let named = Named { host: engine.host.as_deref(), context: engine.context.as_deref() };
-        Ok(MachineAt { name: Some(name.clone()), labels: engine.all_labels(), endpoint: Endpoint::meant(named)? })
+        Ok(MachineAt {
+            name: Some(name.clone()),
+            node: None,
+            labels: engine.all_labels(),
+            endpoint: Endpoint::meant(named)?,
+        })
     };
     let all: Result<_, EngineError> = fleet.engines.iter().map(machine).collect();
     Ok(Meant::Several(all?))

@@ -76,8 +76,8 @@ pub enum Stack {
         #[arg(long, conflicts_with_all = ["file", "demo"], requires = "on")]
         project: Option<String>,
         /// The engine that they are on, as a journal describes it
-        #[arg(long, value_name = "JSON", value_parser = json::<Description>)]
-        on: Option<Description>,
+        #[arg(long, value_name = "JSON", value_parser = json::<Box<Description>>)]
+        on: Option<Box<Description>>,
     },
 }
 

@@ -13,7 +13,7 @@ use super::{ConnectedEngine, Seen, connected};
 use crate::command::cli::{DockerArgs, MachineAt, Meant};
 use crate::command::load;
 use crate::engine::docker::{self, Docker, Endpoint, Machine};
-use crate::engine::fleet::{self, Fleet, SwarmNode};
+use crate::engine::fleet::{self, Fleet};
 use crate::engine::{Description, Engine as _, EngineError, Member};
 use crate::experiment::fleet_file::{FleetFile, SwarmOf};
 
@@ -50,17 +50,16 @@ pub(in crate::command) async fn engines(args: &DockerArgs) -> anyhow::Result<Vec
 pub(super) async fn reach(meant: Meant, args: &DockerArgs, seen: Seen<'_>) -> anyhow::Result<Machines> {
     let all = reached(machines(meant).await?).await?;
     let each = join_all(all.into_iter().map(async |docker| {
-        let (name, swarm) = (docker.machine().name.clone(), docker.swarm().cloned());
-        let connected = connected(docker, args, seen).await?;
-        Ok::<_, EngineError>((name, swarm.map(|s| SwarmNode { manages: s.is_manager(), id: s.node }), connected))
+        let name = docker.machine().name.clone();
+        Ok::<_, EngineError>((name, connected(docker, args, seen).await?))
     }));
     let mut machines = Vec::new();
     let mut failed = Vec::new();
     for one in each.await {
         match one {
-            Ok((name, swarm, connected)) => {
+            Ok((name, connected)) => {
                 let member = Member { engine: connected.engine().describe(), name };
-                machines.push((MachineEngine::reached(member, connected), swarm));
+                machines.push(MachineEngine::reached(member, connected));
             }
             Err(e) => failed.push(e),
         }
@@ -78,18 +77,16 @@ pub(super) async fn reach(meant: Meant, args: &DockerArgs, seen: Seen<'_>) -> an
 pub(super) async fn reach_again(description: &Description) -> Machines {
     let all: Vec<_> = description.members.iter().map(|member| MachineEngine::later(member.clone())).collect();
     join_all(all.iter().map(|machine| machine.try_now())).await;
-    Machines::of(all.into_iter().map(|machine| (machine, None)).collect())
+    Machines::of(all)
 }
 
 impl Machines {
-    fn of(all: Vec<(Arc<MachineEngine>, Option<SwarmNode>)>) -> Self {
-        let machine = |(engine, swarm): &(Arc<MachineEngine>, Option<SwarmNode>)| fleet::Machine {
+    fn of(all: Vec<Arc<MachineEngine>>) -> Self {
+        let machine = |engine: &Arc<MachineEngine>| fleet::Machine {
             name: engine.name().to_owned(),
             engine: Arc::clone(engine) as _,
-            swarm: swarm.clone(),
         };
-        let fleet = Arc::new(Fleet::of(all.iter().map(machine).collect()));
-        Self { fleet, all: all.into_iter().map(|(engine, _)| engine).collect() }
+        Self { fleet: Arc::new(Fleet::of(all.iter().map(machine).collect())), all }
     }
 
     /// Those that have answered.
@@ -106,34 +103,49 @@ impl Machines {
 /// The machines that are meant, each with a name where one was given.
 async fn machines(meant: Meant) -> anyhow::Result<Vec<MachineAt>> {
     Ok(match meant {
-        Meant::One(endpoint) => vec![MachineAt { name: None, labels: BTreeMap::new(), endpoint }],
+        Meant::One(endpoint) => vec![MachineAt { name: None, node: None, labels: BTreeMap::new(), endpoint }],
         Meant::Several(all) => all,
         Meant::Swarm { manager, reach } => {
             let template = SwarmOf { reach, ..SwarmOf::default() };
             let nodes = Docker::reach(manager).await?.swarm_nodes().await?;
-            let machine = |node: docker::NodeOfSwarm| MachineAt {
-                endpoint: Endpoint::at(&template.reach(&node.hostname, &node.address)),
-                name: Some(node.hostname),
-                labels: node.labels,
-            };
-            nodes.into_iter().map(machine).collect()
+            nodes.into_iter().map(|node| of_swarm(&template, node)).collect::<anyhow::Result<_>>()?
         }
+    })
+}
+
+/// A node of a Swarm as a machine.
+fn of_swarm(template: &SwarmOf, node: docker::NodeOfSwarm) -> anyhow::Result<MachineAt> {
+    let Some(reach) = template.reach(&node.hostname, node.address.as_deref()) else {
+        bail!(
+            "the Swarm knows no address of its node {}; reach its nodes by {{hostname}}, or name them one by one",
+            node.hostname
+        )
+    };
+    Ok(MachineAt {
+        endpoint: Endpoint::at(&reach),
+        name: Some(node.hostname),
+        labels: node.labels,
+        node: Some(node.id),
     })
 }
 
 /// Reaches each of these; each has a name of its own, and is another engine than the others.
 async fn reached(machines: Vec<MachineAt>) -> anyhow::Result<Vec<Docker>> {
     let each = machines.into_iter().map(async |at| {
-        let docker = Docker::reach(at.endpoint).await.map_err(|e| (at.name.clone(), e))?;
-        let told = docker.machine().name.clone();
-        let name = at.name.unwrap_or_else(|| told.clone());
-        Ok((docker.with_machine(Machine { name, labels: at.labels }), told))
+        let docker = Docker::reach(at.endpoint).await.map_err(|e| (at.name.clone(), e.to_string()))?;
+        let told = docker.describe();
+        let is = told.swarm.map(|swarm| swarm.id);
+        if at.node.is_some() && at.node != is {
+            return Err((at.name, format!("what answers at {} is another node of a Swarm, or none", told.address)));
+        }
+        let name = at.name.or(told.host).unwrap_or_default();
+        Ok(docker.with_machine(Machine { name, labels: at.labels }))
     });
-    let (mut all, mut failed) = (Vec::<(Docker, String)>::new(), Vec::new());
+    let (mut all, mut failed) = (Vec::<Docker>::new(), Vec::new());
     for one in join_all(each).await {
         match one {
-            Ok(told) => all.push(told),
-            Err((name, e)) => failed.push(name.map_or_else(|| e.to_string(), |name| format!("{name}: {e}"))),
+            Ok(docker) => all.push(docker),
+            Err((name, e)) => failed.push(name.map_or_else(|| e.clone(), |name| format!("{name}: {e}"))),
         }
     }
     if !failed.is_empty() {
@@ -142,19 +154,19 @@ async fn reached(machines: Vec<MachineAt>) -> anyhow::Result<Vec<Docker>> {
             failed.join("; ")
         );
     }
-    for (at, (one, told)) in all.iter().enumerate() {
-        let name = &one.machine().name;
-        let address = one.describe().address;
+    for (at, one) in all.iter().enumerate() {
+        let (name, told) = (&one.machine().name, one.describe());
         if name.is_empty() || name.contains('/') {
             bail!(
-                "the engine at {address} does not say what its machine is called; name it in a fleet file (`squall schema --of fleet`)"
+                "the engine at {} does not say what its machine is called; name it in a fleet file (`squall schema --of fleet`)",
+                told.address
             );
         }
-        for (other, other_told) in &all[..at] {
-            let id = |docker: &Docker| docker.describe().id;
-            let there = other.describe().address;
+        for other in &all[..at] {
+            let other_told = other.describe();
+            let (there, address) = (&other_told.address, &told.address);
             // Machines that were made of one image have one id.
-            if id(one).is_some() && id(one) == id(other) && told == other_told {
+            if told.id.is_some() && told.id == other_told.id && told.host == other_told.host {
                 bail!("{there} and {address} are one engine: name it once");
             }
             if other.machine().name == *name {
@@ -164,5 +176,5 @@ async fn reached(machines: Vec<MachineAt>) -> anyhow::Result<Vec<Docker>> {
             }
         }
     }
-    Ok(all.into_iter().map(|(docker, _)| docker).collect())
+    Ok(all)
 }

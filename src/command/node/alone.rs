@@ -93,7 +93,7 @@ pub(super) async fn roll_back_alone(journal: &Path, docker: &Docker, ended: Ende
             let engine: Arc<dyn Engine> = Arc::new(docker.clone());
             // Among several machines its instances are called otherwise.
             let engine = match &node {
-                Some(name) => Arc::new(Fleet::of(vec![Machine { name: name.clone(), engine, swarm: None }])),
+                Some(name) => Arc::new(Fleet::of(vec![Machine { name: name.clone(), engine }])),
                 None => engine,
             };
             recover::alone(&rec, engine.as_ref(), node.as_deref(), this_process(), ended.to_string()).await;

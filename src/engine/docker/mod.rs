@@ -75,6 +75,7 @@ use crate::host::forward::Forward;
 use crate::model::instance::{
     Aspect, Change, Command, CommandLocation, Instance, InstanceId, Kill, Laid, Setting, Via,
 };
+use crate::model::node::NodeAvailability;
 use crate::model::zones::Zones;
 
 /// How long a call may take that needs no waiting for the container.
@@ -101,6 +102,8 @@ pub struct Docker {
     /// The label of the only containers that are seen, where not all are.
     only: Option<String>,
     machine: Machine,
+    /// What its machine calls itself; empty where the engine does not tell.
+    hostname: String,
     /// The container that this process runs in, where it runs in one of this engine's.
     own: Option<String>,
     /// The machine on which its containers' processes are looked for.
@@ -182,13 +185,11 @@ fn refused(id: &InstanceId, to: &Setting, why: &str) -> EngineError {
 impl Engine for Docker {
     fn describe(&self) -> Description {
         Description {
-            kind: Kind::Docker,
-            address: self.endpoint.address.clone(),
             tls: self.endpoint.tls.clone(),
             id: self.id.clone(),
-            helper: None,
-            members: Vec::new(),
-            version: self.version.clone(),
+            host: Some(self.hostname.clone()).filter(|name| !name.is_empty()),
+            swarm: self.swarm.as_ref().map(Membership::in_swarm),
+            ..Description::of(Kind::Docker, self.endpoint.address.as_str(), self.version.as_str())
         }
     }
 }
@@ -209,6 +210,13 @@ impl Observe for Docker {
                 Ok(seen.pop())
             }
             None => Ok(None),
+        }
+    }
+
+    async fn node_availability(&self, node: &str) -> Result<Option<NodeAvailability>, EngineError> {
+        match &self.swarm {
+            Some(swarm) if swarm.is_manager() => self.availability(node).await,
+            _ => Ok(None),
         }
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::endpoint::{self, Endpoint};
 use super::podman::Podman;
 use super::{DEFAULT_HOST, Docker, failure, own, swarm, transport};
-use crate::engine::{Description, EngineError};
+use crate::engine::{Description, Engine as _, EngineError};
 use crate::model::zones::Zones;
 
 /// How long the engine may take to answer at all when it is first asked. Podman 4 asks for its packages' versions then, which takes a
@@ -43,6 +43,7 @@ impl Docker {
         // Podman calls itself otherwise each time that it is asked.
         let id = info.id.filter(|id| !id.is_empty() && podman.is_none());
         let own = own::find(&api).await;
+        let hostname = info.name.unwrap_or_default();
         Ok(Self {
             api,
             in_words: endpoint.in_words(podman.is_some()),
@@ -55,7 +56,8 @@ impl Docker {
             silence: Arc::default(),
             zones: Zones::default(),
             only: None,
-            machine: super::Machine { name: info.name.unwrap_or_default(), ..super::Machine::default() },
+            machine: super::Machine { name: hostname.clone(), ..super::Machine::default() },
+            hostname,
             own,
             host: Arc::default(),
             sight: Arc::default(),
@@ -72,23 +74,25 @@ impl Docker {
     /// Finds the engine that another process has described.
     ///
     /// # Errors
-    /// As for [`Docker::reach`]; and where another engine answers there by now, on which everything would seem to be gone.
+    /// As for [`Docker::reach`]; and where another engine answers there by now, on which everything would seem to be gone: by what it calls
+    /// itself, and by its machine's name, since machines that were made of one image have engines with one id.
     pub async fn from_description(description: &Description) -> Result<Self, EngineError> {
         let docker = Self::reach(Endpoint::recorded(description)).await?;
-        match (&description.id, &docker.id) {
-            (Some(was), Some(is)) if was != is => Err(EngineError::Unreachable {
-                address: docker.endpoint.address.clone(),
-                why: format!(
-                    "another engine ({is}) answers there than the one of the run ({was}); try again where this address leads to that one"
-                ),
-            }),
-            (Some(was), None) => Err(EngineError::Unreachable {
-                address: docker.endpoint.address.clone(),
-                why: format!(
-                    "the engine that answers there does not say who it is, and the one of the run was {was}; try again"
-                ),
-            }),
-            _ => Ok(docker),
+        let is = docker.describe();
+        let another = |what: &str, was: Option<&String>, is: Option<&String>| match (was, is) {
+            (Some(was), Some(is)) if was != is => Some(format!(
+                "another {what} ({is}) answers there than the one of the run ({was}); try again where this address leads to that one"
+            )),
+            (Some(was), None) => Some(format!(
+                "the {what} that answers there does not say who it is, and the one of the run was {was}; try again"
+            )),
+            _ => None,
+        };
+        let why = another("engine", description.id.as_ref(), is.id.as_ref())
+            .or_else(|| another("machine", description.host.as_ref(), is.host.as_ref()));
+        match why {
+            Some(why) => Err(EngineError::Unreachable { address: is.address, why }),
+            None => Ok(docker),
         }
     }
 

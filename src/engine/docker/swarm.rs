@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::failure::{Failure, within};
 use super::{Docker, QUICK, labels};
-use crate::engine::{EngineError, NODE_LABEL};
+use crate::engine::{EngineError, NODE_LABEL, SwarmNode};
 use crate::model::instance::{Health, Instance, Trait, of_all_machines};
 use crate::model::zones::Zones;
 
@@ -31,6 +31,8 @@ pub struct Membership {
     pub node: String,
     /// How many nodes there are, if it is a manager: only these know.
     pub nodes: Option<u64>,
+    /// The managers that it knows, by their nodes.
+    pub managers: Vec<String>,
 }
 
 impl Membership {
@@ -43,7 +45,13 @@ impl Membership {
         let node = info.node_id.filter(|_| part)?;
         let manages = info.control_available == Some(true);
         let nodes = info.nodes.and_then(|n| u64::try_from(n).ok());
-        Some(Self { node, nodes: manages.then(|| nodes.unwrap_or_default()) })
+        let known = info.remote_managers.into_iter().flatten().filter_map(|peer| peer.node_id).collect();
+        Some(Self { node, nodes: manages.then(|| nodes.unwrap_or_default()), managers: known })
+    }
+
+    /// The same for who knows no Docker Engine.
+    pub(super) fn in_swarm(&self) -> SwarmNode {
+        SwarmNode { id: self.node.clone(), manages: self.is_manager(), managers: self.managers.clone() }
     }
 
     /// Whether it knows what runs on the other nodes.
@@ -56,10 +64,12 @@ impl Membership {
 /// A node of a Swarm, as a manager tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NodeOfSwarm {
+    /// What the Swarm calls it.
+    pub id: String,
     /// What its host is called.
     pub hostname: String,
-    /// Its address in the Swarm.
-    pub address: String,
+    /// Its address in the Swarm, where a manager knows one.
+    pub address: Option<String>,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
 }
@@ -74,8 +84,9 @@ impl Docker {
         let nodes = within(QUICK, self.api.list_nodes(None::<ListNodesOptions>)).await.map_err(error)?;
         let node = |node: bollard::models::Node| {
             Some(NodeOfSwarm {
+                id: node.id?,
                 hostname: node.description?.hostname?,
-                address: node.status?.addr?,
+                address: node.status.and_then(|status| status.addr).filter(|address| !address.is_empty()),
                 labels: node.spec?.labels.unwrap_or_default().into_iter().collect(),
             })
         };
@@ -243,7 +254,7 @@ mod tests {
             (200, told.to_string())
         })
         .await;
-        let swarm = Membership { node: "node1".to_owned(), nodes: manager.then_some(2) };
+        let swarm = Membership { node: "node1".to_owned(), nodes: manager.then_some(2), managers: Vec::new() };
         let docker = Docker { swarm: Some(swarm), ..fake.docker.clone() };
         (fake, docker)
     }

@@ -2,27 +2,45 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::Machine;
-use crate::engine::NODE_LABEL;
+use crate::engine::{NODE_LABEL, SwarmNode};
 use crate::model::instance::sharing::Share;
-use crate::model::instance::{Instance, InstanceId, Trait, of_all_machines};
+use crate::model::instance::{Aspect, Instance, InstanceId, Setting, Trait, of_all_machines};
+use crate::model::node::NodeAvailability;
+
+/// What a machine tells.
+pub(super) struct Told<'a> {
+    /// What it is called.
+    pub(super) machine: &'a str,
+    /// What it is in a Swarm.
+    pub(super) swarm: Option<SwarmNode>,
+    /// What its managers tell of it, where it does not know itself.
+    pub(super) availability: Option<NodeAvailability>,
+    /// Its instances, and those elsewhere that it knows of.
+    pub(super) instances: Vec<Instance>,
+}
+
+impl Told<'_> {
+    /// Whether it is a manager that tells what runs on other nodes. One that has nothing of its own and tells nothing may be silent.
+    fn tells(&self) -> bool {
+        let says = self.instances.iter().any(|i| i.replaced_by().is_some());
+        self.swarm.as_ref().is_some_and(|s| s.manages)
+            && says
+            && self.instances.iter().all(|i| i.others_silent().is_none())
+    }
+}
 
 /// All instances, each with its machine in its id and its name, ordered by name. What one machine tells of another that is asked itself
 /// is left out.
-pub(super) fn joined(told: Vec<(&Machine, Vec<Instance>)>) -> Vec<Instance> {
-    let nodes: BTreeSet<&str> = told.iter().filter_map(|(m, _)| Some(m.swarm.as_ref()?.id.as_str())).collect();
+pub(super) fn joined(told: Vec<Told<'_>>) -> Vec<Instance> {
+    let nodes: BTreeSet<String> = told.iter().filter_map(|t| Some(t.swarm.as_ref()?.id.clone())).collect();
     let is_asked =
-        |i: &Instance| i.elsewhere().is_some() && i.labels.get(NODE_LABEL).is_some_and(|n| nodes.contains(n.as_str()));
-    let tells = |(machine, all): &(&Machine, Vec<Instance>)| {
-        // One that has nothing of its own and tells nothing may be silent.
-        let says = all.iter().any(|i| i.replaced_by().is_some());
-        machine.swarm.as_ref().is_some_and(|s| s.manages) && says && all.iter().all(|i| i.others_silent().is_none())
-    };
-    let is_told = told.iter().any(tells);
+        |i: &Instance| i.elsewhere().is_some() && i.labels.get(NODE_LABEL).is_some_and(|n| nodes.contains(n));
+    let telling: Vec<SwarmNode> = told.iter().filter(|t| t.tells()).filter_map(|t| t.swarm.clone()).collect();
     let mut elsewhere: BTreeMap<InstanceId, Instance> = BTreeMap::new();
     let mut fleet = Vec::new();
-    for (machine, all) in told {
-        for mut instance in all {
+    for Told { machine, swarm, availability, instances } in told {
+        let is_told = swarm.is_some_and(|node| telling.iter().any(|manager| node.is_managed_by(manager)));
+        for mut instance in instances {
             if is_asked(&instance) {
                 continue;
             }
@@ -31,10 +49,10 @@ pub(super) fn joined(told: Vec<(&Machine, Vec<Instance>)>) -> Vec<Instance> {
                 elsewhere.insert(instance.id.clone(), instance);
                 continue;
             }
-            if is_told && machine.swarm.is_some() {
+            if is_told {
                 instance.traits.retain(|t| !matches!(t, Trait::OthersUnknown(_) | Trait::OthersSilent(_)));
             }
-            fleet.push(named(&machine.name, instance));
+            fleet.push(on_node(named(machine, instance), availability.as_ref()));
         }
     }
     fleet.extend(elsewhere.into_values());
@@ -42,14 +60,22 @@ pub(super) fn joined(told: Vec<(&Machine, Vec<Instance>)>) -> Vec<Instance> {
     of_all_machines(fleet)
 }
 
+/// An instance on a node that is given tasks, or not.
+pub(super) fn on_node(mut instance: Instance, availability: Option<&NodeAvailability>) -> Instance {
+    if let Some(availability) = availability {
+        instance.settings.insert(Aspect::NodeAvailability, Setting::Availability(availability.clone()));
+    }
+    instance
+}
+
 /// Two machines that tell of one container: its id is random, and no other one's.
-pub(super) fn twins<'a>(told: &[(&'a Machine, Vec<Instance>)]) -> Option<(&'a str, &'a str)> {
+pub(super) fn twins<'a>(told: &[Told<'a>]) -> Option<(&'a str, &'a str)> {
     let mut seen: BTreeMap<&str, &'a str> = BTreeMap::new();
     let random = |i: &&Instance| i.id.0.len() == 64 && i.elsewhere().is_none();
-    for (machine, all) in told {
-        for i in all.iter().filter(random) {
-            if let Some(other) = seen.insert(&i.id.0, &machine.name).filter(|other| *other != machine.name) {
-                return Some((other, &machine.name));
+    for Told { machine, instances, .. } in told {
+        for i in instances.iter().filter(random) {
+            if let Some(other) = seen.insert(&i.id.0, machine).filter(|other| other != machine) {
+                return Some((other, machine));
             }
         }
     }

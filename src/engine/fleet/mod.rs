@@ -13,11 +13,13 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures_util::future::{join_all, try_join_all};
 
-use self::joined::joined;
+use self::joined::{Told, joined};
 use super::{
-    Ability, Apply, Claim, Description, Engine, EngineError, Execute, Kind, Lock, Member, Observe, Outcome, Ran, Tag,
+    Ability, Apply, Claim, Description, Engine, EngineError, Execute, Kind, Lock, Member, Observe, Outcome, Ran,
+    SwarmNode, Tag,
 };
 use crate::model::instance::{Change, Command, Instance, InstanceId, Setting};
+use crate::model::node::NodeAvailability;
 
 /// A machine, and the engine on it.
 #[derive(Clone)]
@@ -26,17 +28,6 @@ pub struct Machine {
     pub name: String,
     /// Its engine.
     pub engine: Arc<dyn Engine>,
-    /// What it is in a Swarm, if it is part of one.
-    pub swarm: Option<SwarmNode>,
-}
-
-/// What a machine is in a Swarm.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SwarmNode {
-    /// What the Swarm calls it.
-    pub id: String,
-    /// Whether it knows what runs on the other nodes.
-    pub manages: bool,
 }
 
 /// Several machines as one engine.
@@ -65,6 +56,38 @@ impl Fleet {
         Ok((machine, there))
     }
 
+    /// The machines that can see to an instance's setting, and what the instance is called there: its own one. But a node of a Swarm is
+    /// told by its managers what to do, by any of them.
+    fn setting<'a>(
+        &'a self,
+        id: &InstanceId,
+        to: &Setting,
+    ) -> Result<(&'a Machine, Vec<&'a Machine>, InstanceId), EngineError> {
+        let own = self.at(id);
+        if matches!(to, Setting::Availability(_)) {
+            let node = own.as_ref().ok().and_then(|(machine, _)| machine.swarm());
+            let tells = |m: &&Machine| m.swarm().is_some_and(|s| manages(&s, node.as_ref()));
+            let mut telling = self.machines.iter().filter(tells);
+            if let Some(first) = telling.next() {
+                return Ok((first, telling.collect(), InstanceId(InstanceId::on_its_node(&id.0).to_owned())));
+            }
+        }
+        own.map(|(machine, there)| (machine, Vec::new(), there))
+    }
+
+    /// What managers tell of these nodes of their Swarm, which these do not know of themselves.
+    async fn availability(&self, machine: &Machine) -> Option<NodeAvailability> {
+        let node = machine.swarm().filter(|node| !node.manages)?;
+        for other in &self.machines {
+            if other.swarm().is_some_and(|manager| node.is_managed_by(&manager))
+                && let Ok(Some(told)) = other.engine.node_availability(&node.id).await
+            {
+                return Some(told);
+            }
+        }
+        None
+    }
+
     fn at(&self, id: &InstanceId) -> Result<(&Machine, InstanceId), EngineError> {
         let (machine, there) = self.of_instance(&id.0)?;
         Ok((machine, InstanceId(there.to_owned())))
@@ -72,6 +95,11 @@ impl Fleet {
 }
 
 impl Machine {
+    /// What it is in a Swarm, if it is part of one.
+    fn swarm(&self) -> Option<SwarmNode> {
+        self.engine.describe().swarm
+    }
+
     /// What goes wrong there, with where that is.
     fn failed(&self, error: EngineError) -> EngineError {
         match error {
@@ -90,6 +118,23 @@ impl Machine {
     }
 }
 
+/// Whether it is a manager of that node; of any, where it is not known which one it is.
+fn manages(manager: &SwarmNode, node: Option<&SwarmNode>) -> bool {
+    manager.manages && node.is_none_or(|node| node.is_managed_by(manager))
+}
+
+/// What is asked of a machine: what an instance is called there, and what it is about.
+type Asked<'a, T> = (&'a Machine, Vec<(InstanceId, T)>);
+
+/// The same of each machine, by its name.
+fn per_machine<'a, T>(all: impl Iterator<Item = ((&'a Machine, InstanceId), T)>) -> BTreeMap<&'a str, Asked<'a, T>> {
+    let mut per_machine = BTreeMap::new();
+    for ((machine, there), about) in all {
+        per_machine.entry(machine.name.as_str()).or_insert((machine, Vec::new())).1.push((there, about));
+    }
+    per_machine
+}
+
 impl Engine for Fleet {
     fn describe(&self) -> Description {
         let members = self.machines.iter().map(|m| Member { name: m.name.clone(), engine: m.engine.describe() });
@@ -97,19 +142,10 @@ impl Engine for Fleet {
         let mut versions: Vec<&str> = members.iter().map(|m| m.engine.version.as_str()).collect();
         versions.sort_unstable();
         versions.dedup();
-        Description {
-            kind: members.first().map_or(Kind::Docker, |m| m.engine.kind),
-            address: members
-                .iter()
-                .map(|m| format!("{} ({})", m.name, m.engine.address))
-                .collect::<Vec<_>>()
-                .join(", "),
-            tls: None,
-            id: None,
-            helper: None,
-            version: versions.join(", "),
-            members,
-        }
+        let kind = members.first().map_or(Kind::Docker, |m| m.engine.kind);
+        let addresses = members.iter().map(|m| format!("{} ({})", m.name, m.engine.address));
+        let (addresses, versions) = (addresses.collect::<Vec<_>>().join(", "), versions.join(", "));
+        Description { members, ..Description::of(kind, addresses, versions) }
     }
 
     fn acted_alone(&self) -> Option<String> {
@@ -122,7 +158,11 @@ impl Engine for Fleet {
 #[async_trait]
 impl Observe for Fleet {
     async fn observe(&self) -> Result<Vec<Instance>, EngineError> {
-        let each = self.machines.iter().map(async |m| Ok((m, m.engine.observe().await.map_err(|e| m.failed(e))?)));
+        let each = self.machines.iter().map(async |m| {
+            let (instances, availability) = tokio::join!(m.engine.observe(), self.availability(m));
+            let instances = instances.map_err(|e| m.failed(e))?;
+            Ok(Told { machine: &m.name, swarm: m.swarm(), availability, instances })
+        });
         let told = try_join_all(each).await?;
         if let Some((one, other)) = joined::twins(&told) {
             let attempt = "tell several machines apart".to_owned();
@@ -134,39 +174,57 @@ impl Observe for Fleet {
 
     async fn look(&self, id: &InstanceId) -> Result<Option<Instance>, EngineError> {
         let (machine, there) = self.at(id)?;
-        let found = machine.engine.look(&there).await.map_err(|e| machine.failed(e))?;
-        Ok(found.map(|instance| joined::named(&machine.name, instance)))
+        let (found, availability) = tokio::join!(machine.engine.look(&there), self.availability(machine));
+        let found = found.map_err(|e| machine.failed(e))?;
+        Ok(found.map(|instance| joined::on_node(joined::named(&machine.name, instance), availability.as_ref())))
+    }
+
+    async fn node_availability(&self, node: &str) -> Result<Option<NodeAvailability>, EngineError> {
+        let (asked, mut failed) = (self.machines.iter(), None);
+        for machine in asked.filter(|m| m.swarm().is_some_and(|s| s.manages)) {
+            match machine.engine.node_availability(node).await {
+                Ok(Some(told)) => return Ok(Some(told)),
+                Ok(None) => {}
+                Err(e) => failed = Some(machine.failed(e)),
+            }
+        }
+        failed.map_or(Ok(None), Err)
     }
 }
 
 #[async_trait]
 impl Apply for Fleet {
     async fn prepare(&self, all: &[(InstanceId, Setting)]) {
-        let mut per_machine: BTreeMap<&str, (&Machine, Vec<(InstanceId, Setting)>)> = BTreeMap::new();
-        for (id, to) in all {
-            if let Ok((machine, there)) = self.at(id) {
-                per_machine.entry(&machine.name).or_insert((machine, Vec::new())).1.push((there, to.clone()));
-            }
-        }
-        join_all(per_machine.values().map(|(machine, all)| machine.engine.prepare(all))).await;
+        let places = |(id, to): &(InstanceId, Setting)| self.setting(id, to).map(|(first, _, there)| (first, there));
+        let per_machine = per_machine(all.iter().map(places).filter_map(Result::ok).zip(all));
+        let prepared = per_machine.into_values().map(async |(machine, all)| {
+            let all: Vec<_> = all.into_iter().map(|(there, (_, to))| (there, to.clone())).collect();
+            machine.engine.prepare(&all).await;
+        });
+        join_all(prepared).await;
     }
 
     async fn set(&self, tag: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
-        let (machine, there) = self.at(id)?;
-        machine.engine.set(tag, &there, to).await.map_err(|e| machine.failed(e))
+        let (first, others, there) = self.setting(id, to)?;
+        let mut outcome = first.engine.set(tag, &there, to).await.map_err(|e| first.failed(e));
+        for machine in others {
+            if outcome.is_err() {
+                outcome = machine.engine.set(tag, &there, to).await.map_err(|e| machine.failed(e));
+            }
+        }
+        outcome
     }
 
     async fn can(&self, all: &[(Instance, Setting)]) -> Result<Vec<Ability>, EngineError> {
-        let mut per_machine: BTreeMap<&str, (&Machine, Vec<usize>)> = BTreeMap::new();
-        for (at, (instance, _)) in all.iter().enumerate() {
-            let (machine, _) = self.at(&instance.id)?;
-            per_machine.entry(&machine.name).or_insert((machine, Vec::new())).1.push(at);
-        }
-        let asked = per_machine.into_values().map(async |(machine, places)| {
-            let there = |at: &usize| (joined::there(&all[*at].0), all[*at].1.clone());
+        let place = |(instance, to): &(Instance, Setting)| {
+            self.setting(&instance.id, to).map(|(first, _, there)| (first, there))
+        };
+        let places: Vec<_> = all.iter().map(place).collect::<Result<_, _>>()?;
+        let asked = per_machine(places.into_iter().zip(0..)).into_values().map(async |(machine, places)| {
+            let there = |(_, at): &(InstanceId, usize)| (joined::there(&all[*at].0), all[*at].1.clone());
             let asked: Vec<_> = places.iter().map(there).collect();
             let answers = machine.engine.can(&asked).await.map_err(|e| machine.failed(e))?;
-            Ok::<_, EngineError>(places.into_iter().zip(answers).collect::<Vec<_>>())
+            Ok::<_, EngineError>(places.into_iter().map(|(_, at)| at).zip(answers).collect::<Vec<_>>())
         });
         let answers: BTreeMap<usize, Ability> = try_join_all(asked).await?.into_iter().flatten().collect();
         Ok(answers.into_values().collect())
@@ -189,8 +247,8 @@ impl Apply for Fleet {
     }
 
     fn by_hand(&self, change: &Change, to: &Setting) -> String {
-        match self.at(&change.instance) {
-            Ok((machine, instance)) => {
+        match self.setting(&change.instance, to) {
+            Ok((machine, _, instance)) => {
                 let name = InstanceId::on_its_node(&change.name).to_owned();
                 machine.engine.by_hand(&Change { instance, name, ..change.clone() }, to)
             }
@@ -228,6 +286,11 @@ impl Lock for Fleet {
             }
         }
         Ok(all)
+    }
+
+    async fn claims_at(&self, id: &InstanceId) -> Result<Vec<Claim>, EngineError> {
+        let (machine, there) = self.at(id)?;
+        machine.engine.claims_at(&there).await.map_err(|e| machine.failed(e))
     }
 }
 

@@ -5,6 +5,7 @@ use crate::engine::sim::Sim;
 use crate::experiment::stack::Stack;
 use crate::model::instance::sharing::{Resource, Share, Side};
 use crate::model::instance::{Aspect, Task, Trait};
+use crate::model::node::Availability;
 
 fn machine(name: &str) -> (Machine, Arc<Sim>) {
     let stack: Stack = serde_json::from_value(serde_json::json!({
@@ -12,7 +13,7 @@ fn machine(name: &str) -> (Machine, Arc<Sim>) {
     }))
     .expect("a stack");
     let sim = Sim::of_stack(&stack);
-    (Machine { name: name.to_owned(), engine: Arc::<Sim>::clone(&sim), swarm: None }, sim)
+    (Machine { name: name.to_owned(), engine: Arc::<Sim>::clone(&sim) }, sim)
 }
 
 fn claim(service: &str, run: &str) -> Claim {
@@ -84,28 +85,44 @@ fn task(id: &str, slot: &str, node: Option<(&str, &str)>) -> Instance {
     i
 }
 
+fn told<'a>(machine: &'a str, swarm: Option<&SwarmNode>, instances: Vec<Instance>) -> Told<'a> {
+    Told { machine, swarm: swarm.cloned(), availability: None, instances }
+}
+
 #[test]
 fn what_a_manager_tells_of_machines_that_are_asked_themselves_is_left_out() {
-    let swarm = |name: &str, id: &str, manages| {
-        let swarm = Some(SwarmNode { id: id.to_owned(), manages });
-        Machine { swarm, ..machine(name).0 }
-    };
-    let (n1, n2) = (swarm("n1", "id1", true), swarm("n2", "id2", false));
+    let swarm =
+        |id: &str, manages, manager: &str| SwarmNode { id: id.to_owned(), manages, managers: vec![manager.to_owned()] };
+    let (n1, n2) = (swarm("id1", true, "id1"), swarm("id2", false, "id1"));
     let told_by_n1 =
         || vec![task("t1", "1", None), task("t2", "2", Some(("id2", "n2"))), task("t3", "3", Some(("id3", "n3")))];
     let mut of_n2 = task("t2", "2", None);
     of_n2.traits.insert(Trait::OthersUnknown("a worker".to_owned()));
+    let by_n2 = || told("n2", Some(&n2), vec![of_n2.clone()]);
     let names = |all: &[Instance]| all.iter().map(|i| i.name.clone()).collect::<Vec<_>>();
-    let all = joined(vec![(&n1, told_by_n1()), (&n2, vec![of_n2.clone()])]);
+    let all = joined(vec![told("n1", Some(&n1), told_by_n1()), by_n2()]);
     assert_eq!(names(&all), ["n1/web.1.t1", "n2/web.2.t2", "web.3.t3"]);
     assert!(all.iter().all(|i| i.others_unknown().is_none()), "the manager knows");
-    let all = joined(vec![(&n1, Vec::new()), (&n2, vec![of_n2.clone()])]);
+    let all = joined(vec![told("n1", Some(&n1), Vec::new()), by_n2()]);
     assert!(all[0].others_unknown().is_some(), "one that has nothing of its own and tells nothing may be silent");
     // Where it does not tell, what the others do not know stays unknown.
     let mut silent = task("t1", "1", None);
     silent.traits.insert(Trait::OthersSilent("no quorum".to_owned()));
-    let all = joined(vec![(&n1, vec![silent]), (&n2, vec![of_n2])]);
+    let all = joined(vec![told("n1", Some(&n1), vec![silent]), by_n2()]);
     assert!(all.iter().all(|i| i.others_unknown().is_some()), "{all:?}");
+    let stranger = swarm("id9", true, "id9");
+    let all = joined(vec![told("n9", Some(&stranger), vec![task("t9", "1", None)]), by_n2()]);
+    let unknown = |all: &[Instance], name: &str| all.iter().any(|i| i.name == name && i.others_unknown().is_some());
+    assert!(unknown(&all, "n2/web.2.t2"), "a manager of another Swarm knows nothing of this one");
+}
+
+#[test]
+fn what_a_manager_tells_of_a_node_is_told_of_what_is_on_it() {
+    let is = NodeAvailability { node: "id2".to_owned(), is: Availability::Drain, of_run: false };
+    let of_n2 = Told { availability: Some(is.clone()), ..told("n2", None, vec![task("t2", "2", None)]) };
+    let all = joined(vec![told("n1", None, vec![task("t1", "1", None)]), of_n2]);
+    let known: Vec<_> = all.iter().map(|i| i.settings.get(&Aspect::NodeAvailability)).collect();
+    assert_eq!(known, [None, Some(&Setting::Availability(is))]);
 }
 
 #[test]
@@ -125,11 +142,12 @@ fn what_is_shared_on_a_machine_is_called_as_all_are() {
 #[test]
 fn one_engine_under_two_names_is_found_by_its_containers() {
     let id = |n: char| n.to_string().repeat(64);
-    let (one, other) = (machine("a").0, machine("b").0);
-    let told = |ids: &[String]| ids.iter().map(|id| Instance::new(id.clone(), "web", "web")).collect::<Vec<_>>();
-    let twins = joined::twins(&[(&one, told(&[id('1'), id('2')])), (&other, told(&[id('2')]))]);
-    assert_eq!(twins, Some(("a", "b")));
-    assert_eq!(joined::twins(&[(&one, told(&[id('1')])), (&other, told(&[id('2')]))]), None);
+    let of = |machine, ids: &[String]| {
+        told(machine, None, ids.iter().map(|id| Instance::new(id.clone(), "web", "web")).collect())
+    };
+    let twins = |a: &[String], b: &[String]| joined::twins(&[of("a", a), of("b", b)]).is_some();
+    assert_eq!(joined::twins(&[of("a", &[id('1'), id('2')]), of("b", &[id('2')])]), Some(("a", "b")));
+    assert!(!twins(&[id('1')], &[id('2')]));
     let names = ["web-1".to_owned()];
-    assert_eq!(joined::twins(&[(&one, told(&names)), (&other, told(&names))]), None, "a name is no proof");
+    assert!(!twins(&names, &names), "a name is no proof");
 }

@@ -150,15 +150,7 @@ fn not_marked(aspect: Aspect, mark: Option<&str>) -> Option<String> {
 
 impl Engine for Local {
     fn describe(&self) -> Description {
-        Description {
-            kind: Kind::Local,
-            address: self.address.display().to_string(),
-            tls: None,
-            id: None,
-            helper: None,
-            members: Vec::new(),
-            version: env!("CARGO_PKG_VERSION").to_owned(),
-        }
+        Description::of(Kind::Local, self.address.display().to_string(), env!("CARGO_PKG_VERSION"))
     }
 }
 

@@ -22,6 +22,7 @@ use super::{
     Ability, Apply, Claim, Description, Engine, EngineError, Execute, Helper, Lock, Observe, Outcome, Ran, Tag,
 };
 use crate::model::instance::{Change, Command, Instance, InstanceId, Setting};
+use crate::model::node::NodeAvailability;
 
 /// The repository of the helper's image.
 pub const IMAGE: &str = "squall-node";
@@ -155,6 +156,10 @@ impl Observe for Node {
             Answer::Instance(seen) => Ok(seen.map(|seen| Instance::from(*seen))),
             other => Err(self.session.confused(&other)),
         }
+    }
+
+    async fn node_availability(&self, node: &str) -> Result<Option<NodeAvailability>, EngineError> {
+        self.docker.node_availability(node).await
     }
 }
 

@@ -224,16 +224,7 @@ impl Sim {
 
 impl Engine for Sim {
     fn describe(&self) -> Description {
-        let version = env!("CARGO_PKG_VERSION").to_owned();
-        Description {
-            kind: Kind::Sim,
-            address: self.from.clone(),
-            tls: None,
-            id: None,
-            helper: None,
-            version,
-            members: Vec::new(),
-        }
+        Description::of(Kind::Sim, self.from.as_str(), env!("CARGO_PKG_VERSION"))
     }
 }
 

@@ -26,15 +26,7 @@ impl Tape {
             experiment: serde_json::from_value(serde_yaml::from_str(yaml).unwrap()).unwrap(),
             file: "experiments/kill-one-replica.yaml".into(),
             seed: 42,
-            engine: Description {
-                kind: Kind::Docker,
-                address: "unix:///var/run/docker.sock".into(),
-                tls: None,
-                id: None,
-                helper: None,
-                members: Vec::new(),
-                version: "20.10.24".into(),
-            },
+            engine: Description::of(Kind::Docker, "unix:///var/run/docker.sock", "20.10.24"),
             owner: "ada@lab".into(),
             process: None,
         })));

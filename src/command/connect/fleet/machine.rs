@@ -14,6 +14,7 @@ use crate::engine::{
     Ability, Apply, Claim, Description, Engine, EngineError, Execute, Lock, Member, Observe, Outcome, Ran, Tag,
 };
 use crate::model::instance::{Change, Command, Instance, InstanceId, Setting};
+use crate::model::node::NodeAvailability;
 use crate::record::journal::Recorder;
 
 /// An engine that may have to be reached first.
@@ -133,6 +134,10 @@ impl Observe for MachineEngine {
     async fn look(&self, id: &InstanceId) -> Result<Option<Instance>, EngineError> {
         self.engine().await?.look(id).await
     }
+
+    async fn node_availability(&self, node: &str) -> Result<Option<NodeAvailability>, EngineError> {
+        self.engine().await?.node_availability(node).await
+    }
 }
 
 #[async_trait]
@@ -188,6 +193,10 @@ impl Lock for MachineEngine {
 
     async fn claims(&self) -> Result<Vec<Claim>, EngineError> {
         self.engine().await?.claims().await
+    }
+
+    async fn claims_at(&self, id: &InstanceId) -> Result<Vec<Claim>, EngineError> {
+        self.engine().await?.claims_at(id).await
     }
 }
 

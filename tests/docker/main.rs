@@ -47,6 +47,7 @@ mod shop;
 mod signals;
 mod starved;
 mod swarm;
+mod swarm_fleet;
 mod traffic;
 mod traffic_runs;
 mod trouble;

@@ -36,14 +36,14 @@ async fn a_task_is_replaced_and_never_started_again() {
 }
 
 /// A Swarm of three nodes, and a scene on the engine of n1, its manager.
-struct Swarm {
-    scene: Scene,
+pub(crate) struct Swarm {
+    pub(crate) scene: Scene,
     // Fields end in this order: the engine goes last.
-    cluster: Cluster,
+    pub(crate) cluster: Cluster,
 }
 
 impl Swarm {
-    async fn new() -> Self {
+    pub(crate) async fn new() -> Self {
         let cluster = Cluster::swarm(3, &format!("squall-test-{}", std::process::id())).await;
         let scene = Scene::in_sandbox(Sandbox::on(Some(cluster.host("n1"))).await, 0, lonely()).await;
         cluster.docker("n1", &["network", "create", "--driver", "overlay", "shop"]).await;
@@ -51,7 +51,7 @@ impl Swarm {
     }
 
     /// A service; it has converged when this returns. No kernel here has IPVS, and no name server answers.
-    async fn service(&self, name: &str, replicas: usize, options: &[&str], serves: &[&str]) {
+    pub(crate) async fn service(&self, name: &str, replicas: usize, options: &[&str], serves: &[&str]) {
         let (of, image) = (replicas.to_string(), self.scene.sandbox.image.clone());
         let mut args = vec!["service", "create", "--detach", "--no-resolve-image", "--endpoint-mode", "dnsrr"];
         args.extend(["--network", "shop", "--name", name, "--replicas", &of]);
@@ -63,7 +63,7 @@ impl Swarm {
     }
 
     /// Waits until so many tasks of a service run.
-    async fn all_run(&self, name: &str, replicas: usize) {
+    pub(crate) async fn all_run(&self, name: &str, replicas: usize) {
         // A limit for each node may be told behind it.
         let (filter, all) = (format!("name={name}"), format!("{replicas}/{replicas}"));
         let list = ["service", "ls", "--filter", filter.as_str(), "--format", "{{.Replicas}}"];
@@ -115,13 +115,13 @@ impl Swarm {
 }
 
 /// A customer who knows nothing of Squall.
-struct Customer {
+pub(crate) struct Customer {
     leaves: Arc<AtomicBool>,
     asking: JoinHandle<Vec<(Instant, bool)>>,
 }
 
 impl Customer {
-    fn of(address: SocketAddr, from: Namespace) -> Self {
+    pub(crate) fn of(address: SocketAddr, from: Namespace) -> Self {
         let leaves = Arc::new(AtomicBool::new(false));
         let is_gone = Arc::clone(&leaves);
         let asking = tokio::task::spawn_blocking(move || {
@@ -137,7 +137,7 @@ impl Customer {
     }
 
     /// How many answers there were, how many of them were bad, and for how long on end at most.
-    async fn says(self) -> (usize, usize, Duration) {
+    pub(crate) async fn says(self) -> (usize, usize, Duration) {
         self.leaves.store(true, Ordering::Relaxed);
         let answers = self.asking.await.expect("no panic");
         let outages = answers.chunk_by(|one, next| !one.1 && !next.1);
@@ -151,7 +151,7 @@ fn pause() {
     std::thread::sleep(Duration::from_millis(30));
 }
 
-fn ask(address: SocketAddr) -> std::io::Result<bool> {
+pub(crate) fn ask(address: SocketAddr) -> std::io::Result<bool> {
     let limit = Duration::from_secs(1);
     let mut stream = TcpStream::connect_timeout(&address, limit)?;
     stream.set_read_timeout(Some(limit))?;
@@ -161,7 +161,7 @@ fn ask(address: SocketAddr) -> std::io::Result<bool> {
     Ok(answer == *b"HTTP/1.1 200")
 }
 
-const ON_N1: [&str; 2] = ["--constraint", "node.hostname==n1"];
+pub(crate) const ON_N1: [&str; 2] = ["--constraint", "node.hostname==n1"];
 
 /// Two shops behind a gateway before one store, all on n1: what goes unnoticed by a customer on another machine, and what does not.
 #[tokio::test]

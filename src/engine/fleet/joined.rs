@@ -20,6 +20,12 @@ pub(super) struct Told<'a> {
 }
 
 impl Told<'_> {
+    /// Why this manager does not tell just now what runs on other nodes, and which one it is.
+    fn silent(&self) -> Option<(SwarmNode, String)> {
+        let why = self.instances.iter().find_map(Instance::others_silent)?;
+        Some((self.swarm.clone().filter(|s| s.manages)?, why.to_owned()))
+    }
+
     /// Whether it is a manager that tells what runs on other nodes. One that has nothing of its own and tells nothing may be silent.
     fn tells(&self) -> bool {
         let says = self.instances.iter().any(|i| i.replaced_by().is_some());
@@ -36,10 +42,12 @@ pub(super) fn joined(told: Vec<Told<'_>>) -> Vec<Instance> {
     let is_asked =
         |i: &Instance| i.elsewhere().is_some() && i.labels.get(NODE_LABEL).is_some_and(|n| nodes.contains(n));
     let telling: Vec<SwarmNode> = told.iter().filter(|t| t.tells()).filter_map(|t| t.swarm.clone()).collect();
+    let silent: Vec<(SwarmNode, String)> = told.iter().filter_map(Told::silent).collect();
     let mut elsewhere: BTreeMap<InstanceId, Instance> = BTreeMap::new();
     let mut fleet = Vec::new();
     for Told { machine, swarm, availability, instances } in told {
-        let is_told = swarm.is_some_and(|node| telling.iter().any(|manager| node.is_managed_by(manager)));
+        let is_told = swarm.as_ref().is_some_and(|node| telling.iter().any(|manager| node.is_managed_by(manager)));
+        let silent = silent.iter().find(|(m, _)| swarm.as_ref().is_some_and(|node| node.is_managed_by(m)));
         for mut instance in instances {
             if is_asked(&instance) {
                 continue;
@@ -51,6 +59,9 @@ pub(super) fn joined(told: Vec<Told<'_>>) -> Vec<Instance> {
             }
             if is_told {
                 instance.traits.retain(|t| !matches!(t, Trait::OthersUnknown(_) | Trait::OthersSilent(_)));
+            } else if let Some((_, why)) = silent.filter(|_| instance.replaced_by().is_some()) {
+                // What is counted on one machine is not all, until its manager tells again.
+                instance.traits.insert(Trait::OthersSilent(why.clone()));
             }
             fleet.push(on_node(named(machine, instance), availability.as_ref()));
         }

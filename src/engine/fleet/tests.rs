@@ -110,6 +110,7 @@ fn what_a_manager_tells_of_machines_that_are_asked_themselves_is_left_out() {
     silent.traits.insert(Trait::OthersSilent("no quorum".to_owned()));
     let all = joined(vec![told("n1", Some(&n1), vec![silent]), by_n2()]);
     assert!(all.iter().all(|i| i.others_unknown().is_some()), "{all:?}");
+    assert!(all.iter().all(|i| i.others_silent() == Some("no quorum")), "{all:?}");
     let stranger = swarm("id9", true, "id9");
     let all = joined(vec![told("n9", Some(&stranger), vec![task("t9", "1", None)]), by_n2()]);
     let unknown = |all: &[Instance], name: &str| all.iter().any(|i| i.name == name && i.others_unknown().is_some());

@@ -209,6 +209,8 @@ async fn machines_that_do_not_answer_or_are_one_are_refused() {
         let said = String::from_utf8_lossy(&output.stderr).split_whitespace().collect::<Vec<_>>().join(" ");
         assert!(output.status.code() == Some(3) && said.contains(want), "{said}");
     }
+    let (code, said) = machines.says(&["doctor"]).await;
+    assert!(code == Some(0) && ["n1: ", "n2: ", "n3: "].iter().all(|name| said.contains(name)), "{said}");
     // Without names each is called as it calls itself.
     let args = ["plan", &x, "--json", "--docker-host", &one, "--docker-host", &two];
     let output = machines.scenes[0].squall("state").args(args).output().await.expect("it runs");

@@ -43,6 +43,14 @@ pub(in crate::command) async fn engines(args: &DockerArgs) -> anyhow::Result<Vec
     Ok(all.into_iter().map(Arc::new).collect())
 }
 
+/// The engines that are meant, each with the name that was given to its machine.
+///
+/// # Errors
+/// Where a Swarm's manager does not tell its nodes.
+pub(in crate::command) async fn named(meant: Meant) -> anyhow::Result<Vec<(Option<String>, Endpoint)>> {
+    Ok(machines(meant).await?.into_iter().map(|at| (at.name, at.endpoint)).collect())
+}
+
 /// Reaches all of several machines.
 ///
 /// # Errors

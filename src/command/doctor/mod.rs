@@ -1,6 +1,7 @@
 //! `squall doctor`: looks at this machine and says what works, what does not, and what to do about it. Changes nothing.
 
 mod helper;
+mod machines;
 mod network;
 mod ownerless;
 
@@ -12,6 +13,7 @@ use tabled::settings::Style as Frame;
 
 use super::{orphans, unlock};
 use crate::command::cli::EngineArgs;
+use crate::command::connect;
 use crate::engine::docker::{Docker, Membership};
 use crate::engine::{Engine as _, EngineError, Kind, Life, Lock as _, Observe as _};
 use crate::host::Host;
@@ -64,18 +66,16 @@ fn bad(what: &'static str, found: impl Into<String>, todo: impl Into<String>) ->
 
 pub(super) async fn run(args: EngineArgs, state: StateDir) -> anyhow::Result<ExitCode> {
     let facts = Facts::here();
-    let docker = async { Docker::reach(args.docker.endpoint()?).await }.await;
-    let mut findings = engines(&docker, args.engine).await;
-    findings.push(user(&facts));
-    findings.push(network::capabilities(&facts));
-    findings.push(processes(docker.as_ref().ok()));
-    findings.push(network::namespaces(&facts, docker.as_ref().ok().and_then(Docker::process_here)));
-    findings.push(cgroups(&facts));
-    findings.push(network::mechanism(&Host::default()));
-    findings.extend(network::kernel(&Kernel::read(facts.root())));
+    let mut findings = if args.docker.is_one() {
+        one(&args, &facts, &state).await
+    } else {
+        let meant = connect::fleet::meant(&args.docker)?;
+        let mut findings = machines::machines(meant, &args.docker, &state).await;
+        findings.push(guard(&facts, None));
+        findings
+    };
     findings.push(state_directory(&facts, state.root()));
     findings.extend(open_to_others(&state));
-    findings.push(guard(&facts, docker.as_ref().ok()));
     findings.push(halted(&state));
     let dead = recover::unfinished(&state);
     let stacks = orphans::names(&state);
@@ -84,12 +84,6 @@ pub(super) async fn run(args: EngineArgs, state: StateDir) -> anyhow::Result<Exi
     if !stacks.is_empty() {
         let found = format!("{}, which dead runs have brought up", stacks.join(", "));
         findings.push(bad("stacks", found, "`squall recover` takes them away"));
-    }
-    if let Ok(docker) = &docker {
-        let helper = helper::helper(docker, &args.docker, &mut findings).await;
-        findings.push(helper);
-        findings.push(locks(docker, &state).await);
-        findings.push(ownerless::ownerless(docker).await);
     }
     let verdict = match findings.iter().any(|f| f.mark == Mark::Bad) {
         _ if is_left => Verdict::LeftBehind,
@@ -100,6 +94,27 @@ pub(super) async fn run(args: EngineArgs, state: StateDir) -> anyhow::Result<Exi
     let text = render(&findings, verdict, out.width().min(120), Style::of(&out, false).colour);
     super::print(&visible::inert(&format!("{text}\n")))?;
     Ok(ExitCode::from(verdict.code()))
+}
+
+/// What is found of one engine, and of this machine beside it.
+async fn one(args: &EngineArgs, facts: &Facts, state: &StateDir) -> Vec<Finding> {
+    let docker = async { Docker::reach(args.docker.endpoint()?).await }.await;
+    let mut findings = engines(&docker, args.engine).await;
+    findings.push(user(facts));
+    findings.push(network::capabilities(facts));
+    findings.push(processes(docker.as_ref().ok()));
+    findings.push(network::namespaces(facts, docker.as_ref().ok().and_then(Docker::process_here)));
+    findings.push(cgroups(facts));
+    findings.push(network::mechanism(&Host::default()));
+    findings.extend(network::kernel(&Kernel::read(facts.root())));
+    findings.push(guard(facts, docker.as_ref().ok()));
+    if let Ok(docker) = &docker {
+        let helper = helper::helper(docker, &args.docker, &mut findings).await;
+        findings.push(helper);
+        findings.push(locks(docker, state).await);
+        findings.push(ownerless::ownerless(docker).await);
+    }
+    findings
 }
 
 fn render(findings: &[Finding], verdict: Verdict, width: usize, colour: bool) -> String {

@@ -47,6 +47,12 @@ pub trait Observe: Send + Sync {
     /// Every instance as it is now, in every state, ordered by name.
     async fn observe(&self) -> Result<Vec<Instance>, EngineError>;
 
+    /// Every instance as its engine says that it is, without what is seen of it on its host. For who looks often: of what has not changed
+    /// nothing is asked again.
+    async fn glance(&self) -> Result<Vec<Instance>, EngineError> {
+        self.observe().await
+    }
+
     /// One instance as it is now; `None` where it does not exist (any more).
     async fn look(&self, id: &InstanceId) -> Result<Option<Instance>, EngineError>;
 

@@ -2,7 +2,10 @@
 //! peers keeps up with those who come and go. Each is a change like those of the plan: on disk before it is made, inside
 //! the blast radius, rolled back with the others.
 
+use std::time::Duration;
+
 use futures_util::future::join_all;
+use tokio::time::Instant;
 
 use super::abilities::with_abilities;
 use super::effect::first_effect;
@@ -10,9 +13,29 @@ use super::ended::Ended;
 use super::inject::{make, verified_by};
 use super::{RunContext, RunSpec};
 use super::{plan, target};
+use crate::engine::Observe;
 use crate::model::instance::{Change, Instance};
 use crate::record::event::{Event, Reason};
 use crate::record::journal::Recorder;
+
+/// How long the fleet is not looked at as a whole, if nothing shows that it has changed.
+const LOOK_INTERVAL: Duration = Duration::from_secs(5);
+
+/// The fleet at a glance, just before it was last looked at as a whole.
+#[derive(Default)]
+pub(super) struct LastLook(Option<(Instant, Vec<Instance>)>);
+
+impl LastLook {
+    /// Whether it looks as it did then, so that it asks for nothing new; else it is to be looked at.
+    async fn is_as_then(&mut self, engine: &dyn Observe) -> bool {
+        let Ok(fleet) = engine.glance().await else { return true };
+        if matches!(&self.0, Some((at, then)) if at.elapsed() < LOOK_INTERVAL && *then == fleet) {
+            return true;
+        }
+        self.0 = Some((Instant::now(), fleet));
+        false
+    }
+}
 
 /// Makes the further changes that the fleet as it is now asks for, if it asks for any.
 ///
@@ -24,18 +47,31 @@ pub(super) async fn amend(
     context: &RunContext,
     rec: &Recorder,
     targeted: &[Instance],
+    last: &mut LastLook,
 ) -> Result<(), Ended> {
     let (x, engine) = (spec.experiment, context.engine.as_ref());
     let (current, next) = rec.read(|s| (s.on().map(|c| c.change.clone()).collect::<Vec<Change>>(), s.changes.len()));
     if !current.iter().any(|c| c.to.ends_with_life()) {
         return Ok(());
     }
-    let Ok(fleet) = engine.observe().await else { return Ok(()) };
+    if last.is_as_then(engine).await {
+        return Ok(());
+    }
+    let Ok(fleet) = engine.observe().await else {
+        *last = LastLook::default();
+        return Ok(());
+    };
     let Ok(further) = with_abilities(engine, |can| plan::further(x, &fleet, &current, next, can)).await else {
+        *last = LastLook::default();
         return Ok(());
     };
     let further = further?;
     if further.is_empty() {
+        // One whose new life could not be looked at yet looks the same from afar.
+        let has_another = |c: &&Change| fleet.iter().any(|i| i.id == c.instance && i.is_up() && i.epoch != c.epoch);
+        if current.iter().any(|c| has_another(&c)) {
+            *last = LastLook::default();
+        }
         return Ok(());
     }
     // What has met a disturbance is counted anew from the next one on.

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use tokio::sync::RwLock;
 use tokio::time::{Instant, sleep};
 
-use super::amend::{amend, confirm};
+use super::amend::{LastLook, amend, confirm};
 use super::effect::first_effect;
 use super::ended::Ended;
 use super::guard::GuardHandle;
@@ -61,7 +61,7 @@ pub(super) async fn guarded_by(
 /// How often the fault is looked at while it is on.
 const LOOK_INTERVAL: Duration = Duration::from_millis(250);
 
-/// How often it is looked whether the whole fleet asks for further changes: that takes a look at every instance.
+/// How often it is looked whether the whole fleet asks for further changes.
 const AMEND_INTERVAL: Duration = Duration::from_millis(500);
 
 /// The most instances that are looked at in the same moment.
@@ -82,6 +82,7 @@ pub(super) async fn lasting(
     let mut out_of_reach: Option<Instant> = None;
     let mut down: Option<Instant> = None;
     let mut amended = Instant::now();
+    let mut last = LastLook::default();
     loop {
         sleep(LOOK_INTERVAL).await;
         if let Some(text) = context.engine.acted_alone() {
@@ -91,12 +92,14 @@ pub(super) async fn lasting(
             Ok(None) => {
                 out_of_reach = None;
                 // One that was down and is up again has to be disturbed again at once.
-                if down.take().is_none() && amended.elapsed() < AMEND_INTERVAL {
+                if down.take().is_some() {
+                    last = LastLook::default();
+                } else if amended.elapsed() < AMEND_INTERVAL {
                     continue;
                 }
                 amended = Instant::now();
                 let _turn = amending.write().await;
-                if let Err(ended) = amend(spec, context, rec, targeted).await {
+                if let Err(ended) = amend(spec, context, rec, targeted, &mut last).await {
                     return ended;
                 }
                 confirm(context, rec, planned).await;

@@ -24,7 +24,7 @@ pub(super) async fn answers(
     if !targeted.iter().any(has) {
         return None;
     }
-    let fleet = context.engine.observe().await.ok()?;
+    let fleet = context.engine.glance().await.ok()?;
     let (check, ip, before, stranger) = first(&asked, targeted, &fleet)?;
     let (name, service) = (&before.name, &before.service);
     let what = format!("its address {ip} was taken by {} while it was down", stranger.name);

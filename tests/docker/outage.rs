@@ -119,8 +119,22 @@ impl Nodes {
         self.is_reached(true).await;
     }
 
+    /// What its Swarm has given to others meanwhile has ended on the node.
+    async fn is_settled(&self) {
+        let (service, node) = (&self.scene.service, format!("node={}", self.node));
+        let labelled = format!("label=com.docker.swarm.service.name={service}");
+        let meant = ["service", "ps", service, "--filter", &node, "--filter", "desired-state=running", "--quiet"];
+        eventually("only the tasks that are meant", || async {
+            let runs = self.cluster.docker(self.node, &["ps", "--quiet", "--filter", &labelled]).await;
+            let meant = self.cluster.docker("n1", &meant).await;
+            (runs.lines().count() == meant.lines().count()).then_some(())
+        })
+        .await;
+    }
+
     async fn is_as_before(&self) {
         self.is_not_cut().await;
+        self.is_settled().await;
         self.node_is("Spec.Availability", "active").await;
         self.node_is("Spec.Labels", "map[]").await;
         self.is_reached(true).await;
@@ -294,7 +308,7 @@ async fn a_node_that_is_drained_or_without_power_gets_back_what_it_had() {
     ] {
         let nodes = Box::pin(Nodes::of("n1")).await;
         nodes.cluster.docker("n1", &["node", "update", "--availability", was, "n1"]).await;
-        let mut run = nodes.scene.start(&nodes.experiment(fault, "baseline: 1s, duration: 25s, recovery: 20s"));
+        let mut run = nodes.scene.start(&nodes.experiment(fault, "baseline: 1s, duration: 15s, recovery: 20s"));
         let on = run.until_on().await;
         nodes.node_is("Spec.Availability", meanwhile).await;
         let label = ["node", "inspect", "n1", "--format", "{{index .Spec.Labels \"squall.run\"}}"];

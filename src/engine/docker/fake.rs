@@ -2,8 +2,10 @@
 
 use std::sync::{Arc, Mutex};
 
+use serde_json::Value;
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::UnixListener;
+use tokio::sync::broadcast;
 use tokio::task::JoinSet;
 
 use super::Docker;
@@ -12,6 +14,7 @@ use super::Docker;
 pub(super) struct Fake {
     pub(super) docker: Docker,
     asked: Arc<Mutex<Vec<String>>>,
+    events: Mutex<Option<broadcast::Sender<String>>>,
     _serving: JoinSet<()>,
     _dir: tempfile::TempDir,
 }
@@ -25,7 +28,9 @@ impl Fake {
         let asked = Arc::new(Mutex::new(Vec::new()));
         let mut serving = JoinSet::new();
         let seen = Arc::clone(&asked);
+        let (events, told) = broadcast::channel::<String>(16);
         serving.spawn(async move {
+            let mut streams = JoinSet::new();
             loop {
                 let (mut socket, _) = listener.accept().await.unwrap();
                 let mut request = Vec::new();
@@ -36,10 +41,21 @@ impl Fake {
                 }
                 let text = String::from_utf8_lossy(&request).into_owned();
                 let request = text.split(['?', '\r']).next().unwrap_or_default().replace(" HTTP/1.1", "");
+                if request == "GET /events" {
+                    let mut told = told.resubscribe();
+                    streams.spawn(async move {
+                        let head = "HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nConnection: close\r\n\r\n";
+                        let _ = socket.write_all(head.as_bytes()).await;
+                        while let Ok(event) = told.recv().await {
+                            let _ = socket.write_all(format!("{event}\n").as_bytes()).await;
+                        }
+                    });
+                    continue;
+                }
                 let (status, body) = if request == "GET /version" {
                     (200, r#"{"Version":"0","ApiVersion":"1.41"}"#.to_owned())
                 } else if request == "GET /info" {
-                    (200, r#"{"ID":"fake"}"#.to_owned())
+                    (200, r#"{"ID":"fake","SystemTime":"2026-11-30T12:00:00.5Z"}"#.to_owned())
                 } else {
                     let n = {
                         let mut all = seen.lock().unwrap();
@@ -56,7 +72,18 @@ impl Fake {
             }
         });
         let docker = Docker::connect(Some(&format!("unix://{}", path.display()))).await.unwrap();
-        Self { docker, asked, _serving: serving, _dir: dir }
+        Self { docker, asked, events: Mutex::new(Some(events)), _serving: serving, _dir: dir }
+    }
+
+    /// Tells an event to who listens.
+    pub(super) fn tells(&self, event: &Value) {
+        let events = self.events.lock().unwrap();
+        let _ = events.as_ref().expect("it tells events").send(event.to_string());
+    }
+
+    /// Ends the streams of events, also those to come.
+    pub(super) fn falls_silent(&self) {
+        self.events.lock().unwrap().take();
     }
 
     /// What was asked so far, beside the version and who it is.

@@ -18,6 +18,7 @@ mod exec;
 mod failure;
 #[cfg(test)]
 mod fake;
+mod glance;
 mod guard;
 mod helper;
 mod image;
@@ -54,6 +55,8 @@ pub use project::new_name;
 pub use readiness::Readiness;
 pub use stack::NewContainer;
 pub use swarm::{Membership, NodeOfSwarm};
+
+use observe::Look;
 
 use std::collections::HashMap;
 use std::net::IpAddr;
@@ -115,6 +118,7 @@ pub struct Docker {
     /// The commands that were begun and whose end is not seen yet, each with its container.
     begun: Arc<Mutex<HashMap<String, String>>>,
     doors: Arc<door::Doors>,
+    glances: Arc<glance::Glances>,
     /// Whose helper on the engine's own host this process is, if it is one.
     runner: Option<Runner>,
     /// Directories of this machine that must not run out of space, beside those of any.
@@ -197,7 +201,7 @@ impl Engine for Docker {
 #[async_trait]
 impl Observe for Docker {
     async fn observe(&self) -> Result<Vec<Instance>, EngineError> {
-        self.observe_all().await
+        self.see_all(Look::Whole).await
     }
 
     async fn look(&self, id: &InstanceId) -> Result<Option<Instance>, EngineError> {
@@ -211,6 +215,11 @@ impl Observe for Docker {
             }
             None => Ok(None),
         }
+    }
+
+    async fn glance(&self) -> Result<Vec<Instance>, EngineError> {
+        let heard = self.listen().await;
+        self.see_all(Look::Glance(heard)).await
     }
 
     async fn node_availability(&self, node: &str) -> Result<Option<NodeAvailability>, EngineError> {

@@ -28,14 +28,23 @@ const PASSES: Duration = Duration::from_secs(5);
 /// How often it is looked at meanwhile.
 const AGAIN: Duration = Duration::from_millis(20);
 
+/// How closely containers are looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Look {
+    /// Each is inspected, and looked at on its host.
+    Whole,
+    /// As the engine says, where so many events of it were heard.
+    Glance(Option<u64>),
+}
+
 impl Docker {
-    /// Lists the containers once, and inspects all of them at the same time: any of them may share something with any other.
+    /// Lists the containers once, and inspects them at the same time: any of them may share something with any other.
     /// One that does not answer holds nothing up for long, and is told as such.
-    pub(super) async fn observe_all(&self) -> Result<Vec<Instance>, EngineError> {
+    pub(super) async fn see_all(&self, look: Look) -> Result<Vec<Instance>, EngineError> {
         let error = |f: Failure| f.error(&self.endpoint.address, || "list the containers".to_owned());
         let listed = self.list(ListContainersOptionsBuilder::new().all(true)).await.map_err(error)?;
         let all: Vec<_> = futures_util::stream::iter(listed)
-            .map(|listed| self.found(listed))
+            .map(|listed| self.found(listed, look))
             .buffer_unordered(AT_ONCE)
             .collect::<Vec<_>>()
             .await
@@ -44,7 +53,9 @@ impl Docker {
             .map_err(error)?;
         let mut all: Vec<Found> = all.into_iter().flatten().collect();
         self.share(&mut all).await;
-        self.share_disks(&mut all).await;
+        if look == Look::Whole {
+            self.share_disks(&mut all).await;
+        }
         let mut instances: Vec<Instance> = all.into_iter().filter_map(|f| f.instance).collect();
         Box::pin(self.see_availability(&mut instances)).await;
         Box::pin(self.add_elsewhere(&mut instances)).await;
@@ -59,13 +70,21 @@ impl Docker {
     }
 
     /// A listed container as it is now; nothing where it is gone meanwhile.
-    async fn found(&self, listed: ContainerSummary) -> Result<Option<Found>, Failure> {
+    async fn found(&self, listed: ContainerSummary, look: Look) -> Result<Option<Found>, Failure> {
         let Some(id) = listed.id.clone() else { return Ok(None) };
-        let (container, why) = match self.answer(&id).await? {
+        let known = if look == Look::Whole { None } else { self.glances.known(&listed) };
+        let answer = match known {
+            Some(container) => Inspected::Here(Box::new(container)),
+            None => self.answer(&id).await?,
+        };
+        let (container, why) = match answer {
             Inspected::Gone => return Ok(None),
             Inspected::Here(container) => (*container, None),
             Inspected::None(why) => (super::unanswered::from_list(listed), Some(why)),
         };
+        if let (Look::Glance(Some(heard)), None) = (look, &why) {
+            self.glances.learn(heard, &container);
+        }
         let (mut sharer, borrowed) = super::sharing::of(&container);
         let is_infra = self.podman.is_some() && super::podman::is_infra(&container);
         // It lends to those of its pod, and loses nothing itself.
@@ -78,7 +97,8 @@ impl Docker {
         let is_seen = is_seen && !is_infra;
         let instance = match why {
             _ if !is_seen => None,
-            None => self.seen(container).await,
+            None if look == Look::Whole => self.seen(container).await,
+            None => self.instance(container),
             Some(why) => self.instance(container).map(|mut instance| {
                 instance.traits.insert(Trait::Unanswered(why));
                 instance
@@ -274,7 +294,7 @@ mod tests {
             (200, serde_json::json!({ "Id": "abc", "Name": "/shop-1", "State": state }).to_string())
         };
         let fake = Fake::new(move |n, request| stopped(n, request, 3)).await;
-        let all = fake.docker.observe_all().await.unwrap();
+        let all = fake.docker.see_all(Look::Whole).await.unwrap();
         assert_eq!((all.len(), all[0].is_running(), all[0].unanswered()), (1, false, None));
         assert!(fake.asked().len() > 3, "{:?}", fake.asked());
 

@@ -66,6 +66,7 @@ impl Docker {
             unanswered: Arc::default(),
             begun: Arc::default(),
             doors: Arc::default(),
+            glances: Arc::default(),
             runner: None,
             needs: Vec::new(),
         })

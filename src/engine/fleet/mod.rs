@@ -88,6 +88,23 @@ impl Fleet {
         None
     }
 
+    /// All that the machines tell, asked at the same time; perhaps at a glance.
+    async fn together(&self, at_a_glance: bool) -> Result<Vec<Instance>, EngineError> {
+        let each = self.machines.iter().map(async |m| {
+            let ask = if at_a_glance { m.engine.glance() } else { m.engine.observe() };
+            let (instances, availability) = tokio::join!(ask, self.availability(m));
+            let instances = instances.map_err(|e| m.failed(e))?;
+            Ok(Told { machine: &m.name, swarm: m.swarm(), availability, instances })
+        });
+        let told = try_join_all(each).await?;
+        if let Some((one, other)) = joined::twins(&told) {
+            let attempt = "tell several machines apart".to_owned();
+            let why = format!("{one} and {other} have the same containers: one engine is named twice");
+            return Err(EngineError::Refused { attempt, why });
+        }
+        Ok(joined(told))
+    }
+
     fn at(&self, id: &InstanceId) -> Result<(&Machine, InstanceId), EngineError> {
         let (machine, there) = self.of_instance(&id.0)?;
         Ok((machine, InstanceId(there.to_owned())))
@@ -158,18 +175,11 @@ impl Engine for Fleet {
 #[async_trait]
 impl Observe for Fleet {
     async fn observe(&self) -> Result<Vec<Instance>, EngineError> {
-        let each = self.machines.iter().map(async |m| {
-            let (instances, availability) = tokio::join!(m.engine.observe(), self.availability(m));
-            let instances = instances.map_err(|e| m.failed(e))?;
-            Ok(Told { machine: &m.name, swarm: m.swarm(), availability, instances })
-        });
-        let told = try_join_all(each).await?;
-        if let Some((one, other)) = joined::twins(&told) {
-            let attempt = "tell several machines apart".to_owned();
-            let why = format!("{one} and {other} have the same containers: one engine is named twice");
-            return Err(EngineError::Refused { attempt, why });
-        }
-        Ok(joined(told))
+        self.together(false).await
+    }
+
+    async fn glance(&self) -> Result<Vec<Instance>, EngineError> {
+        self.together(true).await
     }
 
     async fn look(&self, id: &InstanceId) -> Result<Option<Instance>, EngineError> {

@@ -158,6 +158,11 @@ impl Observe for Node {
         }
     }
 
+    /// Nothing of it needs the engine's host.
+    async fn glance(&self) -> Result<Vec<Instance>, EngineError> {
+        self.docker.glance().await
+    }
+
     async fn node_availability(&self, node: &str) -> Result<Option<NodeAvailability>, EngineError> {
         self.docker.node_availability(node).await
     }

@@ -111,7 +111,7 @@ struct PreparedEngine {
 impl Ask for PreparedEngine {
     /// The engine is not the system: where it does not answer, it could not be measured.
     async fn ask(&self) -> Answer {
-        match timeout(self.timeout, self.engine.observe()).await {
+        match timeout(self.timeout, self.engine.glance()).await {
             Ok(Ok(instances)) => {
                 self.instances.note(self.probe.members(&instances).next().is_some());
                 self.probe.read(&instances)

@@ -131,6 +131,10 @@ impl Observe for MachineEngine {
         self.engine().await?.observe().await
     }
 
+    async fn glance(&self) -> Result<Vec<Instance>, EngineError> {
+        self.engine().await?.glance().await
+    }
+
     async fn look(&self, id: &InstanceId) -> Result<Option<Instance>, EngineError> {
         self.engine().await?.look(id).await
     }

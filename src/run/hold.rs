@@ -19,6 +19,7 @@ use crate::engine::{EngineError, Observe};
 use crate::experiment::Span;
 use crate::experiment::fault::Heal;
 use crate::model::instance::{Aspect, Change, Instance, InstanceId, Setting};
+use crate::model::node::NodeAvailability;
 use crate::record::event::{Event, Reason, millis};
 use crate::record::journal::Recorder;
 use crate::record::state::{ChangeState, RunState};
@@ -191,6 +192,30 @@ async fn looks(
     futures_util::stream::iter(looks).buffer_unordered(AT_ONCE).try_collect().await
 }
 
+/// Whether nodes of an orchestrator are given tasks, as far as that is known: what ran on one is gone when it is not.
+async fn nodes(
+    engine: &dyn Observe,
+    changes: impl Iterator<Item = &Change>,
+) -> Result<BTreeMap<String, NodeAvailability>, EngineError> {
+    let node = |change: &Change| match &change.to {
+        Setting::Availability(to) => Some(to.node.clone()),
+        _ => None,
+    };
+    let mut told = BTreeMap::new();
+    for node in changes.filter_map(node).collect::<BTreeSet<String>>() {
+        if let Some(availability) = engine.node_availability(&node).await? {
+            told.insert(node, availability);
+        }
+    }
+    Ok(told)
+}
+
+/// That a node is another way by now than it was made.
+fn another_has_set(change: &Change, now: &NodeAvailability) -> Option<Off> {
+    let is_so = matches!(&change.to, Setting::Availability(to) if to == now);
+    (!is_so).then(|| Off::Gone(format!("is {now} by now: another process changed it")))
+}
+
 /// The first change that is no longer in effect, though it should last. Each that is found so, and each that is in effect again,
 /// is recorded with the moment at which that is seen.
 async fn first_off(
@@ -211,6 +236,7 @@ async fn first_off(
     // What is looked at may be of a change whose end is recorded meanwhile.
     let acting: Vec<Vec<Change>> = covered.iter().map(|(_, before)| rec.read(acting_on(before))).collect();
     let seen = looks(engine, covered.iter().map(|(change, _)| &change.instance).collect()).await?;
+    let nodes = nodes(engine, covered.iter().map(|(change, _)| *change)).await?;
     let mut first = None;
     for ((change, before), mut acting) in covered.into_iter().zip(acting) {
         let now = seen.get(&change.instance).cloned().flatten();
@@ -226,7 +252,11 @@ async fn first_off(
         };
         acting.extend(rec.read(acting_on(before)));
         let not_again = || not_made_again(change, &acting, now.as_ref()).filter(|_| look == Look::Last);
-        match off(change, &acting, before, now.as_ref()).or_else(not_again) {
+        let seen_off = match &change.to {
+            Setting::Availability(to) if nodes.contains_key(&to.node) => another_has_set(change, &nodes[&to.node]),
+            _ => off(change, &acting, before, now.as_ref()),
+        };
+        match seen_off.or_else(not_again) {
             Some(found) => {
                 if !was_off {
                     let (Off::Gone(what) | Off::Down(what, _)) = found.clone();

@@ -1,5 +1,6 @@
 //! Some machines with a private engine each, on this one: `tests/lab/cluster`, held by the test.
 
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,6 +11,8 @@ use squall::host::net::namespace::Namespace;
 use tokio::io::{AsyncBufReadExt as _, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::timeout;
+
+use crate::scene::eventually;
 
 static CLUSTERS: AtomicUsize = AtomicUsize::new(0);
 
@@ -66,6 +69,19 @@ impl Cluster {
         let args: Vec<&str> = args[..1].iter().chain(&[self.name.as_str()]).chain(&args[1..]).copied().collect();
         let status = script(&args).status().await.expect("bash");
         assert!(status.success(), "{args:?}: {status}");
+    }
+
+    /// Waits until a node runs those tasks of a service that its Swarm wants there, and no others.
+    pub(crate) async fn settles(&self, node: &str, service: &str) {
+        let (on, label) = (format!("node={node}"), format!("label=com.docker.swarm.service.name={service}"));
+        let meant = ["service", "ps", service, "--no-trunc", "--filter", &on, "--filter", "desired-state=running"];
+        let meant = [&meant[..], &["--format", "{{.Name}}.{{.ID}}"]].concat();
+        let there = ["ps", "--no-trunc", "--filter", &label, "--format", "{{.Names}}"];
+        eventually("only the tasks that are meant", || async {
+            let lines = |text: String| text.lines().map(str::to_owned).collect::<BTreeSet<String>>();
+            (lines(self.docker(node, &there).await) == lines(self.docker("n1", &meant).await)).then_some(())
+        })
+        .await;
     }
 
     /// A program on a node, which is to be given its arguments.

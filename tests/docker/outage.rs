@@ -119,22 +119,9 @@ impl Nodes {
         self.is_reached(true).await;
     }
 
-    /// What its Swarm has given to others meanwhile has ended on the node.
-    async fn is_settled(&self) {
-        let (service, node) = (&self.scene.service, format!("node={}", self.node));
-        let labelled = format!("label=com.docker.swarm.service.name={service}");
-        let meant = ["service", "ps", service, "--filter", &node, "--filter", "desired-state=running", "--quiet"];
-        eventually("only the tasks that are meant", || async {
-            let runs = self.cluster.docker(self.node, &["ps", "--quiet", "--filter", &labelled]).await;
-            let meant = self.cluster.docker("n1", &meant).await;
-            (runs.lines().count() == meant.lines().count()).then_some(())
-        })
-        .await;
-    }
-
     async fn is_as_before(&self) {
         self.is_not_cut().await;
-        self.is_settled().await;
+        self.cluster.settles(self.node, &self.scene.service).await;
         self.node_is("Spec.Availability", "active").await;
         self.node_is("Spec.Labels", "map[]").await;
         self.is_reached(true).await;

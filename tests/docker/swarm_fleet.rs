@@ -59,6 +59,19 @@ impl Show {
         eventually(want, || async { (self.swarm.cluster.docker("n1", &node).await == want).then_some(()) }).await;
     }
 
+    /// Waits until an experiment may be run: what has just been started is no target yet.
+    async fn is_steady(&self, experiment: &str) {
+        for node in ["n1", "n2", "n3"] {
+            self.swarm.cluster.settles(node, &self.web).await;
+        }
+        let (scene, file) = (&self.swarm.scene, self.swarm.scene.file("plan.yaml", experiment));
+        eventually("targets", || async {
+            let plan = scene.squall("plan").arg("plan").arg(&file).args(&scene.options).output().await;
+            plan.expect("the binary starts").status.success().then_some(())
+        })
+        .await;
+    }
+
     async fn is_served(&self) {
         let op = || self.swarm.cluster.network("op");
         eventually("an answer", || async { op().run(|| ask(self.gateway)).unwrap_or(false).then_some(()) }).await;
@@ -75,6 +88,7 @@ impl Show {
             .replace("STORE", &store)
             // So that the customer meets all of it.
             .replace("hypothesis:", "zones: { engine: {} }\non-breach: observe\nhypothesis:");
+        self.is_steady(&x).await;
         let customer = Customer::of(self.gateway, self.swarm.cluster.network("op"));
         let squall = scene.squall_by(self.swarm.cluster.command("op", "nice"), case.name);
         let ended = scene.start_by(squall, &x, scene.dir.path().join(case.name)).ends().await;
@@ -112,11 +126,27 @@ async fn customers_agree_with_what_is_said_of_faults_on_any_node_and_between_the
         show.node_is("active map[] ready").await;
     }
 
-    // No process is left but the helpers, of which the manager's may do it.
+    // What a person makes of a node is seen, though what ran there is gone.
     let scene = &show.swarm.scene;
     let x = scene.experiment("node-outage: { mode: drain }", LONG);
     let x = x.replace(&format!("target: {{ service: {} }}", show.web), "target: { node: n3 }");
-    let mut run = scene.start_in("dead", &x.replace("max-instances: 1", "max-nodes: 1"));
+    let x = x.replace("max-instances: 1", "max-nodes: 1");
+    show.is_steady(&x).await;
+    let mut run = scene.start_in("meddled", &x);
+    run.until_on().await;
+    eventually("nothing runs there", || async {
+        let left = show.swarm.cluster.docker("n3", &["ps", "--quiet", "--filter", "name=targeted"]).await;
+        left.is_empty().then_some(())
+    })
+    .await;
+    show.swarm.cluster.docker("n1", &["node", "update", "--availability", "active", "n3"]).await;
+    run.ends().await.is(3, "fault-vanished");
+    show.node_is("active map[] ready").await;
+    show.swarm.all_run(&show.web, 3).await;
+
+    // No process is left but the helpers, of which the manager's may do it.
+    show.is_steady(&x).await;
+    let mut run = scene.start_in("dead", &x);
     let on = run.until_on().await;
     show.node_is(&format!("drain map[squall.run:{}/drain] ready", on.started.as_ref().expect("it began").run)).await;
     for pid in [run.pid(), guard(&on)] {

@@ -75,3 +75,13 @@ pub(crate) fn idle(fault: &str) -> String {
         None => fault.to_owned(),
     }
 }
+
+/// An experiment on a part of a service. Its check is met by anything.
+pub(crate) fn experiment(service: &str, fault: &str, (target, radius): (&str, &str), duration: &str) -> String {
+    format!(
+        "version: 1\nname: storm\nhypothesis: Nothing stays behind.\n\
+         steady-state:\n  count: {{ engine: {{ service: {service}, count: running }}, rate: 4/s, expect: {{ value: {{ at-most: 1000 }} }} }}\n\
+         target: {{ service: {service}, {target} }}\nfault: {{ {fault} }}\nblast-radius: {{ {radius} }}\n\
+         timing: {{ baseline: 500ms, duration: {duration}, recovery: 2s }}\n"
+    )
+}

@@ -14,7 +14,7 @@ use bollard::query_parameters::{
 };
 use rustix::process::Pid;
 use squall::engine::docker::{Docker, PROGRAM};
-use squall::engine::{Lock as _, Observe as _};
+use squall::engine::{Description, Lock as _, Observe as _};
 use squall::host::process;
 use squall::model::instance::{Instance, InstanceId};
 use squall::record::journal;
@@ -23,6 +23,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
 use crate::casualty::journal_in;
+use crate::faults;
 use crate::look::{Look, inhabitants, mounted, namespace};
 
 /// The word that this program is started with in the containers.
@@ -65,7 +66,7 @@ pub(crate) fn suffer() -> ! {
 }
 
 /// What the last container of a field is called, which no run is about.
-const BYSTANDER: &str = "bystander";
+pub(crate) const BYSTANDER: &str = "bystander";
 
 /// The containers that are targeted, one that is not, a network that none of them is on, and a directory for everything else.
 pub(crate) struct Field {
@@ -91,7 +92,7 @@ impl Field {
         }
         let made = async {
             for field in &fields {
-                field.docker.make_network(&field.service, ("squall.storm", &field.service)).await?;
+                field.make_network().await?;
                 field.refill().await?;
             }
             anyhow::Ok(())
@@ -100,6 +101,24 @@ impl Field {
             Ok(()) => Ok(fields),
             Err(e) => Self::clear(&fields).await.and(Err(e)),
         }
+    }
+
+    /// That of the machine on which this process is, with nothing in it yet.
+    pub(crate) async fn of_machine(service: &str) -> anyhow::Result<Self> {
+        let docker = Docker::connect(None).await?;
+        let image = docker.own_image("squall-storm").await?;
+        let api = bollard::Docker::connect_with_defaults()?;
+        Ok(Self { docker, api, image, service: service.to_owned(), dir: PathBuf::new() })
+    }
+
+    /// The network that none of its containers is on.
+    pub(crate) async fn make_network(&self) -> anyhow::Result<()> {
+        Ok(self.docker.make_network(&self.service, ("squall.storm", &self.service)).await?)
+    }
+
+    /// The image of its containers.
+    pub(crate) fn image(&self) -> &str {
+        &self.image
     }
 
     pub(crate) fn service(&self) -> &str {
@@ -122,6 +141,16 @@ impl Field {
         for (n, name) in self.names().into_iter().enumerate() {
             if self.pid(&name).await?.is_none() {
                 self.add(&name, n).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts every container that has ended.
+    pub(crate) async fn start_ended(&self) -> anyhow::Result<()> {
+        for name in self.names() {
+            if self.pid(&name).await? == Some(0) {
+                self.api.start_container(&name, None::<StartContainerOptions>).await?;
             }
         }
         Ok(())
@@ -207,10 +236,10 @@ impl Field {
         }
         let state = journal_in(dir).and_then(|journal| journal::replay(&journal).ok()).unwrap_or_default();
         if let Some(started) = state.started {
-            if let Some(helper) = started.engine.helper {
-                let end = Instant::now() + LAST;
-                while self.docker.sessions().await?.iter().any(|session| session.name == helper.session) {
-                    ensure!(Instant::now() < end, "the session of its helper, {}, is left", helper.session);
+            let end = Instant::now() + LAST;
+            for of_run in sessions(&started.engine) {
+                while self.docker.sessions().await?.iter().any(|session| session.name == of_run) {
+                    ensure!(Instant::now() < end, "the session of its helper, {of_run}, is left");
                     sleep(Duration::from_millis(20)).await;
                 }
             }
@@ -245,22 +274,13 @@ impl Field {
     /// Starts a run.
     pub(crate) fn start(&self, order: &Order<'_>, dir: &Path) -> anyhow::Result<Child> {
         let file = dir.join("experiment.yaml");
-        let service = &self.service;
         let Order { fault, duration, grace, seed, engine, helper } = order;
         let (target, radius) = if fault.starts_with("zone-outage") {
             ("zone: a", "max-zones: 1, max-instances: 2")
         } else {
             ("pick: 2", "max-instances: 2")
         };
-        std::fs::write(
-            &file,
-            format!(
-                "version: 1\nname: storm\nhypothesis: Nothing stays behind.\n\
-                 steady-state:\n  count: {{ engine: {{ service: {service}, count: running }}, rate: 4/s, expect: {{ value: {{ at-most: 1000 }} }} }}\n\
-                 target: {{ service: {service}, {target} }}\nfault: {{ {fault} }}\nblast-radius: {{ {radius} }}\n\
-                 timing: {{ baseline: 500ms, duration: {duration}, recovery: 2s }}\n"
-            ),
-        )?;
+        std::fs::write(&file, faults::experiment(&self.service, fault, (target, radius), duration))?;
         let mut command = Self::squall(dir);
         command.arg("run").arg(&file).args(["--quiet", "--grace", grace]);
         command.args(seed.map(|seed| format!("--seed={seed}")));
@@ -277,11 +297,10 @@ impl Field {
         std::fs::read_to_string(self.dir.join("said")).unwrap_or_default()
     }
 
-    /// The main processes of a run's helpers.
+    /// The main processes of a run's helpers on this engine.
     pub(crate) async fn helpers(&self, state: &RunState) -> anyhow::Result<Vec<Pid>> {
-        let session = state.started.as_ref().and_then(|s| s.engine.helper.as_ref()).map(|helper| &helper.session);
-        let Some(session) = session else { return Ok(Vec::new()) };
-        let named = |i: &Instance| i.name.starts_with(session.as_str());
+        let of_run: Vec<&str> = state.started.iter().flat_map(|started| sessions(&started.engine)).collect();
+        let named = |i: &Instance| of_run.iter().any(|session| i.name.starts_with(session));
         let mut pids = Vec::new();
         for helper in self.docker.observe().await?.into_iter().filter(named) {
             let pid = self.pid(&helper.name).await?.and_then(|pid| Pid::from_raw(i32::try_from(pid).ok()?));
@@ -350,6 +369,12 @@ impl Field {
             }
         }
     }
+}
+
+/// The sessions of a run's helpers, on one machine or on several.
+fn sessions(engine: &Description) -> impl Iterator<Item = &str> {
+    let all = std::iter::once(engine).chain(engine.members.iter().map(|member| &member.engine));
+    all.filter_map(|engine| engine.helper.as_ref()).map(|helper| helper.session.as_str())
 }
 
 /// The processes that carry a change of a run.

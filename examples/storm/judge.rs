@@ -1,7 +1,9 @@
 //! Whether a run's exit code is right for what was seen of it from outside. Pure.
 
+use std::collections::BTreeMap;
+
 use jiff::{SignedDuration, Timestamp};
-use squall::model::instance::{Aspect, Change, Instance, Setting, Via};
+use squall::model::instance::{Aspect, Change, Setting, Via};
 use squall::record::state::{ChangeState, RunState};
 
 use crate::meddling::{Ends, ExternalAction};
@@ -26,6 +28,9 @@ pub(crate) struct Meddled {
     pub(crate) made: Option<String>,
 }
 
+/// What can be set of an instance, as it is.
+type Settings = BTreeMap<Aspect, Setting>;
+
 /// What was seen of the changes while they should have been in effect, one after the other.
 #[derive(Debug, Default)]
 pub(crate) struct Watched(Vec<Seen>);
@@ -41,7 +46,7 @@ struct Seen {
 
 impl Watched {
     /// A change as its target has shown it since a moment.
-    pub(crate) fn saw(&mut self, change: &Change, now: Option<&Instance>, from: Timestamp) {
+    pub(crate) fn saw(&mut self, change: &Change, now: Option<&Settings>, from: Timestamp) {
         let seen = is_on(change, now).map(|is_on| Seen { n: change.n, is_on, from, to: Timestamp::now() });
         self.0.extend(seen);
     }
@@ -60,15 +65,25 @@ impl Watched {
         }
         longest
     }
+
+    /// Why a run should not have passed: one of its changes was seen to be off for too long.
+    pub(crate) fn off(&self, state: &RunState) -> Option<String> {
+        state.changes.iter().find_map(|c| {
+            let longest = self.longest_off(c);
+            let limit = if c.change.to.ends_with_life() { NEW_LIFE } else { OFF };
+            let (name, to) = (&c.change.name, &c.change.to);
+            (longest > limit).then(|| format!("a pass, although {name} was seen not to be {to} for {longest:?}"))
+        })
+    }
 }
 
 /// Whether a change is in effect; `None` where that cannot be seen.
-fn is_on(change: &Change, now: Option<&Instance>) -> Option<bool> {
+fn is_on(change: &Change, now: Option<&Settings>) -> Option<bool> {
     match &change.to {
         Setting::Killed(_) | Setting::Stopped { .. } => None,
         to => {
             let value = to.observed_as()?;
-            Some(now.is_some_and(|now| now.settings.get(&to.aspect()) == Some(&value)))
+            Some(now.is_some_and(|now| now.get(&to.aspect()) == Some(&value)))
         }
     }
 }
@@ -105,15 +120,8 @@ fn false_green(
     meddling: &ExternalAction,
     watched: &Watched,
 ) -> Option<String> {
-    for c in &state.changes {
-        let longest = watched.longest_off(c);
-        let limit = if c.change.to.ends_with_life() { NEW_LIFE } else { OFF };
-        if longest > limit {
-            return Some(format!(
-                "a pass, although {} was seen not to be {} for {longest:?}",
-                c.change.name, c.change.to
-            ));
-        }
+    if let Some(off) = watched.off(state) {
+        return Some(off);
     }
     let meddled = meddled?;
     let of_it = || state.changes.iter().filter(|c| c.change.name == meddled.name);

@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use anyhow::{Context as _, ensure};
+use serde::{Deserialize, Serialize};
 use squall::host::{mounts, process};
 use squall::model::instance::{Aspect, Setting};
 use tokio::process::Command;
 
 /// All that can be seen, by the container's name.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Look {
     /// Its settings, limits and restart policy among them.
     pub(crate) settings: BTreeMap<String, BTreeMap<Aspect, Setting>>,

@@ -1,8 +1,10 @@
 //! A crash storm on a real Docker Engine: kills the runner, its guard or both, stops the runner past its deadline, fills the disk that
 //! it writes to, or restarts and removes its targets, at random moments of real experiments; or lets the engine itself be sick for a
-//! while; or meddles with targets, files and processes. It compares everything that can be seen of every container before and after.
+//! while; or meddles with targets, files and processes; or does so on three machines, of which one may go off. It compares everything that can
+//! be seen of every container before and after.
 //!
 //! `cargo run --release --example storm -- --rounds 100` or `… -- --sick --rounds 500` or `… -- --meddled --rounds 1000`
+//! or `… -- --nodes --rounds 100`
 
 #![expect(clippy::print_stdout, clippy::print_stderr, reason = "it prints its figures")]
 
@@ -13,6 +15,9 @@ mod judge;
 mod look;
 mod meddled_round;
 mod meddling;
+mod node_blow;
+mod node_round;
+mod nodes;
 mod sick;
 mod sick_round;
 
@@ -56,6 +61,9 @@ struct Arguments {
     /// By a helper on the engine's host, which can be hurt, too.
     #[arg(long, conflicts_with_all = ["sick", "meddled"])]
     helper: bool,
+    /// On three machines with an engine each, of which one may go off or be cut off.
+    #[arg(long, conflicts_with_all = ["sick", "meddled", "helper"])]
+    nodes: bool,
     /// No process dies: the engine is sick for a while.
     #[arg(long)]
     sick: bool,
@@ -71,7 +79,7 @@ struct Arguments {
     /// With `--meddled`: only what has this in its words.
     #[arg(long, default_value = "")]
     meddling: String,
-    /// With `--meddled`: the number of the first round, to repeat some of them.
+    /// With `--meddled` or `--nodes`: the number of the first round, to repeat some of them.
     #[arg(long, default_value_t = 0)]
     first: usize,
     /// With `--meddled` or `--sick`: how many rounds go on at a time, each with containers of its own.
@@ -117,13 +125,20 @@ fn main() -> ExitCode {
         field::suffer();
     }
     let runtime = tokio::runtime::Runtime::new().expect("a runtime");
+    if word.as_deref() == Some(nodes::OBSERVER) {
+        return ended(runtime.block_on(nodes::observe(&std::env::args().nth(2).unwrap_or_default())));
+    }
     if word.is_some_and(|word| SQUALL.contains(&word.as_str())) {
         return runtime.block_on(squall::command::dispatch(squall::command::cli::Cli::parse())).unwrap_or_else(|e| {
             eprintln!("error: {e:#}");
             ExitCode::from(2)
         });
     }
-    match runtime.block_on(storm(&Arguments::parse())) {
+    ended(runtime.block_on(storm(&Arguments::parse())))
+}
+
+fn ended(result: anyhow::Result<()>) -> ExitCode {
+    match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(e) => {
             eprintln!("error: {e:#}");
@@ -133,6 +148,9 @@ fn main() -> ExitCode {
 }
 
 async fn storm(arguments: &Arguments) -> anyhow::Result<()> {
+    if arguments.nodes {
+        return node_round::rounds(arguments).await;
+    }
     let fields = Field::prepare(if arguments.meddled || arguments.sick { arguments.at_once.max(1) } else { 1 }).await?;
     let result = if arguments.sick {
         sick_round::rounds(&fields, arguments).await

@@ -299,7 +299,7 @@ async fn ended(
             let from = Timestamp::now();
             // A container may be on its way between two states.
             if let Ok(now) = field.instance(&change.instance).await {
-                watched.borrow_mut().saw(&change, now.as_ref(), from);
+                watched.borrow_mut().saw(&change, now.as_ref().map(|now| &now.settings), from);
             }
         }
         sleep(LOOK_INTERVAL).await;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures_util::{StreamExt as _, TryStreamExt as _};
 use jiff::Timestamp;
 use tokio::sync::RwLock;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::amend::{LastLook, amend, confirm};
 use super::effect::first_effect;
@@ -89,7 +89,8 @@ pub(super) async fn lasting(
         if let Some(text) = context.engine.acted_alone() {
             return Ended { why: Reason::FaultVanished, text };
         }
-        match first_off(context.engine.as_ref(), rec, targeted, Scope::Everything, Look::Meanwhile).await {
+        let patience = out_of_reach.map_or(OUT_OF_REACH, |since| OUT_OF_REACH.saturating_sub(since.elapsed()));
+        match first_off(context.engine.as_ref(), rec, targeted, Scope::Everything, Look::Meanwhile(patience)).await {
             Ok(None) => {
                 out_of_reach = None;
                 // One that was down and is up again has to be disturbed again at once.
@@ -115,10 +116,10 @@ pub(super) async fn lasting(
                 }
             }
             Ok(Some((change, Off::Gone(what)))) => return noticed(rec, &change, what),
-            Err(e) => {
-                let since = *out_of_reach.get_or_insert_with(Instant::now);
+            Err(NoAnswer { since, error }) => {
+                let since = *out_of_reach.get_or_insert(since);
                 if since.elapsed() >= OUT_OF_REACH {
-                    return Ended { why: Reason::EngineFailed, text: e.to_string() };
+                    return Ended { why: Reason::EngineFailed, text: error.to_string() };
                 }
             }
         }
@@ -135,7 +136,7 @@ pub(super) async fn still_on(
     match first_off(engine, rec, targeted, what, Look::Last).await {
         Ok(None) => Ok(()),
         Ok(Some((change, Off::Gone(what) | Off::Down(what, _)))) => Err(noticed(rec, &change, what)),
-        Err(e) => Err(Ended { why: Reason::EngineFailed, text: e.to_string() }),
+        Err(NoAnswer { error, .. }) => Err(Ended { why: Reason::EngineFailed, text: error.to_string() }),
     }
 }
 
@@ -177,18 +178,54 @@ fn acting_on(before: &Instance) -> impl Fn(&RunState) -> Vec<Change> {
 /// Which look at the fault it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Look {
-    /// What ended with a life may still be made again.
-    Meanwhile,
+    /// What ended with a life may still be made again; an engine may take so long to answer.
+    Meanwhile(Duration),
     /// It cannot any more.
     Last,
 }
 
-/// These instances as they are now, each looked at once: in the same moment on all machines.
+impl Look {
+    /// How long an answer is waited for: with one machine that is cut off, the fault goes on at all others.
+    fn patience(self) -> Duration {
+        match self {
+            Self::Meanwhile(patience) => patience,
+            Self::Last => OUT_OF_REACH,
+        }
+    }
+}
+
+/// A look that came to nothing.
+struct NoAnswer {
+    /// When it was begun.
+    since: Instant,
+    error: EngineError,
+}
+
+/// What an engine answers, if it does in time.
+async fn within<T>(
+    patience: Duration,
+    what: &str,
+    asked: impl Future<Output = Result<T, EngineError>>,
+) -> Result<T, NoAnswer> {
+    let since = Instant::now();
+    let late = || EngineError::TimedOut {
+        attempt: format!("look at {what}"),
+        after: Duration::from_secs(patience.as_secs()),
+    };
+    timeout(patience, asked).await.unwrap_or_else(|_| Err(late())).map_err(|error| NoAnswer { since, error })
+}
+
+/// The instances of these changes as they are now, each looked at once: in the same moment on all machines.
 async fn looks(
     engine: &dyn Observe,
-    all: BTreeSet<&InstanceId>,
-) -> Result<BTreeMap<InstanceId, Option<Instance>>, EngineError> {
-    let looks = all.into_iter().map(async |id| Ok((id.clone(), engine.look(id).await?)));
+    changes: impl Iterator<Item = &Change>,
+    patience: Duration,
+) -> Result<BTreeMap<InstanceId, Option<Instance>>, NoAnswer> {
+    let each: BTreeMap<&InstanceId, &str> = changes.map(|c| (&c.instance, c.name.as_str())).collect();
+    let looks = each.into_iter().map(async |(id, name)| {
+        let now = within(patience, name, engine.look(id)).await?;
+        Ok((id.clone(), now))
+    });
     futures_util::stream::iter(looks).buffer_unordered(AT_ONCE).try_collect().await
 }
 
@@ -196,14 +233,16 @@ async fn looks(
 async fn nodes(
     engine: &dyn Observe,
     changes: impl Iterator<Item = &Change>,
-) -> Result<BTreeMap<String, NodeAvailability>, EngineError> {
+    patience: Duration,
+) -> Result<BTreeMap<String, NodeAvailability>, NoAnswer> {
     let node = |change: &Change| match &change.to {
         Setting::Availability(to) => Some(to.node.clone()),
         _ => None,
     };
     let mut told = BTreeMap::new();
     for node in changes.filter_map(node).collect::<BTreeSet<String>>() {
-        if let Some(availability) = engine.node_availability(&node).await? {
+        let asked = engine.node_availability(&node);
+        if let Some(availability) = within(patience, &format!("the node {node}"), asked).await? {
             told.insert(node, availability);
         }
     }
@@ -224,7 +263,7 @@ async fn first_off(
     targeted: &[Instance],
     what: Scope<'_>,
     look: Look,
-) -> Result<Option<(Change, Off)>, EngineError> {
+) -> Result<Option<(Change, Off)>, NoAnswer> {
     // Only from its recorded end on is a change expected to be in effect, and only until it is rolled back.
     let changes: Vec<Change> = rec.read(|s| s.on().map(|c| c.change.clone()).collect());
     let itself = rec.read(|s| s.started.as_ref().is_some_and(|s| s.experiment.heal() == Heal::Itself));
@@ -235,8 +274,9 @@ async fn first_off(
         .collect();
     // What is looked at may be of a change whose end is recorded meanwhile.
     let acting: Vec<Vec<Change>> = covered.iter().map(|(_, before)| rec.read(acting_on(before))).collect();
-    let seen = looks(engine, covered.iter().map(|(change, _)| &change.instance).collect()).await?;
-    let nodes = nodes(engine, covered.iter().map(|(change, _)| *change)).await?;
+    let of_each = || covered.iter().map(|(change, _)| *change);
+    let seen = looks(engine, of_each(), look.patience()).await?;
+    let nodes = nodes(engine, of_each(), look.patience()).await?;
     let mut first = None;
     for ((change, before), mut acting) in covered.into_iter().zip(acting) {
         let now = seen.get(&change.instance).cloned().flatten();

@@ -104,6 +104,24 @@ async fn a_breach_before_the_engine_has_answered_is_recorded_and_rolled_back() {
     }
 }
 
+/// One machine of several may be cut off: what is looked at there must not keep the fault on everywhere else.
+#[tokio::test(start_paused = true)]
+async fn a_look_that_is_not_answered_ends_the_run() {
+    let s = Scenario::new(experiment("{ pause: {} }", "{ service: shop, pick: 1 }"));
+    let disk = s.disk.clone();
+    s.sim.fail_calls(move |_, what| {
+        let is_on = || disk.state().changes.iter().any(|c| c.is_verified() && c.rolling_back.is_none());
+        if what == "look" && is_on() { InjectedFailure::Slow(Duration::from_mins(5)) } else { InjectedFailure::None }
+    });
+    let ran = s.run().await.unwrap();
+    assert_eq!((ran.reason().as_str(), ran.code()), ("engine-failed", 3), "{}", ran.text());
+    assert!(ran.text().contains("no answer within 10s"), "{}", ran.text());
+    let change = &ran.state.changes[0];
+    let on = change.rolling_back.unwrap().duration_since(change.injected.as_ref().unwrap().at);
+    assert!(on.as_secs() < 20, "it was on for {on:?}");
+    s.assert_restored("a look was not answered").await;
+}
+
 /// What only an answer tells is not said before it.
 #[tokio::test(start_paused = true)]
 async fn a_command_that_still_runs_at_a_breach_has_not_ended_with_status_0() {

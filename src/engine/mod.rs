@@ -39,6 +39,11 @@ pub trait Engine: Observe + Apply + Lock + Execute {
     fn acted_alone(&self) -> Option<String> {
         None
     }
+
+    /// Why it has to be taken for granted that it is rolling back of its own accord right now: it cannot be heard.
+    fn acts_alone(&self) -> Option<String> {
+        None
+    }
 }
 
 /// Tells how instances are.

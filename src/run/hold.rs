@@ -71,6 +71,9 @@ const AT_ONCE: usize = 64;
 /// How long an engine may be out of reach while the fault is on.
 const OUT_OF_REACH: Duration = Duration::from_secs(10);
 
+/// How long the last look at an instance may take: the time of the fault is over.
+const LAST_LOOK: Duration = Duration::from_secs(5);
+
 /// Never returns as long as whatever should be on is. It follows the targets and their peers meanwhile, while nothing is
 /// rolled back.
 pub(super) async fn lasting(
@@ -86,7 +89,7 @@ pub(super) async fn lasting(
     let mut last = LastLook::default();
     loop {
         sleep(LOOK_INTERVAL).await;
-        if let Some(text) = context.engine.acted_alone() {
+        if let Some(text) = context.engine.acted_alone().or_else(|| context.engine.acts_alone()) {
             return Ended { why: Reason::FaultVanished, text };
         }
         let patience = out_of_reach.map_or(OUT_OF_REACH, |since| OUT_OF_REACH.saturating_sub(since.elapsed()));
@@ -189,7 +192,7 @@ impl Look {
     fn patience(self) -> Duration {
         match self {
             Self::Meanwhile(patience) => patience,
-            Self::Last => OUT_OF_REACH,
+            Self::Last => LAST_LOOK,
         }
     }
 }

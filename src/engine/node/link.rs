@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -39,6 +39,8 @@ pub(super) struct Link {
     next: AtomicU64,
     /// Why it is lost, as soon as it is.
     lost: watch::Receiver<Option<String>>,
+    /// It was lost because nothing was heard any more, and not by its end.
+    is_silent: Arc<AtomicBool>,
     writer: Mutex<JoinSet<()>>,
     reader: Mutex<JoinSet<()>>,
 }
@@ -46,7 +48,7 @@ pub(super) struct Link {
 impl Link {
     /// Listens to a helper until it has said who it is; why not where it does not.
     pub(super) async fn open(mut output: Output, input: Input) -> Result<(Self, Hello), String> {
-        let mut lines = Lines { said: Vec::new(), complained: Vec::new(), patience: FIRST_WORD };
+        let mut lines = Lines { said: Vec::new(), complained: Vec::new(), patience: FIRST_WORD, is_silent: false };
         let hello = loop {
             match lines.next(&mut output).await? {
                 FromNode::Hello(hello) => break hello,
@@ -56,12 +58,12 @@ impl Link {
         lines.patience = LEASE;
         let (say, said) = unbounded_channel();
         let (gone, lost) = watch::channel(None);
-        let open = Open::default();
+        let (open, is_silent) = (Open::default(), Arc::default());
         let (mut writer, mut reader) = (JoinSet::new(), JoinSet::new());
         writer.spawn(write(input, said));
-        reader.spawn(read(output, lines, Arc::clone(&open), gone));
+        reader.spawn(read(output, lines, Arc::clone(&open), (gone, Arc::clone(&is_silent))));
         let (say, writer, reader) = (Mutex::new(Some(say)), Mutex::new(writer), Mutex::new(reader));
-        Ok((Self { say, open, next: AtomicU64::new(0), lost, writer, reader }, hello))
+        Ok((Self { say, open, next: AtomicU64::new(0), lost, is_silent, writer, reader }, hello))
     }
 
     /// Says something that has no answer. What is said is heard in this order.
@@ -75,6 +77,11 @@ impl Link {
     /// Why it is lost, where it is.
     pub(super) fn lost(&self) -> Option<String> {
         self.lost.borrow().clone()
+    }
+
+    /// Whether it is lost because nothing was heard for as long as a helper waits as well, before it rolls back alone.
+    pub(super) fn is_silent(&self) -> bool {
+        self.is_silent.load(Ordering::Relaxed)
     }
 
     /// Asks; in this order with all that is said. An asker that goes away is told of.
@@ -152,7 +159,12 @@ async fn write(mut input: Input, mut said: UnboundedReceiver<ToNode>) {
     }
 }
 
-async fn read(mut output: Output, mut lines: Lines, open: Open, gone: watch::Sender<Option<String>>) {
+async fn read(
+    mut output: Output,
+    mut lines: Lines,
+    open: Open,
+    (gone, is_silent): (watch::Sender<Option<String>>, Arc<AtomicBool>),
+) {
     let why = loop {
         match lines.next(&mut output).await {
             Ok(FromNode::Answer { n, answer }) => {
@@ -165,6 +177,7 @@ async fn read(mut output: Output, mut lines: Lines, open: Open, gone: watch::Sen
             Err(why) => break why,
         }
     };
+    is_silent.store(lines.is_silent, Ordering::Relaxed);
     let _ = gone.send(Some(why));
     lock(&open).clear();
 }
@@ -175,6 +188,8 @@ struct Lines {
     complained: Vec<u8>,
     /// How long it may say nothing.
     patience: Duration,
+    /// It has said nothing for longer.
+    is_silent: bool,
 }
 
 impl Lines {
@@ -186,6 +201,7 @@ impl Lines {
             }
             // Part of a line shows that it is there as well.
             let Ok(next) = timeout(self.patience, output.next()).await else {
+                self.is_silent = true;
                 return Err(format!("it has said nothing for {}", humantime::format_duration(self.patience)));
             };
             match next {

@@ -140,6 +140,14 @@ impl Engine for Node {
         let all: Vec<String> = self.session.alone().into_iter().filter_map(|found| found.alone).collect();
         (!all.is_empty()).then(|| format!("the helper on the engine's host acted alone: {}", all.join("; ")))
     }
+
+    fn acts_alone(&self) -> Option<String> {
+        let lease = humantime::format_duration(protocol::LEASE);
+        let text = format!(
+            "the helper on the engine's host has not been heard of for {lease}, after which it rolls back alone"
+        );
+        self.session.is_unheard().then_some(text)
+    }
 }
 
 #[async_trait]

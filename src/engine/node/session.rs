@@ -34,6 +34,8 @@ pub(super) struct Session {
 #[derive(Debug, Default)]
 struct State {
     link: Option<Arc<Link>>,
+    /// The last helper was not heard of any more, and no other one has taken its place.
+    is_unheard: bool,
     container: Option<String>,
     /// The journals of runs that the helper holds.
     held: BTreeMap<String, Held>,
@@ -73,6 +75,12 @@ impl Session {
     /// What helpers did alone since this was last asked.
     pub(super) fn alone(&self) -> Vec<Found> {
         std::mem::take(&mut self.state().alone)
+    }
+
+    /// Whether its helper was not heard of for so long that it rolls back alone, and no other one has told what it did.
+    pub(super) fn is_unheard(&self) -> bool {
+        let state = self.state();
+        state.is_unheard || state.link.as_ref().is_some_and(|link| link.is_silent())
     }
 
     /// The stream to a helper that holds what it has to: a new helper where the last one is lost. Who asks for it may go away: a helper
@@ -156,7 +164,7 @@ impl Session {
             for held in state.held.values_mut() {
                 (held.before, held.told, held.ready) = (held.before || held.told, false, false);
             }
-            state.link = None;
+            state.is_unheard |= state.link.take().is_some_and(|link| link.is_silent());
         }
         let (container, link) = match self.open(&self.helper.image).await {
             // An older program's image may be gone, or of no use to this one.
@@ -168,6 +176,7 @@ impl Session {
         };
         let mut state = self.state();
         state.link = Some(Arc::clone(&link));
+        state.is_unheard = false;
         state.container = Some(container);
         Ok(link)
     }

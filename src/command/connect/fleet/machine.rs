@@ -123,6 +123,10 @@ impl Engine for MachineEngine {
     fn acted_alone(&self) -> Option<String> {
         self.connected()?.engine().acted_alone()
     }
+
+    fn acts_alone(&self) -> Option<String> {
+        self.connected()?.engine().acts_alone()
+    }
 }
 
 #[async_trait]

@@ -116,17 +116,17 @@ impl Watch<'_> {
         let state = self.state();
         let on: Vec<_> = state.on().map(|c| c.change.clone()).collect();
         let from = Timestamp::now();
-        let now = nodes.look(seen).await?;
+        let now = nodes.look_at_times(seen).await?;
         for change in on {
             let Some((node, name)) = InstanceId::split(&change.name) else { continue };
-            if let Some(look) = now.get(node) {
+            if let Some((look, _)) = now.get(node) {
                 self.watched.saw(&change, look.settings.get(name), from);
             }
         }
-        for (node, look) in now {
+        for (node, (look, at)) in now {
             let Some(before) = self.before.get(node) else { continue };
             if before == &look {
-                self.since.entry(node).or_insert_with(Instant::now);
+                self.since.entry(node).or_insert(at);
             } else {
                 self.since.remove(node);
                 self.differed.insert(node, before.differences(&look));

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use squall::record::journal;
 use tokio::io::{AsyncBufReadExt as _, AsyncWriteExt as _, BufReader, Lines};
 use tokio::process::{Child, ChildStdin, ChildStdout, Command};
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use crate::casualty::journal_in;
 use crate::field::Field;
@@ -185,14 +185,23 @@ impl Nodes {
         self.ask(node, ask).await.map(drop)
     }
 
-    /// All that is to be seen on these machines, at once.
-    pub(crate) async fn look(&mut self, on: &[&'static str]) -> anyhow::Result<BTreeMap<&'static str, Look>> {
+    /// All that is to be seen on these machines, at once, and when each has told it.
+    pub(crate) async fn look_at_times(
+        &mut self,
+        on: &[&'static str],
+    ) -> anyhow::Result<BTreeMap<&'static str, (Look, Instant)>> {
         let asked = self.observers.iter_mut().filter(|(node, _)| on.contains(node));
         let looks = asked.map(async |(node, observer)| match observer.ask(&Ask::Look).await? {
-            Said::Look(look) => Ok((*node, look)),
+            Said::Look(look) => Ok((*node, (look, Instant::now()))),
             said => bail!("{node} said {said:?}"),
         });
         join_all(looks).await.into_iter().collect()
+    }
+
+    /// The same without the times.
+    pub(crate) async fn look(&mut self, on: &[&'static str]) -> anyhow::Result<BTreeMap<&'static str, Look>> {
+        let looks = self.look_at_times(on).await?;
+        Ok(looks.into_iter().map(|(node, (look, _))| (node, look)).collect())
     }
 }
 

@@ -231,3 +231,28 @@ impl Lines {
 fn lock<T>(what: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     what.lock().unwrap_or_else(PoisonError::into_inner)
 }
+
+#[cfg(test)]
+mod tests {
+    use futures_util::stream;
+
+    use super::*;
+
+    fn says(message: &FromNode) -> Result<LogOutput, bollard::errors::Error> {
+        Ok(LogOutput::StdOut { message: super::line(message).into() })
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_helper_that_is_not_heard_of_is_silent_and_one_that_ends_is_not() {
+        let hello = Hello { version: String::new(), protocol: 0, engine: None, container: None };
+        let said = || stream::iter([says(&FromNode::Hello(hello.clone())), says(&FromNode::Beat)]);
+        let outputs: [(Output, bool); 2] =
+            [(Box::pin(said()), false), (Box::pin(said().chain(stream::pending())), true)];
+        for (output, is_silent) in outputs {
+            let (link, _) = Link::open(output, Box::pin(tokio::io::sink())).await.unwrap();
+            assert!(!link.is_silent());
+            link.lost.clone().wait_for(Option::is_some).await.unwrap();
+            assert_eq!(link.is_silent(), is_silent, "{:?}", link.lost());
+        }
+    }
+}

@@ -112,11 +112,15 @@ impl Watch<'_> {
         journal_in(self.dir).and_then(|path| journal::replay(&path).ok()).unwrap_or_default()
     }
 
-    async fn look(&mut self, nodes: &mut Nodes, seen: &[&'static str]) -> anyhow::Result<()> {
+    async fn look(&mut self, nodes: &mut Nodes, seen: &[&'static str]) {
         let state = self.state();
         let on: Vec<_> = state.on().map(|c| c.change.clone()).collect();
         let from = Timestamp::now();
-        let now = nodes.look_at_times(seen).await?;
+        // A container may be on its way between two states.
+        let Ok(now) = nodes.look_at_times(seen).await else {
+            self.since.clear();
+            return;
+        };
         for change in on {
             let Some((node, name)) = InstanceId::split(&change.name) else { continue };
             if let Some((look, _)) = now.get(node) {
@@ -132,7 +136,6 @@ impl Watch<'_> {
                 self.differed.insert(node, before.differences(&look));
             }
         }
-        Ok(())
     }
 
     /// Since when all of these are as before, if they are for long enough.
@@ -279,7 +282,7 @@ async fn until_moment(
         }
         ensure!(begun.elapsed() < LONGEST_RUN, "a run that goes on and on");
         if end.is_some_and(|end| end.duration_since(Instant::now()) > Duration::from_millis(400)) {
-            watch.look(nodes, &NODES).await?;
+            watch.look(nodes, &NODES).await;
         }
         sleep(Duration::from_millis(5)).await;
     }
@@ -296,7 +299,7 @@ async fn until_back(
     let seen = round.seen();
     watch.since.clear();
     loop {
-        watch.look(nodes, &seen).await?;
+        watch.look(nodes, &seen).await;
         let is_told = was_on || from.elapsed() > UNNOTICED || runner.try_wait()?.is_some();
         if let Some(since) = watch.stable(&seen).filter(|_| is_told) {
             eprintln!("  {}: {}", round.blow.words(), watch.times(from));
@@ -315,7 +318,7 @@ async fn until_over(watch: &mut Watch<'_>, nodes: &mut Nodes, runner: &mut Child
             return Ok(status);
         }
         ensure!(begun.elapsed() < LONGEST_RUN, "a run that goes on and on");
-        watch.look(nodes, &NODES).await?;
+        watch.look(nodes, &NODES).await;
     }
 }
 

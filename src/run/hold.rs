@@ -211,10 +211,8 @@ async fn within<T>(
     asked: impl Future<Output = Result<T, EngineError>>,
 ) -> Result<T, NoAnswer> {
     let since = Instant::now();
-    let late = || EngineError::TimedOut {
-        attempt: format!("look at {what}"),
-        after: Duration::from_secs(patience.as_secs()),
-    };
+    let late =
+        || EngineError::TimedOut { attempt: format!("look at {what}"), after: Duration::from_secs(patience.as_secs()) };
     timeout(patience, asked).await.unwrap_or_else(|_| Err(late())).map_err(|error| NoAnswer { since, error })
 }
 

@@ -238,14 +238,14 @@ mod tests {
 
     use super::*;
 
-    fn says(message: &FromNode) -> Result<LogOutput, bollard::errors::Error> {
-        Ok(LogOutput::StdOut { message: super::line(message).into() })
+    fn says(message: &FromNode) -> LogOutput {
+        LogOutput::StdOut { message: super::line(message).into() }
     }
 
     #[tokio::test(start_paused = true)]
     async fn a_helper_that_is_not_heard_of_is_silent_and_one_that_ends_is_not() {
         let hello = Hello { version: String::new(), protocol: 0, engine: None, container: None };
-        let said = || stream::iter([says(&FromNode::Hello(hello.clone())), says(&FromNode::Beat)]);
+        let said = || stream::iter([says(&FromNode::Hello(hello.clone())), says(&FromNode::Beat)].map(Ok));
         let outputs: [(Output, bool); 2] =
             [(Box::pin(said()), false), (Box::pin(said().chain(stream::pending())), true)];
         for (output, is_silent) in outputs {

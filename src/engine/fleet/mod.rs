@@ -7,12 +7,11 @@ mod joined;
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::{join_all, try_join_all};
-use tokio::time::{Instant, timeout};
 
 use self::joined::{Told, joined};
 use super::{
@@ -32,24 +31,18 @@ pub struct Machine {
 }
 
 /// Several machines as one engine.
+#[derive(Clone)]
 pub struct Fleet {
     /// Ordered by name: who locks services on several of them takes them in the same order as any other.
     machines: Vec<Machine>,
-    /// Since when a manager does not answer.
-    silent: Mutex<Option<Instant>>,
 }
-
-/// How long a manager may take to tell of another machine, whose own look it must not hold up; and how long one that did not is not asked
-/// again.
-const MANAGER: Duration = Duration::from_millis(500);
-const RETRY_AFTER: Duration = Duration::from_secs(10);
 
 impl Fleet {
     /// These machines.
     #[must_use]
     pub fn of(mut machines: Vec<Machine>) -> Self {
         machines.sort_by(|a, b| a.name.cmp(&b.name));
-        Self { machines, silent: Mutex::default() }
+        Self { machines }
     }
 
     /// The machine that has an instance, and what the instance is called there.
@@ -85,16 +78,11 @@ impl Fleet {
     /// What managers tell of these nodes of their Swarm, which these do not know of themselves.
     async fn availability(&self, machine: &Machine) -> Option<NodeAvailability> {
         let node = machine.swarm().filter(|node| !node.manages)?;
-        if lock(&self.silent).is_some_and(|since| since.elapsed() < RETRY_AFTER) {
-            return None;
-        }
         for other in &self.machines {
-            if other.swarm().is_some_and(|manager| node.is_managed_by(&manager)) {
-                match timeout(MANAGER, other.engine.node_availability(&node.id)).await {
-                    Ok(Ok(Some(told))) => return Some(told),
-                    Ok(Ok(None)) => {}
-                    Ok(Err(_)) | Err(_) => *lock(&self.silent) = Some(Instant::now()),
-                }
+            if other.swarm().is_some_and(|manager| node.is_managed_by(&manager))
+                && let Ok(Some(told)) = other.engine.node_availability(&node.id).await
+            {
+                return Some(told);
             }
         }
         None
@@ -152,10 +140,6 @@ impl Machine {
     fn on(&self, attempt: &str) -> String {
         format!("{attempt} on {}", self.name)
     }
-}
-
-fn lock<T>(what: &Mutex<T>) -> MutexGuard<'_, T> {
-    what.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// Whether it is a manager of that node; of any, where it is not known which one it is.

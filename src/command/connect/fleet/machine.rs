@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
+use tokio::time::timeout;
 
 use crate::command::connect::ConnectedEngine;
 use crate::engine::docker::Docker;
@@ -16,6 +17,9 @@ use crate::engine::{
 use crate::model::instance::{Change, Command, Instance, InstanceId, Setting};
 use crate::model::node::NodeAvailability;
 use crate::record::journal::Recorder;
+
+/// How long a manager of a Swarm may take to tell of another machine, whose own look it must not hold up.
+const MANAGER: Duration = Duration::from_millis(500);
 
 /// An engine that may have to be reached first.
 pub(crate) struct MachineEngine {
@@ -144,7 +148,10 @@ impl Observe for MachineEngine {
     }
 
     async fn node_availability(&self, node: &str) -> Result<Option<NodeAvailability>, EngineError> {
-        self.engine().await?.node_availability(node).await
+        let told = timeout(MANAGER, async { self.engine().await?.node_availability(node).await }).await;
+        told.unwrap_or_else(|_| {
+            Err(EngineError::TimedOut { attempt: format!("ask {} about its Swarm", self.name()), after: MANAGER })
+        })
     }
 }
 

@@ -104,9 +104,7 @@ fn figures(out: &mut String, state: &RunState) -> std::fmt::Result {
     let all_back = state.left_in_place().is_empty();
     cells.extend(state.on_shortest().filter(|_| all_back).map(|on| ("Fault lasted", words::span(on))));
     cells.extend(
-        state
-            .spread_over_machines()
-            .map(|(machines, spread)| ("Spread", format!("{machines} machines: {}", words::spread(spread)))),
+        state.spread_over_machines().map(|(machines, spread)| ("Spread", format!("{machines} machines: {spread}"))),
     );
     if let Some(spent) = facts::tightest(state) {
         cells.push((

@@ -7,15 +7,9 @@ use jiff::{SignedDuration, Timestamp};
 use crate::experiment::Expect;
 use crate::model::exit::Verdict;
 use crate::model::instance::{Change, Rollback, Setting};
-use crate::record::state::{RunState, Spread};
+use crate::record::state::RunState;
 
 pub(super) use crate::text::units::{count, exact, part as percent, span, span_ms, thousands};
-
-/// From the first target to the last one.
-pub(super) fn spread(spread: Spread) -> String {
-    let off = spread.end.map(|end| format!(", off within {}", span(end))).unwrap_or_default();
-    format!("on within {}{off}", span(spread.begin))
-}
 
 /// Seconds from the begin of a run to a moment of it.
 pub(super) fn seconds_into(state: &RunState, at: Timestamp) -> f64 {

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::{join_all, try_join_all};
+use futures_util::future::{join, join_all, try_join_all};
 
 use self::joined::{Told, joined};
 use super::{
@@ -92,7 +92,7 @@ impl Fleet {
     async fn together(&self, at_a_glance: bool) -> Result<Vec<Instance>, EngineError> {
         let each = self.machines.iter().map(async |m| {
             let ask = if at_a_glance { m.engine.glance() } else { m.engine.observe() };
-            let (instances, availability) = tokio::join!(ask, self.availability(m));
+            let (instances, availability) = join(ask, self.availability(m)).await;
             let instances = instances.map_err(|e| m.failed(e))?;
             Ok(Told { machine: &m.name, swarm: m.swarm(), availability, instances })
         });
@@ -193,7 +193,7 @@ impl Observe for Fleet {
 
     async fn look(&self, id: &InstanceId) -> Result<Option<Instance>, EngineError> {
         let (machine, there) = self.at(id)?;
-        let (found, availability) = tokio::join!(machine.engine.look(&there), self.availability(machine));
+        let (found, availability) = join(machine.engine.look(&there), self.availability(machine)).await;
         let found = found.map_err(|e| machine.failed(e))?;
         Ok(found.map(|instance| joined::on_node(joined::named(&machine.name, instance), availability.as_ref())))
     }

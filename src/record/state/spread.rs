@@ -2,12 +2,14 @@
 //! beforehand. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
 
 use super::RunState;
 use crate::model::instance::Rollback;
+use crate::text::units::span;
 
 /// From the first target to the last one, by the runner's clock: when it was told that a change was made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,6 +18,13 @@ pub struct Spread {
     pub begin: Duration,
     /// Of the rollbacks; `None` where not all are rolled back, or there is nothing to roll back.
     pub end: Option<Duration>,
+}
+
+impl fmt::Display for Spread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "on within {}", span(self.begin))?;
+        self.end.map_or(Ok(()), |end| write!(f, ", off within {}", span(end)))
+    }
 }
 
 impl RunState {

@@ -9,7 +9,6 @@ use tabled::settings::object::{Cell, Rows};
 use tabled::settings::peaker::Priority;
 use tabled::settings::{Color, Modify, Style, Width};
 
-use super::super::words::spread as spread_in_words;
 use super::narrate::verdict_tone;
 use super::paint::{Paint, Tone};
 use super::words::{budget, count, few, instance, planned, span, wrap};
@@ -209,7 +208,7 @@ fn facts(state: &RunState) -> Vec<(&'static str, String)> {
     facts.extend(
         state
             .spread_over_machines()
-            .map(|(machines, spread)| ("spread", format!("over {machines} machines: {}", spread_in_words(spread)))),
+            .map(|(machines, spread)| ("spread", format!("over {machines} machines: {spread}"))),
     );
     if let Some(latency) = state.stopped_in() {
         facts.push(("abort", format!("everything was back {} after the breach was known", span(latency))));

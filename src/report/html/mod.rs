@@ -122,7 +122,7 @@ fn figures(state: &RunState) -> Markup {
     }
     if let Some((machines, spread)) = state.spread_over_machines() {
         let note = format!("from the first to the last of {machines} machines");
-        cells.push(("Spread", words::spread(spread), note));
+        cells.push(("Spread", spread.to_string(), note));
     }
     if let Some(spent) = facts::tightest(state) {
         let what =

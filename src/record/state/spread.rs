@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
-use super::RunState;
-use crate::model::instance::Rollback;
+use super::{ChangeState, RunState};
+use crate::model::instance::{InstanceId, Rollback};
 use crate::text::units::span;
 
 /// From the first target to the last one, by the runner's clock: when it was told that a change was made.
@@ -32,16 +32,15 @@ impl RunState {
     /// moment, does not count, nor does what was made again because a target had restarted.
     #[must_use]
     pub fn spread(&self, fault: usize) -> Option<Spread> {
-        let of_it = || self.changes.iter().filter(|c| c.change.fault == fault);
-        let stage = of_it().map(|c| c.change.to.stage()).max()?;
-        let mut first: BTreeMap<_, Timestamp> = BTreeMap::new();
-        let mut last = BTreeMap::new();
-        for c in of_it().filter(|c| c.change.to.stage() == stage) {
-            let Some(injected) = c.injected else { continue };
-            let at = first.entry(&c.change.instance).or_insert(injected.at);
-            *at = injected.at.min(*at);
+        let mut first: BTreeMap<&InstanceId, Timestamp> = BTreeMap::new();
+        let mut last: BTreeMap<&InstanceId, Option<Timestamp>> = BTreeMap::new();
+        for (c, at) in self.made(fault) {
+            let id = &c.change.instance;
+            first.entry(id).and_modify(|first| *first = at.min(*first)).or_insert(at);
             if c.change.back != Rollback::Nothing {
-                last.insert(&c.change.instance, c.rolled_back.map(|back| back.at));
+                let back = c.rolled_back.map(|back| back.at);
+                // One that is not rolled back keeps the end of all from being known.
+                last.entry(id).and_modify(|last| *last = last.zip(back).map(|(a, b)| a.max(b))).or_insert(back);
             }
         }
         let begin = width(first.values().copied()).filter(|_| first.len() > 1)?;
@@ -49,13 +48,27 @@ impl RunState {
         Some(Spread { begin, end: last.and_then(|all| width(all.into_iter())) })
     }
 
-    /// The machines with targets, where they are several, and the widest spread of a fault.
+    /// The most machines that a fault of the run was on, where they were several, and the widest spread of such a fault.
     #[must_use]
     pub fn spread_over_machines(&self) -> Option<(usize, Spread)> {
-        let machines: BTreeSet<&str> = self.targeted.iter().filter_map(|i| i.node.as_deref()).collect();
         let faults = self.changes.iter().map(|c| c.change.fault).max()?;
-        let widest = (0..=faults).filter_map(|fault| self.spread(fault)).max_by_key(|s| (s.begin, s.end))?;
-        (machines.len() > 1).then_some((machines.len(), widest))
+        let of = |fault| {
+            let node = |c: &ChangeState| self.targeted.iter().find(|i| i.id == c.change.instance)?.node.clone();
+            let machines: BTreeSet<String> = self.made(fault).filter_map(|(c, _)| node(c)).collect();
+            Some((machines.len(), self.spread(fault)?)).filter(|(machines, _)| *machines > 1)
+        };
+        let widest = |(a, one): (usize, Spread), (b, other): (usize, Spread)| {
+            let end = one.end.zip(other.end).map(|(a, b)| a.max(b));
+            (a.max(b), Spread { begin: one.begin.max(other.begin), end })
+        };
+        (0..=faults).filter_map(of).reduce(widest)
+    }
+
+    /// The changes of a fault that were made, but for what is set before it, and when.
+    fn made(&self, fault: usize) -> impl Iterator<Item = (&ChangeState, Timestamp)> {
+        let of_it = move || self.changes.iter().filter(move |c| c.change.fault == fault);
+        let stage = of_it().map(|c| c.change.to.stage()).max();
+        of_it().filter(move |c| Some(c.change.to.stage()) == stage).filter_map(|c| Some((c, c.injected?.at)))
     }
 }
 
@@ -69,7 +82,7 @@ mod tests {
     use crate::engine::Outcome;
     use crate::model::instance::{Change, Instance, Setting};
     use crate::record::event::Actor;
-    use crate::record::state::{ChangeState, Injected, RolledBack};
+    use crate::record::state::{Injected, RolledBack};
 
     fn change(n: usize, fault: usize, to: Setting, from_ms: i64, until_ms: Option<i64>) -> ChangeState {
         let at = |ms| Timestamp::from_millisecond(ms).expect("a time");
@@ -105,7 +118,8 @@ mod tests {
         let ms = Duration::from_millis;
         assert_eq!(state.spread(0), Some(Spread { begin: ms(4), end: Some(ms(3)) }));
         assert_eq!(state.spread(1), None, "one target");
-        assert_eq!(state.spread_over_machines(), Some((3, Spread { begin: ms(4), end: Some(ms(3)) })));
+        let over = state.spread_over_machines();
+        assert_eq!(over, Some((2, Spread { begin: ms(4), end: Some(ms(3)) })), "the other one has a fault of its own");
         // Made again later, since its target had restarted: the fault began when it began.
         state.changes.push(change(1, 0, paused(), 600, Some(905)));
         assert_eq!(state.spread(0), Some(Spread { begin: ms(4), end: Some(ms(5)) }));

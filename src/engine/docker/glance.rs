@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Duration;
 
 use bollard::models::{
-    ContainerInspectResponse, ContainerSummary, EndpointSettings, EventMessage, EventMessageTypeEnum,
+    ContainerInspectResponse, ContainerSummary, ContainerSummaryStateEnum, EndpointSettings, EventMessage,
+    EventMessageTypeEnum,
 };
 use bollard::query_parameters::EventsOptionsBuilder;
 use futures_util::StreamExt as _;
@@ -32,8 +33,10 @@ pub(super) struct Glances {
 
 #[derive(Debug, Default)]
 struct State {
-    /// How many events were heard; `None` where nothing is.
-    heard: Option<u64>,
+    /// Whether events are heard.
+    hears: bool,
+    /// How many were, and how often that began or ended: it only grows.
+    count: u64,
     tried: Option<Instant>,
     known: HashMap<String, (Instant, ContainerInspectResponse)>,
 }
@@ -42,7 +45,9 @@ impl Glances {
     /// What was inspected of a container, if nothing shows that it is another way by now.
     pub(super) fn known(&self, listed: &ContainerSummary) -> Option<ContainerInspectResponse> {
         let state = self.state();
-        state.heard?;
+        if !state.hears {
+            return None;
+        }
         let (since, container) = state.known.get(listed.id.as_ref()?)?;
         (since.elapsed() < BELIEVED && is_listed_so(container, listed)).then(|| container.clone())
     }
@@ -50,7 +55,7 @@ impl Glances {
     /// Keeps what was inspected, unless an event was heard since `heard`: it may have been inspected before that.
     pub(super) fn learn(&self, heard: u64, container: &ContainerInspectResponse) {
         let mut state = self.state();
-        if let Some(id) = container.id.as_ref().filter(|_| state.heard == Some(heard)) {
+        if let Some(id) = container.id.as_ref().filter(|_| state.hears && state.count == heard) {
             state.known.insert(id.clone(), (Instant::now(), container.clone()));
         }
     }
@@ -66,15 +71,16 @@ impl Glances {
             _ => actor.attributes.and_then(|mut all| all.remove("container")),
         };
         let mut state = self.state();
-        state.heard = state.heard.map(|n| n + 1);
+        state.count += 1;
         if let Some(id) = id {
             state.known.remove(&id);
         }
     }
 
-    fn is_deaf(&self) {
+    /// From now on events are heard, or are not any more.
+    fn hears(&self, hears: bool) {
         let mut state = self.state();
-        state.heard = None;
+        (state.hears, state.count) = (hears, state.count + 1);
         state.known.clear();
     }
 
@@ -84,38 +90,41 @@ impl Glances {
 }
 
 impl Docker {
-    /// Listens to the engine's events, if it does not yet: how many were heard; `None` where it tells none.
-    pub(super) async fn listen(&self) -> Option<u64> {
+    /// Has the engine's events listened to, if they are not yet: how many were heard; `None` as long as none is.
+    pub(super) fn listen(&self) -> Option<u64> {
         {
             let mut state = self.glances.state();
             let lately = state.tried.is_some_and(|at| at.elapsed() < RETRY_AFTER);
-            if state.heard.is_some() || lately || self.podman.is_some() {
-                return state.heard;
+            if state.hears || lately || self.podman.is_some() {
+                return state.hears.then_some(state.count);
             }
             state.tried = Some(Instant::now());
         }
-        // By the engine's own clock: what happens before the stream is there is told nevertheless.
-        let now = within(QUICK, self.api.info()).await.ok()?.system_time?;
-        let now: Timestamp = now.parse().ok()?;
-        let since = format!("{}.{:09}", now.as_second(), now.subsec_nanosecond());
-        let wanted = HashMap::from([("type", vec!["container", "network"])]);
-        let events = EventsOptionsBuilder::new().since(&since).filters(&wanted).build();
         let (api, glances) = (self.api.clone(), Arc::downgrade(&self.glances));
         let mut listening = self.glances.listening.lock().unwrap_or_else(PoisonError::into_inner);
         listening.abort_all();
-        self.glances.state().heard = Some(0);
-        listening.spawn(async move {
-            let mut events = Box::pin(api.events(Some(events)));
-            while let Some(Ok(event)) = events.next().await {
-                let Some(glances) = Weak::upgrade(&glances) else { return };
-                glances.hear(event);
-            }
-            if let Some(glances) = Weak::upgrade(&glances) {
-                glances.is_deaf();
-            }
-        });
-        Some(0)
+        listening.spawn(listen(api, glances));
+        None
     }
+}
+
+/// Listens for as long as there is who wants to know, and something to hear.
+async fn listen(api: bollard::Docker, glances: Weak<Glances>) {
+    // By the engine's own clock: what happens before the stream is there is told nevertheless.
+    let now = within(QUICK, api.info()).await.ok().and_then(|info| info.system_time?.parse::<Timestamp>().ok());
+    let Some(now) = now else { return };
+    let since = format!("{}.{:09}", now.as_second(), now.subsec_nanosecond());
+    let wanted = HashMap::from([("type", vec!["container", "network"])]);
+    let mut events = Box::pin(api.events(Some(EventsOptionsBuilder::new().since(&since).filters(&wanted).build())));
+    let hears = |hears| Weak::upgrade(&glances).map(|glances| glances.hears(hears));
+    if hears(true).is_none() {
+        return;
+    }
+    while let Some(Ok(event)) = events.next().await {
+        let Some(glances) = Weak::upgrade(&glances) else { return };
+        glances.hear(event);
+    }
+    hears(false);
 }
 
 /// Whether the list says the same of a container as it was inspected.
@@ -123,15 +132,17 @@ fn is_listed_so(container: &ContainerInspectResponse, listed: &ContainerSummary)
     let state = container.state.as_ref();
     let status = state.and_then(|s| s.status).map(|s| s.to_string());
     let health = state.and_then(|s| s.health.as_ref()?.status).map(|s| s.to_string());
-    // `Up 3 minutes (unhealthy)`, `Up 2 seconds (health: starting)`.
     let text = listed.status.as_deref().unwrap_or_default();
-    let told = ["unhealthy", "healthy", "starting"].into_iter().find(|word| text.contains(word));
+    let words = [("(unhealthy)", "unhealthy"), ("(healthy)", "healthy"), ("(health: starting)", "starting")];
+    let told = words.into_iter().find(|(shown, _)| text.contains(shown)).map(|(_, word)| word);
+    // Only of one that runs, and is not paused, the list says it.
+    let is_told = listed.state == Some(ContainerSummaryStateEnum::RUNNING);
     let networks = |all: Option<&HashMap<String, EndpointSettings>>| -> BTreeMap<String, Option<String>> {
         all.into_iter().flatten().map(|(name, at)| (name.clone(), at.endpoint_id.clone())).collect()
     };
     status.is_some()
         && status == listed.state.map(|s| s.to_string())
-        && health.filter(|word| word != "none" && !word.is_empty()).as_deref() == told
+        && (!is_told || health.filter(|word| word != "none" && !word.is_empty()).as_deref() == told)
         && networks(container.network_settings.as_ref().and_then(|s| s.networks.as_ref()))
             == networks(listed.network_settings.as_ref().and_then(|s| s.networks.as_ref()))
 }
@@ -188,8 +199,8 @@ mod tests {
     #[tokio::test]
     async fn what_has_not_changed_is_not_inspected_again() {
         let (fake, first) = engine().await;
-        assert_eq!(looked_at(&fake).await, ["c1", "c2"]);
-        assert!(looked_at(&fake).await.is_empty());
+        assert_eq!(looked_at(&fake).await, ["c1", "c2"], "it is not listened to yet");
+        while !looked_at(&fake).await.is_empty() {}
         // The list shows it, though no event has come yet.
         *first.lock().unwrap() = ("paused", "e1");
         assert_eq!(looked_at(&fake).await, ["c1"]);
@@ -212,12 +223,13 @@ mod tests {
         assert_eq!(fake.asked().len(), whole + 3, "who looks at all of it gets all of it");
     }
 
-    #[tokio::test(start_paused = true)]
+    #[tokio::test]
     async fn nothing_is_believed_for_long_nor_without_events() {
         let (fake, _) = engine().await;
-        looked_at(&fake).await;
-        assert!(looked_at(&fake).await.is_empty());
-        tokio::time::advance(BELIEVED).await;
+        while !looked_at(&fake).await.is_empty() {}
+        for (since, _) in fake.docker.glances.state().known.values_mut() {
+            *since = since.checked_sub(BELIEVED).expect("this machine is on for longer");
+        }
         assert_eq!(looked_at(&fake).await, ["c1", "c2"]);
         fake.falls_silent();
         while looked_at(&fake).await.is_empty() {}

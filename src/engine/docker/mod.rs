@@ -218,13 +218,22 @@ impl Observe for Docker {
     }
 
     async fn glance(&self) -> Result<Vec<Instance>, EngineError> {
-        let heard = self.listen().await;
+        let heard = self.listen();
         self.see_all(Look::Glance(heard)).await
     }
 
     async fn node_availability(&self, node: &str) -> Result<Option<NodeAvailability>, EngineError> {
         match &self.swarm {
-            Some(swarm) if swarm.is_manager() => self.availability(node).await,
+            Some(swarm) if swarm.is_manager() => match self.is_silent() {
+                Some(why) => {
+                    Err(EngineError::Refused { attempt: format!("tell the availability of the node {node}"), why })
+                }
+                None => self.availability(node).await.inspect_err(|e| {
+                    if matches!(e, EngineError::TimedOut { .. }) {
+                        self.is_silent_since_now(e.to_string());
+                    }
+                }),
+            },
             _ => Ok(None),
         }
     }

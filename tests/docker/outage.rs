@@ -301,10 +301,10 @@ async fn a_node_that_is_drained_or_without_power_gets_back_what_it_had() {
         let label = ["node", "inspect", "n1", "--format", "{{index .Spec.Labels \"squall.run\"}}"];
         let held = nodes.cluster.docker("n1", &label).await;
         assert!(held.starts_with(&on.started.as_ref().expect("it began").run), "{held}");
-        nodes.all_elsewhere().await;
         if state == "power" {
             nodes.is_reached(false).await;
         }
+        nodes.all_elsewhere().await;
         let ended = run.ends().await;
         ended.is(0, "hypothesis-held").rolled_back_by("runner");
         nodes.node_is("Spec.Availability", was).await;

@@ -11,6 +11,7 @@ use super::scope::{Part, Scope};
 use crate::engine::{Engine, ProcessId};
 use crate::host::store::StateDir;
 use crate::model::exit::Verdict;
+use crate::model::instance::Change;
 use crate::record::event::{Actor, Event, Reason, TakenOver};
 use crate::record::journal::{self, JournalError, Recorder};
 use crate::record::state::RunState;
@@ -120,7 +121,8 @@ pub async fn alone(rec: &Recorder, engine: &dyn Engine, node: Option<&str>, proc
     roll_back(engine, rec, Actor::Node, Scope::OfNode(part)).await;
     late(engine, rec, Actor::Node, Stage::InRun, Scope::OfNode(part)).await;
     // Also what it cannot roll back itself.
-    let is_left = |s: &RunState| s.outstanding().into_iter().any(|c| part.sees_to(&c.change)) || differs_on(s, part);
+    let is_its = |c: &Change| part.has(&c.instance.0) || part.sees_to(c);
+    let is_left = |s: &RunState| s.outstanding().into_iter().any(|c| is_its(&c.change)) || differs_on(s, part);
     if !rec.read(is_left) {
         unlock(engine, rec).await;
     }

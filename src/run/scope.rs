@@ -61,7 +61,9 @@ impl<'a> Part<'a> {
         };
         let on = InstanceId::split(&change.instance.0).map(|(on, _)| on);
         let node = all.iter().find(|member| Some(member.name.as_str()) == on).and_then(|m| m.engine.swarm.as_ref());
-        node.zip(own.engine.swarm.as_ref()).is_some_and(|(node, own)| node.is_managed_by(own))
+        let swarms = node.zip(own.engine.swarm.as_ref());
+        // A journal of an older version does not say.
+        swarms.map_or_else(|| self.has(&change.instance.0), |(node, own)| node.is_managed_by(own))
     }
 }
 
@@ -108,5 +110,9 @@ mod tests {
         assert_eq!(seen_to(&drained("n3")), ["n3"]);
         assert_eq!(seen_to(&change("n2", Setting::Paused(true))), ["n2"]);
         assert!(Scope::OfNode(Part::new(Some(&fleet), None)).covers(&drained("n2")), "the run has one machine alone");
+        let older = |m: &Member| Member { engine: Description { swarm: None, ..m.engine.clone() }, ..m.clone() };
+        let older = Description { members: fleet.members.iter().map(older).collect(), ..fleet.clone() };
+        let seen_to = |node| Scope::OfNode(Part::new(Some(&older), Some(node))).covers(&drained("n2"));
+        assert!(seen_to("n2") && !seen_to("n1"), "a journal of an older version does not say who manages whom");
     }
 }

@@ -142,6 +142,8 @@ impl Replica {
             Some(c) if self.closed && is_the_fault(c) => {
                 Err("the helper on the engine's host has heard no more of this run, and has rolled it back".to_owned())
             }
+            // Another process may have made the node so when this was over; what is of no run's is left alone there.
+            _ if self.closed && matches!(to, Setting::Availability(to) if !to.of_run) => Ok(Permit::Granted),
             _ if self.closed => Ok(Permit::Over),
             Some(c) if self.torn && change >= self.written && is_the_fault(c) => {
                 Err("the node could not write down how to roll it back: is its disk full?".to_owned())
@@ -216,6 +218,7 @@ fn path(session: &Path, run: &str) -> anyhow::Result<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::node::{Availability, NodeAvailability};
     use crate::record::event::Event;
     use crate::record::journal::Recorder;
     use crate::report::follow::fixture;
@@ -272,6 +275,9 @@ mod tests {
         let (to, back) = first_change(&whole);
         let (replica, _) = Replica::take(session.path(), "r", &whole, true).await.unwrap();
         assert_eq!(replica.permit(0, &back), Ok(Permit::Over));
+        let node = |of_run| NodeAvailability { node: "n".to_owned(), is: Availability::Active, of_run };
+        let free = replica.permit(0, &Setting::Availability(node(false)));
+        assert_eq!(free, Ok(Permit::Granted), "what a manager elsewhere has made of a node is not known here");
         assert!(replica.permit(0, &to).unwrap_err().contains("has rolled it back"), "the fault itself is not");
     }
 

@@ -6,12 +6,15 @@ use std::time::Duration;
 use super::endpoint::{self, Endpoint};
 use super::podman::Podman;
 use super::{DEFAULT_HOST, Docker, failure, own, swarm, transport};
-use crate::engine::{Description, Engine as _, EngineError};
+use crate::engine::{Description, EngineError};
 use crate::model::zones::Zones;
 
 /// How long the engine may take to answer at all when it is first asked. Podman 4 asks for its packages' versions then, which takes a
 /// second.
 const REACH: Duration = Duration::from_secs(5);
+
+/// How long it may take where it has to say who it is.
+const LATE: Duration = Duration::from_secs(25);
 
 impl Docker {
     /// Finds the engine at `host` (by default the usual socket), without TLS.
@@ -75,25 +78,27 @@ impl Docker {
     /// Finds the engine that another process has described.
     ///
     /// # Errors
-    /// As for [`Docker::reach`]; and where another engine answers there by now, on which everything would seem to be gone: by what it calls
-    /// itself, and by its machine's name, since machines that were made of one image have engines with one id.
+    /// As for [`Docker::reach`]; and where another engine answers there by now, on which everything would seem to be gone.
     pub async fn from_description(description: &Description) -> Result<Self, EngineError> {
-        let docker = Self::reach(Endpoint::recorded(description)).await?;
-        let is = docker.describe();
-        let another = |what: &str, was: Option<&String>, is: Option<&String>| match (was, is) {
-            (Some(was), Some(is)) if was != is => Some(format!(
-                "another {what} ({is}) answers there than the one of the run ({was}); try again where this address leads to that one"
-            )),
-            (Some(was), None) => Some(format!(
-                "the {what} that answers there does not say who it is, and the one of the run was {was}; try again"
-            )),
-            _ => None,
-        };
-        let why = another("engine", description.id.as_ref(), is.id.as_ref())
-            .or_else(|| another("machine", description.host.as_ref(), is.host.as_ref()));
-        match why {
-            Some(why) => Err(EngineError::Unreachable { address: is.address, why }),
-            None => Ok(docker),
+        let mut docker = Self::reach(Endpoint::recorded(description)).await?;
+        if description.id.is_some() && docker.id.is_none() && docker.podman.is_none() {
+            // A manager whose Swarm has no quorum answers late: it asks the others first.
+            docker.id = failure::within(LATE, docker.api.info()).await.ok().and_then(|info| info.id);
+        }
+        match (&description.id, &docker.id) {
+            (Some(was), Some(is)) if was != is => Err(EngineError::Unreachable {
+                address: docker.endpoint.address.clone(),
+                why: format!(
+                    "another engine ({is}) answers there than the one of the run ({was}); try again where this address leads to that one"
+                ),
+            }),
+            (Some(was), None) => Err(EngineError::Unreachable {
+                address: docker.endpoint.address.clone(),
+                why: format!(
+                    "the engine that answers there does not say who it is, and the one of the run was {was}; try again"
+                ),
+            }),
+            _ => Ok(docker),
         }
     }
 

@@ -11,7 +11,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use futures_util::future::{join, join_all, try_join_all};
+use futures_util::future::{join, join_all, select_ok, try_join_all};
+use tokio::time::timeout;
 
 use self::joined::{Told, joined};
 use super::{
@@ -29,6 +30,9 @@ pub struct Machine {
     /// Its engine.
     pub engine: Arc<dyn Engine>,
 }
+
+/// How long managers of a Swarm may take to tell of another machine, whose own look they must not hold up.
+const MANAGER: Duration = Duration::from_millis(500);
 
 /// Several machines as one engine.
 #[derive(Clone)]
@@ -78,14 +82,34 @@ impl Fleet {
     /// What managers tell of these nodes of their Swarm, which these do not know of themselves.
     async fn availability(&self, machine: &Machine) -> Option<NodeAvailability> {
         let node = machine.swarm().filter(|node| !node.manages)?;
-        for other in &self.machines {
-            if other.swarm().is_some_and(|manager| node.is_managed_by(&manager))
-                && let Ok(Some(told)) = other.engine.node_availability(&node.id).await
-            {
-                return Some(told);
-            }
+        let asked = self.ask_managers(&node.id, |manager| node.is_managed_by(manager));
+        timeout(MANAGER, asked).await.ok()?.ok().flatten()
+    }
+
+    /// What the first of these managers tells of a node; all are asked at the same time, so that one that is silent holds up no other.
+    async fn ask_managers(
+        &self,
+        node: &str,
+        is_meant: impl Fn(&SwarmNode) -> bool,
+    ) -> Result<Option<NodeAvailability>, EngineError> {
+        let managers = self.machines.iter().filter(|m| m.swarm().is_some_and(|swarm| is_meant(&swarm)));
+        let asked = managers.map(|machine| {
+            Box::pin(async move {
+                match machine.engine.node_availability(node).await {
+                    Ok(Some(told)) => Ok(told),
+                    Ok(None) => Err(None),
+                    Err(e) => Err(Some(machine.failed(e))),
+                }
+            })
+        });
+        let asked: Vec<_> = asked.collect();
+        if asked.is_empty() {
+            return Ok(None);
         }
-        None
+        match select_ok(asked).await {
+            Ok((told, _)) => Ok(Some(told)),
+            Err(failed) => failed.map_or(Ok(None), Err),
+        }
     }
 
     /// All that the machines tell, asked at the same time; perhaps at a glance.
@@ -199,23 +223,18 @@ impl Observe for Fleet {
     }
 
     async fn node_availability(&self, node: &str) -> Result<Option<NodeAvailability>, EngineError> {
-        let (asked, mut failed) = (self.machines.iter(), None);
-        for machine in asked.filter(|m| m.swarm().is_some_and(|s| s.manages)) {
-            match machine.engine.node_availability(node).await {
-                Ok(Some(told)) => return Ok(Some(told)),
-                Ok(None) => {}
-                Err(e) => failed = Some(machine.failed(e)),
-            }
-        }
-        failed.map_or(Ok(None), Err)
+        self.ask_managers(node, |swarm| swarm.manages).await
     }
 }
 
 #[async_trait]
 impl Apply for Fleet {
     async fn prepare(&self, all: &[(InstanceId, Setting)]) {
-        let places = |(id, to): &(InstanceId, Setting)| self.setting(id, to).map(|(first, _, there)| (first, there));
-        let per_machine = per_machine(all.iter().map(places).filter_map(Result::ok).zip(all));
+        let placed = all.iter().filter_map(|it| {
+            let (first, _, there) = self.setting(&it.0, &it.1).ok()?;
+            Some(((first, there), it))
+        });
+        let per_machine = per_machine(placed);
         let prepared = per_machine.into_values().map(async |(machine, all)| {
             let all: Vec<_> = all.into_iter().map(|(there, (_, to))| (there, to.clone())).collect();
             machine.engine.prepare(&all).await;
@@ -227,9 +246,17 @@ impl Apply for Fleet {
         let (first, others, there) = self.setting(id, to)?;
         let mut outcome = first.engine.set(tag, &there, to).await.map_err(|e| first.failed(e));
         for machine in others {
-            if outcome.is_err() {
-                outcome = machine.engine.set(tag, &there, to).await.map_err(|e| machine.failed(e));
+            let Err(before) = outcome else { break };
+            // One that knows why a fault must not be made is not passed over.
+            if matches!(before, EngineError::Refused { .. }) && matches!(to, Setting::Availability(to) if to.of_run) {
+                return Err(before);
             }
+            let unanswered = matches!(before, EngineError::TimedOut { .. } | EngineError::Unreachable { .. });
+            outcome = match machine.engine.set(tag, &there, to).await.map_err(|e| machine.failed(e)) {
+                // What was not answered may still come.
+                Err(EngineError::Refused { .. } | EngineError::NotBegun { .. }) if unanswered => Err(before),
+                other => other,
+            };
         }
         outcome
     }

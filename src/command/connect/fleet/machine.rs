@@ -18,8 +18,8 @@ use crate::model::instance::{Change, Command, Instance, InstanceId, Setting};
 use crate::model::node::NodeAvailability;
 use crate::record::journal::Recorder;
 
-/// How long a manager of a Swarm may take to tell of another machine, whose own look it must not hold up.
-const MANAGER: Duration = Duration::from_millis(500);
+/// How long it may take to tell a node whether it is given tasks.
+const TELLS: Duration = Duration::from_secs(5);
 
 /// An engine that may have to be reached first.
 pub(crate) struct MachineEngine {
@@ -32,6 +32,8 @@ pub(crate) struct MachineEngine {
 #[derive(Default)]
 struct State {
     connected: Option<ConnectedEngine>,
+    /// How many times it could not be reached, and why not the last time.
+    failures: (u64, Option<EngineError>),
     /// The lines of runs that its helper is told as soon as it is reached.
     untold: Vec<(String, String)>,
 }
@@ -39,7 +41,7 @@ struct State {
 impl MachineEngine {
     /// One that answers.
     pub(super) fn reached(member: Member, connected: ConnectedEngine) -> Arc<Self> {
-        let state = State { connected: Some(connected), untold: Vec::new() };
+        let state = State { connected: Some(connected), ..State::default() };
         Arc::new(Self { member, reaching: tokio::sync::Mutex::default(), state: Mutex::new(state) })
     }
 
@@ -83,11 +85,39 @@ impl MachineEngine {
     }
 
     async fn engine(&self) -> Result<Arc<dyn Engine>, EngineError> {
+        let before = self.state().failures.0;
         let _reaching = self.reaching.lock().await;
         if let Some(connected) = self.connected() {
             return Ok(connected.engine());
         }
+        // Who waited for an attempt that failed shares its end: each would take as long.
+        let (failures, error) = self.state().failures.clone();
+        if let Some(error) = error.filter(|_| failures > before) {
+            return Err(error);
+        }
+        self.reach().await.inspect_err(|e| {
+            let mut state = self.state();
+            state.failures = (state.failures.0 + 1, Some(e.clone()));
+        })
+    }
+
+    /// Machines that were made of one image have engines with one id.
+    fn is_the_same(&self, now: &Description) -> Result<(), EngineError> {
+        match (&self.member.engine.host, &now.host) {
+            (Some(was), Some(is)) if was != is => Err(EngineError::Unreachable {
+                address: now.address.clone(),
+                why: format!(
+                    "another machine ({is}) answers there than the one of the run ({was}); try again where this address leads to \
+                     that one, or, if it was renamed, when it has that name again"
+                ),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    async fn reach(&self) -> Result<Arc<dyn Engine>, EngineError> {
         let docker = Docker::from_description(&self.member.engine).await?;
+        self.is_the_same(&docker.describe())?;
         // As it was called when the run began.
         let machine = crate::engine::docker::Machine { name: self.member.name.clone(), ..docker.machine().clone() };
         let docker = Arc::new(docker.with_machine(machine));
@@ -148,10 +178,7 @@ impl Observe for MachineEngine {
     }
 
     async fn node_availability(&self, node: &str) -> Result<Option<NodeAvailability>, EngineError> {
-        let told = timeout(MANAGER, async { self.engine().await?.node_availability(node).await }).await;
-        told.unwrap_or_else(|_| {
-            Err(EngineError::TimedOut { attempt: format!("ask {} about its Swarm", self.name()), after: MANAGER })
-        })
+        self.engine().await?.node_availability(node).await
     }
 }
 
@@ -164,7 +191,13 @@ impl Apply for MachineEngine {
     }
 
     async fn set(&self, tag: &Tag, id: &InstanceId, to: &Setting) -> Result<Outcome, EngineError> {
-        self.engine().await?.set(tag, id, to).await
+        let set = async { self.engine().await?.set(tag, id, to).await };
+        // Where it does not, another manager can; its own is versioned, so that it does no harm when it comes late.
+        if !matches!(to, Setting::Availability(_)) {
+            return set.await;
+        }
+        let told = timeout(TELLS, set).await;
+        told.unwrap_or_else(|_| Err(EngineError::TimedOut { attempt: format!("have {to}"), after: TELLS }))
     }
 
     async fn can(&self, all: &[(Instance, Setting)]) -> Result<Vec<Ability>, EngineError> {

@@ -5,15 +5,16 @@
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::time::Instant;
+use tokio::time::{Instant, timeout};
 
 use super::abilities::with_abilities;
+use super::alone::unless_alone;
 use super::effect::first_effect;
 use super::ended::Ended;
-use super::inject::{make, verified_by};
+use super::inject::{LOOK_TIMEOUT, make, verified_by};
 use super::{RunContext, RunSpec};
 use super::{plan, target};
-use crate::engine::Observe;
+use crate::engine::Engine;
 use crate::model::instance::{Change, Instance};
 use crate::record::event::{Event, Reason};
 use crate::record::journal::Recorder;
@@ -21,19 +22,52 @@ use crate::record::journal::Recorder;
 /// How long the fleet is not looked at as a whole, if nothing shows that it has changed.
 const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
-/// The fleet at a glance, just before it was last looked at as a whole.
+/// How long a look at the whole fleet may take, and how long it may fail: what it follows is not known then.
+const FLEET_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// What was seen of the fleet when it was last looked at as a whole.
 #[derive(Default)]
-pub(super) struct LastLook(Option<(Instant, Vec<Instance>)>);
+pub(super) struct LastLook {
+    /// The fleet at a glance, just before.
+    seen: Option<(Instant, Vec<Instance>)>,
+    /// Since when it cannot be looked at.
+    failing: Option<Instant>,
+}
 
 impl LastLook {
-    /// Whether it looks as it did then, so that it asks for nothing new; else it is to be looked at.
-    async fn is_as_then(&mut self, engine: &dyn Observe) -> bool {
-        let Ok(fleet) = engine.glance().await else { return true };
-        if matches!(&self.0, Some((at, then)) if at.elapsed() < LOOK_INTERVAL && *then == fleet) {
-            return true;
+    /// The next look is at the whole fleet.
+    pub(super) fn forget(&mut self) {
+        self.seen = None;
+    }
+
+    /// The fleet as a whole, unless it looks from afar as it did then and so asks for nothing new.
+    ///
+    /// # Errors
+    /// Where it could not be looked at for too long.
+    async fn fleet(&mut self, engine: &dyn Engine) -> Result<Option<Vec<Instance>>, Ended> {
+        let seen = unless_alone(engine, timeout(FLEET_TIMEOUT, engine.glance())).await?;
+        let glance = seen.ok().and_then(Result::ok);
+        if let (Some((at, then)), Some(now)) = (&self.seen, &glance)
+            && at.elapsed() < LOOK_INTERVAL
+            && then == now
+        {
+            return Ok(None);
         }
-        self.0 = Some((Instant::now(), fleet));
-        false
+        self.seen = glance.map(|glance| (Instant::now(), glance));
+        let why = match unless_alone(engine, timeout(FLEET_TIMEOUT, engine.observe())).await? {
+            Ok(Ok(fleet)) => {
+                self.failing = None;
+                return Ok(Some(fleet));
+            }
+            Ok(Err(e)) => e.to_string(),
+            Err(_) => format!("no answer within {}", humantime::format_duration(FLEET_TIMEOUT)),
+        };
+        self.seen = None;
+        if self.failing.get_or_insert_with(Instant::now).elapsed() < FLEET_TIMEOUT {
+            return Ok(None);
+        }
+        let text = format!("what the fault follows cannot be looked at any more: {why}");
+        Err(Ended { why: Reason::EngineFailed, text })
     }
 }
 
@@ -54,23 +88,18 @@ pub(super) async fn amend(
     if !current.iter().any(|c| c.to.ends_with_life()) {
         return Ok(());
     }
-    if last.is_as_then(engine).await {
-        return Ok(());
-    }
-    let Ok(fleet) = engine.observe().await else {
-        *last = LastLook::default();
-        return Ok(());
-    };
-    let Ok(further) = with_abilities(engine, |can| plan::further(x, &fleet, &current, next, can)).await else {
-        *last = LastLook::default();
+    let Some(fleet) = last.fleet(engine).await? else { return Ok(()) };
+    let asked = with_abilities(engine, |can| plan::further(x, &fleet, &current, next, can));
+    let Ok(further) = unless_alone(engine, asked).await? else {
+        last.forget();
         return Ok(());
     };
     let further = further?;
     if further.is_empty() {
         // One whose new life could not be looked at yet looks the same from afar.
-        let has_another = |c: &&Change| fleet.iter().any(|i| i.id == c.instance && i.is_up() && i.epoch != c.epoch);
-        if current.iter().any(|c| has_another(&c)) {
-            *last = LastLook::default();
+        let has_another = |c: &Change| fleet.iter().any(|i| i.id == c.instance && i.is_up() && i.epoch != c.epoch);
+        if current.iter().any(|c| c.to.ends_with_life() && has_another(c)) {
+            last.forget();
         }
         return Ok(());
     }
@@ -118,11 +147,12 @@ pub(super) async fn confirm(context: &RunContext, rec: &Recorder, planned: &[Cha
         let unproven = s.on().filter(|c| c.verification.is_none() && further(c.change.n));
         unproven.map(|c| c.change.clone()).collect::<Vec<Change>>()
     });
-    for change in unproven.iter().filter(|c| c.to.ends_with_life()) {
-        let Ok(now) = context.engine.look(&change.instance).await else { continue };
+    let looks = unproven.iter().filter(|c| c.to.ends_with_life()).map(async |change| {
+        let Ok(Ok(now)) = timeout(LOOK_TIMEOUT, context.engine.look(&change.instance)).await else { return };
         if let Ok(proof) = verified_by(change, now.as_ref()) {
             let counters = now.and_then(|now| now.counters);
             rec.note(Event::Verified { n: change.n, verified: true, proof, counters });
         }
-    }
+    });
+    join_all(looks).await;
 }

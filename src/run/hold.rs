@@ -1,18 +1,20 @@
 //! While the fault is on: is it still on, and is there still a guard?
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::{StreamExt as _, TryStreamExt as _};
+use futures_util::StreamExt as _;
 use jiff::Timestamp;
 use tokio::sync::RwLock;
 use tokio::time::{Instant, sleep, timeout};
 
+use super::alone::unless_alone;
 use super::amend::{LastLook, amend, confirm};
 use super::effect::first_effect;
 use super::ended::Ended;
 use super::guard::GuardHandle;
-use super::inject::{Off, not_made_again, off, stays_applied, traits_during};
+use super::inject::{LOOK_TIMEOUT, Off, not_made_again, off, stays_applied, traits_during};
 use super::scope::Scope;
 use super::{RunContext, RunSpec, stranger};
 use crate::engine::{EngineError, Observe};
@@ -71,9 +73,6 @@ const AT_ONCE: usize = 64;
 /// How long an engine may be out of reach while the fault is on.
 const OUT_OF_REACH: Duration = Duration::from_secs(10);
 
-/// How long the last look at an instance may take: the time of the fault is over.
-const LAST_LOOK: Duration = Duration::from_secs(5);
-
 /// Never returns as long as whatever should be on is. It follows the targets and their peers meanwhile, while nothing is
 /// rolled back.
 pub(super) async fn lasting(
@@ -83,22 +82,29 @@ pub(super) async fn lasting(
     (planned, targeted): (&[Change], &[Instance]),
     amending: &RwLock<()>,
 ) -> Ended {
-    let mut out_of_reach: Option<Instant> = None;
+    let mut out_of_reach: Option<(Instant, EngineError)> = None;
     let mut down: Option<Instant> = None;
     let mut amended = Instant::now();
     let mut last = LastLook::default();
+    let engine = context.engine.as_ref();
     loop {
         sleep(LOOK_INTERVAL).await;
-        if let Some(text) = context.engine.acted_alone().or_else(|| context.engine.acts_alone()) {
+        if let Some(text) = context.engine.acted_alone() {
             return Ended { why: Reason::FaultVanished, text };
         }
-        let patience = out_of_reach.map_or(OUT_OF_REACH, |since| OUT_OF_REACH.saturating_sub(since.elapsed()));
-        match first_off(context.engine.as_ref(), rec, targeted, Scope::Everything, Look::Meanwhile(patience)).await {
+        let passed = |(since, _): &(Instant, EngineError)| OUT_OF_REACH.saturating_sub(since.elapsed());
+        let patience = out_of_reach.as_ref().map_or(OUT_OF_REACH, passed);
+        let look = first_off(engine, rec, targeted, Scope::Everything, Look::Meanwhile(patience));
+        let looked = match unless_alone(engine, look).await {
+            Ok(looked) => looked,
+            Err(ended) => return ended,
+        };
+        match looked {
             Ok(None) => {
                 out_of_reach = None;
                 // One that was down and is up again has to be disturbed again at once.
                 if down.take().is_some() {
-                    last = LastLook::default();
+                    last.forget();
                 } else if amended.elapsed() < AMEND_INTERVAL {
                     continue;
                 }
@@ -107,9 +113,13 @@ pub(super) async fn lasting(
                 if let Err(ended) = amend(spec, context, rec, targeted, &mut last).await {
                     return ended;
                 }
-                confirm(context, rec, planned).await;
-                if let Some(ended) = stranger::answers(spec.experiment, context, rec, targeted).await {
-                    return ended;
+                let rest = async {
+                    confirm(context, rec, planned).await;
+                    stranger::answers(spec.experiment, context, rec, targeted).await
+                };
+                match unless_alone(engine, rest).await {
+                    Ok(None) => {}
+                    Ok(Some(ended)) | Err(ended) => return ended,
                 }
             }
             Ok(Some((change, Off::Down(what, wait)))) => {
@@ -119,11 +129,15 @@ pub(super) async fn lasting(
                 }
             }
             Ok(Some((change, Off::Gone(what)))) => return noticed(rec, &change, what),
-            Err(NoAnswer { since, error }) => {
-                let since = *out_of_reach.get_or_insert(since);
-                if since.elapsed() >= OUT_OF_REACH {
+            Err(NoAnswer { since, error, is_own }) => {
+                let known = out_of_reach.take();
+                let began = known.as_ref().map_or(since, |(began, _)| *began);
+                // What the engine says itself comes before that it was not waited for any longer.
+                let error = known.filter(|_| is_own).map_or(error, |(_, before)| before);
+                if began.elapsed() >= OUT_OF_REACH {
                     return Ended { why: Reason::EngineFailed, text: error.to_string() };
                 }
+                out_of_reach = Some((began, error));
             }
         }
     }
@@ -192,7 +206,7 @@ impl Look {
     fn patience(self) -> Duration {
         match self {
             Self::Meanwhile(patience) => patience,
-            Self::Last => LAST_LOOK,
+            Self::Last => LOOK_TIMEOUT,
         }
     }
 }
@@ -202,6 +216,8 @@ struct NoAnswer {
     /// When it was begun.
     since: Instant,
     error: EngineError,
+    /// It was not waited for any longer.
+    is_own: bool,
 }
 
 /// What an engine answers, if it does in time.
@@ -213,21 +229,10 @@ async fn within<T>(
     let since = Instant::now();
     let late =
         || EngineError::TimedOut { attempt: format!("look at {what}"), after: Duration::from_secs(patience.as_secs()) };
-    timeout(patience, asked).await.unwrap_or_else(|_| Err(late())).map_err(|error| NoAnswer { since, error })
-}
-
-/// The instances of these changes as they are now, each looked at once: in the same moment on all machines.
-async fn looks(
-    engine: &dyn Observe,
-    changes: impl Iterator<Item = &Change>,
-    patience: Duration,
-) -> Result<BTreeMap<InstanceId, Option<Instance>>, NoAnswer> {
-    let each: BTreeMap<&InstanceId, &str> = changes.map(|c| (&c.instance, c.name.as_str())).collect();
-    let looks = each.into_iter().map(async |(id, name)| {
-        let now = within(patience, name, engine.look(id)).await?;
-        Ok((id.clone(), now))
-    });
-    futures_util::stream::iter(looks).buffer_unordered(AT_ONCE).try_collect().await
+    match timeout(patience, asked).await {
+        Ok(answer) => answer.map_err(|error| NoAnswer { since, error, is_own: false }),
+        Err(_) => Err(NoAnswer { since, error: late(), is_own: true }),
+    }
 }
 
 /// Whether nodes of an orchestrator are given tasks, as far as that is known: what ran on one is gone when it is not.
@@ -274,43 +279,65 @@ async fn first_off(
         .filter_map(|c| Some((c, targeted.iter().find(|i| i.id == c.instance)?)))
         .collect();
     // What is looked at may be of a change whose end is recorded meanwhile.
-    let acting: Vec<Vec<Change>> = covered.iter().map(|(_, before)| rec.read(acting_on(before))).collect();
-    let of_each = || covered.iter().map(|(change, _)| *change);
-    let seen = looks(engine, of_each(), look.patience()).await?;
-    let nodes = nodes(engine, of_each(), look.patience()).await?;
+    let mut acting: BTreeMap<usize, Vec<Change>> =
+        covered.iter().map(|(c, before)| (c.n, rec.read(acting_on(before)))).collect();
+    let nodes = nodes(engine, covered.iter().map(|(change, _)| *change), look.patience()).await;
+    let unknown = nodes.is_err();
+    let (nodes, mut failed) = nodes.map_or_else(|e| (BTreeMap::new(), Some(e)), |nodes| (nodes, None));
+    // Each instance is looked at once, all in the same moment; what one answer shows does not wait for the others.
+    let each: BTreeMap<&InstanceId, &str> = covered.iter().map(|(c, _)| (&c.instance, c.name.as_str())).collect();
+    let looks = each.into_iter().map(async |(id, name)| (id, within(look.patience(), name, engine.look(id)).await));
+    let mut looks = pin!(futures_util::stream::iter(looks).buffer_unordered(AT_ONCE));
     let mut first = None;
-    for ((change, before), mut acting) in covered.into_iter().zip(acting) {
-        let now = seen.get(&change.instance).cloned().flatten();
-        first_effect(rec, change, now.as_ref());
-        // Who is up again has healed, and that is what is awaited.
-        let about_life = change.to.aspect() == Aspect::Running || matches!(change.to, Setting::Ran(_));
-        if itself && about_life && now.as_ref().is_some_and(Instance::is_running) {
-            continue;
-        }
-        // Meanwhile its rollback may have begun.
-        let Some(was_off) = rec.read(|s| s.on().find(|c| c.change.n == change.n).map(ChangeState::is_off)) else {
-            continue;
-        };
-        acting.extend(rec.read(acting_on(before)));
-        let not_again = || not_made_again(change, &acting, now.as_ref()).filter(|_| look == Look::Last);
-        let seen_off = match &change.to {
-            Setting::Availability(to) if nodes.contains_key(&to.node) => another_has_set(change, &nodes[&to.node]),
-            _ => off(change, &acting, before, now.as_ref()),
-        };
-        match seen_off.or_else(not_again) {
-            Some(found) => {
-                if !was_off {
-                    let (Off::Gone(what) | Off::Down(what, _)) = found.clone();
-                    rec.note(Event::Off { n: change.n, what });
-                }
-                // What is over for good comes before what may come back.
-                if !matches!((&first, &found), (Some((_, Off::Gone(_))), _) | (Some(_), Off::Down(..))) {
-                    first = Some((change.clone(), found));
-                }
+    while let Some((id, now)) = looks.next().await {
+        let now = match now {
+            Ok(now) => now,
+            Err(e) => {
+                failed.get_or_insert(e);
+                continue;
             }
-            None if was_off && !change.to.ends_with_life() => rec.note(Event::Again { n: change.n }),
-            None => {}
+        };
+        for (change, before) in covered.iter().filter(|(change, _)| change.instance == *id) {
+            let mut acting = acting.remove(&change.n).unwrap_or_default();
+            first_effect(rec, change, now.as_ref());
+            // Who is up again has healed, and that is what is awaited.
+            let about_life = change.to.aspect() == Aspect::Running || matches!(change.to, Setting::Ran(_));
+            if itself && about_life && now.as_ref().is_some_and(Instance::is_running) {
+                continue;
+            }
+            // Meanwhile its rollback may have begun.
+            let Some(was_off) = rec.read(|s| s.on().find(|c| c.change.n == change.n).map(ChangeState::is_off)) else {
+                continue;
+            };
+            acting.extend(rec.read(acting_on(before)));
+            let not_again = || not_made_again(change, &acting, now.as_ref()).filter(|_| look == Look::Last);
+            let seen_off = match &change.to {
+                Setting::Availability(to) if nodes.contains_key(&to.node) => another_has_set(change, &nodes[&to.node]),
+                // Its manager did not say.
+                Setting::Availability(_) if unknown => None,
+                _ => off(change, &acting, before, now.as_ref()),
+            };
+            match seen_off.or_else(not_again) {
+                Some(found) => {
+                    if !was_off {
+                        let (Off::Gone(what) | Off::Down(what, _)) = found.clone();
+                        rec.note(Event::Off { n: change.n, what });
+                    }
+                    // What is over for good comes before what may come back.
+                    if !matches!((&first, &found), (Some((_, Off::Gone(_))), _) | (Some(_), Off::Down(..))) {
+                        first = Some(((*change).clone(), found));
+                    }
+                }
+                None if was_off && !change.to.ends_with_life() => rec.note(Event::Again { n: change.n }),
+                None => {}
+            }
+        }
+        if matches!(first, Some((_, Off::Gone(_)))) {
+            break;
         }
     }
-    Ok(first)
+    match failed {
+        Some(failed) if first.is_none() => Err(failed),
+        _ => Ok(first),
+    }
 }

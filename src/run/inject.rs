@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::future::join_all;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use self::moved::moved;
 use super::effect::no_more_is_known;
@@ -21,6 +21,9 @@ use crate::record::state::ChangeStep;
 
 /// How long the verification is awaited beyond the change's own time.
 const VERIFY_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// How long one look may take: with one machine that is cut off, the fault goes on at all others.
+pub(super) const LOOK_TIMEOUT: Duration = Duration::from_secs(5);
 
 /// How often it is looked for.
 const POLL_INTERVAL: Duration = Duration::from_millis(20);
@@ -47,6 +50,10 @@ pub(super) async fn inject(
     over: &BTreeSet<usize>,
 ) -> Result<Vec<Change>, NotOn> {
     let fleet = engine.observe().await.map_err(|e| NotOn { why: Reason::EngineFailed, text: e.to_string() })?;
+    if let Some(text) = engine.acted_alone().or_else(|| engine.acts_alone()) {
+        // What holds a rollback there would not hold that of this fault.
+        return Err(NotOn { why: Reason::EngineFailed, text });
+    }
     let changes = &in_new_lives(rec, changes, &fleet)?[..];
     let all: Vec<Change> = rec.read(|s| s.changes.iter().map(|c| c.change.clone()).collect());
     for change in changes {
@@ -171,9 +178,10 @@ pub(super) async fn prove(engine: &dyn Observe, rec: &Recorder, changes: &[Chang
 async fn prove_one(engine: &dyn Observe, rec: &Recorder, change: &Change) -> Result<(), NotOn> {
     let end = Instant::now() + VERIFY_TIMEOUT;
     loop {
-        let seen = match engine.look(&change.instance).await {
-            Ok(now) => verified_by(change, now.as_ref()).map(|proof| (proof, now.and_then(|now| now.counters))),
-            Err(e) => Err(e.to_string()),
+        let seen = match timeout(LOOK_TIMEOUT, engine.look(&change.instance)).await {
+            Ok(Ok(now)) => verified_by(change, now.as_ref()).map(|proof| (proof, now.and_then(|now| now.counters))),
+            Ok(Err(e)) => Err(e.to_string()),
+            Err(_) => Err("its engine does not answer".to_owned()),
         };
         match seen {
             Ok((proof, counters)) => {

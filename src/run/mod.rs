@@ -3,6 +3,7 @@
 pub(crate) mod abilities;
 pub mod abort;
 mod alert;
+mod alone;
 mod amend;
 mod broken;
 mod during;

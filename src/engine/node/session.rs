@@ -37,6 +37,8 @@ struct State {
     /// The last helper was not heard of any more, and no other one has taken its place.
     is_unheard: bool,
     container: Option<String>,
+    /// How many times none could be started, and why not the last time.
+    failures: (u64, Option<EngineError>),
     /// The journals of runs that the helper holds.
     held: BTreeMap<String, Held>,
     /// What helpers did alone, and that was not told yet.
@@ -107,11 +109,20 @@ impl Session {
     }
 
     async fn linked(&self) -> Result<Arc<Link>, EngineError> {
+        let before = self.state().failures.0;
         let _turn = self.starting.lock().await;
+        // Who waited for an attempt that failed shares its end: each would take as long.
+        let (failures, error) = self.state().failures.clone();
+        if let Some(error) = error.filter(|_| failures > before) {
+            return Err(error);
+        }
         let living = self.state().link.clone().filter(|link| link.lost().is_none());
         let link = match living {
             Some(link) => link,
-            None => self.start().await?,
+            None => self.start().await.inspect_err(|e| {
+                let mut state = self.state();
+                state.failures = (state.failures.0 + 1, Some(e.clone()));
+            })?,
         };
         for (run, waiting) in self.holds(&link) {
             let answer = waiting.answer().await.map_err(|why| self.lost(&why)).flatten();

@@ -137,18 +137,21 @@ fn of_swarm(template: &SwarmOf, node: docker::NodeOfSwarm) -> anyhow::Result<Mac
     })
 }
 
+/// Reaches one of several machines; its name, where it has one, and why not.
+async fn one_reached(at: MachineAt) -> Result<Docker, (Option<String>, String)> {
+    let docker = Docker::reach(at.endpoint).await.map_err(|e| (at.name.clone(), e.to_string()))?;
+    let told = docker.describe();
+    let is = told.swarm.map(|swarm| swarm.id);
+    if at.node.is_some() && at.node != is {
+        return Err((at.name, format!("what answers at {} is another node of a Swarm, or none", told.address)));
+    }
+    let name = at.name.or(told.host).unwrap_or_default();
+    Ok(docker.with_machine(Machine { name, labels: at.labels }))
+}
+
 /// Reaches each of these; each has a name of its own, and is another engine than the others.
 async fn reached(machines: Vec<MachineAt>) -> anyhow::Result<Vec<Docker>> {
-    let each = machines.into_iter().map(async |at| {
-        let docker = Docker::reach(at.endpoint).await.map_err(|e| (at.name.clone(), e.to_string()))?;
-        let told = docker.describe();
-        let is = told.swarm.map(|swarm| swarm.id);
-        if at.node.is_some() && at.node != is {
-            return Err((at.name, format!("what answers at {} is another node of a Swarm, or none", told.address)));
-        }
-        let name = at.name.or(told.host).unwrap_or_default();
-        Ok(docker.with_machine(Machine { name, labels: at.labels }))
-    });
+    let each = machines.into_iter().map(one_reached);
     let (mut all, mut failed) = (Vec::<Docker>::new(), Vec::new());
     for one in join_all(each).await {
         match one {

@@ -15,7 +15,7 @@ async fn a_runner_without_processor_time_could_not_ask_and_takes_back_all_the_sa
     scene.sandbox.start("server", spec).await;
     let before = scene.settings().await;
     let check = format!(
-        "stock: {{ http: 'http://127.0.0.1:{port}/stock', rate: 200/s, timeout: 20s, expect: {{ success: 90% }} }}"
+        "stock: {{ http: 'http://127.0.0.1:{port}/stock', rate: 900/s, timeout: 10s, expect: {{ success: 90% }} }}"
     );
     let x =
         scene.checked(&check, "throttle: { cores: 0.1 }", "warm-up: 500ms, baseline: 1s, duration: 10s, recovery: 5s");

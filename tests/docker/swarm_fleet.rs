@@ -12,6 +12,8 @@ use crate::swarm::{Customer, ON_N1, Swarm, ask};
 const CHECK: &str = "checkout: { http: 'http://10.77.0.1:8080/checkout', rate: 20/s, timeout: 1s, expect: { success: 90% }, \
                      during: { success: 80%, max-outage: 1s } }";
 const SHORT: &str = "baseline: 1s, duration: 3s, recovery: 20s";
+/// Long enough for a customer to tell it from a bad moment.
+const LONGER: &str = "baseline: 1s, duration: 6s, recovery: 20s";
 /// Longer than a manager takes to miss a node.
 const LONG: &str = "baseline: 1s, duration: 14s, recovery: 30s";
 
@@ -103,7 +105,7 @@ async fn customers_agree_with_what_is_said_of_faults_on_any_node_and_between_the
     for case in [
         case("killed", "service: WEB, node: n2", "kill: { heal: self }", SHORT, 0),
         case("frozen", "service: WEB, node: n3", "pause: {}", SHORT, 0),
-        case("late", "service: WEB, pick: all", "latency: { delay: 400ms, to: { service: STORE } }", SHORT, 1),
+        case("late", "service: WEB, pick: all", "latency: { delay: 400ms, to: { service: STORE } }", LONGER, 1),
         case("cut", "service: WEB, node: n3", "partition: { from: { service: STORE } }", SHORT, 0),
         case("zone", "zone: n3", "zone-outage: { mode: isolate }", SHORT, 0),
         case("drained", "node: n3", "node-outage: { mode: drain }", SHORT, 0),

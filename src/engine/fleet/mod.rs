@@ -12,7 +12,8 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use futures_util::future::{join, join_all, select_ok, try_join_all};
-use tokio::time::timeout;
+use tokio::sync::Mutex;
+use tokio::time::{Instant, timeout};
 
 use self::joined::{Told, joined};
 use super::{
@@ -34,11 +35,19 @@ pub struct Machine {
 /// How long managers of a Swarm may take to tell of another machine, whose own look they must not hold up.
 const MANAGER: Duration = Duration::from_millis(500);
 
+/// For how long what they told is what they would tell.
+const MOMENT: Duration = Duration::from_millis(100);
+
+/// What a machine's managers told last of it, and when.
+type LastTold = Mutex<Option<(Instant, NodeAvailability)>>;
+
 /// Several machines as one engine.
 #[derive(Clone)]
 pub struct Fleet {
     /// Ordered by name: who locks services on several of them takes them in the same order as any other.
     machines: Vec<Machine>,
+    /// What managers told last of each of them, and when.
+    told: Arc<BTreeMap<String, LastTold>>,
 }
 
 impl Fleet {
@@ -46,7 +55,8 @@ impl Fleet {
     #[must_use]
     pub fn of(mut machines: Vec<Machine>) -> Self {
         machines.sort_by(|a, b| a.name.cmp(&b.name));
-        Self { machines }
+        let told = machines.iter().map(|m| (m.name.clone(), Mutex::default())).collect();
+        Self { machines, told: Arc::new(told) }
     }
 
     /// The machine that has an instance, and what the instance is called there.
@@ -82,8 +92,17 @@ impl Fleet {
     /// What managers tell of these nodes of their Swarm, which these do not know of themselves.
     async fn availability(&self, machine: &Machine) -> Option<NodeAvailability> {
         let node = machine.swarm().filter(|node| !node.manages)?;
-        let asked = self.ask_managers(&node.id, |manager| node.is_managed_by(manager));
-        timeout(MANAGER, asked).await.ok()?.ok().flatten()
+        let asked = async {
+            // Many instances of one machine are looked at in the same moment: it is asked once for all of them.
+            let mut told = self.told.get(&machine.name)?.lock().await;
+            if let Some((_, now)) = told.as_ref().filter(|(at, _)| at.elapsed() < MOMENT) {
+                return Some(now.clone());
+            }
+            let now = self.ask_managers(&node.id, |manager| node.is_managed_by(manager)).await.ok().flatten()?;
+            *told = Some((Instant::now(), now.clone()));
+            Some(now)
+        };
+        timeout(MANAGER, asked).await.ok().flatten()
     }
 
     /// What the first of these managers tells of a node; all are asked at the same time, so that one that is silent holds up no other.
@@ -257,6 +276,12 @@ impl Apply for Fleet {
                 Err(EngineError::Refused { .. } | EngineError::NotBegun { .. }) if unanswered => Err(before),
                 other => other,
             };
+        }
+        if matches!(to, Setting::Availability(_)) {
+            // What they told before is over.
+            for told in self.told.values() {
+                *told.lock().await = None;
+            }
         }
         outcome
     }

@@ -235,8 +235,8 @@ async fn answer(
     }
     let mut engine = UnixStream::connect(ENGINE).await?;
     engine.write_all(request).await?;
-    if line.contains("/exec/") && line.contains("/start") {
-        // No HTTP any more.
+    // No HTTP any more, or an answer without an end.
+    if line.contains("/exec/") && line.contains("/start") || line.contains("/events?") {
         tokio::io::copy_bidirectional(client, &mut engine).await?;
         return Ok(false);
     }

@@ -1,4 +1,4 @@
-//! How far apart the moments were in which a fault began, and last, on its targets: on several machines, that is not known
+//! How far apart the moments were in which a fault began, and ended, on its targets: on several machines, that is not known
 //! beforehand. Pure.
 
 use std::collections::{BTreeMap, BTreeSet};

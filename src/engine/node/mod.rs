@@ -8,6 +8,7 @@
 mod link;
 pub mod protocol;
 mod session;
+pub(crate) mod turns;
 
 use std::net::IpAddr;
 use std::sync::Arc;

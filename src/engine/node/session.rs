@@ -12,6 +12,7 @@ use tokio::time::{Instant, sleep};
 use super::IMAGE;
 use super::link::{Link, Waiting};
 use super::protocol::{Answer, Call, Found, Hello, PROTOCOL, ToNode};
+use super::turns::Turns;
 use crate::engine::docker::{Attached, Docker};
 use crate::engine::{Engine as _, EngineError, Helper};
 
@@ -25,7 +26,7 @@ pub(super) struct Session {
     pub(super) helper: Helper,
     /// Whether this process has begun it.
     began: bool,
-    starting: tokio::sync::Mutex<()>,
+    starting: Turns,
     state: Mutex<State>,
     /// Starts and tellings that go on though the one who needed them has gone away.
     tasks: Mutex<JoinSet<()>>,
@@ -37,8 +38,6 @@ struct State {
     /// The last helper was not heard of any more, and no other one has taken its place.
     is_unheard: bool,
     container: Option<String>,
-    /// How many times none could be started, and why not the last time.
-    failures: (u64, Option<EngineError>),
     /// The journals of runs that the helper holds.
     held: BTreeMap<String, Held>,
     /// What helpers did alone, and that was not told yet.
@@ -56,7 +55,7 @@ struct Held {
 
 impl Session {
     pub(super) fn new(docker: Arc<Docker>, helper: Helper, began: bool) -> Self {
-        let (starting, state, tasks) = (tokio::sync::Mutex::default(), Mutex::default(), Mutex::default());
+        let (starting, state, tasks) = (Turns::default(), Mutex::default(), Mutex::default());
         Self { docker, helper, began, starting, state, tasks }
     }
 
@@ -109,20 +108,11 @@ impl Session {
     }
 
     async fn linked(&self) -> Result<Arc<Link>, EngineError> {
-        let before = self.state().failures.0;
-        let _turn = self.starting.lock().await;
-        // Who waited for an attempt that failed shares its end: each would take as long.
-        let (failures, error) = self.state().failures.clone();
-        if let Some(error) = error.filter(|_| failures > before) {
-            return Err(error);
-        }
+        let turn = self.starting.next().await?;
         let living = self.state().link.clone().filter(|link| link.lost().is_none());
         let link = match living {
             Some(link) => link,
-            None => self.start().await.inspect_err(|e| {
-                let mut state = self.state();
-                state.failures = (state.failures.0 + 1, Some(e.clone()));
-            })?,
+            None => turn.came_to(self.start().await)?,
         };
         for (run, waiting) in self.holds(&link) {
             let answer = waiting.answer().await.map_err(|why| self.lost(&why)).flatten();

@@ -11,6 +11,7 @@ use tokio::time::timeout;
 use crate::command::connect::ConnectedEngine;
 use crate::engine::docker::Docker;
 use crate::engine::node::Node;
+use crate::engine::node::turns::Turns;
 use crate::engine::{
     Ability, Apply, Claim, Description, Engine, EngineError, Execute, Lock, Member, Observe, Outcome, Ran, Tag,
 };
@@ -25,15 +26,13 @@ const TELLS: Duration = Duration::from_secs(5);
 pub(crate) struct MachineEngine {
     member: Member,
     /// One attempt at a time.
-    reaching: tokio::sync::Mutex<()>,
+    reaching: Turns,
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
     connected: Option<ConnectedEngine>,
-    /// How many times it could not be reached, and why not the last time.
-    failures: (u64, Option<EngineError>),
     /// The lines of runs that its helper is told as soon as it is reached.
     untold: Vec<(String, String)>,
 }
@@ -42,12 +41,12 @@ impl MachineEngine {
     /// One that answers.
     pub(super) fn reached(member: Member, connected: ConnectedEngine) -> Arc<Self> {
         let state = State { connected: Some(connected), ..State::default() };
-        Arc::new(Self { member, reaching: tokio::sync::Mutex::default(), state: Mutex::new(state) })
+        Arc::new(Self { member, reaching: Turns::default(), state: Mutex::new(state) })
     }
 
     /// One of an earlier run.
     pub(super) fn later(member: Member) -> Arc<Self> {
-        Arc::new(Self { member, reaching: tokio::sync::Mutex::default(), state: Mutex::default() })
+        Arc::new(Self { member, reaching: Turns::default(), state: Mutex::default() })
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -85,20 +84,11 @@ impl MachineEngine {
     }
 
     async fn engine(&self) -> Result<Arc<dyn Engine>, EngineError> {
-        let before = self.state().failures.0;
-        let _reaching = self.reaching.lock().await;
-        if let Some(connected) = self.connected() {
-            return Ok(connected.engine());
+        let turn = self.reaching.next().await;
+        match self.connected() {
+            Some(connected) => Ok(connected.engine()),
+            None => turn?.came_to(self.reach().await),
         }
-        // Who waited for an attempt that failed shares its end: each would take as long.
-        let (failures, error) = self.state().failures.clone();
-        if let Some(error) = error.filter(|_| failures > before) {
-            return Err(error);
-        }
-        self.reach().await.inspect_err(|e| {
-            let mut state = self.state();
-            state.failures = (state.failures.0 + 1, Some(e.clone()));
-        })
     }
 
     /// Machines that were made of one image have engines with one id.

@@ -79,6 +79,13 @@ pub struct MachineAt {
     pub endpoint: Endpoint,
 }
 
+impl MachineAt {
+    /// One of which nothing more was said.
+    pub(crate) fn of(name: Option<String>, endpoint: Endpoint) -> Self {
+        Self { name, node: None, labels: BTreeMap::new(), endpoint }
+    }
+}
+
 /// Reads what one process of Squall's passes on to another.
 pub(super) fn json<T: DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_str(text).map_err(|e| e.to_string())
@@ -102,14 +109,7 @@ impl DockerArgs {
         if self.is_one() {
             return Ok(Meant::One(self.endpoint()?));
         }
-        let machine = |name: Option<&String>, named| {
-            Ok(MachineAt {
-                name: name.cloned(),
-                node: None,
-                labels: BTreeMap::new(),
-                endpoint: Endpoint::meant(named)?,
-            })
-        };
+        let machine = |name: Option<&String>, named| Ok(MachineAt::of(name.cloned(), Endpoint::meant(named)?));
         let hosts = self.docker_host.iter().map(|host| machine(None, Named { host: Some(host), context: None }));
         let contexts = self.context.iter().map(|name| machine(Some(name), Named { host: None, context: Some(name) }));
         let all: Result<_, EngineError> = hosts.chain(contexts).collect();
@@ -177,12 +177,7 @@ fn of_file(fleet: &FleetFile) -> Result<Meant, EngineError> {
     }
     let machine = |(name, engine): (&String, &EngineOf)| {
         let named = Named { host: engine.host.as_deref(), context: engine.context.as_deref() };
-        Ok(MachineAt {
-            name: Some(name.clone()),
-            node: None,
-            labels: engine.all_labels(),
-            endpoint: Endpoint::meant(named)?,
-        })
+        Ok(MachineAt { labels: engine.all_labels(), ..MachineAt::of(Some(name.clone()), Endpoint::meant(named)?) })
     };
     let all: Result<_, EngineError> = fleet.engines.iter().map(machine).collect();
     Ok(Meant::Several(all?))

@@ -2,7 +2,6 @@
 
 mod machine;
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::bail;
@@ -38,17 +37,17 @@ pub(in crate::command) fn meant(args: &DockerArgs) -> anyhow::Result<Meant> {
 pub(in crate::command) async fn engines(args: &DockerArgs) -> anyhow::Result<Vec<Arc<Docker>>> {
     let all = match meant(args)? {
         Meant::One(endpoint) => vec![Docker::reach(endpoint).await?],
-        several => reached(machines(several).await?).await?,
+        several => reached(several).await?,
     };
     Ok(all.into_iter().map(Arc::new).collect())
 }
 
-/// The engines that are meant, each with the name that was given to its machine.
+/// Tries to reach each engine that is meant, with its machine's name; else why it cannot be.
 ///
 /// # Errors
 /// Where a Swarm's manager does not tell its nodes.
-pub(in crate::command) async fn named(meant: Meant) -> anyhow::Result<Vec<(Option<String>, Endpoint)>> {
-    Ok(machines(meant).await?.into_iter().map(|at| (at.name, at.endpoint)).collect())
+pub(in crate::command) async fn each(meant: Meant) -> anyhow::Result<Vec<Result<Docker, String>>> {
+    Ok(join_all(machines(meant).await?.into_iter().map(one_reached)).await)
 }
 
 /// Reaches all of several machines.
@@ -56,7 +55,7 @@ pub(in crate::command) async fn named(meant: Meant) -> anyhow::Result<Vec<(Optio
 /// # Errors
 /// Where one does not answer: targets could be on it.
 pub(super) async fn reach(meant: Meant, args: &DockerArgs, seen: Seen<'_>) -> anyhow::Result<Machines> {
-    let all = reached(machines(meant).await?).await?;
+    let all = reached(meant).await?;
     let each = join_all(all.into_iter().map(async |docker| {
         let name = docker.machine().name.clone();
         Ok::<_, EngineError>((name, connected(docker, args, seen).await?))
@@ -111,7 +110,7 @@ impl Machines {
 /// The machines that are meant, each with a name where one was given.
 async fn machines(meant: Meant) -> anyhow::Result<Vec<MachineAt>> {
     Ok(match meant {
-        Meant::One(endpoint) => vec![MachineAt { name: None, node: None, labels: BTreeMap::new(), endpoint }],
+        Meant::One(endpoint) => vec![MachineAt::of(None, endpoint)],
         Meant::Several(all) => all,
         Meant::Swarm { manager, reach } => {
             let template = SwarmOf { reach, ..SwarmOf::default() };
@@ -137,26 +136,26 @@ fn of_swarm(template: &SwarmOf, node: docker::NodeOfSwarm) -> anyhow::Result<Mac
     })
 }
 
-/// Reaches one of several machines; its name, where it has one, and why not.
-async fn one_reached(at: MachineAt) -> Result<Docker, (Option<String>, String)> {
-    let docker = Docker::reach(at.endpoint).await.map_err(|e| (at.name.clone(), e.to_string()))?;
+/// Reaches one of several machines; else why not, with its name, where it has one.
+async fn one_reached(at: MachineAt) -> Result<Docker, String> {
+    let named = |why: String| at.name.as_ref().map_or_else(|| why.clone(), |name| format!("{name}: {why}"));
+    let docker = Docker::reach(at.endpoint).await.map_err(|e| named(e.to_string()))?;
     let told = docker.describe();
     let is = told.swarm.map(|swarm| swarm.id);
     if at.node.is_some() && at.node != is {
-        return Err((at.name, format!("what answers at {} is another node of a Swarm, or none", told.address)));
+        return Err(named(format!("what answers at {} is another node of a Swarm, or none", told.address)));
     }
     let name = at.name.or(told.host).unwrap_or_default();
     Ok(docker.with_machine(Machine { name, labels: at.labels }))
 }
 
-/// Reaches each of these; each has a name of its own, and is another engine than the others.
-async fn reached(machines: Vec<MachineAt>) -> anyhow::Result<Vec<Docker>> {
-    let each = machines.into_iter().map(one_reached);
+/// Reaches each machine that is meant; each has a name of its own, and is another engine than the others.
+async fn reached(meant: Meant) -> anyhow::Result<Vec<Docker>> {
     let (mut all, mut failed) = (Vec::<Docker>::new(), Vec::new());
-    for one in join_all(each).await {
+    for one in each(meant).await? {
         match one {
             Ok(docker) => all.push(docker),
-            Err((name, e)) => failed.push(name.map_or_else(|| e.clone(), |name| format!("{name}: {e}"))),
+            Err(why) => failed.push(why),
         }
     }
     if !failed.is_empty() {

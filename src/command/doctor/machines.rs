@@ -16,8 +16,8 @@ const WHAT: &str = "machine";
 
 /// What is found of each, in the order in which they are named.
 pub(super) async fn machines(meant: Meant, args: &DockerArgs, state: &StateDir) -> Vec<Finding> {
-    let named = match connect::fleet::named(meant).await {
-        Ok(named) => named,
+    let each = match connect::fleet::each(meant).await {
+        Ok(each) => each,
         Err(e) => {
             return vec![bad(
                 WHAT,
@@ -26,22 +26,16 @@ pub(super) async fn machines(meant: Meant, args: &DockerArgs, state: &StateDir) 
             )];
         }
     };
-    let each = named.into_iter().map(async |(name, endpoint)| {
-        let address = endpoint.address.clone();
-        match Docker::reach(endpoint).await {
-            Ok(docker) => of_one(name, docker, args, state).await,
-            Err(e) => {
-                let name = name.unwrap_or(address);
-                vec![bad(WHAT, format!("{name}: {e}"), "runs that name it are refused until it answers")]
-            }
-        }
+    let findings = each.into_iter().map(async |one| match one {
+        Ok(docker) => of_one(docker, args, state).await,
+        Err(why) => vec![bad(WHAT, why, "runs that name it are refused until it answers")],
     });
-    join_all(each).await.concat()
+    join_all(findings).await.concat()
 }
 
-async fn of_one(name: Option<String>, docker: Docker, args: &DockerArgs, state: &StateDir) -> Vec<Finding> {
-    let it = docker.describe();
-    let name = name.or(it.host).unwrap_or_else(|| it.address.clone());
+async fn of_one(docker: Docker, args: &DockerArgs, state: &StateDir) -> Vec<Finding> {
+    let (it, name) = (docker.describe(), docker.machine().name.clone());
+    let name = if name.is_empty() { it.address.clone() } else { name };
     let docker = Arc::new(docker);
     let all = match docker.observe().await {
         Ok(all) => all,

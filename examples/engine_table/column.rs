@@ -69,27 +69,6 @@ type Fleet = BTreeMap<String, BTreeMap<Aspect, Setting>>;
 /// The row of the conformance suite.
 pub(crate) const SUITE: &str = "conformance suite";
 
-/// The files that are run over every way: for what differs by the way, one for each kind of thing that Squall does to a target. The
-/// others are run on the engine's own host.
-const OVER_EVERY_WAY: [&str; 11] = [
-    "crash-and-restart",
-    "disk-fill-store",
-    "dns-store",
-    "exec-maintenance",
-    "freeze-store",
-    "kill-one-shop",
-    "latency-gateway-shops",
-    "process-workers-of-one-shop",
-    "sockets-one-shop",
-    "throttle-one-shop",
-    "zone-power",
-];
-
-/// Whether a row is run over a way.
-pub(crate) fn belongs_to(way: Way, row: &str) -> bool {
-    way == Way::Unix || row == SUITE || OVER_EVERY_WAY.contains(&row)
-}
-
 /// Runs some rows, of which the suite is the first where it is among them; `tell` has each cell.
 pub(crate) async fn run(
     lab: &Lab,
@@ -170,11 +149,16 @@ async fn one(lab: &Lab, way: Way, docker: &Docker, x: &Experiment, again: usize)
     };
     let text = report["text"].as_str().unwrap_or_default().to_owned();
     let outcome = match output.status.code() {
-        Some(3) if report["reason"] == "refused" && x.may_be_refused(lab.kind, &text) => Outcome::Refused(text),
+        Some(3) if is_refusal(&report) && x.may_be_refused(lab.kind, &text) => Outcome::Refused(text),
         Some(code) if code == x.expected => Outcome::AsExpected,
         code => Outcome::Wrong(format!("exit {code:?}, {}: {text} {said}", report["reason"])),
     };
     Ok(Cell { outcome: nothing_left(docker, &before, way).await?.map_or(outcome, Outcome::Wrong), took, again })
+}
+
+/// Whether the run ended when it was planned: its plan was refused, or it found no target.
+fn is_refusal(report: &Value) -> bool {
+    report["reason"] == "refused" || report["reason"] == "no-target"
 }
 
 /// What is not as it was before, if anything.

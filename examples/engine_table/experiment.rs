@@ -18,10 +18,14 @@ pub(crate) struct Experiment {
 }
 
 /// What engines cannot do, which is refused when it is planned: the file, on which engines, and words of the reason. Another refusal is wrong.
-const REFUSED: [(&str, Option<Kind>, &str); 2] = [
+const REFUSED: [(&str, Option<Kind>, &str); 5] = [
     // The shops of the demonstration have no workers.
     ("process-workers-of-one-shop", None, "worker*"),
     ("zone-power", Some(Kind::Podman), "cannot change the restart policy"),
+    // They are for several machines, and this is one.
+    ("node-drain", None, "nothing matches the target (node n2)"),
+    ("node-isolate", None, "nothing matches the target (node n2)"),
+    ("node-power", None, "nothing matches the target (node n2)"),
 ];
 
 impl Experiment {

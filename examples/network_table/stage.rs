@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
 use squall::engine::net::userspace::{self, ShaperSetup};
-use squall::engine::net::{kernel, lay_here};
+use squall::engine::net::{Laid, kernel, lay_here};
 use squall::engine::{Apply as _, Engine as _, Observe as _, Outcome, Tag};
+use squall::host::net::leases::Leases;
 use squall::host::net::namespace::Namespace;
 use squall::model::instance::{Aspect, InstanceId, Setting};
 use squall::model::network::{Mechanism, Network, Treatment};
@@ -24,6 +25,8 @@ pub(crate) struct Stage {
     containers: Option<Containers>,
     /// Whom the target talks with beside containers: the host of the bridge, and one behind it.
     hosts: Vec<End>,
+    /// Of what is disturbed without an engine.
+    leases: Leases,
 }
 
 /// Whom the target exchanges streams with.
@@ -50,7 +53,7 @@ impl Stage {
                     address @ IpAddr::V6(_) => address,
                 };
                 let hosts = vec![End { namespace: Namespace::own()?, address: gateway }];
-                Ok(Self { ends, containers: Some(containers), hosts })
+                Ok(Self { ends, containers: Some(containers), hosts, leases: Leases::default() })
             }
             Err(e) => containers.clear().await.and(Err(e.into())),
         }
@@ -93,7 +96,7 @@ impl Stage {
             End { namespace: bridge, address: IpAddr::from([10, 78, 0, 254]) },
             End { namespace: outside, address: IpAddr::from([10, 79, 0, 2]) },
         ];
-        Ok(Self { ends, containers: None, hosts })
+        Ok(Self { ends, containers: None, hosts, leases: Leases::default() })
     }
 
     /// Whose traffic is disturbed.
@@ -134,18 +137,17 @@ impl Stage {
         let Some((containers, target)) = self.target() else {
             let namespace = &self.ends[TARGET].namespace;
             let mark = network.mark();
-            if let Some(rules) = namespace.run(|| lay_here(&mark, &network, |_, _| false))? {
-                let (program, shaper) = (std::env::current_exe()?, shaper());
-                let setup = ShaperSetup {
-                    program: &program,
-                    namespace,
-                    tag: &shaper,
-                    change: &shaper,
-                    holder: std::process::id(),
-                    mark: &mark,
-                };
-                userspace::lay(&setup, &network, rules).await?;
-            }
+            let holder = std::process::id();
+            let lease = match namespace.run(|| lay_here(&mark, &network, |_, _| false))? {
+                Laid::Done(lease) => lease,
+                Laid::Lacks(rules) => {
+                    let (program, shaper) = (std::env::current_exe()?, shaper());
+                    let (program, tag, change, mark) = (&program, &shaper, &shaper, &mark);
+                    let setup = ShaperSetup { program, namespace, tag, change, holder, mark };
+                    userspace::lay(&setup, &network, rules).await?
+                }
+            };
+            self.leases.keep(lease, holder);
             return Ok(());
         };
         let mark = network.mark();

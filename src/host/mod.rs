@@ -19,6 +19,7 @@ pub mod mounts;
 pub mod namespaces;
 pub mod net;
 pub mod process;
+pub mod realtime;
 pub mod resolver;
 pub mod shaper;
 pub mod signals;
@@ -37,6 +38,7 @@ use std::sync::{Mutex, OnceLock, PoisonError};
 use self::cgroup::Hierarchies;
 use self::facts::{CAPABILITIES, Facts};
 use self::mounts::MachineRoot;
+use self::net::leases::Leases;
 use self::trials::Trials;
 
 /// The machine on which instances run: what is learnt of it once, and what of Squall's stands on it.
@@ -52,6 +54,7 @@ pub struct Host {
     root: OnceLock<MachineRoot>,
     trials: Trials,
     held: Mutex<BTreeMap<String, OwnedFd>>,
+    leases: Leases,
 }
 
 impl Default for Host {
@@ -71,6 +74,7 @@ impl Host {
             root: OnceLock::new(),
             trials: Trials::default(),
             held: Mutex::default(),
+            leases: Leases::default(),
         }
     }
 
@@ -106,6 +110,12 @@ impl Host {
     #[must_use]
     pub fn trials(&self) -> &Trials {
         &self.trials
+    }
+
+    /// The leases of what this process has laid on traffic there.
+    #[must_use]
+    pub fn leases(&self) -> &Leases {
+        &self.leases
     }
 
     /// Keeps the other end of the standard input of a process of Squall's there, by the tag of its change: with this value, or this

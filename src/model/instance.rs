@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use change::{Change, Rollback};
 pub use identity::{Epoch, InstanceId};
 pub use replaced::{Task, of_all_machines};
-pub use setting::{Aspect, Laid, Setting, Stage};
+pub use setting::{Aspect, LAPSED, Laid, Setting, Stage};
 pub use values::{Command, CommandLocation, Kill, RestartPolicy, Signal, Signalled, Via};
 
 use crate::model::disk::Mount;

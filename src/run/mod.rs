@@ -17,6 +17,7 @@ mod inject;
 mod judging;
 mod late;
 pub(crate) mod locks;
+mod off;
 mod order;
 mod phase_judge;
 pub mod plan;

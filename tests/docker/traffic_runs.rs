@@ -6,7 +6,7 @@ use bollard::query_parameters::{RestartContainerOptions, RestartContainerOptions
 use rustix::process::Signal;
 use squall::engine::{Apply as _, Claim, Lock as _};
 use squall::host::process::with_variable;
-use squall::model::instance::{Aspect, Setting};
+use squall::model::instance::{Aspect, LAPSED, Setting};
 use squall::model::network::{Direction, Flow, Network, Peers, Traffic, Treatment};
 use squall::record::state::RunState;
 
@@ -135,6 +135,63 @@ async fn a_dead_run_is_recovered_though_its_target_has_restarted() {
     .await
     .expect("the shaper ends with the life that it was for");
     scene.is_as(&before).await;
+}
+
+const CUT: &str = "partition: {}";
+
+/// Whether a target's server is reached.
+async fn is_reached(scene: &Scene) -> Option<()> {
+    let address = scene.sandbox.look(&scene.targeted[0]).await.addresses[0].ip;
+    let connecting = tokio::net::TcpStream::connect((address, 8080));
+    tokio::time::timeout(Duration::from_millis(200), connecting).await.ok()?.ok().map(drop)
+}
+
+/// Nothing of Squall's is left that could end the fault: the kernel does.
+#[tokio::test]
+async fn when_runner_and_guard_are_dead_traffic_flows_again_by_itself() {
+    let scene = Scene::of(1, Spec::default()).await;
+    let before = scene.settings().await;
+    eventually("that it listens", || is_reached(&scene)).await;
+    let mut run = scene.start(&scene.experiment(CUT, TIMING));
+    let state = run.until_on().await;
+    assert_eq!(is_reached(&scene).await, None);
+    // A runner that is stopped first cannot replace its guard.
+    run.signal(Signal::STOP);
+    send(guard(&state), Signal::KILL);
+    run.signal(Signal::KILL);
+    run.dies().await;
+    eventually("traffic flows", || is_reached(&scene)).await;
+    assert_ne!(scene.settings().await, before, "its table is there, and lets everything pass");
+    let recovered = scene.squall("state").arg("recover").output().await.unwrap();
+    assert!(recovered.status.success(), "{}", String::from_utf8_lossy(&recovered.stderr));
+    scene.is_as(&before).await;
+}
+
+/// A fault that was away for a moment is never a pass.
+#[tokio::test]
+async fn a_runner_that_hangs_longer_than_its_lease_comes_to_no_verdict() {
+    for fault in [CUT, LATE] {
+        let scene = Scene::of(1, Spec::default()).await;
+        let before = scene.settings().await;
+        let mut run = scene.start(&scene.experiment(fault, TIMING));
+        run.until_on().await;
+        run.signal(Signal::STOP);
+        let mark = Setting::Mark(Aspect::Network, Some(LAPSED.to_owned()));
+        let has_lapsed = || async {
+            let now = scene.sandbox.look(&scene.targeted[0]).await;
+            (now.settings.get(&Aspect::Network) == Some(&mark)).then_some(())
+        };
+        eventually("its lease lapses", has_lapsed).await;
+        run.signal(Signal::CONT);
+        let ended = run.ends().await;
+        ended.is(3, "fault-vanished").rolled_back_by("runner");
+        assert!(
+            ended.report["text"].as_str().is_some_and(|text| text.contains("renewed")),
+            "{:#}",
+            ended.report["text"]
+        );
+        scene.is_as(&before).await;
+    }
 }
 
 /// A person whose state directory is lost finds what its run has left, and no other's.

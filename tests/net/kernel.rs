@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use rustix::net::sockopt::set_socket_recv_buffer_size_force;
 use squall::engine::net::kernel::{Counted, clear, counted};
-use squall::engine::net::{lay_here, userspace};
+use squall::engine::net::{Laid, lay_here, userspace};
 use squall::host::net::link::{Link, links};
 use squall::host::net::netlink::{Family, Socket};
 use squall::host::net::{nft, sockets};
@@ -18,7 +18,7 @@ use squall::model::network::{
     Bandwidth, Chance, Cidr, Direction, Flow, Loss, Network, Peer, Peers, Ports, Protocol, Shape, Traffic, Treatment,
 };
 
-use super::pair::{FAR, FAR6, NEAR, NEAR6, Pair, told};
+use super::pair::{FAR, FAR6, LEASES, NEAR, NEAR6, Pair, told};
 
 /// What the table of these tests stands for.
 const MARK: &str = "0123456789abcdef";
@@ -33,7 +33,11 @@ pub(crate) fn lay_all(pair: &Pair, flows: &[Flow]) {
 
 fn laid(pair: &Pair, flows: &[Flow]) -> std::io::Result<()> {
     let network = Network { flows: flows.to_vec(), mechanism: None, seed: 1 };
-    pair.near.run(|| lay_here(MARK, &network, |_, _| false)).map(|lacks| assert_eq!(lacks, None, "no process"))
+    match pair.near.run(|| lay_here(MARK, &network, |_, _| false))? {
+        Laid::Done(lease) => LEASES.keep(lease, std::process::id()),
+        Laid::Lacks(rules) => panic!("no process: {rules:?}"),
+    }
+    Ok(())
 }
 
 pub(crate) fn cleared(pair: &Pair) -> bool {

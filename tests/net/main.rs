@@ -6,6 +6,7 @@ mod dns;
 mod hunt;
 mod idle;
 mod kernel;
+mod lease;
 mod local;
 mod netem;
 mod nft;

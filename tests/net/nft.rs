@@ -46,8 +46,8 @@ fn a_table_is_made_filled_found_and_removed() {
             verdict: Verdict::Drop,
             comment: "flow 1".to_owned(),
         }];
-        nft::fill(MARK, &[chain(Hook::Prerouting, rules.clone())])?;
-        nft::fill(MARK, &[chain(Hook::Prerouting, rules)])
+        nft::fill(MARK, &[chain(Hook::Prerouting, rules.clone())]).map(drop)?;
+        nft::fill(MARK, &[chain(Hook::Prerouting, rules)]).map(drop)
     })
     .unwrap();
     let table = told(&at, "nft list table inet squall_0123456789abcdef");
@@ -78,7 +78,7 @@ fn many_rules_go_in_at_once() {
         verdict: Verdict::Queue(7),
         comment: "many".to_owned(),
     };
-    at.run(|| nft::fill(MARK, &[chain(Hook::Output, (1..3000).map(one).collect())])).unwrap();
+    at.run(|| nft::fill(MARK, &[chain(Hook::Output, (1..3000).map(one).collect())]).map(drop)).unwrap();
     assert_eq!(at.run(|| nft::counters(MARK)).unwrap().len(), 2999 + 4);
 }
 
@@ -96,7 +96,7 @@ fn what_is_refused_is_refused_at_once_and_nothing_else_is() {
             let listeners = [format!("{FAR}:81"), format!("{FAR}:82"), format!("[{FAR6}]:81")].map(TcpListener::bind);
             let echo = UdpSocket::bind(format!("{FAR}:81"))?;
             pair.near.run(|| {
-                nft::fill(MARK, &[both(&to_port(81, None), Hook::Output)])?;
+                nft::fill(MARK, &[both(&to_port(81, None), Hook::Output)]).map(drop)?;
                 let start = Instant::now();
                 for address in [format!("{FAR}:81"), format!("[{FAR6}]:81")] {
                     assert_eq!(TcpStream::connect(address).unwrap_err().kind(), ErrorKind::ConnectionRefused);
@@ -129,7 +129,7 @@ fn everybody_but_some_is_refused_in_both_families() {
         let traffic = Traffic { peers: Peers::AllBut(but), ..Traffic::all(Direction::Egress) };
         let refused = nft::refuse(&nft::select(&traffic, false, None), "refused");
         pair.near.run(nft::delete_all).unwrap();
-        pair.near.run(|| nft::fill(MARK, &[chain(Hook::Output, refused)])).unwrap();
+        pair.near.run(|| nft::fill(MARK, &[chain(Hook::Output, refused)]).map(drop)).unwrap();
         addresses.clone().map(|address| pair.near.run(|| TcpStream::connect(address)).is_ok())
     };
     let _listeners = pair.far.run(|| Ok(addresses.clone().map(|a| TcpListener::bind(a).unwrap()))).unwrap();
@@ -149,7 +149,7 @@ fn everybody_but_some_is_refused_in_both_families() {
 fn without_a_listener_a_queue_lets_everything_pass() {
     let pair = Pair::new();
     let queue = vec![Rule { matches: Vec::new(), verdict: Verdict::Queue(9), comment: "queue".to_owned() }];
-    pair.near.run(|| nft::fill(MARK, &[chain(Hook::Output, queue)])).unwrap();
+    pair.near.run(|| nft::fill(MARK, &[chain(Hook::Output, queue)]).map(drop)).unwrap();
     pair.near.run(|| [FAR, FAR6].into_iter().try_for_each(|peer| ping(peer).map(drop))).unwrap();
     let counters = pair.near.run(|| nft::counters(MARK)).unwrap();
     assert!(counters.iter().any(|c| c.comment == "queue" && c.packets >= 2), "{counters:?}");

@@ -4,9 +4,11 @@ use std::io;
 use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
 use std::process::Command;
+use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use rustix::net::{AddressFamily, RecvFlags, SendFlags, SocketType, ipproto, recv, sendto, socket, sockopt};
+use squall::host::net::leases::Leases;
 use squall::host::net::namespace::Namespace;
 
 /// The addresses of the near end and of the far one.
@@ -14,6 +16,9 @@ pub(crate) const NEAR: &str = "10.77.0.1";
 pub(crate) const FAR: &str = "10.77.0.2";
 pub(crate) const NEAR6: &str = "fd77::1";
 pub(crate) const FAR6: &str = "fd77::2";
+
+/// What tests lay lasts as long as they do, or their own table.
+pub(crate) static LEASES: LazyLock<Leases> = LazyLock::new(Leases::default);
 
 /// Two namespaces, gone with the value: `near` stands for the target, `far` for its peers.
 pub(crate) struct Pair {

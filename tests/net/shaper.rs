@@ -6,15 +6,15 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
-use squall::engine::net::lay_here;
 use squall::engine::net::userspace::{self, ShaperSetup, VARIABLE};
+use squall::engine::net::{Laid, lay_here};
 use squall::host::net::namespace::Namespace;
 use squall::host::process::with_variable;
 use squall::model::network::{
     Chance, Direction, Flow, Loss, Mechanism, Network, Ports, Protocol, Shape, Traffic, Treatment,
 };
 
-use super::pair::{FAR, FAR6, NEAR, Pair, ping, told};
+use super::pair::{FAR, FAR6, LEASES, NEAR, Pair, ping, told};
 
 /// A shaper's tag, gone with the value, whatever became of the test.
 pub(crate) struct Tag(pub String);
@@ -55,9 +55,11 @@ pub(crate) async fn lay_by(program: &Path, namespace: &Namespace, tag: &Tag, net
     let mark = network.mark();
     let setup =
         ShaperSetup { program, namespace, tag: &tag.0, change: &tag.0, holder: std::process::id(), mark: &mark };
-    if let Some(rules) = namespace.run(|| lay_here(&mark, network, |_, _| false)).unwrap() {
-        userspace::lay(&setup, network, rules).await.unwrap();
-    }
+    let lease = match namespace.run(|| lay_here(&mark, network, |_, _| false)).unwrap() {
+        Laid::Done(lease) => lease,
+        Laid::Lacks(rules) => userspace::lay(&setup, network, rules).await.unwrap(),
+    };
+    LEASES.keep(lease, std::process::id());
 }
 
 /// The third fastest of eleven: a machine that is busy with something else makes packets late, and none early.

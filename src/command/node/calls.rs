@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, PoisonError, RwLock};
 
+use futures_util::future::join_all;
 use tokio::sync::Mutex;
 
 use super::alone::{Ended, roll_back_alone, taken_by_another};
@@ -108,7 +109,14 @@ impl Calls {
         for line in early {
             replica.add(&line);
         }
+        let on = replica.on();
         runs.held.insert(run, replica);
+        drop(runs);
+        let docker = self.docker();
+        for kept in join_all(on.iter().map(|(id, to)| docker.keep(id, to))).await {
+            // What is not kept ends by itself, and is seen to have ended.
+            let _ = kept.inspect_err(|why| complain!("{why}"));
+        }
         Ok(found.map_or(Answer::Done, |found| Answer::Alone(vec![found])))
     }
 

@@ -12,7 +12,7 @@ use tokio::time::{Instant, sleep};
 use crate::engine::Member;
 use crate::engine::node::protocol::Found;
 use crate::host::store::{JOURNAL, lock, private_dir, private_file};
-use crate::model::instance::{Rollback, Setting};
+use crate::model::instance::{InstanceId, Rollback, Setting};
 use crate::record::event::Actor;
 use crate::record::journal::{Fold, salvage};
 use crate::record::state::{ChangeState, RunState};
@@ -151,6 +151,23 @@ impl Replica {
             Some(_) => Ok(Permit::Granted),
             None => Err(format!("the node has not been told how to roll back change {change}")),
         }
+    }
+
+    /// What is on at this node, with the ids that instances have here.
+    pub(super) fn on(&self) -> Vec<(InstanceId, Setting)> {
+        let s = self.fold.state();
+        let node = node(&self.path, s);
+        let here = |c: &ChangeState| {
+            let called = &c.change.instance;
+            let id = match node {
+                None => called.clone(),
+                Some(node) => InstanceId::split(&called.0)
+                    .filter(|(on, _)| *on == node)
+                    .map(|(_, id)| InstanceId(id.to_owned()))?,
+            };
+            Some((id, c.change.to.clone()))
+        };
+        if self.closed { Vec::new() } else { s.on().filter_map(here).collect() }
     }
 
     /// When it is rolled back, whatever the runner says. Who has taken over from the runner has all the time that it takes.

@@ -61,6 +61,25 @@ impl Docker {
     }
 }
 
+impl Docker {
+    /// Keeps what another process of the run's has laid on the traffic of a container or of its machine, and does not any more, so that the
+    /// kernel does not end it. What it has ended stays so, and other settings need none of this.
+    ///
+    /// # Errors
+    /// Where the engine does not answer, or the kernel refuses.
+    pub async fn keep(&self, id: &InstanceId, to: &Setting) -> Result<(), EngineError> {
+        let kept = match to {
+            Setting::Network(network) => match self.now_or_last(id, to).await?.and_then(|c| site(&c, &self.host)) {
+                Some(site) => net::keep(site, network).await,
+                None => Ok(()),
+            },
+            Setting::Isolated(isolation) => net::node::keep(&self.host, id, *isolation).await,
+            _ => Ok(()),
+        };
+        kept.map_err(|why| EngineError::Refused { attempt: format!("keep {id} {to}"), why: why.to_string() })
+    }
+}
+
 /// Where a container's traffic is, if it runs and can be seen from here. A process is held before it is shown to be the
 /// container's, so that a PID that went to another process meanwhile is never mistaken for it.
 pub(super) fn site(container: &ContainerInspectResponse, host: &Arc<Host>) -> Option<NetworkAccess> {

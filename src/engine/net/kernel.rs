@@ -12,6 +12,7 @@ use crate::host::net::bpf::{self, Instruction, Verdict};
 use crate::host::net::filter::{self, Hook, Then};
 use crate::host::net::link::{self, Link};
 use crate::host::net::netlink::{Family, Socket};
+use crate::host::net::nft::rule::LEASED;
 use crate::host::net::qdisc::{self, Carries};
 use crate::model::network::{By, Flow, Network, Peers, Shape, Treatment};
 
@@ -127,7 +128,9 @@ fn steps<'a>(network: &Network, flows: &[&'a Flow], link: &Link) -> io::Result<V
                 continue;
             }
             let verdict = if carries.is_some() { Verdict::Match } else { Verdict::Spare };
-            let program = bpf::compile(&flow.traffic, arrives, verdict)
+            // What leaves is queued while the lease runs; what arrives meets the queue before any rule.
+            let leased = (carries.is_some() && !arrives).then_some(LEASED);
+            let program = bpf::compile(&flow.traffic, arrives, leased, verdict)
                 .map_err(|e| io::Error::new(io::ErrorKind::InvalidInput, format!("{}: {e}", flow.traffic)))?;
             let way = carries.map(|carries| (ifb_name(number, hook, link.index), carries));
             steps.push(Step { hook, order: number, program, way });

@@ -119,7 +119,8 @@ pub(super) fn has_queue(host: &Host) -> Result<(), String> {
         let rule = nft::Rule { matches: Vec::new(), verdict, comment: String::new() };
         let (name, hook) = ("try".to_owned(), nft::Hook::Input);
         nft::create("try")?;
-        nft::fill("try", &[nft::Chain { version: nft::Version::Both, name, hook, priority: 0, rules: vec![rule] }])
+        let rules = [nft::Chain { version: nft::Version::Both, name, hook, priority: 0, rules: vec![rule] }];
+        nft::fill("try", &rules).map(drop)
     })
 }
 
@@ -130,6 +131,6 @@ fn has_copies(host: &Host) -> Result<(), String> {
         let flow = Flow { traffic: Traffic::all(Direction::Egress), treatment: Treatment::Shape(Box::new(late)) };
         let network = Network { flows: vec![flow], mechanism: Some(Mechanism::Userspace), seed: 0 };
         nft::create("try")?;
-        nft::fill("try", &layout(&network, Surroundings { interface: &|_| None, tracked: true }).chains)
+        nft::fill("try", &layout(&network, Surroundings { interface: &|_| None, tracked: true }).chains).map(drop)
     })
 }

@@ -25,10 +25,11 @@ use crate::host::Host;
 use crate::host::net::link::{self, Link};
 use crate::host::net::namespace::Namespace;
 use crate::host::net::netlink::{Family, Socket};
-use crate::host::net::{nft, routes, sockets, tracking};
+use crate::host::net::nft::{self, Lease, TableState};
+use crate::host::net::{routes, sockets, tracking};
 use crate::host::process;
 use crate::host::shaper::{Surroundings, copies, layout};
-use crate::model::instance::{Address, Aspect, Counted, Instance, Setting, Trait};
+use crate::model::instance::{Address, Aspect, Counted, Instance, LAPSED, Setting, Trait};
 use crate::model::network::{Network, Talk, Traffic};
 
 /// Where traffic is disturbed.
@@ -143,6 +144,19 @@ pub async fn set(site: NetworkAccess, tag: &Tag, to: &Setting) -> io::Result<Out
     }
 }
 
+/// Keeps what another process of the run's has laid, and does not any more. What has lapsed by then stays so.
+///
+/// # Errors
+/// Where the namespace cannot be entered, or the kernel refuses.
+pub async fn keep(site: NetworkAccess, network: &Network) -> io::Result<()> {
+    let mark = network.mark();
+    let lease = inside(&site.namespace, move || nft::take_over_mark(&mark)).await?;
+    if let Some(lease) = lease {
+        site.host.leases().keep(lease, site.pid);
+    }
+    Ok(())
+}
+
 /// A setting of traffic.
 enum OfTraffic<'a> {
     Disturbed(&'a Network),
@@ -219,7 +233,7 @@ async fn lay(site: NetworkAccess, tag: &Tag, mark: &str, network: Network) -> io
     let laid = match begun {
         Ok(Begun::Already) => return Ok(Outcome::Already),
         Ok(Begun::InTheWay) => Err(io::Error::other("another process disturbs the same traffic at the same time")),
-        Ok(Begun::Done) => Ok(()),
+        Ok(Begun::Done(lease)) => Ok(lease),
         Ok(Begun::Lacks(rules)) => {
             let (namespace, program) = (&site.namespace, site.host.program());
             let (shaper, change) = (name(namespace)?, tag.to_string());
@@ -228,11 +242,17 @@ async fn lay(site: NetworkAccess, tag: &Tag, mark: &str, network: Network) -> io
         }
         Err(e) => Err(e),
     };
-    if laid.is_err() {
-        // What is in place of it goes; the reason to tell is the first one.
-        let _ = clear(&site).await;
+    match laid {
+        Ok(lease) => {
+            site.host.leases().keep(lease, site.pid);
+            Ok(Outcome::Done)
+        }
+        Err(e) => {
+            // What is in place of it goes; the reason to tell is the first one.
+            let _ = clear(&site).await;
+            Err(e)
+        }
     }
-    laid.map(|()| Outcome::Done)
 }
 
 /// How far it is after what the kernel does by itself.
@@ -241,8 +261,8 @@ enum Begun {
     Already,
     /// Something else is; nothing was done.
     InTheWay,
-    /// It is in place now.
-    Done,
+    /// It is in place now, for as long as its lease is renewed.
+    Done(Lease),
     /// A process must hold packets, which these rules hand to it.
     Lacks(Vec<nft::Chain>),
 }
@@ -253,13 +273,24 @@ async fn begin(site: &Arc<NetworkAccess>, mark: &str, network: &Arc<Network>) ->
     inside(&site.namespace, move || {
         match nft::tables()?.as_slice() {
             [] => {}
-            [table] if table.mark == mark && table.whole => return Ok(Begun::Already),
+            [table] if table.mark == mark && table.state == TableState::Whole => return Ok(Begun::Already),
             _ => return Ok(Begun::InTheWay),
         }
-        let lacks = lay_here(&mark, &network, |name, link| on.has(name, link))?;
-        Ok(lacks.map_or(Begun::Done, Begun::Lacks))
+        Ok(match lay_here(&mark, &network, |name, link| on.has(name, link))? {
+            Laid::Done(lease) => Begun::Done(lease),
+            Laid::Lacks(rules) => Begun::Lacks(rules),
+        })
     })
     .await
+}
+
+/// What the kernel does by itself, once it is laid.
+#[derive(Debug)]
+pub enum Laid {
+    /// All of it, for as long as its lease is renewed.
+    Done(Lease),
+    /// All but packets that a process must hold, which these rules hand to it.
+    Lacks(Vec<nft::Chain>),
 }
 
 /// Lays what the kernel does by itself in the namespace of this thread, under a table that stands for `mark`; `has` tells
@@ -268,11 +299,7 @@ async fn begin(site: &Arc<NetworkAccess>, mark: &str, network: &Arc<Network>) ->
 ///
 /// # Errors
 /// What the kernel refuses. What is in place of it then is for the caller to clear.
-pub fn lay_here(
-    mark: &str,
-    network: &Network,
-    has: impl Fn(&str, &Link) -> bool,
-) -> io::Result<Option<Vec<nft::Chain>>> {
+pub fn lay_here(mark: &str, network: &Network, has: impl Fn(&str, &Link) -> bool) -> io::Result<Laid> {
     nft::create(mark)?;
     let links = link::links(&mut Socket::open(Family::Route)?)?;
     for name in network.flows.iter().filter_map(|f| f.traffic.network.as_deref()) {
@@ -289,10 +316,9 @@ pub fn lay_here(
     let tracked = copied && tracking::is_active()?;
     let layout = layout(network, Surroundings { interface: &interface, tracked });
     if !layout.lanes.is_empty() {
-        return Ok(Some(layout.chains));
+        return Ok(Laid::Lacks(layout.chains));
     }
-    nft::fill(mark, &layout.chains)?;
-    Ok(None)
+    nft::fill(mark, &layout.chains).map(Laid::Done)
 }
 
 /// Takes everything of Squall's off it, no matter which process laid it: whether there was anything.
@@ -301,7 +327,8 @@ async fn clear(site: &Arc<NetworkAccess>) -> io::Result<Outcome> {
         let tables = nft::tables()?;
         // What is not all in place may have a process without a rule yet. To look for one takes a look at every process.
         let queued = tables.iter().any(|table| {
-            !table.whole || nft::counters(&table.mark).is_ok_and(|counters| counters.iter().any(|c| c.queued))
+            table.state != TableState::Whole
+                || nft::counters(&table.mark).is_ok_and(|counters| counters.iter().any(|c| c.queued))
         });
         let was = kernel::clear()? || !tables.is_empty();
         if !queued {
@@ -324,7 +351,10 @@ fn seen_here(namespace: &Namespace) -> io::Result<LaidTraffic> {
     })?;
     let mark = match tables.as_slice() {
         [] => return Ok(LaidTraffic { by_policy, ..LaidTraffic::default() }),
-        [table] if table.whole => &table.mark,
+        [table] if table.state == TableState::Whole => &table.mark,
+        [table] if table.state == TableState::Lapsed => {
+            return Ok(LaidTraffic { mark: Some(LAPSED.to_owned()), by_policy, ..LaidTraffic::default() });
+        }
         // What is there is not all of a setting, or more than one.
         _ => return Ok(LaidTraffic { mark: Some(UNFINISHED.to_owned()), by_policy, ..LaidTraffic::default() }),
     };

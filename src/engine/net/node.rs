@@ -11,7 +11,7 @@ use crate::host::net::link::{self, Link};
 use crate::host::net::namespace::Namespace;
 use crate::host::net::netlink::{Family, Socket};
 use crate::host::net::{nft, outside};
-use crate::model::instance::{Aspect, Instance, InstanceId, Setting};
+use crate::model::instance::{Aspect, Instance, InstanceId, LAPSED, Setting};
 use crate::model::node::Isolation;
 
 /// What the names of these tables begin with: not as those on an instance's own traffic, which may be in the same namespace.
@@ -68,8 +68,8 @@ pub async fn observe(id: &InstanceId, instance: &mut Instance) {
 fn seen(id: &InstanceId) -> io::Result<(Option<String>, Option<String>)> {
     let Some(name) = nft::named(&prefix(id))?.pop() else { return Ok((None, None)) };
     let cut: u64 = nft::counters_of(&name)?.iter().filter(|c| c.comment == "cut").map(|c| c.packets).sum();
-    let mark = name.strip_prefix(&prefix(id)).map(str::to_owned);
-    Ok((mark, Some(format!("{cut} packets that did not pass"))))
+    let mark = if nft::has_lapsed(&name)? { Some(LAPSED) } else { name.strip_prefix(&prefix(id)) };
+    Ok((mark.map(str::to_owned), Some(format!("{cut} packets that did not pass"))))
 }
 
 /// Cuts off the node on behalf of this instance.
@@ -81,21 +81,37 @@ pub async fn cut(host: &Host, id: &InstanceId, isolation: Isolation) -> io::Resu
     let leaves = if has_queue(host).is_ok() { nft::Verdict::Vanish } else { nft::Verdict::Drop };
     let name = format!("{}{}", prefix(id), isolation.mark());
     let id = id.clone();
-    blocking(move || {
+    let laid = blocking(move || {
         let there = nft::named(&prefix(&id))?;
-        if there.contains(&name) {
-            return Ok(Outcome::Already);
+        if there.contains(&name) && !nft::has_lapsed(&name)? {
+            return Ok((Outcome::Already, None));
         }
         let all = here()?;
         let links = outside::links(&all).map_err(io::Error::other)?;
         if links.is_empty() {
             return Err(io::Error::other("no link leads out of its node"));
         }
-        nft::put(&name, &outside::cut(&links, isolation.let_through, leaves))?;
-        there.iter().try_for_each(|other| nft::remove(other).map(drop))?;
-        Ok(Outcome::Done)
-    })
-    .await
+        let lease = nft::put(&name, &outside::cut(&links, isolation.let_through, leaves))?;
+        there.iter().filter(|other| **other != name).try_for_each(|other| nft::remove(other).map(drop))?;
+        Ok((Outcome::Done, Some(lease)))
+    });
+    let (outcome, lease) = laid.await?;
+    if let Some(lease) = lease {
+        host.leases().keep(lease, std::process::id());
+    }
+    Ok(outcome)
+}
+
+/// Keeps what another process of the run's has cut off, and does not any more. What has lapsed by then stays so.
+///
+/// # Errors
+/// What the kernel refuses.
+pub async fn keep(host: &Host, id: &InstanceId, isolation: Isolation) -> io::Result<()> {
+    let name = format!("{}{}", prefix(id), isolation.mark());
+    if let Some(lease) = blocking(move || nft::take_over(&name)).await? {
+        host.leases().keep(lease, std::process::id());
+    }
+    Ok(())
 }
 
 /// Takes away what cuts off the node on behalf of this instance, whether that exists or not.

@@ -11,7 +11,7 @@ use tokio::process::Command;
 use super::inside;
 use crate::engine::here::MARK;
 use crate::host::net::namespace::Namespace;
-use crate::host::net::nft::{self, Chain};
+use crate::host::net::nft::{self, Chain, Lease};
 use crate::host::process::{if_with_variable, kill_with_variable, stat, with_variable};
 use crate::host::shaper::{Orders, Statistics, counts_for, keeps_socket, statistics};
 use crate::host::worker::Worker;
@@ -41,11 +41,11 @@ pub struct ShaperSetup<'a> {
 }
 
 /// Has settings take effect: starts the shaper, then lays the rules that hand it packets, all at once. The table that stands for
-/// them must be there.
+/// them must be there. They have it for as long as their lease is renewed.
 ///
 /// # Errors
 /// Where the kernel or the rights do not suffice, in words for people.
-pub async fn lay(setup: &ShaperSetup<'_>, network: &Network, rules: Vec<Chain>) -> io::Result<()> {
+pub async fn lay(setup: &ShaperSetup<'_>, network: &Network, rules: Vec<Chain>) -> io::Result<Lease> {
     start(setup, network).await?;
     let mark = setup.mark.to_owned();
     inside(setup.namespace, move || nft::fill(&mark, &rules)).await

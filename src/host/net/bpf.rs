@@ -65,20 +65,31 @@ const RET: u16 = 0x06;
 const IP: u32 = 0xfff0_0000;
 /// `SKF_AD_OFF` + `SKF_AD_PROTOCOL`.
 const ETHERTYPE: u32 = 0xffff_f000;
+/// `SKF_AD_OFF` + `SKF_AD_MARK`.
+const MARK: u32 = 0xffff_f014;
 /// `TC_ACT_UNSPEC`: as if the filter were not there. As the verdict of a filter with an action: that it matches.
 const MINUS_ONE: u32 = u32::MAX;
 const ICMPV6: u8 = 58;
 /// The options that a packet of IPv6 begins with where each host on the way is to read them, as those about groups do.
 const HOP_BY_HOP: u32 = 0;
 
-/// A program for packets that arrive (else: leave).
+/// A program for packets that arrive (else: leave), and whose mark has a bit, where one is given.
 ///
 /// # Errors
 /// [`Unfit`]
-pub fn compile(traffic: &Traffic, arrives: bool, verdict: Verdict) -> Result<Vec<Instruction>, Unfit> {
+pub fn compile(
+    traffic: &Traffic,
+    arrives: bool,
+    mark: Option<u32>,
+    verdict: Verdict,
+) -> Result<Vec<Instruction>, Unfit> {
     let mut program = Program::default();
     let (meant, other) = (program.label(), program.label());
     if traffic.has(arrives) {
+        if let Some(bit) = mark {
+            program.load(LD_WORD, MARK);
+            program.unless(JSET, bit, other);
+        }
         program.load(LD_WORD, ETHERTYPE);
         for (v6, ethertype) in [(false, 0x0800), (true, 0x86dd)] {
             let Some(peers) = peers(&traffic.peers, v6)? else { continue };

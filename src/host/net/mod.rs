@@ -5,6 +5,7 @@
 
 pub mod bpf;
 pub mod filter;
+pub mod leases;
 pub mod link;
 pub mod namespace;
 mod netem;

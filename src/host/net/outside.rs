@@ -5,6 +5,7 @@
 //! links that stay inside, a bridge and its ports, nothing changes.
 
 use super::link::Link;
+use super::nft::rule::lapsed;
 use super::nft::{Chain, Hook, Match, Rule, Verdict, Version};
 use crate::model::network::Ports;
 
@@ -63,7 +64,13 @@ pub fn cut(links: &[&Link], let_through: Option<u16>, leaves: Verdict) -> Vec<Ch
             });
             passes.chain([Rule { matches: vec![by], verdict, comment: "cut".to_owned() }])
         });
-        Chain { version: Version::Both, name: name.to_owned(), hook, priority, rules: rules.collect() }
+        Chain {
+            version: Version::Both,
+            name: name.to_owned(),
+            hook,
+            priority,
+            rules: std::iter::once(lapsed()).chain(rules).collect(),
+        }
     };
     vec![chain("arrives", Hook::Prerouting, FIRST, Verdict::Drop), chain("leaves", Hook::Postrouting, LAST, leaves)]
 }
@@ -126,12 +133,12 @@ mod tests {
         let ends = |rules: &[Rule]| rules.last().map(|rule| (rule.matches.clone(), rule.verdict));
         for (port, passing) in [(None, 0), (Some(2375), 2)] {
             let [arrives, leaves] = &rules(port)[..] else { panic!("two chains") };
-            assert_eq!((arrives.len(), leaves.len()), (passing + 1, passing + 1));
+            assert_eq!((arrives.len(), leaves.len()), (passing + 2, passing + 2), "its lease comes first");
             assert_eq!(ends(arrives), Some((vec![Match::In(2)], Verdict::Drop)));
             assert_eq!(ends(leaves), Some((vec![Match::Out(2)], Verdict::Vanish)));
         }
         let port = Ports { first: 22, last: 22 };
-        assert_eq!(rules(Some(22))[0][0].matches, [Match::In(2), Match::Protocol(TCP), Match::DestinationPort(port)]);
-        assert_eq!(rules(Some(22))[1][0].matches, [Match::Out(2), Match::Protocol(TCP), Match::SourcePort(port)]);
+        assert_eq!(rules(Some(22))[0][1].matches, [Match::In(2), Match::Protocol(TCP), Match::DestinationPort(port)]);
+        assert_eq!(rules(Some(22))[1][1].matches, [Match::Out(2), Match::Protocol(TCP), Match::SourcePort(port)]);
     }
 }

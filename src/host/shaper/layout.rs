@@ -13,7 +13,7 @@
 //!
 //! Packets are met before connections are tracked and addresses translated, so that they are what is on the wire.
 
-use crate::host::net::nft::rule::never_meant;
+use crate::host::net::nft::rule::{LEASED, lapsed, never_meant};
 use crate::host::net::nft::{self, Chain, Hook, Match, Rule, Verdict, Version};
 use crate::host::net::queue::Copied;
 use crate::model::network::{By, Direction, Dns, Flow, Network, Ports, Protocol, Shape, Traffic, Treatment};
@@ -140,6 +140,7 @@ pub fn layout(network: &Network, surroundings: Surroundings<'_>) -> Layout {
         }
         match (network.by(flow), &flow.treatment) {
             (By::Queues, _) => {
+                chains.queued |= !out.is_empty();
                 chains.leave.extend(passes(&out));
                 chains.vanish.extend(passes(&out));
                 chains.arrive.extend(passes(&arriving));
@@ -245,7 +246,7 @@ impl Layout {
                 name: "names".to_owned(),
                 hook: Hook::Output,
                 priority: -320,
-                rules: [own(), copied(), queries].concat(),
+                rules: [vec![lapsed()], own(), copied(), queries].concat(),
             });
         }
     }
@@ -264,6 +265,8 @@ struct Chains {
     arrive: Vec<Rule>,
     /// Where older kernels can refuse as well.
     refuse: Vec<Rule>,
+    /// Whether packets that leave are for the kernel's queues, whose filters know them by a mark.
+    queued: bool,
 }
 
 impl Chains {
@@ -273,7 +276,7 @@ impl Chains {
             let name = name.to_owned();
             Chain { version: Version::Both, name, hook, priority, rules }
         };
-        let begun = |hook, rules| [own(), never_meant(hook), rules].concat();
+        let begun = |hook, rules| [vec![lapsed()], own(), never_meant(hook), rules].concat();
         let at = |name, hook, priority, rules: Vec<Rule>| {
             let works = |r: &Rule| r.verdict != Verdict::Accept || counts_for(&r.comment).is_some();
             rules.iter().any(works).then(|| chain(name, hook, priority, begun(hook, rules)))
@@ -299,6 +302,10 @@ impl Chains {
         chains.extend(at("vanish", Hook::Postrouting, 300, self.vanish));
         chains.extend(at("arrive", Hook::Prerouting, -300, self.arrive));
         chains.extend(at("refuse", Hook::Input, 0, self.refuse));
+        if self.queued {
+            let leased = rule(Vec::new(), Verdict::AddMark(LEASED), "leased");
+            chains.push(chain("queue", Hook::Postrouting, 320, vec![lapsed(), leased]));
+        }
         chains
     }
 }

@@ -13,7 +13,7 @@ use super::hold::{Held, Hold, MOST};
 use super::layout::{LaneWork, Layout, OWN, again};
 use super::model::{Model, PacketDecision, Time};
 use super::statistics::{Board, Statistics};
-use crate::host::net::nft;
+use crate::host::net::nft::{self, Table, TableState};
 use crate::host::net::queue::{Packet, Queues, Word};
 use crate::host::net::raw::Raw;
 
@@ -65,7 +65,7 @@ impl Shaper {
         })
     }
 
-    /// Holds packets until one of the `ends` can be read, or the table that stands for `mark` is gone; then lets go of all
+    /// Holds packets until one of the `ends` can be read, or the table that stands for `mark` is gone, or its lease has lapsed; then lets go of all
     /// of them.
     ///
     /// # Errors
@@ -79,7 +79,7 @@ impl Shaper {
             let now = Instant::now();
             if now >= look {
                 self.show();
-                if !nft::marks().is_ok_and(|marks| marks.iter().any(|m| m == mark)) {
+                if !nft::tables().is_ok_and(|tables| tables.iter().any(|table| goes_on(table, mark))) {
                     break;
                 }
                 look = now + LOOK;
@@ -263,6 +263,11 @@ impl Shaper {
         self.statistics.p99_us = self.waited.value_at_quantile(0.99);
         self.board.show(&self.statistics);
     }
+}
+
+/// Whether a table still hands packets over. What is not finished may have a beginning yet to come.
+fn goes_on(table: &Table, mark: &str) -> bool {
+    table.mark == mark && table.state != TableState::Lapsed
 }
 
 /// Turns one bit of a packet over, beyond its IP header, which the kernel has read already; says whether it has any.

@@ -14,6 +14,7 @@ const ALWAYS: Verdict = Verdict::Match;
 #[derive(Debug, Clone)]
 struct Wire {
     ethertype: u32,
+    mark: u32,
     /// From the IP header on.
     bytes: Vec<u8>,
 }
@@ -22,6 +23,9 @@ impl Wire {
     fn read(&self, at: u32, size: usize) -> Option<u32> {
         if at == ETHERTYPE {
             return Some(self.ethertype);
+        }
+        if at == MARK {
+            return Some(self.mark);
         }
         let at = usize::try_from(at.checked_sub(IP)?).ok()?;
         Some(self.bytes.get(at..at + size)?.iter().fold(0, |value, byte| value << 8 | u32::from(*byte)))
@@ -96,7 +100,7 @@ fn packet() -> impl Strategy<Value = (Packet, Wire)> {
             let whole = v6 || fragment == 0;
             let ports = (WITH_PORTS.contains(&protocol) && whole).then_some((remote, local));
             let ethertype = if v6 { 0x86dd } else { 0x0800 };
-            (Packet { arrives, remote: address, protocol, ports }, Wire { ethertype, bytes })
+            (Packet { arrives, remote: address, protocol, ports }, Wire { ethertype, mark: 0, bytes })
         },
     )
 }
@@ -136,16 +140,21 @@ proptest! {
             _ => packet.protocol == 2,
         };
         let meant = traffic.matches(&packet) && !kernels_own;
-        let all = compile(&traffic, packet.arrives, ALWAYS).unwrap();
+        let all = compile(&traffic, packet.arrives, None, ALWAYS).unwrap();
         prop_assert_eq!(run(&all, &wire), if meant { MINUS_ONE } else { 0 });
-        let spare = compile(&traffic, packet.arrives, Verdict::Spare).unwrap();
+        let spare = compile(&traffic, packet.arrives, None, Verdict::Spare).unwrap();
         prop_assert_eq!(run(&spare, &wire), if meant { 0 } else { MINUS_ONE });
+        let marked = compile(&traffic, packet.arrives, Some(4), ALWAYS).unwrap();
+        for mark in [0, 3, 4, 7, u32::MAX] {
+            let wire = Wire { mark, ..wire.clone() };
+            prop_assert_eq!(run(&marked, &wire), if meant && mark & 4 != 0 { MINUS_ONE } else { 0 });
+        }
     }
 }
 
 #[test]
 fn what_kernels_send_by_themselves_always_passes() {
-    let program = compile(&Traffic::all(Direction::Both), true, ALWAYS).unwrap();
+    let program = compile(&Traffic::all(Direction::Both), true, None, ALWAYS).unwrap();
     let mut bytes = vec![0; 48];
     bytes[6] = ICMPV6;
     // About groups, a packet begins with options for each host on the way.
@@ -163,15 +172,15 @@ fn what_kernels_send_by_themselves_always_passes() {
     ] {
         (bytes[40], optional[48]) = (kind, kind);
         for bytes in [&bytes, &optional] {
-            assert_eq!(run(&program, &Wire { ethertype: 0x86dd, bytes: bytes.clone() }), verdict, "{kind}");
+            assert_eq!(run(&program, &Wire { ethertype: 0x86dd, mark: 0, bytes: bytes.clone() }), verdict, "{kind}");
         }
     }
     for (protocol, verdict) in [(1, MINUS_ONE), (2, 0)] {
         let mut bytes = vec![0; 28];
         (bytes[0], bytes[9]) = (0x46, protocol);
-        assert_eq!(run(&program, &Wire { ethertype: 0x0800, bytes }), verdict, "{protocol}");
+        assert_eq!(run(&program, &Wire { ethertype: 0x0800, mark: 0, bytes }), verdict, "{protocol}");
     }
-    let arp = Wire { ethertype: 0x0806, bytes };
+    let arp = Wire { ethertype: 0x0806, mark: 0, bytes };
     assert_eq!(run(&program, &arp), 0);
 }
 
@@ -187,22 +196,22 @@ fn hundreds_of_peers_and_ports_fit_and_thousands_are_refused_with_a_remedy() {
             ..Traffic::all(Direction::Egress)
         }
     };
-    let program = compile(&many(250), false, ALWAYS).unwrap();
+    let program = compile(&many(250), false, None, ALWAYS).unwrap();
     assert!(program.len() > 2000 && program.iter().all(|i| i.code != JA || (i.k as usize) < LONGEST));
     let mut bytes = vec![0; 44];
     bytes[6] = 17;
     bytes[24..40].copy_from_slice(&Ipv6Addr::new(0xfd00, 249, 0, 0, 0, 0, 0, 1).octets());
     bytes[42..].copy_from_slice(&993_u16.to_be_bytes());
-    let mut wire = Wire { ethertype: 0x86dd, bytes };
+    let mut wire = Wire { ethertype: 0x86dd, mark: 0, bytes };
     assert_eq!(run(&program, &wire), MINUS_ONE);
     wire.bytes[43] += 1;
     assert_eq!(run(&program, &wire), 0);
-    let error = compile(&many(1000), false, ALWAYS).unwrap_err().to_string();
+    let error = compile(&many(1000), false, None, ALWAYS).unwrap_err().to_string();
     assert!(error.contains("name fewer, or ranges"), "{error}");
 }
 
 #[test]
 fn a_name_has_to_be_looked_up_first() {
     let traffic = Traffic { peers: Peers::These(vec![Peer::Host("db".into())]), ..Traffic::all(Direction::Both) };
-    assert!(compile(&traffic, true, ALWAYS).unwrap_err().to_string().contains("`db`"));
+    assert!(compile(&traffic, true, None, ALWAYS).unwrap_err().to_string().contains("`db`"));
 }

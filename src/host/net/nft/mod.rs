@@ -3,12 +3,14 @@
 //! A table's name tells what it stands for: `squall_` and a mark. It is there or it is not, so it serves as the marker
 //! of everything else that is laid on the namespace, too. Knows packets, not faults.
 
+mod lease;
 pub mod rule;
 mod select;
 mod write;
 
 use std::io;
 
+pub use lease::{LEASE, Lease};
 pub use rule::{Chain, Hook, Match, Rule, Verdict, Version};
 pub use select::{refuse, select, too_many};
 
@@ -25,6 +27,7 @@ const DELTABLE: u16 = NEWTABLE + 2;
 const NEWCHAIN: u16 = NEWTABLE + 3;
 const NEWRULE: u16 = NEWTABLE + 6;
 const GETRULE: u16 = NEWTABLE + 7;
+const NEWSETELEM: u16 = NEWTABLE + 12;
 
 /// An attribute of a table, and one of the flags in it: its chains are not asked.
 const TABLE_FLAGS: u16 = 2;
@@ -56,8 +59,19 @@ pub struct Counter {
 pub struct Table {
     /// What it stands for.
     pub mark: String,
-    /// Whether it is filled; else what it stands for is not all in place.
-    pub whole: bool,
+    /// How far that is in place.
+    pub state: TableState,
+}
+
+/// How far what a table stands for is in place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TableState {
+    /// Not all of it, yet or any more.
+    Unfinished,
+    /// All of it.
+    Whole,
+    /// Nothing of it: its rules let everything pass, because no process has renewed their lease.
+    Lapsed,
 }
 
 /// Makes an empty table that stands for a mark, in the namespace of this thread. It is dormant until it is filled. One
@@ -79,12 +93,8 @@ pub fn create(mark: &str) -> io::Result<()> {
 ///
 /// # Errors
 /// As for [`fill`].
-pub fn put(name: &str, chains: &[Chain]) -> io::Result<()> {
-    let mut socket = Socket::open(Family::Netfilter)?;
-    match socket.transaction(filled(name, false, chains, Queueing::Native)) {
-        Err(e) if missing(&e) && queues(chains) => socket.transaction(filled(name, false, chains, Queueing::Compat)),
-        result => result,
-    }
+pub fn put(name: &str, chains: &[Chain]) -> io::Result<Lease> {
+    write(name, false, chains)
 }
 
 /// The names of tables for both versions of IP that begin so.
@@ -94,6 +104,35 @@ pub fn put(name: &str, chains: &[Chain]) -> io::Result<()> {
 pub fn named(prefix: &str) -> io::Result<Vec<String>> {
     let all = parts()?.into_iter().filter(|part| part.version == Version::Both);
     Ok(all.map(|part| part.name).filter(|name| name.starts_with(prefix)).collect())
+}
+
+/// Takes over the lease of a table by its name, which another process kept; nothing where it has lapsed, or there is no such table.
+///
+/// # Errors
+/// As for [`marks`].
+pub fn take_over(name: &str) -> io::Result<Option<Lease>> {
+    let there: Vec<Version> = parts()?.into_iter().filter(|part| part.name == name).map(|part| part.version).collect();
+    if there.is_empty() {
+        return Ok(None);
+    }
+    let mut lease = Lease::of(Socket::open(Family::Netfilter)?, name, there.into_iter());
+    Ok(lease.renew()?.then_some(lease))
+}
+
+/// The same of the table that stands for a mark.
+///
+/// # Errors
+/// As for [`marks`].
+pub fn take_over_mark(mark: &str) -> io::Result<Option<Lease>> {
+    take_over(&name(mark))
+}
+
+/// Whether the rules of a table of this name let everything pass, because no process has renewed their lease.
+///
+/// # Errors
+/// As for [`marks`].
+pub fn has_lapsed(name: &str) -> io::Result<bool> {
+    Ok(!lease::runs(&mut Socket::open(Family::Netfilter)?, name)?)
 }
 
 /// Removes a table of this name; whether it was there.
@@ -108,27 +147,30 @@ pub fn remove(name: &str) -> io::Result<bool> {
     }
 }
 
-/// Fills the table that stands for a mark: afterwards it has these chains and no others, all at once or not at all.
+/// Fills the table that stands for a mark: afterwards it has these chains and no others, all at once or not at all. Those of them that
+/// begin with [`rule::lapsed`] have an effect as long as the lease is renewed.
 ///
 /// # Errors
 /// As for [`create`], and where the kernel lacks what a rule needs.
-pub fn fill(mark: &str, chains: &[Chain]) -> io::Result<()> {
+pub fn fill(mark: &str, chains: &[Chain]) -> io::Result<Lease> {
     // A socket that deletes waits for the kernel's readers when it is closed, some 20 ms: a new table needs none of it.
-    let fresh = tables()?.contains(&Table { mark: mark.to_owned(), whole: false });
+    let fresh = tables()?.contains(&Table { mark: mark.to_owned(), state: TableState::Unfinished });
+    write(&name(mark), fresh, chains)
+}
+
+fn write(name: &str, fresh: bool, chains: &[Chain]) -> io::Result<Lease> {
     let mut socket = Socket::open(Family::Netfilter)?;
-    match socket.transaction(filled(&name(mark), fresh, chains, Queueing::Native)) {
+    match socket.transaction(filled(name, fresh, chains, Queueing::Native)) {
         // The kernel may lack this word for what it can do nevertheless.
-        Err(e) if missing(&e) && queues(chains) => {
-            socket.transaction(filled(&name(mark), fresh, chains, Queueing::Compat))
-        }
+        Err(e) if missing(&e) && queues(chains) => socket.transaction(filled(name, fresh, chains, Queueing::Compat)),
         result => result,
     }?;
     // In a transaction of its own: kernels refuse chains for a table that is being woken.
-    if !fresh {
-        return Ok(());
+    if fresh {
+        let wake = |version| table(NEWTABLE, 0, version, name).with_be32(TABLE_FLAGS, 0);
+        socket.transaction(versions(chains).map(wake).collect())?;
     }
-    let wake = |version| table(NEWTABLE, 0, version, &name(mark)).with_be32(TABLE_FLAGS, 0);
-    socket.transaction(versions(chains).map(wake).collect())
+    Ok(Lease::of(socket, name, versions(chains)))
 }
 
 /// Which tables chains take. That for both versions stands for the mark, and is always there.
@@ -142,7 +184,10 @@ fn versions(chains: &[Chain]) -> impl Iterator<Item = Version> {
 /// # Errors
 /// Where this user may not ask. A kernel without nf_tables has none.
 pub fn marks() -> io::Result<Vec<String>> {
-    Ok(tables()?.into_iter().map(|table| table.mark).collect())
+    let mut marks: Vec<String> =
+        parts()?.iter().filter_map(|part| part.name.strip_prefix(PREFIX)).map(str::to_owned).collect();
+    marks.dedup();
+    Ok(marks)
 }
 
 /// Our tables in this thread's namespace.
@@ -154,10 +199,15 @@ pub fn tables() -> io::Result<Vec<Table>> {
     for Part { version, name, awake } in parts()? {
         let Some(mark) = name.strip_prefix(PREFIX).map(str::to_owned) else { continue };
         // Those for one version mean nothing without the one that stands for the mark.
-        let whole = awake && version == Version::Both;
+        let state = match (version, awake) {
+            (Version::Both, true) if lease::runs(&mut Socket::open(Family::Netfilter)?, &name)? => TableState::Whole,
+            (Version::Both, true) => TableState::Lapsed,
+            _ => TableState::Unfinished,
+        };
         match tables.iter_mut().find(|table| table.mark == mark) {
-            Some(table) => table.whole |= whole,
-            None => tables.push(Table { mark, whole }),
+            Some(table) if version == Version::Both => table.state = state,
+            Some(_) => {}
+            None => tables.push(Table { mark, state }),
         }
     }
     Ok(tables)
@@ -266,6 +316,7 @@ fn filled(name: &str, fresh: bool, chains: &[Chain], queueing: Queueing) -> Vec<
         messages.extend(Version::ALL.into_iter().flat_map(|v| [make(v), table(DELTABLE, 0, v, name)]));
         messages.extend(versions(chains).map(make));
     }
+    messages.extend(versions(chains).flat_map(|version| lease::start(version, name)));
     for chain in chains {
         let table = |kind, flags| table(kind, flags, chain.version, name);
         // NFTA_CHAIN_NAME, _HOOK { _HOOKNUM, _PRIORITY }, _POLICY: accept, _TYPE

@@ -142,6 +142,8 @@ pub enum Match {
     },
     /// A random number of 32 bits, drawn for the packet, is below this.
     Random(u32),
+    /// The lease of its table has lapsed.
+    Lapsed,
 }
 
 /// What becomes of a packet.
@@ -159,6 +161,8 @@ pub enum Verdict {
     },
     /// Its mark keeps these bits only, and it passes this chain.
     KeepMark(u32),
+    /// Its mark gets these bits; it meets the next rule.
+    AddMark(u32),
     /// IPv4: routers may cut it to pieces; it meets the next rule.
     AllowFragments,
     /// Connection tracking looks at it though it is a copy; it meets the next rule.
@@ -180,6 +184,16 @@ pub(super) const NOWHERE: u16 = 0x7370;
 
 /// The number of the loopback interface, in every namespace.
 const LOOPBACK: u32 = 1;
+
+/// What the mark of packets has on their way out, for as long as the lease runs of a table whose queues they are for. It is set where
+/// nothing but the interface comes after it, and in the lower half: in the upper one copies have theirs.
+pub const LEASED: u32 = 0x0800;
+
+/// What a chain begins with that has no effect without its table's lease: then everything passes.
+#[must_use]
+pub fn lapsed() -> Rule {
+    Rule { matches: vec![Match::Lapsed], verdict: Verdict::Accept, comment: "lease over".to_owned() }
+}
 
 /// What begins every chain at a hook: what is never meant passes. That is what a namespace sends to itself, and what kernels
 /// send by themselves: to find neighbours and routers (RFC 4861), without which nothing else would arrive either, and to tell

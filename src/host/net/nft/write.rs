@@ -2,6 +2,7 @@
 
 use std::net::IpAddr;
 
+use super::lease;
 use super::rule::{Match, NOWHERE, Rule, Verdict};
 use crate::host::net::netlink::Message;
 use crate::model::network::{Cidr, Ports};
@@ -19,6 +20,8 @@ pub(super) enum Queueing {
 const REGISTER: u32 = 1;
 const VERDICT: u32 = 0;
 const OTHER_REGISTER: u32 = 2;
+/// `NFT_META_NFPROTO`.
+const VERSION: u32 = 15;
 const EQUAL: u32 = 0;
 const NOT_EQUAL: u32 = 1;
 const LESS: u32 = 2;
@@ -59,7 +62,7 @@ fn look(list: Message, what: &Match, before: Option<&Match>) -> Message {
         // NFTA_RT_DREG, NFTA_RT_KEY: NFT_RT_XFRM
         Match::Encrypted => equal(expression(list, "rt", |m| m.with_be32(1, REGISTER).with_be32(2, 4)), &[1]),
         Match::MayFragment => equal(masked(payload(list, 1, FRAGMENT, 1), &[DONT_FRAGMENT]), &[0]),
-        Match::V6(v6) => equal(meta(list, 15), &[if *v6 { 10 } else { 2 }]),
+        Match::V6(v6) => equal(meta(list, VERSION), &[if *v6 { 10 } else { 2 }]),
         Match::Protocol(number) => equal(meta(list, 16), &[*number]),
         Match::Source(range) => address(list, range, 12, 8),
         Match::Destination(range) => address(list, range, 16, 24),
@@ -76,6 +79,10 @@ fn look(list: Message, what: &Match, before: Option<&Match>) -> Message {
             let list = masked(payload(list, 2, u32::from(*at), 1), &[*mask]);
             within(list, &[*first], &[*last])
         }
+        // NFTA_LOOKUP_SET, _SREG, _FLAGS: NFT_LOOKUP_F_INV
+        Match::Lapsed => expression(meta(list, VERSION), "lookup", |m| {
+            m.with_text(1, lease::SET).with_be32(2, REGISTER).with_be32(5, 1)
+        }),
         // Compared byte by byte: the order of a random number's bytes means nothing.
         Match::Random(below) => compare(meta(list, 24), LESS, &below.to_be_bytes()),
     }
@@ -189,6 +196,7 @@ fn decide(list: Message, verdict: Verdict, queueing: Queueing) -> Message {
         // NFT_REJECT_TCP_RST; NFT_REJECT_ICMPX_UNREACH with NFT_REJECT_ICMPX_PORT_UNREACH
         Verdict::Reset => expression(list, "reject", |m| m.with_be32(1, 1)),
         Verdict::Unreachable => expression(list, "reject", |m| m.with_be32(1, 2).with(2, &[1])),
+        Verdict::AddMark(bits) => set_mark(list, !bits, bits),
         Verdict::KeepMark(bits) => immediate(set_mark(list, bits, 0), 1),
         Verdict::AllowFragments => {
             let list = bitwise(payload(list, 1, FRAGMENT, 1), &[!DONT_FRAGMENT], &[0]);

@@ -5,6 +5,9 @@ use std::fmt;
 use super::Aspect;
 use super::facts::{Facts, Lasts, Observed, Proof, SHORT, Shows, Stage, Starves};
 
+/// The mark of what has no effect any more, since the process that laid it has not said for a while that it is to go on.
+pub const LAPSED: &str = "lapsed";
+
 pub(super) fn facts(aspect: Aspect) -> Facts<'static> {
     Facts {
         aspect,

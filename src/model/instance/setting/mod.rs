@@ -25,6 +25,7 @@ use serde::{Deserialize, Serialize};
 pub use aspect::{Aspect, Laid};
 pub use facts::Stage;
 use facts::{Facts, Lasts, Observed, Proof, Shows, Starves};
+pub use mark::LAPSED;
 
 use super::sharing::Reach;
 use super::values::{Command, Kill, RestartPolicy, Signalled};

@@ -145,26 +145,29 @@ async fn a_node_rolls_back_alone_when_it_hears_nothing() {
     Box::pin(rolls_back_alone(Signal::STOP)).await;
 }
 
-/// The next helper holds what the last one held, and the fault is on all the time.
+/// The next helper holds what the last one held, and the fault is on all the time: also one that the kernel would end by itself.
 #[tokio::test]
 async fn a_helper_that_dies_is_replaced() {
-    let scene = scene_of(lonely()).await;
-    let before = scene.settings().await;
-    let mut run = start_as_user(&scene, &scene.experiment("pause: {}", TIMING));
-    let on = run.until_on().await;
-    let first = helpers(&scene, &session(&on)).await;
-    for pid in &first {
-        send(*pid, Signal::KILL);
+    for (spec, fault) in [(lonely(), "pause: {}"), (Spec::default(), "partition: { idle: allowed }")] {
+        let scene = scene_of(spec).await;
+        let before = scene.settings().await;
+        let mut run = start_as_user(&scene, &scene.experiment(fault, TIMING));
+        let on = run.until_on().await;
+        let first = helpers(&scene, &session(&on)).await;
+        for pid in &first {
+            send(*pid, Signal::KILL);
+        }
+        eventually("another helper", || async {
+            let now = helpers(&scene, &session(&on)).await;
+            now.iter().any(|pid| !first.contains(pid)).then_some(())
+        })
+        .await;
+        let ended = run.ends().await;
+        let reason = if fault.starts_with("pause") { "hypothesis-held" } else { "held-without-effect" };
+        ended.is(0, reason).rolled_back_by("runner");
+        is_gone(&scene, &session(&ended.state)).await;
+        scene.is_as(&before).await;
     }
-    eventually("another helper", || async {
-        let now = helpers(&scene, &session(&on)).await;
-        now.iter().any(|pid| !first.contains(pid)).then_some(())
-    })
-    .await;
-    let ended = run.ends().await;
-    ended.is(0, "hypothesis-held").rolled_back_by("runner");
-    is_gone(&scene, &session(&ended.state)).await;
-    scene.is_as(&before).await;
 }
 
 /// Of a run whose every process is dead, another machine that reaches the engine finds what is left, without its journal.

@@ -78,8 +78,13 @@ pub(crate) async fn run(
     tell: impl Fn(&str, Cell) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let docker = lab.engine().await?;
-    if with_suite {
-        tell(SUITE, suite(lab, way).await?)?;
+    for again in 0..if with_suite { AT_MOST } else { 0 } {
+        let cell = Cell { again, ..suite(lab, way).await? };
+        let is_wrong = matches!(cell.outcome, Outcome::Wrong(_));
+        tell(SUITE, cell)?;
+        if !is_wrong {
+            break;
+        }
     }
     if experiments.is_empty() {
         return Ok(());

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::thread::sleep;
 use std::time::{Duration, Instant};
 
-use squall::engine::net::{Laid, lay_here, userspace};
+use squall::engine::net::userspace;
 use squall::host::net::leases::Leases;
 use squall::host::net::namespace::Namespace;
 use squall::host::net::nft::{self, LEASE, Lease, TableState};
@@ -15,23 +15,13 @@ use squall::model::network::{Bandwidth, Direction, Dns, DnsAnswer, Flow, Network
 
 use super::kernel::{dropped, shaped, wires};
 use super::pair::{FAR, NEAR, Pair, told};
-use super::shaper::{Tag, delay, network, shape};
+use super::shaper::{Tag, delay, laid_by, network, shape};
 
 /// What is to happen does so in this time, whatever else the machine does.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// Lays it, and leaves what becomes of its lease to the test.
 async fn laid(at: &Namespace, tag: &Tag, network: &Network) -> Lease {
-    let mark = network.mark();
-    let program = Path::new(env!("CARGO_BIN_EXE_squall"));
-    match at.run(|| lay_here(&mark, network, |_, _| false)).unwrap() {
-        Laid::Done(lease) => lease,
-        Laid::Lacks(rules) => {
-            let (tag, change, holder) = (&tag.0, &tag.0, std::process::id());
-            let setup = userspace::ShaperSetup { program, namespace: at, tag, change, holder, mark: &mark };
-            userspace::lay(&setup, network, rules).await.unwrap()
-        }
-    }
+    laid_by(Path::new(env!("CARGO_BIN_EXE_squall")), at, tag, network).await
 }
 
 fn state(at: &Namespace) -> Vec<TableState> {

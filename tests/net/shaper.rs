@@ -9,6 +9,7 @@ use rustix::process::Signal;
 use squall::engine::net::userspace::{self, ShaperSetup, VARIABLE};
 use squall::engine::net::{Laid, lay_here};
 use squall::host::net::namespace::Namespace;
+use squall::host::net::nft::Lease;
 use squall::host::process::with_variable;
 use squall::model::network::{
     Chance, Direction, Flow, Loss, Mechanism, Network, Ports, Protocol, Shape, Traffic, Treatment,
@@ -52,14 +53,18 @@ pub(crate) async fn lay(namespace: &Namespace, tag: &Tag, network: &Network) {
 
 /// The same with a program of its own.
 pub(crate) async fn lay_by(program: &Path, namespace: &Namespace, tag: &Tag, network: &Network) {
+    LEASES.keep(laid_by(program, namespace, tag, network).await, std::process::id());
+}
+
+/// Lays it, and leaves what becomes of its lease to the test.
+pub(crate) async fn laid_by(program: &Path, namespace: &Namespace, tag: &Tag, network: &Network) -> Lease {
     let mark = network.mark();
     let setup =
         ShaperSetup { program, namespace, tag: &tag.0, change: &tag.0, holder: std::process::id(), mark: &mark };
-    let lease = match namespace.run(|| lay_here(&mark, network, |_, _| false)).unwrap() {
+    match namespace.run(|| lay_here(&mark, network, |_, _| false)).unwrap() {
         Laid::Done(lease) => lease,
         Laid::Lacks(rules) => userspace::lay(&setup, network, rules).await.unwrap(),
-    };
-    LEASES.keep(lease, std::process::id());
+    }
 }
 
 /// The third fastest of eleven: a machine that is busy with something else makes packets late, and none early.

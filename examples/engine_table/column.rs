@@ -30,7 +30,7 @@ const LONGEST: Duration = Duration::from_mins(8);
 /// What is left may take so long to go.
 const PATIENCE: Duration = Duration::from_secs(20);
 
-/// How often a file is run that did not come to what it should: a machine can be held up.
+/// How often a row is run that did not come to what it should: a machine can be held up.
 const AT_MOST: usize = 3;
 
 /// What became of a file.
@@ -78,13 +78,8 @@ pub(crate) async fn run(
     tell: impl Fn(&str, Cell) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
     let docker = lab.engine().await?;
-    for again in 0..if with_suite { AT_MOST } else { 0 } {
-        let cell = Cell { again, ..suite(lab, way).await? };
-        let is_wrong = matches!(cell.outcome, Outcome::Wrong(_));
-        tell(SUITE, cell)?;
-        if !is_wrong {
-            break;
-        }
+    if with_suite {
+        until_right(async |again| suite(lab, way, again).await, |cell| tell(SUITE, cell)).await?;
     }
     if experiments.is_empty() {
         return Ok(());
@@ -97,14 +92,7 @@ pub(crate) async fn run(
     };
     for x in experiments {
         let monitoring = if x.is_monitored { Some(Monitoring::of_shop(lab, &docker).await?) } else { None };
-        for again in 0..AT_MOST {
-            let cell = one(lab, way, &docker, x, again).await?;
-            let is_wrong = matches!(cell.outcome, Outcome::Wrong(_));
-            tell(&x.name, cell)?;
-            if !is_wrong {
-                break;
-            }
-        }
+        until_right(async |again| one(lab, way, &docker, x, again).await, |cell| tell(&x.name, cell)).await?;
         drop(monitoring);
     }
     says(lab.squall(Way::Unix, "shop").await?, &["doctor"]).await?;
@@ -113,8 +101,24 @@ pub(crate) async fn run(
     Ok(())
 }
 
+/// Runs a row until it is not wrong, as often as that may be; `tell` has each cell.
+async fn until_right(
+    run: impl AsyncFn(usize) -> anyhow::Result<Cell>,
+    tell: impl Fn(Cell) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    for again in 0..AT_MOST {
+        let cell = run(again).await?;
+        let is_wrong = matches!(cell.outcome, Outcome::Wrong(_));
+        tell(cell)?;
+        if !is_wrong {
+            break;
+        }
+    }
+    Ok(())
+}
+
 /// The suite, by this program in the place of Squall.
-async fn suite(lab: &Lab, way: Way) -> anyhow::Result<Cell> {
+async fn suite(lab: &Lab, way: Way, again: usize) -> anyhow::Result<Cell> {
     let begin = Instant::now();
     let mut suite = lab.reaching(way, ITSELF).await?;
     let output = timeout(LONGEST, suite.arg(CONFORM).arg(lab.path("bin/squall")).output()).await;
@@ -124,7 +128,7 @@ async fn suite(lab: &Lab, way: Way) -> anyhow::Result<Cell> {
     } else {
         Outcome::Wrong(String::from_utf8_lossy(&output.stderr).split_whitespace().collect::<Vec<_>>().join(" "))
     };
-    Ok(Cell { outcome, took: begin.elapsed(), again: 0 })
+    Ok(Cell { outcome, took: begin.elapsed(), again })
 }
 
 /// Runs a command of Squall's that is to succeed.

@@ -157,17 +157,11 @@ impl Replica {
     pub(super) fn on(&self) -> Vec<(InstanceId, Setting)> {
         let s = self.fold.state();
         let node = node(&self.path, s);
-        let here = |c: &ChangeState| {
-            let called = &c.change.instance;
-            let id = match node {
-                None => called.clone(),
-                Some(node) => InstanceId::split(&called.0)
-                    .filter(|(on, _)| *on == node)
-                    .map(|(_, id)| InstanceId(id.to_owned()))?,
-            };
-            Some((id, c.change.to.clone()))
+        let is_here = |c: &&ChangeState| {
+            node.is_none_or(|node| InstanceId::split(&c.change.instance.0).is_some_and(|(on, _)| on == node))
         };
-        if self.closed { Vec::new() } else { s.on().filter_map(here).collect() }
+        let there = |c: &ChangeState| InstanceId(InstanceId::on_its_node(&c.change.instance.0).to_owned());
+        s.on().filter(|_| !self.closed).filter(is_here).map(|c| (there(c), c.change.to.clone())).collect()
     }
 
     /// When it is rolled back, whatever the runner says. Who has taken over from the runner has all the time that it takes.

@@ -59,9 +59,7 @@ impl Docker {
             None => Err(EngineError::Refused { attempt, why: NOT_SEEN.to_owned() }),
         }
     }
-}
 
-impl Docker {
     /// Keeps what another process of the run's has laid on the traffic of a container or of its machine, and does not any more, so that the
     /// kernel does not end it. What it has ended stays so, and other settings need none of this.
     ///

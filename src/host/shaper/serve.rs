@@ -65,8 +65,8 @@ impl Shaper {
         })
     }
 
-    /// Holds packets until one of the `ends` can be read, or the table that stands for `mark` is gone, or its lease has lapsed; then lets go of all
-    /// of them.
+    /// Holds packets until one of the `ends` can be read, the table that stands for `mark` is gone, or its lease has lapsed; then
+    /// lets go of all of them.
     ///
     /// # Errors
     /// Where the kernel takes the queues away.

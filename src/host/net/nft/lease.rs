@@ -28,7 +28,7 @@ const NFPROTO: u32 = 2;
 /// IPv4 and IPv6.
 const ELEMENTS: [u8; 2] = [2, 10];
 
-/// The right of a table's rules to have an effect. Whoever has it renews it; dropping it lets it lapse.
+/// The right of a table's rules to have an effect. Its holder renews it; dropping it lets it lapse.
 #[derive(Debug)]
 #[must_use = "the rules have no effect any more when it has lapsed"]
 pub struct Lease {

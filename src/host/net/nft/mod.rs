@@ -196,11 +196,12 @@ pub fn marks() -> io::Result<Vec<String>> {
 /// As for [`marks`].
 pub fn tables() -> io::Result<Vec<Table>> {
     let mut tables: Vec<Table> = Vec::new();
+    let mut socket = Socket::open(Family::Netfilter)?;
     for Part { version, name, awake } in parts()? {
         let Some(mark) = name.strip_prefix(PREFIX).map(str::to_owned) else { continue };
         // Those for one version mean nothing without the one that stands for the mark.
         let state = match (version, awake) {
-            (Version::Both, true) if lease::runs(&mut Socket::open(Family::Netfilter)?, &name)? => TableState::Whole,
+            (Version::Both, true) if lease::runs(&mut socket, &name)? => TableState::Whole,
             (Version::Both, true) => TableState::Lapsed,
             _ => TableState::Unfinished,
         };

@@ -2,6 +2,7 @@
 //!
 //! Knows no engine, no instance and no run. The only place where `unsafe` may stand.
 
+pub mod board;
 pub mod cgroup;
 pub mod clock;
 pub mod command;
@@ -18,7 +19,9 @@ pub mod memory;
 pub mod mounts;
 pub mod namespaces;
 pub mod net;
+pub mod orders;
 pub mod process;
+pub mod proxy;
 pub mod realtime;
 pub mod resolver;
 pub mod shaper;

@@ -67,6 +67,13 @@ impl Process {
         }
     }
 
+    /// Kills it if a signal holds it still; whether it was so. What others wait for must not be held still.
+    #[must_use]
+    pub fn kill_if_stopped(&self) -> bool {
+        let stopped = stat(self.pid()).is_some_and(|stat| matches!(stat.state, 'T' | 't'));
+        stopped && self.signal(Signal::KILL).is_ok()
+    }
+
     /// Kills it, and with it what it has started in its process group, where it leads one. One that has ended already is not
     /// an error; nothing is known of its group then, and nothing is done.
     ///

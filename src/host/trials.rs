@@ -16,6 +16,8 @@ pub struct Trials {
     pub hooks: Trial,
     /// Packets handed to a process.
     pub queue: Trial,
+    /// Connections led to a process.
+    pub redirect: Trial,
     /// Copies of packets that leave, in their place.
     pub copies: Trial,
 }

@@ -26,7 +26,7 @@ pub use values::{Command, CommandLocation, Kill, RestartPolicy, Signal, Signalle
 use crate::model::disk::Mount;
 use crate::model::machine::Allowance;
 use crate::model::machine::counters::Counters;
-use crate::model::network::Talk;
+use crate::model::network::{ProxyStatistics, Talk};
 use crate::model::stressor::called::Called;
 use sharing::Share;
 
@@ -281,10 +281,16 @@ pub struct Counted {
     /// How long those that were delayed were held, the median (µs), where that is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_us: Option<u64>,
+    /// What has become of connections that go through a proxy, where they do.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy: Option<ProxyStatistics>,
 }
 
 impl fmt::Display for Counted {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(proxy) = &self.proxy {
+            return proxy.fmt(f);
+        }
         match self.packets {
             1 => f.write_str("a packet has met it")?,
             n => write!(f, "{n} packets have met it")?,

@@ -3,7 +3,9 @@
 //! A journal holds these, and the process that takes over reads them. This module knows nothing else of the program.
 
 mod address;
+mod proxied;
 mod show;
+mod show_proxied;
 mod talk;
 mod traffic;
 
@@ -14,6 +16,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use address::{Cidr, Ports};
+pub use proxied::{
+    Chosen, Delay, Existing, HttpAnswer, HttpFault, Proxied, ProxyFault, ProxyStatistics, RequestMatch, Slice,
+    StreamEnd, StreamFault, When,
+};
 pub use talk::Talk;
 pub use traffic::{Direction, Packet, Peer, Peers, Protocol, Traffic};
 
@@ -63,6 +69,8 @@ pub enum By {
     Rules,
     /// A process of Squall's that rules hand them to.
     Process,
+    /// A process of Squall's that ends their connections on both sides.
+    Proxy,
 }
 
 /// What becomes of packets.
@@ -77,6 +85,8 @@ pub enum Treatment {
     Reject,
     /// DNS queries are answered wrongly, or not at all.
     Dns(Dns),
+    /// Their connections go through a proxy.
+    Proxy(Proxied),
 }
 
 /// Impairments, all at once, in the words of tc-netem(8). Nothing that is not asked for: every default is "none".
@@ -218,6 +228,7 @@ impl Network {
         match &flow.treatment {
             Treatment::Drop | Treatment::Reject => By::Rules,
             Treatment::Dns(_) => By::Process,
+            Treatment::Proxy(_) => By::Proxy,
             Treatment::Shape(_) if self.mechanism == Some(Mechanism::Userspace) => By::Process,
             Treatment::Shape(shape) if shape.only_loses().is_some() => By::Rules,
             Treatment::Shape(_) => By::Queues,

@@ -2,7 +2,6 @@
 
 use std::net::UdpSocket;
 use std::path::Path;
-use std::thread::sleep;
 use std::time::{Duration, Instant};
 
 use squall::engine::net::userspace;
@@ -14,11 +13,8 @@ use squall::host::process::with_variable;
 use squall::model::network::{Bandwidth, Direction, Dns, DnsAnswer, Flow, Network, Shape, Traffic, Treatment};
 
 use super::kernel::{dropped, shaped, wires};
-use super::pair::{FAR, NEAR, Pair, told};
+use super::pair::{FAR, NEAR, Pair, told, until};
 use super::shaper::{Tag, delay, laid_by, network, shape};
-
-/// What is to happen does so in this time, whatever else the machine does.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 async fn laid(at: &Namespace, tag: &Tag, network: &Network) -> Lease {
     laid_by(Path::new(env!("CARGO_BIN_EXE_squall")), at, tag, network).await
@@ -41,16 +37,6 @@ fn is_answered(pair: &Pair) -> bool {
         to.recv(&mut [0; 8]).map(drop)
     };
     goes(&near, &far).and_then(|()| goes(&far, &near)).is_ok()
-}
-
-/// Waits for something that is to become so.
-#[expect(clippy::disallowed_methods, reason = "it is its own thread")]
-fn until(what: &str, mut is_so: impl FnMut() -> bool) {
-    let end = Instant::now() + PATIENCE;
-    while !is_so() {
-        assert!(Instant::now() < end, "it never happens: {what}");
-        sleep(Duration::from_millis(5));
-    }
 }
 
 /// Every kind of rule. None of them lets a datagram pass, or one that is late.

@@ -12,6 +12,7 @@ mod netem;
 mod nft;
 mod oneway;
 mod pair;
+mod proxy;
 mod replicas;
 mod shaper;
 mod throughput;

@@ -107,3 +107,16 @@ pub(crate) fn ping(peer: &str) -> io::Result<Duration> {
         }
     }
 }
+
+/// How long what is to become so may take.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Waits for something that is to become so.
+#[expect(clippy::disallowed_methods, reason = "it is its own thread")]
+pub(crate) fn until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let end = Instant::now() + PATIENCE;
+    while !is_so() {
+        assert!(Instant::now() < end, "it never happens: {what}");
+        std::thread::sleep(Duration::from_millis(5));
+    }
+}

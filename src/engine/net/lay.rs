@@ -3,15 +3,15 @@
 use std::io;
 use std::sync::Arc;
 
-use super::userspace::{self, ShaperSetup};
-use super::{BY_POLICY, NetworkAccess, inside, kernel, name};
+use super::userspace::{self, Lack, ShaperSetup};
+use super::{BY_POLICY, NetworkAccess, inside, kernel, name, proxy};
 use crate::engine::{Outcome, Tag};
 use crate::host::net::link::{self, Link};
 use crate::host::net::netlink::{Family, Socket};
 use crate::host::net::nft::{self, Lease, TableState};
 use crate::host::net::{routes, tracking};
 use crate::host::shaper::{Surroundings, copies, layout};
-use crate::model::network::Network;
+use crate::model::network::{By, Network};
 
 /// Lays it on the traffic of a namespace: all of it, or nothing.
 pub(super) async fn lay(site: NetworkAccess, tag: &Tag, mark: &str, network: Network) -> io::Result<Outcome> {
@@ -27,11 +27,11 @@ pub(super) async fn lay(site: NetworkAccess, tag: &Tag, mark: &str, network: Net
         Ok(Begun::Already) => return Ok(Outcome::Already),
         Ok(Begun::InTheWay) => Err(io::Error::other("another process disturbs the same traffic at the same time")),
         Ok(Begun::Laid(Laid::Done(lease))) => Ok(lease),
-        Ok(Begun::Laid(Laid::Lacks(rules))) => {
+        Ok(Begun::Laid(Laid::Lacks(lack))) => {
             let (namespace, program) = (&site.namespace, site.host.program());
             let (shaper, change) = (name(namespace)?, tag.to_string());
             let setup = ShaperSetup { program, namespace, tag: &shaper, change: &change, holder: site.pid, mark };
-            userspace::lay(&setup, &network, rules).await
+            userspace::lay(&setup, &network, lack).await
         }
         Err(e) => Err(e),
     };
@@ -77,8 +77,8 @@ async fn begin(site: &Arc<NetworkAccess>, mark: &str, network: &Arc<Network>) ->
 pub enum Laid {
     /// All of it, for as long as its lease is renewed.
     Done(Lease),
-    /// All but packets that a process must hold, which these rules hand to it.
-    Lacks(Vec<nft::Chain>),
+    /// All but what takes a process.
+    Lacks(Lack),
 }
 
 /// Lays what the kernel does by itself in the namespace of this thread, under a table that stands for `mark`; `has` tells
@@ -103,8 +103,10 @@ pub fn lay_here(mark: &str, network: &Network, has: impl Fn(&str, &Link) -> bool
     let interface = |name: &str| links.iter().find(|link| has(name, link)).map(|link| link.index);
     let tracked = copied && tracking::is_active()?;
     let layout = layout(network, Surroundings { interface: &interface, tracked });
-    if !layout.lanes.is_empty() {
-        return Ok(Laid::Lacks(layout.chains));
+    if !layout.lanes.is_empty() || network.flows.iter().any(|flow| network.by(flow) == By::Proxy) {
+        let named = network.flows.iter().filter_map(|flow| flow.traffic.network.clone());
+        let interfaces = named.filter_map(|name| interface(&name).map(|index| (name, index))).collect();
+        return Ok(Laid::Lacks(Lack { rules: layout.chains, interfaces }));
     }
     nft::fill(mark, &layout.chains).map(Laid::Done)
 }
@@ -118,6 +120,7 @@ pub(super) async fn clear(site: &Arc<NetworkAccess>) -> io::Result<Outcome> {
             table.state != TableState::Whole
                 || nft::counters(&table.mark).is_ok_and(|counters| counters.iter().any(|c| c.queued))
         });
+        let queued = queued || proxy::is_in_the_path()?;
         let was = kernel::clear()? || !tables.is_empty();
         if !queued {
             nft::delete_all()?;

@@ -38,6 +38,13 @@ pub(super) fn choose(host: &Host, network: &Network) -> Result<Option<Mechanism>
     {
         return Err(format!("packets vanish by way of NFQUEUE, and this kernel has no such thing: {why}"));
     }
+    if has(By::Proxy, |_| true)
+        && let Err(why) = has_redirect(host)
+    {
+        return Err(format!(
+            "connections are led to a proxy by rules of the kernel's (nft redirect), and this kernel cannot do that: {why}"
+        ));
+    }
     if has(By::Queues, |_| true)
         && let Err(why) = has_hooks(host)
     {
@@ -121,6 +128,21 @@ pub(super) fn has_queue(host: &Host) -> Result<(), String> {
         nft::create("try")?;
         let rules = [nft::Chain { version: nft::Version::Both, name, hook, priority: 0, rules: vec![rule] }];
         nft::fill("try", &rules).map(drop)
+    })
+}
+
+/// Whether connections can be led to a process in the namespace itself.
+fn has_redirect(host: &Host) -> Result<(), String> {
+    host.trials().redirect.once(|| {
+        let verdict = nft::Verdict::Redirect(1);
+        let rule = nft::Rule {
+            matches: nft::beginnings(&Traffic::all(Direction::Egress), None).concat(),
+            verdict,
+            comment: String::new(),
+        };
+        let (name, hook) = ("try".to_owned(), nft::Hook::Output);
+        let chains = [nft::Chain { version: nft::Version::Both, name, hook, priority: -101, rules: vec![rule] }];
+        nft::put_owned("try", &chains).map(drop)
     })
 }
 

@@ -11,6 +11,7 @@ pub mod manual;
 mod mechanism;
 pub mod node;
 mod peers;
+pub mod proxy;
 pub mod userspace;
 
 use std::io;
@@ -200,6 +201,9 @@ pub async fn forget(tag: &Tag) -> io::Result<()> {
     process::kill_with_variable(super::here::MARK, &tag.to_string(), ENDED).await.map(drop)
 }
 
+/// How long a worker may take to let go of what it has.
+const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
+
 /// How long a killed process may take to end.
 const ENDED: Duration = Duration::from_secs(5);
 
@@ -237,7 +241,7 @@ fn seen_here(namespace: &Namespace) -> io::Result<LaidTraffic> {
         _ => return Ok(LaidTraffic { mark: Some(UNFINISHED.to_owned()), by_policy, ..LaidTraffic::default() }),
     };
     let told = userspace::counted(namespace, &name(namespace)?, mark)?;
-    if told.lacks_shaper {
+    if told.lacks_shaper || told.lacks_proxy {
         return Ok(LaidTraffic { mark: Some(UNFINISHED.to_owned()), by_policy, ..LaidTraffic::default() });
     }
     let counted = Counted {
@@ -253,6 +257,7 @@ fn seen_here(namespace: &Namespace) -> io::Result<LaidTraffic> {
         overruns: told.shaper.as_ref().map_or(0, |s| s.overruns),
         overflowed: told.shaper.as_ref().map_or(0, |s| s.overflowed),
         held_us: told.shaper.map(|s| s.median_us).filter(|us| *us > 0),
+        proxy: told.proxy,
     };
     let talk = if counted.packets == 0 { namespace.run(sockets::talk).ok() } else { None };
     Ok(LaidTraffic { mark: Some(mark.clone()), counted: Some(counted), talk, by_policy })

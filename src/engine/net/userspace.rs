@@ -3,25 +3,22 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::path::Path;
-use std::time::Duration;
 
 use rustix::process::Signal;
 use tokio::process::Command;
 
-use super::inside;
+use super::{EXIT_TIMEOUT, inside, proxy};
 use crate::engine::here::MARK;
 use crate::host::net::namespace::Namespace;
 use crate::host::net::nft::{self, Chain, Lease};
-use crate::host::process::{if_with_variable, kill_with_variable, stat, with_variable};
-use crate::host::shaper::{Orders, Statistics, counts_for, keeps_socket, statistics};
+use crate::host::orders::Orders;
+use crate::host::process::{if_with_variable, kill_with_variable, with_variable};
+use crate::host::shaper::{self, Statistics, counts_for, keeps_socket, statistics, wants_proxy};
 use crate::host::worker::Worker;
-use crate::model::network::Network;
+use crate::model::network::{By, Network, ProxyStatistics};
 
 /// What a shaper has in its environment, so that anybody finds it who knows its tag.
 pub const VARIABLE: &str = "SQUALL_SHAPER";
-
-/// How long a shaper may take to let go.
-const EXIT_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// What it takes to lay settings on a namespace.
 #[derive(Clone, Copy)]
@@ -40,39 +37,61 @@ pub struct ShaperSetup<'a> {
     pub mark: &'a str,
 }
 
-/// Has settings take effect: starts the shaper, then lays the rules that hand it packets, all at once. The table that stands for
-/// them must be there. They have it for as long as their lease is renewed.
+/// What is to be laid when the processes stand that it takes.
+#[derive(Debug)]
+pub struct Lack {
+    /// The rules.
+    pub rules: Vec<Chain>,
+    /// The numbers of the interfaces on the engine's networks that are named.
+    pub interfaces: BTreeMap<String, u32>,
+}
+
+/// Has settings take effect: starts the processes that they take, then lays the rules that hand these packets, all at once. The table
+/// that stands for them must be there. They have it for as long as their lease is renewed.
 ///
 /// # Errors
 /// Where the kernel or the rights do not suffice, in words for people.
-pub async fn lay(setup: &ShaperSetup<'_>, network: &Network, rules: Vec<Chain>) -> io::Result<Lease> {
-    start(setup, network).await?;
+pub async fn lay(setup: &ShaperSetup<'_>, network: &Network, lack: Lack) -> io::Result<Lease> {
+    let Lack { rules, interfaces } = lack;
+    let has = |by| network.flows.iter().any(|flow| network.by(flow) == by);
+    let orders = orders(setup, network, interfaces)?;
+    for (by, command, variable, name) in [
+        (By::Process, shaper::COMMAND, VARIABLE, "the shaper"),
+        (By::Proxy, crate::host::proxy::COMMAND, proxy::VARIABLE, "the proxy"),
+    ] {
+        if has(by) {
+            start(setup, &orders, command, variable).await.map_err(|e| io::Error::other(format!("{name}: {e}")))?;
+        }
+    }
     let mark = setup.mark.to_owned();
     inside(setup.namespace, move || nft::fill(&mark, &rules)).await
 }
 
-/// Starts a shaper. When this returns, it stands.
-async fn start(setup: &ShaperSetup<'_>, network: &Network) -> io::Result<()> {
-    let orders = Orders {
+/// Starts a worker. When this returns, it stands. Its work ends with its table, not with this process.
+async fn start(setup: &ShaperSetup<'_>, orders: &Orders, command: &str, variable: &str) -> io::Result<()> {
+    let mut program = Command::new(setup.program);
+    program.arg(command).env(variable, setup.tag).env(MARK, setup.change);
+    Worker::start_with(&mut program, orders).await.map(drop)
+}
+
+fn orders(setup: &ShaperSetup<'_>, network: &Network, interfaces: BTreeMap<String, u32>) -> io::Result<Orders> {
+    Ok(Orders {
         namespace: setup.namespace.path(),
         identity: setup.namespace.identity()?,
         holder: setup.holder,
         mark: setup.mark.to_owned(),
         network: network.clone(),
-    };
-    let mut program = Command::new(setup.program);
-    program.arg(Orders::COMMAND).env(VARIABLE, setup.tag).env(MARK, setup.change);
-    // Its work ends with its table, not with this process.
-    Worker::start_with(&mut program, &orders).await.map_err(|e| io::Error::other(format!("the shaper: {e}")))?;
-    Ok(())
+        interfaces,
+    })
 }
 
-/// Takes everything of Squall's back, no matter which process laid it: the shaper lets go of what it holds, then the
-/// tables go. What is gone is no error.
+/// Takes everything of Squall's back, no matter which process laid it: the shaper lets go of what it holds, the proxy leaves the path,
+/// then the tables go. What is gone is no error.
 ///
 /// # Errors
 /// Where a shaper does not end, or the kernel refuses.
 pub async fn clear(namespace: &Namespace, tag: &str) -> io::Result<()> {
+    proxy::clear(namespace, tag).await?;
     // The kernel tells who has the queues; only where it does not, every process is looked at.
     let known = inside(namespace, || Ok(bound())).await?.and_then(|pid| if_with_variable(pid, VARIABLE, tag));
     let (known, shapers) = (known.is_some(), known.map_or_else(|| with_variable(VARIABLE, tag), |shaper| vec![shaper]));
@@ -102,6 +121,10 @@ pub struct CounterSnapshot {
     pub shaper: Option<Statistics>,
     /// Whether a shaper is missing: packets that it should hold pass.
     pub lacks_shaper: bool,
+    /// What the proxy says, where one stands.
+    pub proxy: Option<ProxyStatistics>,
+    /// Whether a proxy is missing: connections pass it by.
+    pub lacks_proxy: bool,
 }
 
 /// What is known of the settings that a mark stands for.
@@ -125,6 +148,10 @@ pub fn counted(namespace: &Namespace, tag: &str, mark: &str) -> io::Result<Count
             snapshot.kept += counter.packets;
         }
     }
+    if counters.iter().any(|counter| wants_proxy(&counter.comment)) {
+        snapshot.proxy = proxy::counted(namespace, tag, mark)?;
+        snapshot.lacks_proxy = snapshot.proxy.is_none();
+    }
     if !queued {
         return Ok(snapshot);
     }
@@ -140,8 +167,7 @@ pub fn counted(namespace: &Namespace, tag: &str, mark: &str) -> io::Result<Count
 fn end_if_stopped(bound: u32, tag: &str) -> bool {
     // The number may be that of a socket.
     let shaper = if_with_variable(bound, VARIABLE, tag).or_else(|| with_variable(VARIABLE, tag).pop());
-    let stopped = shaper.filter(|shaper| stat(shaper.pid()).is_some_and(|stat| matches!(stat.state, 'T' | 't')));
-    stopped.is_some_and(|shaper| shaper.signal(Signal::KILL).is_ok())
+    shaper.is_some_and(|shaper| shaper.kill_if_stopped())
 }
 
 /// Who has bound a queue in the namespace of this thread, if anybody has.

@@ -8,7 +8,8 @@ use tokio::time::Instant;
 
 use crate::model::instance::{Counted, Instance, InstanceId};
 use crate::model::network::{
-    Chance, Dns, DnsAnswer, Flow, Loss, Network, Packet, Peer, Peers, Shape, Traffic, Treatment,
+    Chance, Chosen, Delay, Dns, DnsAnswer, Flow, Loss, Network, Packet, Peer, Peers, ProxyFault, Shape, Traffic,
+    Treatment,
 };
 use crate::text::glob::glob;
 
@@ -77,6 +78,7 @@ impl Disturbed {
             Treatment::Drop => PacketDecision::Stopped(Met::Silence, self.since),
             Treatment::Reject => PacketDecision::Stopped(Met::Refused, self.since),
             Treatment::Dns(_) => PacketDecision::Passes(Duration::ZERO),
+            Treatment::Proxy(proxied) => self.proxied(&proxied.fault, now, counted),
         };
         counted.dropped += u64::from(matches!(fate, PacketDecision::Stopped(..)));
         fate
@@ -125,6 +127,42 @@ impl Disturbed {
             late += queued;
         }
         PacketDecision::Passes(late)
+    }
+
+    /// What becomes of a request, each of which has a connection of its own here; whatever it asks for is meant.
+    fn proxied(&mut self, fault: &ProxyFault, now: Instant, counted: &mut Counted) -> PacketDecision {
+        let mut told = counted.proxy.unwrap_or_default();
+        told.connections += 1;
+        let (is_affected, fate) = match fault {
+            ProxyFault::Stream(fault) => {
+                let stops = (fault.hang, fault.end.is_some() || fault.limit.is_some());
+                (self.draw() < fault.share, self.through_a_proxy(stops, fault.delay, now))
+            }
+            ProxyFault::Http(fault) => {
+                (told.requests, told.meant) = (told.requests + 1, told.meant + 1);
+                let Chosen { first, every, share } = fault.chosen;
+                let counts = first.is_none_or(|first| told.meant <= first) && told.meant.is_multiple_of(every.max(1));
+                let fails = fault.answer.as_ref().is_some_and(|answer| answer.status >= 500)
+                    || fault.cut_after.is_some()
+                    || fault.corrupt_body;
+                (counts && self.draw() < share, self.through_a_proxy((fault.stall, fails), fault.delay, now))
+            }
+        };
+        told.affected += u64::from(is_affected);
+        counted.proxy = Some(told);
+        if is_affected { fate } else { PacketDecision::Passes(Duration::ZERO) }
+    }
+
+    /// With no answer, or a wrong one, or so much later.
+    fn through_a_proxy(&mut self, stops: (bool, bool), delay: Delay, now: Instant) -> PacketDecision {
+        match stops {
+            (true, _) => PacketDecision::Stopped(Met::Silence, now),
+            (_, true) => PacketDecision::Stopped(Met::Refused, now),
+            _ => {
+                let Delay { delay, jitter, .. } = delay;
+                PacketDecision::Passes((delay + jitter.mul_f64(2.0 * self.draw())).saturating_sub(jitter))
+            }
+        }
     }
 
     fn is_lost(&mut self, loss: Option<Loss>) -> bool {

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr};
-use std::os::fd::{AsRawFd as _, OwnedFd};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 
 use rustix::net::{AddressFamily, SendFlags, SocketFlags, SocketType, ipproto, sendto, socket_with};
 
@@ -52,10 +52,15 @@ impl Raw {
     }
 }
 
+/// Has all packets of a socket carry a mark.
+///
+/// # Errors
+/// Where this user may not (it takes `CAP_NET_ADMIN`).
 #[expect(unsafe_code, reason = "this option has no safe wrapper")]
-fn set_mark(fd: &OwnedFd, mark: u32) -> io::Result<()> {
+pub fn set_mark(fd: &impl AsFd, mark: u32) -> io::Result<()> {
     // SAFETY: the descriptor is open, and the pointer is to a number of the length that is given, which lives on.
-    let result =
-        unsafe { libc::setsockopt(fd.as_raw_fd(), libc::SOL_SOCKET, libc::SO_MARK, (&raw const mark).cast(), 4) };
+    let result = unsafe {
+        libc::setsockopt(fd.as_fd().as_raw_fd(), libc::SOL_SOCKET, libc::SO_MARK, (&raw const mark).cast(), 4)
+    };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -1,9 +1,11 @@
 //! TCP connections of the namespace: which there are, and how they are ended from outside (`sock_diag(7)`).
 
+use std::collections::HashSet;
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::netlink::{Family, Message, Reply, Socket, errno, flags};
+use super::netlink::{Family, Message, Reply, Socket, attribute, errno, flags};
+use super::nft::rule::OWN;
 use crate::model::network::{Packet, Protocol, Talk, Traffic};
 
 const SOCK_DIAG_BY_FAMILY: u16 = 20;
@@ -12,6 +14,9 @@ const SOCK_DESTROY: u16 = 21;
 /// eight in a request.
 const ID: usize = 48;
 const ANSWER_ID: usize = 4;
+/// The length of `struct inet_diag_msg`, and the attribute after it that is a mark (`INET_DIAG_MARK`).
+const ANSWER: usize = 72;
+const MARK: u16 = 15;
 /// Those that data may flow over: established, and closed by the other end alone (bits of the kernel's TCP states).
 const OPEN: u32 = 1 << 1 | 1 << 8;
 /// Not answered yet, and over since less than a minute.
@@ -25,6 +30,8 @@ pub struct Connection {
     pub local: (IpAddr, u16),
     /// The peer's.
     pub remote: (IpAddr, u16),
+    /// The mark of its packets, where the kernel tells.
+    mark: Option<u32>,
     family: u8,
     id: [u8; ID],
 }
@@ -63,9 +70,20 @@ pub fn talk() -> io::Result<Talk> {
 /// # Errors
 /// [`io::ErrorKind::Unsupported`] where the kernel cannot do it; else what it refuses.
 pub fn reset(traffic: &Traffic) -> io::Result<usize> {
+    reset_but(traffic, &[])
+}
+
+/// The same, but for those of Squall's own, and those that go to one of these ports of the namespace itself instead.
+///
+/// # Errors
+/// As for [`reset`].
+pub fn reset_but(traffic: &Traffic, ports: &[u16]) -> io::Result<usize> {
     let mut socket = Socket::open(Family::SockDiag)?;
     let mut ended = 0;
-    for connection in connections(&mut socket)?.iter().filter(|c| meant(c, traffic)) {
+    let all = connections(&mut socket)?;
+    let here: HashSet<_> = all.iter().filter(|c| ports.contains(&c.local.1)).map(|c| c.remote).collect();
+    let spared = |c: &Connection| !ports.is_empty() && (c.mark == Some(OWN) || here.contains(&c.local));
+    for connection in all.iter().filter(|c| meant(c, traffic) && !spared(c)) {
         let body = request(connection.family, u32::MAX, &connection.id);
         match socket.request(Message::new(SOCK_DESTROY, flags::REQUEST, &body)) {
             Ok(()) => ended += 1,
@@ -113,7 +131,9 @@ fn connection(answer: &Reply) -> Option<Connection> {
         // A socket for both families has its IPv4 peers inside IPv6 addresses.
         Some(Ipv6Addr::from(*id.get(at..)?.first_chunk::<16>()?).to_canonical())
     };
-    Some(Connection { local: (address(4)?, port(0)), remote: (address(20)?, port(2)), family, id: *id })
+    let mark = answer.body.get(ANSWER..).and_then(|more| attribute(more, MARK)).and_then(|m| m.first_chunk().copied());
+    let (local, remote) = ((address(4)?, port(0)), (address(20)?, port(2)));
+    Some(Connection { local, remote, mark: mark.map(u32::from_ne_bytes), family, id: *id })
 }
 
 #[cfg(test)]

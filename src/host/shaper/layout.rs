@@ -13,13 +13,10 @@
 //!
 //! Packets are met before connections are tracked and addresses translated, so that they are what is on the wire.
 
-use crate::host::net::nft::rule::{LEASED, lapsed, never_meant};
+use crate::host::net::nft::rule::{LEASED, lapsed, never_meant, own};
 use crate::host::net::nft::{self, Chain, Hook, Match, Rule, Verdict, Version};
 use crate::host::net::queue::Copied;
 use crate::model::network::{By, Direction, Dns, Flow, Network, Ports, Protocol, Shape, Traffic, Treatment};
-
-/// What our own packets carry, so that they are not shaped again ("sq").
-pub(super) const OWN: u32 = 0x7371;
 
 /// The upper half of a mark. Copies are known by it, so it must be zero before: it is zero again when they go on.
 const UPPER: u32 = 0xffff_0000;
@@ -112,9 +109,19 @@ pub fn keeps_socket(comment: &str) -> bool {
     comment.starts_with(KEPT)
 }
 
+/// What rules begin with that count connections for a proxy.
+const PROXIED: &str = "proxied, ";
+
+/// Whether a rule counts connections that a proxy must be there for.
+#[must_use]
+pub fn wants_proxy(comment: &str) -> bool {
+    comment.starts_with(PROXIED)
+}
+
 /// The flow, by its place, whose packets a rule counts, and whether it loses them; `None`: it counts for none.
 #[must_use]
 pub fn counts_for(comment: &str) -> Option<(usize, bool)> {
+    let comment = comment.strip_prefix(PROXIED).unwrap_or(comment);
     let (flow, lost) = comment.strip_prefix(LOST).map_or((comment, false), |flow| (flow, true));
     Some((flow.strip_prefix("flow ")?.parse().ok()?, lost))
 }
@@ -201,6 +208,15 @@ pub fn layout(network: &Network, surroundings: Surroundings<'_>) -> Layout {
             }
             // DNS queries, which follow.
             (By::Process, _) => {}
+            (By::Proxy, _) => {
+                // Its own rules lead connections there; here they are counted, whether it stands or not.
+                let begun = nft::beginnings(&flow.traffic, index.flatten());
+                chains.leave.extend(rules(&begun, Verdict::Accept, &format!("{PROXIED}{comment}")));
+                chains.leave.extend(passes(&out));
+                chains.vanish.extend(passes(&out));
+                chains.arrive.extend(passes(&arriving));
+                chains.refuse.extend(passes(&arriving));
+            }
         }
     }
     layout.chains = chains.done(surroundings);
@@ -246,7 +262,7 @@ impl Layout {
                 name: "names".to_owned(),
                 hook: Hook::Output,
                 priority: -320,
-                rules: [vec![lapsed()], own(), copied(), queries].concat(),
+                rules: [vec![lapsed(), own()], copied(), queries].concat(),
             });
         }
     }
@@ -276,7 +292,7 @@ impl Chains {
             let name = name.to_owned();
             Chain { version: Version::Both, name, hook, priority, rules }
         };
-        let begun = |hook, rules| [vec![lapsed()], own(), never_meant(hook), rules].concat();
+        let begun = |hook, rules| [vec![lapsed(), own()], never_meant(hook), rules].concat();
         let at = |name, hook, priority, rules: Vec<Rule>| {
             let works = |r: &Rule| r.verdict != Verdict::Accept || counts_for(&r.comment).is_some();
             rules.iter().any(works).then(|| chain(name, hook, priority, begun(hook, rules)))
@@ -312,10 +328,6 @@ impl Chains {
 
 fn rule(matches: Vec<Match>, verdict: Verdict, comment: &str) -> Rule {
     Rule { matches, verdict, comment: comment.to_owned() }
-}
-
-fn own() -> Vec<Rule> {
-    vec![rule(vec![Match::Mark(OWN)], Verdict::Accept, "own")]
 }
 
 const IS_COPY: Match = Match::MarkBits { mask: COPIED, value: COPY, equal: true };

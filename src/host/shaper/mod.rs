@@ -7,12 +7,13 @@ mod dns;
 mod hold;
 mod layout;
 pub mod model;
-mod orders;
 mod random;
 mod serve;
 mod statistics;
 
-pub use layout::{Lane, Layout, Surroundings, copies, counts_for, keeps_socket, layout};
-pub use orders::Orders;
+/// The word that a program is started with to be a shaper.
+pub const COMMAND: &str = "shape";
+
+pub use layout::{Lane, Layout, Surroundings, copies, counts_for, keeps_socket, layout, wants_proxy};
 pub use serve::Shaper;
 pub use statistics::{Statistics, statistics};

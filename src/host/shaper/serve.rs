@@ -10,9 +10,11 @@ use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 use super::dns::{self, Reaction};
 use super::hold::{Held, Hold, MOST};
-use super::layout::{LaneWork, Layout, OWN, again};
+use super::layout::{LaneWork, Layout, again};
 use super::model::{Model, PacketDecision, Time};
-use super::statistics::{Board, Statistics};
+use super::statistics::{BOARD, Statistics};
+use crate::host::board::Board;
+use crate::host::net::nft::rule::OWN;
 use crate::host::net::nft::{self, Table, TableState};
 use crate::host::net::queue::{Packet, Queues, Word};
 use crate::host::net::raw::Raw;
@@ -59,7 +61,7 @@ impl Shaper {
             begin: Instant::now(),
             statistics: Statistics { names: reads_names.then_some(0), ..Statistics::default() },
             waited: Histogram::new(2).map_err(io::Error::other)?,
-            board: Board::new()?,
+            board: Board::new(BOARD)?,
             fresh: Vec::new(),
             layout,
         })

@@ -32,6 +32,7 @@ impl Treatment {
         match self {
             Self::Shape(_) if mechanism == Some(Mechanism::Userspace) => USERSPACE,
             Self::Dns(_) => "userspace: a process of Squall answers (NFQUEUE)",
+            Self::Proxy(_) => "a proxy of Squall in the path (nf_tables redirect)",
             Self::Shape(shape) if shape.only_limits().is_some() => "the kernel's queues (tbf)",
             Self::Shape(shape) if shape.only_loses().is_none() => "netem: the kernel's own emulator",
             Self::Shape(_) | Self::Drop | Self::Reject => "the kernel's firewall (nf_tables)",
@@ -54,6 +55,7 @@ impl fmt::Display for Treatment {
             Self::Shape(shape) => shape.fmt(f),
             Self::Drop => f.write_str("cut off"),
             Self::Reject => f.write_str("refused"),
+            Self::Proxy(proxied) => proxied.fmt(f),
             Self::Dns(dns) => {
                 let names = if dns.names.is_empty() { "every name".to_owned() } else { dns.names.join(", ") };
                 match dns.answer {
@@ -67,7 +69,7 @@ impl fmt::Display for Treatment {
     }
 }
 
-fn percent(share: f64) -> String {
+pub(super) fn percent(share: f64) -> String {
     // Rounded to nine digits, so that 0.07 (7 %) does not print as 7.000000000000001.
     format!("{} %", (share * 100.0 * 1e9).round() / 1e9)
 }
@@ -106,7 +108,7 @@ impl fmt::Display for Shape {
 }
 
 /// A rate as people write it: `1mbit`.
-fn bits(rate: u64) -> String {
+pub(super) fn bits(rate: u64) -> String {
     for (unit, size) in [("gbit", 1_000_000_000), ("mbit", 1_000_000), ("kbit", 1_000)] {
         if rate >= size {
             #[expect(clippy::cast_precision_loss, reason = "for people")]

@@ -18,6 +18,9 @@ pub(super) fn effect(network: &Network, counted: Counted, talk: Option<&Talk>) -
     let affected = || Effect::Affected { evidence: counted.to_string() };
     let Counted { packets, dropped, altered, waited, names, .. } = counted;
     let about_names = || network.flows.iter().all(|flow| matches!(flow.treatment, Treatment::Dns(_)));
+    if let Some(proxy) = counted.proxy.filter(|proxy| proxy.connections > 0) {
+        return if proxy.affected > 0 { affected() } else { none(proxy.to_string()) };
+    }
     if packets == 0 && about_names() {
         return none("it asked for no name; what it remembers it does not ask for".to_owned());
     }

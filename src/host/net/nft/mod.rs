@@ -12,13 +12,16 @@ use std::io;
 
 pub use lease::{LEASE, Lease};
 pub use rule::{Chain, Hook, Match, Rule, Verdict, Version};
-pub use select::{refuse, select, too_many};
+pub use select::{beginnings, refuse, select, too_many};
 
 use self::write::Queueing;
 use super::netlink::{self, Family, Message, Socket, attribute, attributes, flags};
 
 /// What the names of our tables begin with.
 const PREFIX: &str = "squall_";
+
+/// What the names of tables begin with whose rules lead to a proxy: they belong to its process, and stand for nothing.
+pub const PROXY_PREFIX: &str = "squallproxy_";
 
 /// Kinds of messages, in the kernel's subsystem 10.
 const NEWTABLE: u16 = 10 << 8;
@@ -29,9 +32,12 @@ const NEWRULE: u16 = NEWTABLE + 6;
 const GETRULE: u16 = NEWTABLE + 7;
 const NEWSETELEM: u16 = NEWTABLE + 12;
 
-/// An attribute of a table, and one of the flags in it: its chains are not asked.
+/// An attribute of a table, and flags in it: its chains are not asked; it belongs to the socket that has made it.
 const TABLE_FLAGS: u16 = 2;
 const DORMANT: u32 = 1;
+const OWNED: u32 = 2;
+/// The number of that socket.
+const TABLE_OWNER: u16 = 7;
 
 /// `struct nfgenmsg`, for tables of one kind; and for all.
 fn generic(version: Version) -> [u8; 4] {
@@ -95,6 +101,34 @@ pub fn create(mark: &str) -> io::Result<()> {
 /// As for [`fill`].
 pub fn put(name: &str, chains: &[Chain]) -> io::Result<Lease> {
     write(name, false, chains)
+}
+
+/// Puts a table of this name in place, in the namespace of this thread, that is gone with the lease, and so with this process. Where the
+/// kernel knows no such table (before Linux 5.12), it has to be removed.
+///
+/// # Errors
+/// As for [`fill`].
+pub fn put_owned(name: &str, chains: &[Chain]) -> io::Result<Lease> {
+    // What is left of one that did not belong to its process.
+    remove(name)?;
+    let mut socket = Socket::open(Family::Netfilter)?;
+    let make = |flags| {
+        let table = table(NEWTABLE, flags::CREATE | flags::EXCL, Version::Both, name).with_be32(TABLE_FLAGS, flags);
+        std::iter::once(table).chain(contents(name, chains, Queueing::Native)).collect()
+    };
+    match socket.transaction(make(OWNED)) {
+        Err(e) if matches!(netlink::errno(&e), Some(libc::EINVAL | libc::EOPNOTSUPP)) => socket.transaction(make(0)),
+        result => result,
+    }?;
+    Ok(Lease::of(socket, name, std::iter::once(Version::Both)))
+}
+
+/// The socket that a table of this name belongs to, whose number is usually that of its process; nothing where it belongs to none.
+///
+/// # Errors
+/// As for [`marks`].
+pub fn owner(name: &str) -> io::Result<Option<u32>> {
+    Ok(parts()?.into_iter().find(|part| part.name == name).and_then(|part| part.owner))
 }
 
 /// The names of tables for both versions of IP that begin so.
@@ -197,7 +231,7 @@ pub fn marks() -> io::Result<Vec<String>> {
 pub fn tables() -> io::Result<Vec<Table>> {
     let mut tables: Vec<Table> = Vec::new();
     let mut socket = Socket::open(Family::Netfilter)?;
-    for Part { version, name, awake } in parts()? {
+    for Part { version, name, awake, .. } in parts()? {
         let Some(mark) = name.strip_prefix(PREFIX).map(str::to_owned) else { continue };
         // Those for one version mean nothing without the one that stands for the mark.
         let state = match (version, awake) {
@@ -219,6 +253,7 @@ struct Part {
     version: Version,
     name: String,
     awake: bool,
+    owner: Option<u32>,
 }
 
 fn parts() -> io::Result<Vec<Part>> {
@@ -232,7 +267,8 @@ fn parts() -> io::Result<Vec<Part>> {
         let name = attribute(attributes, 1).map(netlink::text)?;
         let flags =
             attribute(attributes, TABLE_FLAGS).and_then(|f| f.first_chunk().copied()).map_or(0, u32::from_be_bytes);
-        Some(Part { version, name, awake: flags & DORMANT == 0 })
+        let owner = attribute(attributes, TABLE_OWNER).and_then(|o| o.first_chunk().copied()).map(u32::from_be_bytes);
+        Some(Part { version, name, awake: flags & DORMANT == 0, owner })
     };
     Ok(tables.iter().filter_map(|table| part(&table.body)).collect())
 }
@@ -317,7 +353,13 @@ fn filled(name: &str, fresh: bool, chains: &[Chain], queueing: Queueing) -> Vec<
         messages.extend(Version::ALL.into_iter().flat_map(|v| [make(v), table(DELTABLE, 0, v, name)]));
         messages.extend(versions(chains).map(make));
     }
-    messages.extend(versions(chains).flat_map(|version| lease::start(version, name)));
+    messages.extend(contents(name, chains, queueing));
+    messages
+}
+
+/// What stands in tables: their lease, and their chains.
+fn contents(name: &str, chains: &[Chain], queueing: Queueing) -> Vec<Message> {
+    let mut messages: Vec<Message> = versions(chains).flat_map(|version| lease::start(version, name)).collect();
     for chain in chains {
         let table = |kind, flags| table(kind, flags, chain.version, name);
         // NFTA_CHAIN_NAME, _HOOK { _HOOKNUM, _PRIORITY }, _POLICY: accept, _TYPE
@@ -326,7 +368,7 @@ fn filled(name: &str, fresh: bool, chains: &[Chain], queueing: Queueing) -> Vec<
                 .with_text(3, &chain.name)
                 .with_nest(4, |m| m.with_be32(1, chain.hook.number()).with(2, &chain.priority.to_be_bytes()))
                 .with_be32(5, 1)
-                .with_text(7, "filter"),
+                .with_text(7, kind(chain)),
         );
         for rule in &chain.rules {
             let message = table(NEWRULE, flags::CREATE | flags::APPEND).with_text(2, &chain.name);
@@ -338,6 +380,12 @@ fn filled(name: &str, fresh: bool, chains: &[Chain], queueing: Queueing) -> Vec<
         }
     }
     messages
+}
+
+/// The kernel's word for what a chain may do.
+fn kind(chain: &Chain) -> &'static str {
+    let redirects = chain.rules.iter().any(|rule| matches!(rule.verdict, Verdict::Redirect(_)));
+    if redirects { "nat" } else { "filter" }
 }
 
 /// What a dump says of a rule.

@@ -177,6 +177,8 @@ pub enum Verdict {
     Unreachable,
     /// It is given to the process that has bound this queue; where none has, it passes.
     Queue(u16),
+    /// Its connection goes to this port of the namespace itself. The chain meets the first packet of each connection alone.
+    Redirect(u16),
 }
 
 /// A queue that is never bound. What is to vanish is given to it: the kernel drops what has no listener, and sends no error.
@@ -188,6 +190,15 @@ const LOOPBACK: u32 = 1;
 /// What the mark of packets has on their way out, for as long as the lease runs of a table whose queues they are for. It is set where
 /// nothing but the interface comes after it, and in the lower half: in the upper one copies have theirs.
 pub const LEASED: u32 = 0x0800;
+
+/// What Squall's own packets carry, so that its rules do not meet them again ("sq").
+pub const OWN: u32 = 0x7371;
+
+/// By this they pass.
+#[must_use]
+pub fn own() -> Rule {
+    Rule { matches: vec![Match::Mark(OWN)], verdict: Verdict::Accept, comment: "own".to_owned() }
+}
 
 /// What a chain begins with that has no effect without its table's lease: then everything passes.
 #[must_use]

@@ -224,6 +224,11 @@ fn decide(list: Message, verdict: Verdict, queueing: Queueing) -> Message {
         }
         Verdict::Queue(number) => queue(list, number, BYPASS, queueing),
         Verdict::Vanish => queue(list, NOWHERE, 0, queueing),
+        Verdict::Redirect(port) => {
+            // NFTA_IMMEDIATE_DREG, _DATA; NFTA_REDIR_REG_PROTO_MIN
+            let list = expression(list, "immediate", |m| value(m.with_be32(1, REGISTER), 2, &port.to_be_bytes()));
+            expression(list, "redir", |m| m.with_be32(1, REGISTER))
+        }
     }
 }
 

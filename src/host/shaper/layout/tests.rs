@@ -1,6 +1,7 @@
 use std::time::Duration;
 
 use super::*;
+use crate::host::net::nft::rule::OWN;
 use crate::model::network::{Bandwidth, Chance, Loss, Mechanism};
 
 fn flow(traffic: Traffic, treatment: Treatment) -> Flow {

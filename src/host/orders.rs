@@ -1,5 +1,6 @@
-//! What a process that holds packets is told by the process that starts it, as JSON on its input.
+//! What a worker on the traffic of a namespace is told by the process that starts it, as JSON on its input.
 
+use std::collections::BTreeMap;
 use std::io;
 use std::path::PathBuf;
 
@@ -8,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use crate::host::net::namespace::Namespace;
 use crate::model::network::Network;
 
-/// Whose packets to hold, and what becomes of them.
+/// Whose traffic it is, and what becomes of it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub struct Orders {
@@ -20,14 +21,14 @@ pub struct Orders {
     pub holder: u32,
     /// What the table stands for with whose end the work ends.
     pub mark: String,
-    /// What becomes of packets.
+    /// What becomes of the traffic.
     pub network: Network,
+    /// The numbers of the interfaces on the engine's networks that are named in it.
+    #[serde(default)]
+    pub interfaces: BTreeMap<String, u32>,
 }
 
 impl Orders {
-    /// The word that a program is started with to carry orders out.
-    pub const COMMAND: &str = "shape";
-
     /// Opens the namespace.
     ///
     /// # Errors

@@ -1,0 +1,247 @@
+//! Faults of single HTTP/1 requests. A connection's requests are looked at one after the other: the next when the one before has its
+//! answer. What is not meant passes byte for byte.
+
+mod answer;
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use tokio::net::TcpStream;
+use tokio::sync::watch;
+use tokio::time::sleep_until;
+
+use self::answer::{Download, Skipped, give, skip};
+use super::choose::Chooser;
+use super::counters::{Counters, count};
+use super::head::{self, Parsed, RequestHead};
+use super::io::{drain, finish, pump, read, send, tunnel};
+use super::later::Pace;
+use crate::model::network::{HttpAnswer, HttpFault, When};
+
+/// How long a head may be that is read along.
+const MOST: usize = 64 * 1024;
+
+/// A fault at work.
+#[derive(Debug)]
+pub(super) struct Http {
+    fault: HttpFault,
+    chooser: Chooser,
+    seed: u64,
+}
+
+/// A connection, seen from between its two ends.
+pub(super) struct Between<'a> {
+    pub(super) client: &'a TcpStream,
+    pub(super) server: &'a TcpStream,
+    pub(super) counters: &'a Counters,
+    pub(super) ended: watch::Receiver<bool>,
+}
+
+/// How it goes on after an exchange.
+enum Next {
+    /// With the next request.
+    Again,
+    /// It is over.
+    Close,
+    /// What follows cannot be read.
+    Tunnel,
+    /// With nothing: there is to be no answer.
+    Hold,
+}
+
+impl Http {
+    pub(super) fn new(fault: HttpFault, seed: u64) -> Self {
+        Self { chooser: Chooser::new(fault.chosen, seed), fault, seed }
+    }
+
+    /// Has a connection pass, up to its end.
+    pub(super) async fn pass(&self, between: &mut Between<'_>) -> io::Result<()> {
+        let (mut up, mut down) = (Vec::new(), Vec::new());
+        loop {
+            let next = match self.request(between, &mut up, &mut down).await? {
+                Some(request) => self.exchange(between, request, &mut up, &mut down).await?,
+                None if *between.ended.borrow() && up.is_empty() && down.is_empty() => Next::Close,
+                None => Next::Tunnel,
+            };
+            match next {
+                Next::Again => {}
+                Next::Close => return Ok(()),
+                Next::Tunnel => return between.tunnel(&mut up, &mut down).await,
+                Next::Hold => return between.hold().await,
+            }
+        }
+    }
+
+    /// The next request; nothing where none can be read.
+    async fn request(
+        &self,
+        between: &mut Between<'_>,
+        up: &mut Vec<u8>,
+        down: &mut Vec<u8>,
+    ) -> io::Result<Option<RequestHead>> {
+        let mut looked = 0;
+        loop {
+            // A head ends with a line.
+            if up[looked..].contains(&b'\n') || looked == 0 && !up.is_empty() {
+                match head::request(up, &self.fault.matching) {
+                    Parsed::Whole(head) => return Ok(Some(head)),
+                    Parsed::Partial if up.len() < MOST => {}
+                    Parsed::Partial | Parsed::Foreign => {
+                        const HANDSHAKE: &[u8] = &[22, 3];
+                        let encrypted = up.starts_with(HANDSHAKE);
+                        count(if encrypted { &between.counters.encrypted } else { &between.counters.opaque });
+                        return Ok(None);
+                    }
+                }
+            } else if up.len() >= MOST {
+                count(&between.counters.opaque);
+                return Ok(None);
+            }
+            looked = up.len();
+            tokio::select! {
+                biased;
+                n = read(between.client, up) => if n? == 0 { return Ok(None) },
+                // It speaks unasked, or closes.
+                n = read(between.server, down) => { n?; return Ok(None) }
+                _ = between.ended.wait_for(|ended| *ended), if up.is_empty() => return Ok(None),
+            }
+        }
+    }
+
+    /// A request, with its answer.
+    async fn exchange(
+        &self,
+        between: &mut Between<'_>,
+        request: RequestHead,
+        up: &mut Vec<u8>,
+        down: &mut Vec<u8>,
+    ) -> io::Result<Next> {
+        count(&between.counters.requests);
+        let by_status = !self.fault.matching.statuses.is_empty();
+        let mut affected = if request.is_meant && !by_status { self.choose(between.counters) } else { None };
+        if let Some(affected) = &mut affected
+            && self.fault.when == When::Before
+        {
+            self.wait(affected, &mut between.ended).await;
+            if self.fault.stall {
+                affected.happens();
+                return Ok(Next::Hold);
+            }
+            if let Some(answer) = &self.fault.answer {
+                affected.happens();
+                return between.answer_instead(&request, answer, up).await;
+            }
+        }
+        let is_raw = AtomicBool::new(false);
+        let upload = upload(between.client, between.server, &request, up, &is_raw);
+        let download = Download { http: self, between, request: &request, down, affected }.run();
+        let (mut upload, mut download) = (std::pin::pin!(upload), std::pin::pin!(download));
+        let mut uploaded = false;
+        let next = loop {
+            tokio::select! {
+                biased;
+                sent = &mut upload, if !uploaded => { sent?; uploaded = true; }
+                next = &mut download => break next?,
+            }
+        };
+        if is_raw.load(Ordering::Relaxed) {
+            return Ok(Next::Tunnel);
+        }
+        // It was answered before it was all there.
+        if !uploaded && matches!(next, Next::Again) {
+            upload.await?;
+        }
+        Ok(next)
+    }
+
+    /// A request that is meant, if it is to be affected.
+    fn choose<'a>(&self, counters: &'a Counters) -> Option<Affected<'a>> {
+        count(&counters.meant);
+        self.chooser.next().map(|number| Affected { number, counters, is_counted: false })
+    }
+
+    /// Waits as long as the fault says, or until it is over.
+    async fn wait(&self, affected: &mut Affected<'_>, ended: &mut watch::Receiver<bool>) {
+        if self.fault.delay.is_none() {
+            return;
+        }
+        let due = Pace::new(self.fault.delay, None, None, self.seed.wrapping_add(affected.number)).due(0);
+        affected.happens();
+        tokio::select! {
+            () = sleep_until(due) => {}
+            _ = ended.wait_for(|ended| *ended) => {}
+        }
+    }
+}
+
+/// A request that is to be affected. It is counted when it is.
+struct Affected<'a> {
+    number: u64,
+    counters: &'a Counters,
+    is_counted: bool,
+}
+
+impl Affected<'_> {
+    fn happens(&mut self) {
+        if !std::mem::replace(&mut self.is_counted, true) {
+            count(&self.counters.affected);
+        }
+    }
+}
+
+impl Between<'_> {
+    /// Leaves it to itself, until the fault is over.
+    async fn tunnel(&mut self, up: &mut Vec<u8>, down: &mut Vec<u8>) -> io::Result<()> {
+        tokio::select! {
+            result = tunnel(self.client, self.server, up, down) => result,
+            _ = self.ended.wait_for(|ended| *ended) => Ok(()),
+        }
+    }
+
+    /// Says nothing until the client goes, or the fault is over.
+    async fn hold(&mut self) -> io::Result<()> {
+        let mut unheard = Vec::new();
+        loop {
+            tokio::select! {
+                n = read(self.client, &mut unheard) => if n? == 0 { return Ok(()) },
+                _ = self.ended.wait_for(|ended| *ended) => return Ok(()),
+            }
+            unheard.clear();
+        }
+    }
+
+    /// Answers a request that the server never sees.
+    async fn answer_instead(&self, request: &RequestHead, answer: &HttpAnswer, up: &mut Vec<u8>) -> io::Result<Next> {
+        drain(up, request.length);
+        // Its sender may never send the body.
+        let closes = request.closes || request.expects || skip(self.client, up, request.body).await? != Skipped::All;
+        give(self.client, answer, request, closes).await
+    }
+}
+
+/// The request's way to the server.
+async fn upload(
+    client: &TcpStream,
+    server: &TcpStream,
+    request: &RequestHead,
+    up: &mut Vec<u8>,
+    is_raw: &AtomicBool,
+) -> io::Result<()> {
+    let mut body = request.body;
+    let mut ready = request.length;
+    let mut taken = body.take(&mut up[ready..], |_| {});
+    while let Ok(n) = taken {
+        send(server, up, ready + n).await?;
+        ready = 0;
+        if body.is_done() {
+            return Ok(());
+        }
+        if up.is_empty() && read(client, up).await? == 0 {
+            return finish(server);
+        }
+        taken = body.take(up, |_| {});
+    }
+    // What it is, is for the server to say.
+    is_raw.store(true, Ordering::Relaxed);
+    pump(client, server, up).await
+}

@@ -1,0 +1,169 @@
+//! A proxy from its beginning to its end: its entries, the rules that lead there, and when it goes.
+
+use std::io;
+use std::os::fd::BorrowedFd;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use tokio::net::TcpListener;
+use tokio::sync::watch;
+use tokio::task::JoinSet;
+
+use super::connection::{self, Shared, Work};
+use super::counters::Counters;
+use super::listen::{self, Entry, proxied, table_of};
+use crate::host::board::Board;
+use crate::host::net::leases::Leases;
+use crate::host::net::nft::{self, TableState};
+use crate::host::net::sockets;
+use crate::host::orders::Orders;
+use crate::model::network::Existing;
+
+/// How often it looks whether what it is for is still there, and shows its statistics.
+const LOOK: Duration = Duration::from_millis(50);
+
+/// For how long after its beginning connections may come to stand that were on their way before.
+const ON_THEIR_WAY: Duration = Duration::from_secs(1);
+
+/// How long what goes on at its end may take.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// How long it waits where the kernel has no room for another connection.
+const FULL: Duration = Duration::from_millis(10);
+
+/// A proxy that is in the path.
+#[derive(Debug)]
+pub struct Proxy {
+    orders: Orders,
+    entries: Vec<Entry>,
+    shared: Arc<Shared>,
+    end: watch::Sender<bool>,
+    /// With these the rules go.
+    leases: Leases,
+    board: Board,
+    begin: Instant,
+}
+
+impl Proxy {
+    /// The name that its statistics go by.
+    pub const BOARD: &str = "squall-proxy";
+
+    /// Comes into the path of connections in the namespace of this thread; it takes up none of them before [`Proxy::serve`]. The rules
+    /// belong to this process: they are gone with it.
+    ///
+    /// # Errors
+    /// Where the kernel or the user's rights do not suffice.
+    pub fn new(orders: Orders) -> io::Result<Self> {
+        have_descriptors();
+        let flows: Vec<usize> = proxied(&orders.network).map(|(flow, ..)| flow).collect();
+        let entries = flows.into_iter().map(listen::open).collect::<io::Result<Vec<_>>>()?;
+        let leases = Leases::default();
+        leases.keep(nft::put_owned(&table_of(&orders.mark), &[listen::path(&orders, &entries)])?, std::process::id());
+        let (end, ended) = watch::channel(false);
+        let shared = Arc::new(Shared { counters: Counters::default(), ended });
+        let board = Board::new(Self::BOARD)?;
+        let proxy = Self { orders, entries, shared, end, leases, board, begin: Instant::now() };
+        proxy.reset_existing()?;
+        proxy.board.show(&proxy.shared.counters.read());
+        Ok(proxy)
+    }
+
+    /// Ends connections that do not go through it, where that is asked for.
+    fn reset_existing(&self) -> io::Result<()> {
+        let ports: Vec<u16> = self.entries.iter().map(|entry| entry.port).collect();
+        for (_, traffic, proxied) in proxied(&self.orders.network) {
+            if proxied.existing == Existing::Reset {
+                let ended = sockets::reset_but(&listen::connections(traffic), &ports)?;
+                self.shared.counters.reset.fetch_add(ended as u64, std::sync::atomic::Ordering::Relaxed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Stays in the path until one of the `ends` can be read, the table that stands for what it is for is gone, or its lease has lapsed.
+    ///
+    /// # Errors
+    /// Where it has no threads to do it with.
+    pub fn serve(self, ends: [BorrowedFd<'_>; 2]) -> io::Result<()> {
+        let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+        for (flow, _, proxied) in proxied(&self.orders.network) {
+            let work = Arc::new(Work::new(&proxied.fault, self.orders.network.seed.wrapping_add(flow as u64)));
+            for entry in self.entries.iter().filter(|entry| entry.flow == flow) {
+                for listener in &entry.listeners {
+                    let _guard = runtime.enter();
+                    let listener = TcpListener::from_std(listener.try_clone()?)?;
+                    runtime.spawn(accept(listener, Arc::clone(&work), Arc::clone(&self.shared)));
+                }
+            }
+        }
+        while !is_ready(ends)? {
+            self.board.show(&self.shared.counters.read());
+            if self.begin.elapsed() < ON_THEIR_WAY {
+                // What cannot be reset now was looked for before.
+                let _ = self.reset_existing();
+            }
+            if !nft::tables().is_ok_and(|tables| tables.iter().any(|table| self.is_for(table))) {
+                break;
+            }
+        }
+        drop(self.leases);
+        // Where the kernel knows no table that belongs to a process.
+        let _ = nft::remove(&table_of(&self.orders.mark));
+        self.end.send_replace(true);
+        runtime.block_on(async {
+            let over = async {
+                while self.shared.counters.read().open > 0 {
+                    tokio::time::sleep(FULL).await;
+                }
+            };
+            let _ = tokio::time::timeout(GRACE, over).await;
+        });
+        runtime.shutdown_background();
+        Ok(())
+    }
+
+    /// Whether a table is the one that it is for, and has an effect. One that is not finished may have a beginning yet to come.
+    fn is_for(&self, table: &nft::Table) -> bool {
+        table.mark == self.orders.mark && table.state != TableState::Lapsed
+    }
+}
+
+/// Whether one of them can be read, after a while.
+fn is_ready(ends: [BorrowedFd<'_>; 2]) -> io::Result<bool> {
+    let mut fds = ends.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
+    let timeout = Timespec { tv_sec: 0, tv_nsec: LOOK.subsec_nanos().into() };
+    match poll(&mut fds, Some(&timeout)) {
+        Ok(n) => Ok(n > 0),
+        Err(rustix::io::Errno::INTR) => Ok(false),
+        Err(e) => Err(e.into()),
+    }
+}
+
+/// Takes up one connection after the other.
+async fn accept(listener: TcpListener, work: Arc<Work>, shared: Arc<Shared>) {
+    let mut ended = shared.ended.clone();
+    let mut connections = JoinSet::new();
+    loop {
+        while connections.try_join_next().is_some() {}
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = ended.wait_for(|ended| *ended) => break,
+        };
+        match accepted {
+            Ok((client, _)) => {
+                connections.spawn(connection::serve(client, Arc::clone(&work), Arc::clone(&shared)));
+            }
+            Err(_) => tokio::time::sleep(FULL).await,
+        }
+    }
+    connections.join_all().await;
+}
+
+/// Each connection takes two descriptors: as many as may be had.
+fn have_descriptors() {
+    let limit = getrlimit(Resource::Nofile);
+    // Fewer will do where it is refused.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+}

@@ -1,0 +1,152 @@
+//! How what a proxy does reads to people.
+
+use std::fmt;
+use std::time::Duration;
+
+use humantime::format_duration;
+
+use super::show::{bits, percent};
+use super::{
+    Chosen, Delay, Direction, HttpFault, Proxied, ProxyFault, ProxyStatistics, RequestMatch, StreamFault, When,
+};
+use crate::text::units::count;
+
+fn bytes(n: u64) -> String {
+    count(n, "byte")
+}
+
+impl fmt::Display for Proxied {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.fault {
+            ProxyFault::Stream(fault) => fault.fmt(f),
+            ProxyFault::Http(fault) => fault.fmt(f),
+        }
+    }
+}
+
+impl fmt::Display for Delay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", format_duration(self.delay))?;
+        if self.jitter > Duration::ZERO {
+            write!(f, " ± {}", format_duration(self.jitter))?;
+        }
+        f.write_str(" later")
+    }
+}
+
+impl fmt::Display for StreamFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        if self.hang {
+            parts.push("nothing passes".to_owned());
+        }
+        if !self.delay.is_none() {
+            parts.push(self.delay.to_string());
+        }
+        parts.extend(self.bandwidth.map(|rate| format!("at most {}", bits(rate))));
+        parts.extend(self.slice.map(|slice| match slice.every {
+            Duration::ZERO => format!("in pieces of {}", bytes(slice.size)),
+            every => format!("in pieces of {}, one each {}", bytes(slice.size), format_duration(every)),
+        }));
+        parts.extend(self.limit.map(|limit| format!("closed after {}", bytes(limit))));
+        if !self.slow_close.is_zero() {
+            parts.push(format!("its end {} later", format_duration(self.slow_close)));
+        }
+        parts.extend(self.end.map(|end| {
+            let how = if end.reset { "reset" } else { "closed" };
+            if end.after.is_zero() {
+                format!("{how} at once")
+            } else {
+                format!("{how} after {}", format_duration(end.after))
+            }
+        }));
+        let way = match self.direction {
+            Direction::Egress => " (what is sent)",
+            Direction::Ingress => " (what is received)",
+            Direction::Both => "",
+        };
+        let share = if self.share < 1.0 { format!("{} of the ", percent(self.share)) } else { String::new() };
+        write!(f, "{share}connections: {}{way}", parts.join(", "))
+    }
+}
+
+impl fmt::Display for HttpFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        if !self.delay.is_none() {
+            parts.push(self.delay.to_string());
+        }
+        parts.extend(self.answer.as_ref().map(|answer| format!("answered {}", answer.status)));
+        if self.stall {
+            parts.push("never answered".to_owned());
+        }
+        parts.extend(self.cut_after.map(|after| format!("reset after {} of the body", bytes(after))));
+        if self.corrupt_body {
+            parts.push("the body is altered".to_owned());
+        }
+        parts.extend(self.bandwidth.map(|rate| format!("the body at most {}", bits(rate))));
+        write!(f, "{}HTTP requests{}: {}", self.chosen, self.matching, parts.join(", "))?;
+        if self.when == When::After { f.write_str(", after the server has answered") } else { Ok(()) }
+    }
+}
+
+impl fmt::Display for Chosen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.share < 1.0 {
+            write!(f, "{} of ", percent(self.share))?;
+        }
+        match (self.first, self.every) {
+            (Some(first), 1) => write!(f, "the first {first} "),
+            (Some(first), every) => write!(f, "each {every}th of the first {first} "),
+            (None, 1) => Ok(()),
+            (None, every) => write!(f, "each {every}th of the "),
+        }
+    }
+}
+
+impl fmt::Display for RequestMatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if !self.methods.is_empty() {
+            write!(f, " {}", self.methods.join(" or "))?;
+        }
+        if !self.paths.is_empty() {
+            write!(f, " {}", self.paths.join(" or "))?;
+        }
+        if !self.hosts.is_empty() {
+            write!(f, " for {}", self.hosts.join(" or "))?;
+        }
+        for (name, value) in &self.headers {
+            write!(f, " with {name}: {value}")?;
+        }
+        let status =
+            |(first, last): &(u16, u16)| if first == last { first.to_string() } else { format!("{first}-{last}") };
+        if !self.statuses.is_empty() {
+            let statuses: Vec<String> = self.statuses.iter().map(status).collect();
+            write!(f, " that are answered {}", statuses.join(" or "))?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Display for ProxyStatistics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} went through the proxy", count(self.connections, "connection"))?;
+        if self.requests > 0 {
+            write!(f, " with {}, of which {} were meant", count(self.requests, "request"), self.meant)?;
+        }
+        write!(f, ", {} affected", self.affected)?;
+        if self.reset > 0 {
+            write!(f, ", {} reset at its beginning", count(self.reset, "open connection"))?;
+        }
+        for (n, what) in [
+            (self.encrypted, "encrypted, so that no request could be read"),
+            (self.opaque, "in another protocol than HTTP/1"),
+            (self.unreachable, "whose server could not be reached"),
+        ] {
+            if n > 0 {
+                write!(f, "; {} {what}", count(n, "connection"))?;
+            }
+        }
+        Ok(())
+    }
+}

@@ -3,8 +3,8 @@
 /// The containers themselves.
 const CONTAINERS: [&str; 4] = ["kill: { via: engine }", "kill: { via: host }", "stop: { timeout: 1s }", "pause: {}"];
 
-/// Disturbances of traffic, by every means there is: the kernel's queues, rules, and a process that holds packets.
-const NETWORK: [&str; 10] = [
+/// Disturbances of traffic, by every means there is: the kernel's queues, rules, a process that holds packets, and a proxy.
+const NETWORK: [&str; 12] = [
     "latency: { delay: 50ms, mechanism: userspace }",
     "shape: { delay: 20ms, loss: { percent: 5% }, direction: both }",
     "loss: { percent: 30% }",
@@ -15,6 +15,8 @@ const NETWORK: [&str; 10] = [
     "partition: {}",
     "blackhole: { port: 80, how: reject }",
     "dns: { answer: nxdomain }",
+    "tcp: { accept-then-hang: true }",
+    "http: { status: 503, share: 50% }",
 ];
 
 /// Disturbances of the machine that a container believes it has: limits, Squall's processes, its disk; and whole zones.
@@ -47,7 +49,7 @@ pub(crate) fn chosen(network: bool, machine: bool, only: &str) -> Vec<&'static s
 }
 
 /// Those that may say that they need not meet anything.
-const MAY_BE_IDLE: [&str; 16] = [
+const MAY_BE_IDLE: [&str; 18] = [
     "latency",
     "shape",
     "loss",
@@ -58,6 +60,8 @@ const MAY_BE_IDLE: [&str; 16] = [
     "partition",
     "blackhole",
     "dns",
+    "tcp",
+    "http",
     "pids",
     "throttle",
     "disk-slow",

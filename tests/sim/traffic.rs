@@ -54,6 +54,14 @@ async fn what_a_customer_meets_is_what_the_traffic_meets() {
         ("{ dns: { names: ['sh*'], answer: nxdomain } }", GATEWAY, "hypothesis-broken"),
         ("{ dns: { address: 192.0.2.1 } }", ONE_SHOP, "hypothesis-held"),
         ("{ reset: { from: { service: gateway } } }", ONE_SHOP, "hypothesis-held"),
+        ("{ http: { to: { service: store }, status: 503 } }", ONE_SHOP, "hypothesis-held"),
+        ("{ http: { to: { service: shop }, status: 503 } }", GATEWAY, "hypothesis-broken"),
+        ("{ http: { to: { service: shop }, status: 503, first: 1 } }", GATEWAY, "hypothesis-held"),
+        ("{ http: { to: { service: shop }, delay: 400ms } }", GATEWAY, "hypothesis-broken"),
+        ("{ http: { to: { service: shop }, stall: true, share: 50% } }", GATEWAY, "hypothesis-broken"),
+        ("{ tcp: { to: { service: shop }, refuse: true } }", GATEWAY, "hypothesis-broken"),
+        ("{ tcp: { to: { service: store }, accept-then-hang: true } }", ONE_SHOP, "hypothesis-held"),
+        ("{ tcp: { to: { service: shop }, delay: 200ms } }", GATEWAY, "hypothesis-held"),
     ] {
         comes_to(experiment(fault, target), want).await;
     }
@@ -64,6 +72,7 @@ async fn what_nothing_meets_has_no_effect() {
     for (fault, target) in [
         ("{ latency: { delay: 400ms, port: [5432] } }", GATEWAY),
         ("{ latency: { delay: 400ms, protocol: udp } }", STORE),
+        ("{ http: { status: 503, port: [5432] } }", GATEWAY),
         ("{ latency: { delay: 400ms, to: { service: gateway } } }", STORE),
         ("{ partition: { from: { cidr: 192.0.2.0/24 } } }", STORE),
         ("{ dns: { names: ['billing'], answer: nxdomain } }", GATEWAY),

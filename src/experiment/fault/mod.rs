@@ -82,6 +82,8 @@ faults! {
     "blackhole" => blackhole::Blackhole: "What the instance sends to some peers or ports leads nowhere.",
     "dns" => dns::Dns: "DNS queries are answered wrongly, or not at all.",
     "reset" => reset::Reset: "Established connections are torn down.",
+    "tcp" => tcp::Tcp: "Connections that the instance begins are refused, hang, end, or are slow.",
+    "http" => http::Http: "HTTP requests that the instance sends are answered wrongly, late, in part, or not at all.",
     "pids" => pids::Pids: "The instance cannot have another process.",
     "cpu" => cpu::Cpu: "Processor time of the instance is used up.",
     "memory" => memory::Memory: "Memory of the instance is used up.",

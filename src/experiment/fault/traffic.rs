@@ -1,6 +1,7 @@
 //! Which traffic a fault is about: the keys that the faults of the network share, and what they mean for one instance.
 
 pub(super) mod keys;
+pub(super) mod path;
 
 use std::collections::BTreeSet;
 use std::fmt;

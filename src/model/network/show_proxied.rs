@@ -97,9 +97,9 @@ impl fmt::Display for Chosen {
         }
         match (self.first, self.every) {
             (Some(first), 1) => write!(f, "the first {first} "),
-            (Some(first), every) => write!(f, "each {every}th of the first {first} "),
+            (Some(first), every) => write!(f, "each {} of the first {first} ", nth(every)),
             (None, 1) => Ok(()),
-            (None, every) => write!(f, "each {every}th of the "),
+            (None, every) => write!(f, "each {} of the ", nth(every)),
         }
     }
 }
@@ -149,4 +149,15 @@ impl fmt::Display for ProxyStatistics {
         }
         Ok(())
     }
+}
+
+/// `2nd`, `5th`.
+fn nth(n: u64) -> String {
+    let ending = match (n % 10, n % 100) {
+        (1, 1..=10 | 21..) => "st",
+        (2, 1..=10 | 21..) => "nd",
+        (3, 1..=10 | 21..) => "rd",
+        _ => "th",
+    };
+    format!("{n}{ending}")
 }

@@ -190,4 +190,4 @@ pub(in crate::experiment::fault) fn delay(found: &mut Found<'_>, fault: &[&str])
 }
 
 #[cfg(test)]
-mod tests;
+pub(super) mod tests;

@@ -14,12 +14,12 @@ fn text(fault: &str) -> String {
     )
 }
 
-fn read_fault(fault: &str) -> Result<(Experiment, Mistakes), Mistakes> {
+pub(in crate::experiment::fault::traffic) fn read_fault(fault: &str) -> Result<(Experiment, Mistakes), Mistakes> {
     read::experiment("a.yaml", text(fault).as_bytes(), &quantity::unset).map(|r| (r.value, r.warnings))
 }
 
 /// What the fault sets on shop-1, in words, beside store-1 and shop-2.
-fn set(fault: &str) -> String {
+pub(in crate::experiment::fault::traffic) fn set(fault: &str) -> String {
     let (x, warnings) = read_fault(fault).unwrap_or_else(|m| panic!("{fault}\n{m}"));
     assert!(warnings.is_empty(), "{fault}\n{warnings}");
     let instance = |name: &str, zone: &str, ip: &str| -> Instance {

@@ -1,11 +1,14 @@
 //! The experiments of `experiments/` whose faults are of the network, on the stack that they are about: each comes to what
 //! its first lines say, for the reason that it gives, and leaves the network of every container as it was.
 
+use rustix::process::Signal;
 use squall::engine::docker::NewContainer;
+use squall::host::process::with_variable;
 use squall::model::instance::{Aspect, InstanceId, RestartPolicy, Setting};
+use squall::record::state::RunState;
 
 use crate::harness::{Sandbox, Spec};
-use crate::scene::{Ended, Scene, eventually};
+use crate::scene::{Ended, Scene, eventually, send};
 use crate::traffic::namespace;
 
 /// The stack of `examples/shop/`, under names that nobody else has.
@@ -65,6 +68,11 @@ impl Shop {
 
     /// The same with another zone in place of b.
     async fn run_in(&self, file: &str, zone: &str) -> Ended {
+        self.scene.start_in(file, &self.text(file, zone)).ends().await
+    }
+
+    /// A file as it is for this stack.
+    fn text(&self, file: &str, zone: &str) -> String {
         let path = format!("{}/experiments/{file}.yaml", env!("CARGO_MANIFEST_DIR"));
         let mut text = std::fs::read_to_string(path).expect("the experiment");
         for name in ["gateway", "shop", "store"] {
@@ -89,7 +97,7 @@ impl Shop {
             text = text.replace("baseline: 2s", "baseline: 4s").replace("success: 99%", "success: 90%");
             text = text.replace("success: 95%, p95: 600ms", "success: 85%, p95: 900ms");
         }
-        self.scene.start_in(file, &text).ends().await
+        text
     }
 
     /// Everything that can be seen of every container's network, and of the processes that hold packets of theirs.
@@ -114,9 +122,14 @@ impl Shop {
 async fn each_comes_to_what_its_first_lines_say_and_leaves_no_trace() {
     let shop = Box::pin(Shop::open()).await;
     let before = (shop.scene.settings().await, shop.networks().await);
-    for (file, code, targeted) in
-        [("latency-gateway-shops", 0, 1), ("loss-one-shop", 0, 1), ("partition-zone", 0, 1), ("dns-store", 1, 3)]
-    {
+    for (file, code, targeted) in [
+        ("latency-gateway-shops", 0, 1),
+        ("loss-one-shop", 0, 1),
+        ("partition-zone", 0, 1),
+        ("dns-store", 1, 3),
+        ("http-one-shop-store", 0, 1),
+        ("tcp-shops-store", 1, 3),
+    ] {
         let ended = Box::pin(shop.run(file)).await;
         ended.is(code, if code == 0 { "hypothesis-held" } else { "hypothesis-broken" }).rolled_back_by("runner");
         assert_eq!(ended.state.changes.len(), targeted, "{file}");
@@ -132,6 +145,12 @@ async fn each_comes_to_what_its_first_lines_say_and_leaves_no_trace() {
             }
             "loss-one-shop" => assert!(measured.dropped > 0 && measured.dropped < measured.packets, "{measured:?}"),
             "partition-zone" => assert_eq!(measured.dropped, measured.packets),
+            "http-one-shop-store" => {
+                assert!(measured.proxy.is_some_and(|p| p.affected > 0 && p.affected == p.requests), "{measured:?}");
+            }
+            "tcp-shops-store" => {
+                assert!(measured.proxy.is_some_and(|p| p.affected > 0 && p.requests == 0), "{measured:?}");
+            }
             _ => {}
         }
         shop.scene.is_as(&before.0).await;
@@ -139,6 +158,31 @@ async fn each_comes_to_what_its_first_lines_say_and_leaves_no_trace() {
     }
     let claims = squall::engine::Lock::claims(&shop.scene.sandbox.docker).await.expect("the engine answers");
     assert!(!claims.iter().any(|claim| claim.service.starts_with(&shop.scene.sandbox.name(""))), "{claims:?}");
+}
+
+#[tokio::test]
+async fn a_proxy_that_ends_ends_its_run_and_one_whose_run_ends_goes() {
+    let shop = Box::pin(Shop::open()).await;
+    let before = (shop.scene.settings().await, shop.networks().await);
+    let text = shop.text("http-one-shop-store", "b").replace("duration: 3s", "duration: 20s");
+    let proxies = |state: &RunState| {
+        let tag = format!("{}.{}", state.started.as_ref().expect("a start").run, state.changes[0].change.n);
+        with_variable("SQUALL_CHANGE", &tag)
+    };
+    let mut run = shop.scene.start_in("http-one-shop-store", &text);
+    let state = run.until_on().await;
+    let [proxy] = proxies(&state).try_into().expect("one proxy");
+    send(proxy.pid(), Signal::KILL);
+    run.ends().await.is(3, "fault-vanished").rolled_back_by("runner");
+    assert_eq!(shop.networks().await, before.1);
+
+    let mut run = shop.scene.start_in("once-more", &text);
+    let state = run.until_on().await;
+    run.signal(Signal::KILL);
+    run.ends().await.rolled_back_by("guard");
+    assert!(proxies(&state).is_empty(), "it has gone with its run");
+    shop.scene.is_as(&before.0).await;
+    assert_eq!(shop.networks().await, before.1);
 }
 
 #[tokio::test]

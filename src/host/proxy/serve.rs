@@ -163,7 +163,12 @@ async fn accept(listener: TcpListener, work: Arc<Work>, shared: Arc<Shared>) {
 
 /// Each connection takes two descriptors: as many as may be had.
 fn have_descriptors() {
+    /// As many as Linux lets a process have, unless it is told otherwise (`fs.nr_open`).
+    const MOST: u64 = 1 << 20;
     let limit = getrlimit(Resource::Nofile);
-    // Fewer will do where it is refused.
-    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    let most = Rlimit { current: Some(MOST), maximum: Some(MOST) };
+    if setrlimit(Resource::Nofile, most).is_err() {
+        // Fewer will do where that is refused.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    }
 }

@@ -7,7 +7,7 @@ use std::ops::Deref;
 
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer, StrDeserializer};
-use serde::de::{Error, MapAccess, SeqAccess, Visitor};
+use serde::de::{Error, IntoDeserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A list, or what stands for a list of one. It is written as it was before it was a list: nothing, a single item, or else the
@@ -106,6 +106,14 @@ impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMany<T> {
         T::deserialize(StrDeserializer::new(text)).map(|one| vec![one])
     }
 
+    fn visit_u64<E: Error>(self, number: u64) -> Result<Vec<T>, E> {
+        T::deserialize(number.into_deserializer()).map(|one| vec![one])
+    }
+
+    fn visit_i64<E: Error>(self, number: i64) -> Result<Vec<T>, E> {
+        T::deserialize(number.into_deserializer()).map(|one| vec![one])
+    }
+
     fn visit_unit<E: Error>(self) -> Result<Vec<T>, E> {
         Ok(Vec::new())
     }
@@ -121,6 +129,8 @@ mod tests {
             let many: Many<String> = serde_json::from_str(read).unwrap();
             assert_eq!(serde_json::to_string(&many).unwrap(), written, "{read}");
         }
+        let number: Many<u16> = serde_json::from_str("503").unwrap();
+        assert_eq!((&number[..], serde_json::to_string(&number).unwrap()), (&[503][..], "503".into()));
         let two: Many<String> = serde_json::from_str("[\"a\",\"b\"]").unwrap();
         assert_eq!(
             (&two[..], serde_json::to_string(&two).unwrap()),

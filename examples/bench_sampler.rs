@@ -140,9 +140,9 @@ async fn open_loop(
                     break;
                 }
             }
-            Sample::Answered { seq, due, end, answer, .. } => {
-                judge.answered(seq, due, end, &answer);
-                if matches!(answer, Answer::Good { .. }) && due >= from && due < from + length {
+            Sample::Answered { seq, due, end, reply, .. } => {
+                judge.answered(seq, due, end, &reply.answer);
+                if matches!(reply.answer, Answer::Good { .. }) && due >= from && due < from + length {
                     good.push(end.saturating_sub(due));
                 }
             }

@@ -170,6 +170,7 @@ fn journal(id: &str, x: &Experiment, n: u32, began: Timestamp) -> anyhow::Result
             not_judged: 0,
             unmeasured_why: BTreeMap::new(),
             failures: BTreeMap::new(),
+            answers: BTreeMap::new(),
             longest_outage_ms: 0,
             latency: Some(latency),
             distribution: (1..60).map(|i| (i * 1000, i)).collect(),

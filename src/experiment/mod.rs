@@ -4,6 +4,7 @@
 //! caller's business. `docs/experiment-format.md` describes every key for users.
 
 mod check;
+mod contract;
 pub mod document;
 mod during;
 mod expected_alert;
@@ -27,6 +28,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::model::quantity::Many;
 pub use crate::model::quantity::{Due, Percent, Rate, Span, Text, allowed, samples};
+pub use contract::{Contract, MustFail, Share};
 pub use document::{diagnostic, schema, structure, tree};
 pub use during::{During, Instead};
 pub use expected_alert::ExpectedAlert;

@@ -142,7 +142,11 @@ impl Standing {
         Some(match (why, self.budget) {
             (Unjudged::NoEvidence, _) => format!("no answer could have broken {}; not judged", self.bound),
             (Unjudged::CutShort, Some(budget)) => {
-                let what = if self.expectation == "success" { "failures" } else { "slow or failed answers" };
+                let what = match self.expectation.as_str() {
+                    "success" => "failures",
+                    key if is_contract(key) => "samples",
+                    _ => "slow or failed answers",
+                };
                 format!("{} of {} {what} spent when stopped; not judged", self.spent.unwrap_or(0), thousands(budget))
             }
             (Unjudged::CutShort, None) => format!("{} when stopped; not judged", self.measured),
@@ -155,10 +159,12 @@ impl Standing {
         let Self { expectation, bound, measured, .. } = self;
         let what = match (self.spent, self.budget, self.of) {
             (Some(spent), Some(budget), Some(of)) => {
-                let missed = if expectation == "success" {
-                    "failed".to_owned()
-                } else {
-                    format!("failed or took longer than {}", bound.trim_start_matches("≤ "))
+                let missed = match expectation.as_str() {
+                    "success" => "failed".to_owned(),
+                    "must-fail" => "did not fail".to_owned(),
+                    key if is_contract(key) && bound.starts_with('≤') => format!("were {key}"),
+                    key if is_contract(key) => format!("were not {key}"),
+                    _ => format!("failed or took longer than {}", bound.trim_start_matches("≤ ")),
                 };
                 let of = if of == 0 {
                     count(spent, "sample")
@@ -175,6 +181,11 @@ impl Standing {
         let causes = top(&self.failures, 3);
         if causes.is_empty() { what } else { format!("{what}: {causes}") }
     }
+}
+
+/// Whether this is what a contract of degradation expects: not how fast, but what is answered.
+fn is_contract(expectation: &str) -> bool {
+    matches!(expectation, "must-fail" | "2xx" | "3xx" | "4xx" | "5xx" | "no-answer")
 }
 
 #[cfg(test)]
@@ -226,5 +237,20 @@ mod tests {
         let old = r#"{"expectation":"success","bound":"≥ 99%","measured":"100%","budget":2,"spent":0,"held":true}"#;
         let standing: Standing = serde_json::from_str(old).unwrap();
         assert_eq!(standing.judgement(), Judgement::Held);
+    }
+
+    #[test]
+    fn a_broken_contract_reads_as_what_it_is() {
+        let standing = |expectation: &str, bound: &str| Standing {
+            of: Some(20),
+            ..serde_json::from_value(serde_json::json!({
+                "expectation": expectation, "bound": bound, "measured": "x", "budget": 0, "spent": 1, "held": false,
+            }))
+            .unwrap()
+        };
+        let exceeded = |expectation, bound| standing(expectation, bound).exceeded();
+        assert!(exceeded("must-fail", "≥ 100%").starts_with("1 of 20 samples did not fail, budget 0"));
+        assert!(exceeded("5xx", "≤ 0%").starts_with("1 of 20 samples were 5xx, budget 0"));
+        assert!(exceeded("2xx", "≥ 90%").starts_with("1 of 20 samples were not 2xx, budget 0"));
     }
 }

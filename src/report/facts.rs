@@ -11,6 +11,7 @@ use crate::experiment::{Check, Experiment, Span};
 use crate::model::exit::Verdict;
 use crate::record::event::{Judgement, Phase, Standing};
 use crate::record::state::{CheckState, Comeback, RunState};
+use crate::text::units;
 
 /// The phases in which samples are judged, in their order.
 pub(super) const JUDGED: [Phase; 3] = [Phase::Baseline, Phase::During, Phase::Recovery];
@@ -71,6 +72,17 @@ pub(super) fn why(state: &RunState) -> Option<&str> {
 pub(super) fn check<'a>(state: &'a RunState, name: &str) -> Option<&'a Check> {
     let x = experiment(state)?;
     x.steady_state.get(name).or_else(|| x.safety.get(name))
+}
+
+/// What a check promises while the fault is on, in words.
+pub(super) fn contract(state: &RunState, name: &str) -> Option<String> {
+    check(state, name)?.during.words()
+}
+
+/// What was answered under that promise, by kind.
+pub(super) fn answers(state: &RunState, name: &str) -> Option<String> {
+    let judged = state.checks.get(name)?.judged.get(&Phase::During)?;
+    (!judged.answers.is_empty()).then(|| units::top(&judged.answers, 3))
 }
 
 /// All samples of a check, or of every check.

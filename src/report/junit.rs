@@ -8,6 +8,7 @@ use std::time::Duration;
 use quick_junit::{NonSuccessKind, Property, Report, TestCase, TestCaseStatus, TestSuite};
 
 use super::{facts, faults, words};
+use crate::experiment::Check;
 use crate::model::exit::Verdict;
 use crate::record::event::{Judgement, Phase, Reason, Standing};
 use crate::record::state::{ChangeState, Evidence, RunState, Verification};
@@ -232,7 +233,8 @@ fn expectations(state: &RunState) -> Vec<(String, Outcome)> {
             let stand = facts::standings(state, name, Phase::During);
             let judged = state.checks.get(name).is_some_and(|c| c.judged.contains_key(&Phase::During));
 
-            let bounds = facts::check(state, name).map(|c| words::bounds(&c.expect_during())).unwrap_or_default();
+            let bounds = |c: &Check| [words::bounds(&c.expect_during()), words::promised(&c.during)].concat();
+            let bounds = facts::check(state, name).map(bounds).unwrap_or_default();
             bounds.into_iter().map(move |(key, bound)| {
                 let outcome = match stand.iter().find(|s| s.expectation == key) {
                     Some(s) => expectation(s, judged),

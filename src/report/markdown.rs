@@ -147,6 +147,12 @@ fn expectations(out: &mut String, state: &RunState) -> std::fmt::Result {
         writeln!(out, "| {} | {result} |", cells.map(|c| text(&c)).join(" | "))?;
     }
     writeln!(out)?;
+    for (name, promised) in
+        state.checks.keys().filter_map(|name| Some((name, facts::contract(state, name)?))).take(SHOWN)
+    {
+        let met = facts::answers(state, name).map(|met| format!("; answered: {met}")).unwrap_or_default();
+        writeln!(out, "{} during the fault: {}{}\n", code(name), text(&promised), text(&met))?;
+    }
     more(out, rows.len().saturating_sub(SHOWN), "")
 }
 

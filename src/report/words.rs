@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 
-use crate::experiment::Expect;
+use crate::experiment::{During, Expect};
 use crate::model::exit::Verdict;
 use crate::model::instance::{Change, Rollback, Setting};
 use crate::record::state::RunState;
@@ -84,6 +84,13 @@ pub(super) fn values(change: &Change) -> (String, String, String) {
         Rollback::Nothing => "nothing to restore".to_owned(),
     };
     (before, change.to.to_string(), back)
+}
+
+/// The bounds that a check's contract of degradation has beside its expectations.
+pub(super) fn promised(during: &During) -> Vec<(&'static str, String)> {
+    let contract = during.contract();
+    let must = contract.must_fail.map(|share| ("must-fail", format!("≥ {share}")));
+    must.into_iter().chain(contract.shares.iter().map(|(class, share)| (class.key(), share.bound()))).collect()
 }
 
 /// The expectations of a phase, each with its bound as people read it.

@@ -8,7 +8,7 @@ use super::broken::Broken;
 use super::ended::Ended;
 use super::phase_judge::PhaseJudge;
 use super::watch::Watch;
-use crate::experiment::{Check, Expect, Span};
+use crate::experiment::{Check, Contract, Expect, Span};
 use crate::record::event::{Event, Judged, Phase, Reason, millis};
 use crate::run::steady::{Doubt, Judge};
 
@@ -29,8 +29,11 @@ impl Watch<'_> {
     ) {
         for c in &mut self.checks {
             let usual = c.judges.iter().map(|b| b.judge.slowest()).max().unwrap_or_default();
+            let contract = if phase == Phase::During { c.check.during.contract() } else { Contract::default() };
+            let length = length.saturating_sub(contract.lead());
             let judge = Judge::new(&c.name, c.safety, phase, &expected(&c.check), c.check.rate, now, length);
-            c.judges.push(PhaseJudge { phase, judge: judge.with_usual(usual), cut: Duration::MAX });
+            let judge = judge.with_usual(usual).under(contract);
+            c.judges.push(PhaseJudge { phase, judge, cut: Duration::MAX });
         }
     }
 

@@ -1,6 +1,6 @@
 //! After the fault: waits for steady state to come back, and measures how long that takes.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use tokio::time::{Instant, sleep, sleep_until};
@@ -158,7 +158,7 @@ fn tell_recovery(x: &Experiment, rec: &Recorder, watch: &Watch<'_>) -> Recovered
         never_lost: watch.never_lost(),
     });
     if rto.is_some() {
-        return Recovered::Yes;
+        return in_time(x, &checks);
     }
     if let Some(text) = watch.recovery_unmeasured() {
         return Recovered::Unknown(text);
@@ -172,10 +172,36 @@ fn tell_recovery(x: &Experiment, rec: &Recorder, watch: &Watch<'_>) -> Recovered
     Recovered::No(late.collect::<Vec<_>>().join("; "))
 }
 
+/// Whether each check was back as soon as it has to be.
+fn in_time(x: &Experiment, checks: &BTreeMap<String, Option<Duration>>) -> Recovered {
+    let late = x.steady_state.iter().filter_map(|(name, check)| {
+        let (bound, took) = (check.during.back_within?.0, (*checks.get(name)?)?);
+        (took > bound).then(|| {
+            let (took, bound) = (units::span_beside(took, bound), units::exact(bound));
+            format!("`{name}` was back to steady state after {took}, not within {bound}")
+        })
+    });
+    let late: Vec<String> = late.collect();
+    if late.is_empty() { Recovered::Yes } else { Recovered::No(late.join("; ")) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::instance::Trait;
+
+    #[test]
+    fn a_check_is_back_as_soon_as_it_has_to_be() {
+        let text = "version: 1\nname: x\nhypothesis: h\n\
+             steady-state: { ready: { http: 'http://127.0.0.1/', during: { must-fail: true, back-within: 5s } } }\n\
+             target: { service: shop }\nfault: pause\nblast-radius: { max-instances: 1 }\n";
+        let read = crate::experiment::read::experiment("x.yaml", text.as_bytes(), &crate::model::quantity::unset);
+        let x = read.unwrap_or_else(|mistakes| panic!("{mistakes}")).value;
+        let after = |took| in_time(&x, &BTreeMap::from([("ready".to_owned(), Some(Duration::from_millis(took)))]));
+        assert_eq!(after(5000), Recovered::Yes);
+        let late = "`ready` was back to steady state after 7.00 s, not within 5 s";
+        assert_eq!(after(7000), Recovered::No(late.to_owned()));
+    }
 
     #[test]
     fn who_is_missing_decides_by_what_is_known_of_its_place() {

@@ -13,7 +13,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::experiment::Rate;
-use crate::experiment::probe::{Answer, Prober};
+use crate::experiment::probe::{Answer, Prober, Reply};
 
 /// A sample that goes out later than this says more about us than about the system: 100 ms is a machine that is
 /// overloaded or was suspended.
@@ -65,8 +65,8 @@ pub enum Sample {
         due: Duration,
         /// When the answer was there.
         end: Duration,
-        /// The answer.
-        answer: Answer,
+        /// The answer, and what else is judged of it.
+        reply: Reply,
     },
 }
 
@@ -161,18 +161,18 @@ async fn drive(origin: Instant, series: Vec<Series>, prober: Arc<dyn Prober>, ou
                 }
                 let in_flight = Arc::clone(&table.in_flight);
                 if late > LATEST {
-                    pending.settle(Answer::NotMeasured("sent late".to_owned()), &out);
+                    pending.settle(Answer::NotMeasured("sent late".to_owned()).into(), &out);
                 } else if in_flight.load(Ordering::Relaxed) >= table.most_in_flight {
-                    pending.settle(Answer::NotMeasured("too many in flight".to_owned()), &out);
+                    pending.settle(Answer::NotMeasured("too many in flight".to_owned()).into(), &out);
                 } else {
                     in_flight.fetch_add(1, Ordering::Relaxed);
                     let (prober, name, out) = (Arc::clone(&prober), Arc::clone(&table.check), out.clone());
                     requests.spawn(async move {
                         // A bug in Squall says nothing of the system.
-                        let answer = AssertUnwindSafe(prober.ask(&name)).catch_unwind().await;
-                        let answer = answer.unwrap_or_else(|_| Answer::NotMeasured(PANICKED.to_owned()));
+                        let reply = AssertUnwindSafe(prober.reply(&name)).catch_unwind().await;
+                        let reply = reply.unwrap_or_else(|_| Answer::NotMeasured(PANICKED.to_owned()).into());
                         in_flight.fetch_sub(1, Ordering::Relaxed);
-                        pending.settle(answer, &out);
+                        pending.settle(reply, &out);
                     });
                 }
             }
@@ -192,10 +192,10 @@ struct Pending {
 }
 
 impl Pending {
-    fn settle(self, answer: Answer, out: &UnboundedSender<Sample>) {
+    fn settle(self, reply: Reply, out: &UnboundedSender<Sample>) {
         let Self { check, seq, due, origin } = self;
         // Where no task listens any more, the driver ends, too.
-        out.send(Sample::Answered { check, seq, due, end: origin.elapsed(), answer }).ok();
+        out.send(Sample::Answered { check, seq, due, end: origin.elapsed(), reply }).ok();
     }
 }
 
@@ -289,7 +289,7 @@ mod tests {
             assert!(in_time(due, Duration::from_millis(i * 100)), "{i}: {due:?}");
         }
         for sample in &all {
-            if let Sample::Answered { due, end, answer, .. } = sample {
+            if let Sample::Answered { due, end, reply: Reply { answer, .. }, .. } = sample {
                 assert_eq!(answer, &Answer::Good { value: None, by: None });
                 // Paused time still has timers of 1 ms.
                 assert!(
@@ -307,7 +307,10 @@ mod tests {
         assert!((29_990..=29_998).contains(&dues.len()), "{}", dues.len());
         assert!(in_time(dues[1], Duration::from_nanos(333_333)), "{:?}", dues[1]);
         assert!(in_time(dues[15_000], Duration::from_secs(5)), "{:?}", dues[15_000]);
-        assert!(all.iter().all(|s| !matches!(s, Sample::Answered { answer: Answer::NotMeasured(_), .. })));
+        assert!(
+            all.iter()
+                .all(|s| !matches!(s, Sample::Answered { reply: Reply { answer: Answer::NotMeasured(_), .. }, .. }))
+        );
     }
 
     #[tokio::test(start_paused = true)]
@@ -325,7 +328,7 @@ mod tests {
     async fn what_is_in_flight_is_bounded() {
         let all = samples(vec![series("a", 100.0, 100)], None, Duration::from_secs(1)).await;
         let refused = all.iter().filter(
-            |s| matches!(s, Sample::Answered { answer: Answer::NotMeasured(why), .. } if why == "too many in flight"),
+            |s| matches!(s, Sample::Answered { reply: Reply { answer: Answer::NotMeasured(why), .. }, .. } if why == "too many in flight"),
         );
         // 100/s for 100 ms is 10 in flight at most in good order; twice that and 16 are allowed.
         assert_eq!(refused.count(), dues(&all, 0).len() - 36);
@@ -343,8 +346,12 @@ mod tests {
         let mut good = 0;
         while let Some(sample) = receive.recv().await {
             match sample {
-                Sample::Answered { answer: Answer::NotMeasured(why), .. } if why == "sent late" => late += 1,
-                Sample::Answered { answer: Answer::Good { .. }, .. } => good += 1,
+                Sample::Answered { reply: Reply { answer: Answer::NotMeasured(why), .. }, .. }
+                    if why == "sent late" =>
+                {
+                    late += 1;
+                }
+                Sample::Answered { reply: Reply { answer: Answer::Good { .. }, .. }, .. } => good += 1,
                 _ => {}
             }
         }

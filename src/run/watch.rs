@@ -321,8 +321,8 @@ impl<'a> Watch<'a> {
         let mut broken = Vec::new();
         match sample {
             Sample::Asked { check, .. } if *check >= self.checks.len() => {}
-            Sample::Answered { check, due, end, answer, .. } if *check >= self.checks.len() => {
-                self.take_alert(*check - self.checks.len(), *due, *end, answer);
+            Sample::Answered { check, due, end, reply, .. } if *check >= self.checks.len() => {
+                self.take_alert(*check - self.checks.len(), *due, *end, &reply.answer);
             }
             Sample::Asked { check, seq, due } => {
                 let c = &mut self.checks[*check];
@@ -332,11 +332,12 @@ impl<'a> Watch<'a> {
                 c.loss.iter_mut().for_each(|l| l.asked(*seq, *due));
                 c.failover.iter_mut().for_each(|f| f.asked(*seq, *due));
             }
-            Sample::Answered { check, seq, due, end, answer } => {
+            Sample::Answered { check, seq, due, end, reply } => {
+                let answer = &reply.answer;
                 let c = &mut self.checks[*check];
                 c.windows.answered(*due, *end, answer);
                 for b in c.judges.iter_mut().filter(|b| *due < b.until()) {
-                    if let Some(standing) = b.judge.answered(*seq, *due, *end, answer) {
+                    if let Some(standing) = b.judge.replied(*seq, *due, *end, reply) {
                         broken.push(Broken::expectation(b.phase, c.name.clone(), c.safety, standing));
                     }
                 }

@@ -7,6 +7,7 @@ mod compare;
 mod conformance;
 mod console;
 mod context;
+mod degradation;
 mod demo;
 mod doctor;
 mod gameday;

@@ -7,6 +7,7 @@ mod conformance;
 mod conforms;
 mod crashes;
 mod damage;
+mod degradation;
 mod ends;
 mod evidence;
 mod harness;

@@ -87,7 +87,11 @@ impl Judged<'_> {
         (allowed(n, share.0) >= n).then(|| Never {
             key: &["success"],
             title: format!("`success: {share}` can never break: all {n} samples in `{}` may fail", self.name),
-            help: format!("give the least share that would still be good{}", self.or_off("success")),
+            help: format!(
+                "give the least share that would still be good{}{}",
+                self.or_off("success"),
+                if self.name == "duration" { ", or `must-fail: true` if it has to fail" } else { "" }
+            ),
         })
     }
 

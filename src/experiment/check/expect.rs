@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use serde::de::DeserializeOwned;
 
 use super::probe::pace;
-use super::{Found, Mistake, Timing, breakable, inherited, on_time};
+use super::{Found, Mistake, Timing, breakable, contract, inherited, on_time};
 use crate::experiment::diagnostic::or;
 use crate::experiment::document::pattern::regex;
 use crate::experiment::probe;
@@ -32,6 +32,7 @@ pub(super) fn check(found: &mut Found<'_>, path: [&str; 2], timing: Option<Timin
     }
     let Some((rate, timeout)) = pace(found, path) else { return };
     no_time(found, path, [&expect, &stated]);
+    contract::check(found, path, &during, timing);
     breakable::body(found, path, [&expect, &stated]);
     if let Some(timing) = timing {
         let in_force = expect.clone().with_default();
@@ -59,7 +60,10 @@ pub(super) fn something(found: &mut Found<'_>) {
     let alerts = found.document.entry(&["alerts"]).is_some_and(|e| !e.value.entries().is_empty());
     let checks: Vec<Check> =
         steady.value.entries().iter().filter_map(|e| found.document.part(&["steady-state", &e.key])).collect();
-    if !alerts && !checks.is_empty() && checks.iter().all(|c| c.expect_during() == Expect::default()) {
+    if !alerts
+        && !checks.is_empty()
+        && checks.iter().all(|c| c.expect_during() == Expect::default() && c.during.contract().is_empty())
+    {
         let at = steady.key_at.clone();
         found.add(
             Mistake::error(&at, "nothing is expected while the fault is on: the hypothesis cannot break")
@@ -76,7 +80,12 @@ fn baseline_first(found: &mut Found<'_>, [section, name]: [&str; 2], expect: &Ex
     for entry in entries("during") {
         let key = entry.key.as_str();
         let implied = key == "success" && expect.implies_success();
-        if implied || DURING_ALONE.contains(&key) || expected.iter().any(|e| e.key == key) || entry.value.dropped {
+        if implied
+            || DURING_ALONE.contains(&key)
+            || contract::KEYS.contains(&key)
+            || expected.iter().any(|e| e.key == key)
+            || entry.value.dropped
+        {
             continue;
         }
         found.add(

@@ -5,6 +5,7 @@
 
 mod alerts;
 mod breakable;
+mod contract;
 mod expect;
 mod faults;
 mod fleet;

@@ -32,7 +32,7 @@ pub(super) fn check(found: &mut Found<'_>, [section, name]: [&str; 2], in_fault:
 }
 
 /// For how long any fault of a list is on, where that is less than the phase.
-fn on_time(found: &Found<'_>, phase: Span) -> Option<Duration> {
+pub(super) fn on_time(found: &Found<'_>, phase: Span) -> Option<Duration> {
     let mut spans = Vec::new();
     for n in 0..super::injections(found.document) {
         spans.extend(faults::spans(found, &["faults", &n.to_string()], phase)?);

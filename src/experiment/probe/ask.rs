@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::anyhow;
 use async_trait::async_trait;
 
-use super::Answer;
+use super::{Answer, Reply, Wanted};
 use crate::engine::Engine;
 use crate::model::quantity::{Lookup, Text, fill};
 
@@ -16,6 +16,11 @@ use crate::model::quantity::{Lookup, Text, fill};
 pub(crate) trait Ask: Send + Sync {
     /// The answer, at the latest when the timeout is over.
     async fn ask(&self) -> Answer;
+
+    /// The same, with what a contract of degradation is judged by.
+    async fn reply(&self) -> Reply {
+        self.ask().await.into()
+    }
 
     /// As [`Prober::without_evidence`](super::Prober::without_evidence).
     fn without_evidence(&self) -> Option<String> {
@@ -48,6 +53,8 @@ pub(crate) struct ProbeSetup<'a> {
     pub(super) engine: Arc<dyn Engine>,
     pub(super) timeout: Duration,
     pub(super) lookup: Lookup<'a>,
+    /// What `during` says of answers.
+    pub(super) during: Option<&'a Wanted>,
 }
 
 impl ProbeSetup<'_> {

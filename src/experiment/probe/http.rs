@@ -6,20 +6,22 @@ use anyhow::{Context, anyhow, bail};
 use async_trait::async_trait;
 use indexmap::IndexMap;
 use regex::Regex;
-use reqwest::header::{HeaderMap, HeaderName};
+use reqwest::header::HeaderMap;
 use reqwest::{Client, Method, Request, Response, StatusCode, redirect};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::time::timeout;
 
+use super::answered_by::{AnsweredBy, By};
 use super::ask::{Ask, ProbeSetup};
-use super::value::{ValueAt, plain};
-use super::{Answer, Pace, ProbeKind, Simulated, failure, keys, request, socket};
+use super::value::ValueAt;
+use super::wanted::{self, Criteria, Wanted};
+use super::{Answer, Pace, ProbeKind, Reply, Simulated, failure, keys, request, socket};
 use crate::experiment::document::diagnostic::Mistake;
 use crate::experiment::document::found::Found;
 use crate::experiment::document::pattern::{regex, telling};
 use crate::host::tls::{self, Trust};
-use crate::model::quantity::Text;
+use crate::model::quantity::{Many, Text};
 
 /// How much of an answer's body is read (bytes).
 const MOST_BODY: usize = 1024 * 1024;
@@ -40,15 +42,21 @@ pub struct Http {
     /// Request body.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub body: Option<Text>,
-    /// The status that is expected (default: any 2xx).
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub status: Option<u16>,
+    /// The status that is expected, or a list of those that are (default: any 2xx).
+    #[serde(default, skip_serializing_if = "Many::is_empty")]
+    pub status: Many<u16>,
     /// A text that the answer's body contains.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub contains: Option<Text>,
     /// A regular expression that the answer's body matches. Its first group, if any, is the probe's value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub matches: Option<String>,
+    /// Places of the answer's JSON body (JSON pointers such as `/shop/open`): `exists`, `absent`, or what stands there.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub json: IndexMap<String, Text>,
+    /// What else the answer is, by names of your choice, which say what failed.
+    #[serde(default, skip_serializing_if = "IndexMap::is_empty")]
+    pub assert: IndexMap<String, Wanted>,
     /// Where the probe's value is in the answer's body, instead of in a group of `matches`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub value: Option<ValueAt>,
@@ -76,18 +84,6 @@ pub struct Http {
     /// Whether connections are used again (default no: a kept connection hides what a new customer meets).
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub keep_alive: bool,
-}
-
-/// Where an answer tells who gave it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "kebab-case")]
-pub enum AnsweredBy {
-    /// In this header.
-    Header(String),
-    /// At this place of a JSON body, written as a JSON pointer (RFC 6901) such as `/shop/name`.
-    Json(String),
-    /// In the body: the first group of this regular expression, or all that matches it.
-    Matches(String),
 }
 
 impl Http {
@@ -132,8 +128,19 @@ impl ProbeKind for Http {
                 .pool_max_idle_per_host(if self.keep_alive { usize::MAX } else { 0 })
         })?;
         let by = self.answered_by.as_ref().map(By::new).transpose()?;
-        let expected =
-            Expected { status: self.status, contains, matches, value: self.value.clone(), by, lacks: self.lacks() };
+        let json = Wanted { json: self.json.clone(), ..Wanted::default() }.prepare(setup)?;
+        let named = |(name, wanted): (&String, &Wanted)| Ok((name.clone(), wanted.prepare(setup)?));
+        let expected = Expected {
+            status: self.status.0.clone(),
+            contains,
+            matches,
+            json,
+            named: self.assert.iter().map(named).collect::<anyhow::Result<_>>()?,
+            value: self.value.clone(),
+            by,
+            lacks: self.lacks(),
+            during: setup.during.map(|wanted| wanted.prepare(setup)).transpose()?,
+        };
         Ok(Box::new(PreparedHttp { client, request, expected, timeout: setup.timeout }))
     }
 
@@ -146,9 +153,10 @@ impl ProbeKind for Http {
             found.add(Mistake::error(&at, "this is not an HTTP method"));
         }
         keys::headers(found, own, &self.headers);
-        if self.status.is_some_and(|s| !(100..600).contains(&s)) {
-            let at = found.document.value_at(&key("status"));
-            found.add(Mistake::error(&at, "this is not an HTTP status").label("100 to 599"));
+        wanted::statuses(found, own, &self.status);
+        wanted::places(found, &key("json"), &self.json);
+        for (name, wanted) in &self.assert {
+            wanted.check(found, &[own, &["assert", name]].concat());
         }
         if let Some(pattern) = &self.matches {
             regex(found, &key("matches"), pattern);
@@ -226,95 +234,101 @@ struct PreparedHttp {
 }
 
 struct Expected {
-    status: Option<u16>,
+    status: Vec<u16>,
     contains: Option<String>,
     matches: Option<Regex>,
+    json: Criteria,
+    named: Vec<(String, Criteria)>,
     value: Option<ValueAt>,
     by: Option<By>,
     lacks: String,
-}
-
-/// Where it is told who has answered, ready to be read.
-enum By {
-    Header(HeaderName),
-    Json(String),
-    Matches(Regex),
-}
-
-/// How much of who has answered is kept (characters): a name, not a page.
-const MOST_NAME: usize = 100;
-
-impl By {
-    fn new(told: &AnsweredBy) -> anyhow::Result<Self> {
-        Ok(match told {
-            AnsweredBy::Header(name) => Self::Header(
-                HeaderName::from_bytes(name.as_bytes()).map_err(|_| anyhow!("`{name}` is not the name of a header"))?,
-            ),
-            AnsweredBy::Json(place) => Self::Json(place.clone()),
-            AnsweredBy::Matches(pattern) => {
-                Self::Matches(Regex::new(pattern).context("`answered-by: { matches }` is no pattern")?)
-            }
-        })
-    }
-
-    /// Nothing where the answer does not tell.
-    fn read(&self, headers: &HeaderMap, body: &str) -> Option<String> {
-        let told = match self {
-            Self::Header(name) => headers.get(name)?.to_str().ok()?.to_owned(),
-            Self::Json(place) => plain(serde_json::from_str::<serde_json::Value>(body).ok()?.pointer(place)?),
-            Self::Matches(pattern) => {
-                let found = pattern.captures(body)?;
-                found.get(1).or_else(|| found.get(0))?.as_str().to_owned()
-            }
-        };
-        let told: String = told.trim().chars().take(MOST_NAME).collect();
-        (!told.is_empty()).then_some(told)
-    }
+    /// What the answer is to be while the fault is on.
+    during: Option<Criteria>,
 }
 
 #[async_trait]
 impl Ask for PreparedHttp {
     async fn ask(&self) -> Answer {
-        timeout(self.timeout, self.exchange()).await.unwrap_or_else(|_| failure::timeout())
+        self.reply().await.answer
+    }
+
+    async fn reply(&self) -> Reply {
+        match timeout(self.timeout, self.exchange()).await {
+            Ok(Ok(reply)) => reply,
+            Ok(Err(answer)) => self.expected.alike(answer),
+            Err(_) => self.expected.alike(failure::timeout()),
+        }
     }
 }
 
 impl PreparedHttp {
-    async fn exchange(&self) -> Answer {
-        let Some(request) = self.request.try_clone() else {
-            return Answer::NotMeasured("the request cannot be repeated".to_owned());
-        };
-        let answer = match self.client.execute(request).await {
-            Ok(response) => self.expected.judge(response).await,
-            Err(error) => Err(error),
-        };
-        answer.unwrap_or_else(|error| request::explain(&error))
+    /// The reply, or what became of the request if there was none.
+    async fn exchange(&self) -> Result<Reply, Answer> {
+        let request = self.request.try_clone();
+        let request = request.ok_or_else(|| Answer::NotMeasured("the request cannot be repeated".to_owned()))?;
+        let response = self.client.execute(request).await.map_err(|error| request::explain(&error))?;
+        self.expected.judge(response).await
     }
 }
 
 impl Expected {
+    /// Where there was no whole answer: it fails whatever was expected, or could not be measured.
+    fn alike(&self, answer: Answer) -> Reply {
+        Reply { degraded: self.during.is_some().then(|| answer.clone()), ..answer.into() }
+    }
+
+    fn is_status(&self, status: StatusCode) -> bool {
+        if self.status.is_empty() { status.is_success() } else { self.status.contains(&status.as_u16()) }
+    }
+
     /// Reads the whole answer (up to a bound), so that latency is that of the whole.
-    async fn judge(&self, mut response: Response) -> reqwest::Result<Answer> {
+    async fn judge(&self, mut response: Response) -> Result<Reply, Answer> {
         let status = response.status();
-        if !self.status.map_or(status.is_success(), |wanted| status == wanted) {
-            return Ok(failure::failed(words_for(status)));
+        if !self.is_status(status) && self.during.is_none() {
+            return Ok(Reply { status: Some(status.as_u16()), ..failure::failed(words_for(status)).into() });
         }
-        let told_inside = matches!(self.by, Some(By::Json(_) | By::Matches(_)));
-        let keep = self.contains.is_some() || self.matches.is_some() || self.value.is_some() || told_inside;
         let headers = response.headers().clone();
         let (mut body, mut length) = (Vec::new(), 0);
         while length < MOST_BODY
-            && let Some(chunk) = response.chunk().await?
+            && let Some(chunk) = response.chunk().await.map_err(|error| request::explain(&error))?
         {
             length += chunk.len();
-            if keep {
+            if self.reads_body() {
                 body.extend_from_slice(&chunk);
             }
         }
-        Ok(self.judge_body(&headers, &String::from_utf8_lossy(&body)))
+        let body = String::from_utf8_lossy(&body);
+        let healthy = if self.is_status(status) {
+            self.judge_body(status, &headers, &body)
+        } else {
+            failure::failed(words_for(status))
+        };
+        let degraded = self.during.as_ref().map(|criteria| self.degraded(criteria, status, &headers, &body));
+        Ok(Reply { answer: healthy, degraded, status: Some(status.as_u16()) })
     }
 
-    fn judge_body(&self, headers: &HeaderMap, body: &str) -> Answer {
+    fn reads_body(&self) -> bool {
+        let told_inside = matches!(self.by, Some(By::Json(_) | By::Matches(_)));
+        let texts = self.contains.is_some() || self.matches.is_some() || self.value.is_some() || told_inside;
+        let criteria = self.named.iter().map(|(_, criteria)| criteria).chain(&self.during).chain([&self.json]);
+        texts || criteria.into_iter().any(Criteria::reads_body)
+    }
+
+    /// As it stands under what `during` says, with the status that is expected anyway unless another is said.
+    fn degraded(&self, criteria: &Criteria, status: StatusCode, headers: &HeaderMap, body: &str) -> Answer {
+        if criteria.status.is_empty() && !self.is_status(status) {
+            return failure::failed(words_for(status));
+        }
+        match criteria.unmet(status, headers, body) {
+            Some(why) => failure::failed(why),
+            None => Answer::Good {
+                value: self.value.as_ref().and_then(|at| at.read("body", body).ok()),
+                by: self.by.as_ref().and_then(|by| by.read(headers, body)),
+            },
+        }
+    }
+
+    fn judge_body(&self, status: StatusCode, headers: &HeaderMap, body: &str) -> Answer {
         if self.contains.as_deref().is_some_and(|text| !body.contains(text)) {
             return failure::failed(self.lacks.clone());
         }
@@ -324,6 +338,14 @@ impl Expected {
             let Some(found) = pattern.captures(body) else { return failure::failed("body does not match") };
             // The first group, or the whole match where there is none.
             value = found.get(1).or_else(|| found.get(0)).map(|m| m.as_str().to_owned());
+        }
+        if let Some(why) = self.json.unmet(status, headers, body) {
+            return failure::failed(why);
+        }
+        for (name, criteria) in &self.named {
+            if let Some(why) = criteria.unmet(status, headers, body) {
+                return failure::failed(format!("{name}: {why}"));
+            }
         }
         match self.value.as_ref().map(|at| at.read("body", body)) {
             Some(Ok(read)) => Answer::Good { value: Some(read), by },

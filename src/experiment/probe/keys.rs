@@ -1,5 +1,7 @@
 //! What several probes look for in their keys.
 
+use std::ops::Range;
+
 use indexmap::IndexMap;
 
 use super::value::is_pointer;
@@ -47,9 +49,19 @@ pub(super) fn headers(found: &mut Found<'_>, path: &[&str], headers: &IndexMap<S
 
 /// A place of a JSON text.
 pub(super) fn pointer(found: &mut Found<'_>, path: &[&str], pointer: &str) {
+    let at = found.document.value_at(path);
+    place_at(found, &at, pointer);
+}
+
+/// The same, where it is a key.
+pub(super) fn place(found: &mut Found<'_>, path: &[&str], pointer: &str) {
+    let at = found.document.key_at(path);
+    place_at(found, &at, pointer);
+}
+
+fn place_at(found: &mut Found<'_>, at: &Range<usize>, pointer: &str) {
     if !is_pointer(pointer) {
-        let at = found.document.value_at(path);
-        found.add(Mistake::error(&at, "this is no place of a JSON text").label("write for example `/shop/name`"));
+        found.add(Mistake::error(at, "this is no place of a JSON text").label("write for example `/shop/name`"));
     }
 }
 

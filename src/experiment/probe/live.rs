@@ -7,7 +7,7 @@ use anyhow::Context;
 use async_trait::async_trait;
 
 use super::ask::{Ask, ProbeSetup};
-use super::{Answer, Prober};
+use super::{Answer, Prober, Reply};
 use crate::engine::Engine;
 use crate::experiment::Check;
 use crate::model::quantity::Absent;
@@ -30,7 +30,13 @@ impl Live {
     ) -> anyhow::Result<Self> {
         let mut ready = HashMap::new();
         for (name, check) in checks {
-            let setup = ProbeSetup { engine: Arc::clone(&engine), timeout: check.timeout.0, lookup: &lookup };
+            let during = check.during.answers();
+            let setup = ProbeSetup {
+                engine: Arc::clone(&engine),
+                timeout: check.timeout.0,
+                lookup: &lookup,
+                during: during.as_ref(),
+            };
             let ask = check.probe.kind().prepare(&setup);
             ready.insert(name.to_owned(), ask.with_context(|| format!("cannot prepare the check `{name}`"))?);
         }
@@ -44,6 +50,13 @@ impl Prober for Live {
         match self.checks.get(check) {
             Some(ready) => ready.ask().await,
             None => Answer::NotMeasured(format!("there is no check `{check}`")),
+        }
+    }
+
+    async fn reply(&self, check: &str) -> Reply {
+        match self.checks.get(check) {
+            Some(ready) => ready.reply().await,
+            None => Answer::NotMeasured(format!("there is no check `{check}`")).into(),
         }
     }
 

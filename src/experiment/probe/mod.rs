@@ -2,6 +2,7 @@
 //!
 //! A probe answers one sample; how often it is asked and what is expected of the answers is not its business.
 
+mod answered_by;
 mod ask;
 mod failure;
 mod keys;
@@ -13,16 +14,18 @@ mod socket;
 #[cfg(test)]
 mod tests;
 mod value;
+mod wanted;
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
+pub use answered_by::AnsweredBy;
 pub use engine::Count;
-pub use http::AnsweredBy;
 pub use live::Live;
 pub use value::ValueAt;
+pub use wanted::{Wanted, WantedBody};
 
 use self::ask::{Ask, ProbeSetup};
 use crate::experiment::document::found::Found;
@@ -54,6 +57,7 @@ macro_rules! probes {
 
         /// A probe with its parameters.
         #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+        #[expect(clippy::large_enum_variant, reason = "a file has a few of them")]
         pub enum Probe {
             $(
                 #[doc = $about]
@@ -156,6 +160,11 @@ pub trait Prober: Send + Sync {
     /// The answer, at the latest when the check's timeout is over. Dropping the future gives the request up.
     async fn ask(&self, check: &str) -> Answer;
 
+    /// The same, with what a contract of degradation is judged by.
+    async fn reply(&self, check: &str) -> Reply {
+        self.ask(check).await.into()
+    }
+
     /// Why nothing follows from all the good answers so far, in a sentence without its subject, the check: what it asks about was
     /// never seen to exist, and its name may be mistyped.
     fn without_evidence(&self, _check: &str) -> Option<String> {
@@ -185,3 +194,63 @@ pub enum Answer {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Failure(pub String);
+
+/// What came of asking once, as it stands in health and in degradation.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reply {
+    /// As it stands where the system is to be healthy.
+    pub answer: Answer,
+    /// As it stands under what `during` says of answers; `None` where nothing is said, or the probe cannot tell.
+    pub degraded: Option<Answer>,
+    /// The HTTP status, if there was a whole answer.
+    pub status: Option<u16>,
+}
+
+impl From<Answer> for Reply {
+    fn from(answer: Answer) -> Self {
+        Self { answer, degraded: None, status: None }
+    }
+}
+
+/// A class of HTTP answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Class {
+    /// 200 to 299.
+    Success,
+    /// 300 to 399.
+    Redirection,
+    /// 400 to 499.
+    ClientError,
+    /// 500 to 599.
+    ServerError,
+    /// None: refused, reset, timed out.
+    NoAnswer,
+}
+
+impl Class {
+    /// The class of what was answered; `None` where it could not be measured, or the probe does not tell.
+    #[must_use]
+    pub fn of(reply: &Reply) -> Option<Self> {
+        match (reply.status, &reply.answer) {
+            (_, Answer::NotMeasured(_)) => None,
+            (Some(200..300), _) => Some(Self::Success),
+            (Some(300..400), _) => Some(Self::Redirection),
+            (Some(400..500), _) => Some(Self::ClientError),
+            (Some(500..600), _) => Some(Self::ServerError),
+            (Some(_), _) | (None, Answer::Good { .. }) => None,
+            (None, Answer::Failed(_)) => Some(Self::NoAnswer),
+        }
+    }
+
+    /// Its name as the file spells it.
+    #[must_use]
+    pub fn key(self) -> &'static str {
+        match self {
+            Self::Success => "2xx",
+            Self::Redirection => "3xx",
+            Self::ClientError => "4xx",
+            Self::ServerError => "5xx",
+            Self::NoAnswer => "no-answer",
+        }
+    }
+}

@@ -80,6 +80,9 @@ pub struct Judged {
     /// Failures by kind.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub failures: BTreeMap<String, u64>,
+    /// What was answered under a contract of degradation, by kind.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub answers: BTreeMap<String, u64>,
     /// The longest unbroken run of failures (ms).
     #[serde(default)]
     pub longest_outage_ms: u64,

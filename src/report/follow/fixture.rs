@@ -82,6 +82,7 @@ impl Tape {
             not_judged: 0,
             unmeasured_why: BTreeMap::new(),
             failures: if failed > 0 { [("connection refused".to_owned(), failed)].into() } else { BTreeMap::new() },
+            answers: BTreeMap::new(),
             longest_outage_ms: failed * 20,
             latency: Some(LATENCY),
             distribution: Vec::new(),

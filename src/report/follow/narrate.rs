@@ -295,6 +295,9 @@ fn phase_judged(j: &Judged) -> ConsoleLine {
     if j.failed > 0 {
         parts.push(format!("{} failed ({})", j.failed, kinds(&j.failures)));
     }
+    if !j.answers.is_empty() {
+        parts.push(format!("answered: {}", kinds(&j.answers)));
+    }
     if j.unmeasured > 0 {
         parts.push(format!("{} could not be measured ({})", j.unmeasured, kinds(&j.unmeasured_why)));
     }

@@ -199,6 +199,8 @@ fn facts(state: &RunState) -> Vec<(&'static str, String)> {
     if !on.is_empty() {
         facts.push(("fault", few(&on, 6)));
     }
+    let checks = state.started.iter().flat_map(|s| s.experiment.steady_state.iter().chain(&s.experiment.safety));
+    facts.extend(checks.filter_map(|(name, check)| Some(("promised", format!("{name}: {}", check.during.words()?)))));
     let met = |c: &ChangeState| Some(format!("{}: {}", c.change.name, c.measured?));
     let met: Vec<String> = state.changes.iter().filter_map(met).collect();
     if !met.is_empty() {

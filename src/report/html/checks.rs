@@ -31,6 +31,7 @@ fn one(state: &RunState, name: &str, check: &CheckState, id: usize) -> Markup {
                 @if check.safety { span.tag { "safety" } }
                 @if is_never_lost(state, name) { span.tag { (Comeback::NeverLost) } }
                 @if let Some(check) = facts::check(state, name) { p.asks { (asks(check)) } }
+                @if let Some(words) = facts::contract(state, name) { p.asks { "during the fault: " (words) } }
             }
             @match Chart::of(state, name, id) {
                 Some(chart) => (figure(&chart)),
@@ -168,7 +169,7 @@ fn failures(check: &CheckState) -> Markup {
     let rows: Vec<_> = facts::JUDGED
         .into_iter()
         .filter_map(|phase| check.judged.get(&phase))
-        .filter(|j| !j.failures.is_empty() || !j.unmeasured_why.is_empty())
+        .filter(|j| !j.failures.is_empty() || !j.unmeasured_why.is_empty() || !j.answers.is_empty())
         .collect();
     html! {
         @if !rows.is_empty() {
@@ -179,6 +180,10 @@ fn failures(check: &CheckState) -> Markup {
                         (words::thousands(judged.failed)) " of " (words::count(judged.samples, "sample")) " failed"
                         @for (i, (kind, n)) in judged.failures.iter().enumerate() {
                             @if i > 0 { ", " } @else { ": " }
+                            (kind) " ×" (n)
+                        }
+                        @for (i, (kind, n)) in judged.answers.iter().enumerate() {
+                            @if i > 0 { ", " } @else { "; answered: " }
                             (kind) " ×" (n)
                         }
                         @if judged.longest_outage_ms > 0 {

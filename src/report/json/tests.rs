@@ -13,6 +13,7 @@ fn every_field_is_documented_and_every_documented_field_is_there() {
     let keyed = &[
         "checks[].phases[].failures",
         "checks[].phases[].unmeasured-why",
+        "checks[].phases[].answers",
         "breaches[].causes",
         "recovery.missed[].causes",
     ];

@@ -4,13 +4,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use super::evidence::EvidenceTime;
-use crate::experiment::{Percent, Span, allowed};
+use crate::experiment::probe::Class;
+use crate::experiment::{Percent, Share, Span, allowed};
 
 /// What misses the bound.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) enum Bound {
     /// A failure misses it; this share must be good.
     Success(Percent),
+    /// What is in excess misses it: at most this share.
+    AtMost(Percent),
     /// A failure, or an answer that takes longer, misses it; this quantile (0 to 1) must meet it.
     Latency(f64, Span),
 }
@@ -32,18 +35,39 @@ pub(super) struct Budget {
     pub(super) n: u64,
     /// Samples in flight with a smaller number are counted already.
     counted: u64,
+    /// The class of answers that it is a share of, if it is not of good ones.
+    class: Option<Class>,
 }
 
 impl Budget {
     pub(super) fn new(key: &'static str, bound: Bound, n: u64) -> Self {
-        let mut budget = Self { key, bound, allowed: 0, spent: 0, settled: 0, n, counted: 0 };
+        let mut budget = Self { key, bound, allowed: 0, spent: 0, settled: 0, n, counted: 0, class: None };
         budget.share_out();
         budget
+    }
+
+    /// A share of a class of answers.
+    pub(super) fn of_class(class: Class, share: Share, n: u64) -> Self {
+        let bound = match share {
+            Share::AtMost(share) => Bound::AtMost(share),
+            Share::AtLeast(share) => Bound::Success(share),
+        };
+        Self { class: Some(class), ..Self::new(class.key(), bound, n) }
+    }
+
+    /// Whether an answer is as this bound wants it. Of one whose class is not known, the worst is supposed.
+    pub(super) fn is_met(&self, good: bool, class: Option<Class>) -> bool {
+        match (self.class, self.bound) {
+            (None, _) => good,
+            (Some(_), Bound::AtMost(_)) => class.is_some() && class != self.class,
+            (Some(_), _) => class == self.class,
+        }
     }
 
     fn share_out(&mut self) {
         let keep = match self.bound {
             Bound::Success(share) => share.0,
+            Bound::AtMost(share) => 1.0 - share.0,
             Bound::Latency(quantile, _) => quantile,
         };
         self.allowed = allowed(self.n, keep);
@@ -73,7 +97,7 @@ impl Budget {
     pub(super) fn settle(&mut self, seq: u64, latency: Option<Duration>, evidence: bool) -> bool {
         let missed = match (self.bound, latency) {
             (_, None) => true,
-            (Bound::Success(_), Some(_)) => false,
+            (Bound::Success(_) | Bound::AtMost(_), Some(_)) => false,
             (Bound::Latency(_, bound), Some(latency)) => latency > bound.0,
         };
         match (seq < self.counted, missed) {

@@ -24,6 +24,8 @@ impl EvidenceTime {
     /// It stands still from now on.
     pub(super) fn stop(&mut self, now: Duration) {
         if self.left.is_none() {
+            // It may stand still already, up to a moment that is still to come.
+            let now = self.gaps.last().map_or(now, |gap| now.max(gap.end));
             self.left = Some(self.end.saturating_sub(now));
             self.end = Duration::MAX;
             self.gaps.push(now..Duration::MAX);
@@ -33,8 +35,8 @@ impl EvidenceTime {
     /// It goes on.
     pub(super) fn go_on(&mut self, now: Duration) {
         if let (Some(left), Some(gap)) = (self.left.take(), self.gaps.last_mut()) {
-            gap.end = now;
-            self.end = now + left;
+            gap.end = now.max(gap.start);
+            self.end = gap.end + left;
         }
     }
 

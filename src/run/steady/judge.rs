@@ -1,8 +1,13 @@
 //! One check in one phase: what of each expectation's budget is spent, and the moment at which one is beyond it.
 
+mod degraded;
+mod doubt;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use self::degraded::Degraded;
+pub use self::doubt::Doubt;
 use super::budget::{Bound, Budget};
 use super::evidence::EvidenceTime;
 use super::latency::Latencies;
@@ -11,12 +16,9 @@ use super::streak::Streak;
 use super::tally::{Over, Tally};
 use super::too_many_unmeasured;
 use super::value::Gauge;
-use crate::experiment::probe::{Answer, Failure};
+use crate::experiment::probe::{Answer, Class};
 use crate::experiment::{Expect, Rate, Span, samples};
 use crate::record::event::{Judged, Phase, Standing, Unjudged, micros, millis};
-
-/// A machine that is busy may hold up any answer for so long.
-const HICCUP: Duration = Duration::from_millis(250);
 
 /// Judges one check in one phase. Samples that were due outside the phase are ignored, so that a caller may show every
 /// sample to every judge. `asked` comes before `answered`, in the order of `seq`.
@@ -49,20 +51,11 @@ pub struct Judge {
     /// Whether samples that could not be measured decide whether there were enough good answers.
     unmeasured_decides: bool,
     gauge: Option<Gauge>,
+    /// What answers are held against, where it is not health alone.
+    degraded: Option<Degraded>,
     /// The expectations that were reported as broken.
     reported: Vec<String>,
     over: Over,
-}
-
-/// What is not known of a phase, though the verdict hangs on it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Doubt {
-    /// The expectation that might exceed its budget.
-    pub expectation: String,
-    /// How many samples hung.
-    pub hung: usize,
-    /// For how long the first of them had waited.
-    pub longest: Duration,
 }
 
 impl Judge {
@@ -103,6 +96,7 @@ impl Judge {
             too_few: false,
             unmeasured_decides: false,
             gauge: expect.value.clone().map(|bound| Gauge::new(bound, from + length)),
+            degraded: None,
             reported: Vec::new(),
             over: Over::No,
         }
@@ -116,7 +110,9 @@ impl Judge {
 
     /// That is done, and verified.
     pub fn go_on(&mut self, now: Duration) {
-        self.time.go_on(now);
+        // The system may take its time to turn.
+        let lead = self.degraded.as_mut().map_or(Duration::ZERO, Degraded::take_lead);
+        self.time.go_on(now + lead);
         self.end_moved();
     }
 
@@ -154,7 +150,7 @@ impl Judge {
 
     /// A sample is out.
     pub fn asked(&mut self, seq: u64, due: Duration) {
-        if !self.time.covers(due) {
+        if !self.time.covers(due) || (self.replaces_health() && !self.time.counts(due)) {
             return;
         }
         self.now = self.now.max(due);
@@ -167,12 +163,24 @@ impl Judge {
 
     /// An answer is there. The expectation that exceeded its budget by this, if it is the first time.
     pub fn answered(&mut self, seq: u64, due: Duration, end: Duration, answer: &Answer) -> Option<Standing> {
+        self.settle(seq, due, end, answer, None)
+    }
+
+    fn settle(
+        &mut self,
+        seq: u64,
+        due: Duration,
+        end: Duration,
+        answer: &Answer,
+        class: Option<Class>,
+    ) -> Option<Standing> {
         let good = match answer {
             Answer::Good { .. } => Some(true),
             Answer::Failed(_) => Some(false),
             Answer::NotMeasured(_) => None,
         };
-        if good == Some(true) && self.time.until(end) < end {
+        let says_nothing = good == Some(true) || (good.is_some() && self.replaces_health());
+        if says_nothing && self.time.until(end) < end {
             if self.in_flight.contains_key(&seq) {
                 self.unproven.insert(seq);
             }
@@ -185,7 +193,7 @@ impl Judge {
         let mut missed = good == Some(false);
         for budget in &mut self.budgets {
             match good {
-                Some(good) => missed |= budget.settle(seq, good.then_some(latency), evidence),
+                Some(good) => missed |= budget.settle(seq, budget.is_met(good, class).then_some(latency), evidence),
                 None => budget.forget(seq, evidence),
             }
             // Time has passed for the others, too.
@@ -321,6 +329,7 @@ impl Judge {
             not_judged: self.tally.set_aside + self.unproven.len() as u64,
             unmeasured_why: self.tally.unmeasured_why.clone(),
             failures: self.tally.failures.clone(),
+            answers: self.degraded.as_ref().map(Degraded::answers).unwrap_or_default(),
             longest_outage_ms: millis(self.outage.longest()),
             latency: self.latencies.summary(),
             distribution: self.latencies.distribution(),
@@ -342,28 +351,6 @@ impl Judge {
     #[must_use]
     pub fn has_evidence(&self) -> bool {
         self.tally.evidence.0 > 0
-    }
-
-    /// What is not known of a finished phase that was not cut short, though the verdict hangs on it: an expectation that would
-    /// have exceeded its budget, had no answer come to those samples that hung when the fault was rolled back. A sample hangs that
-    /// has waited longer than any answer took before, and by more than a busy machine explains.
-    pub fn in_doubt(&mut self, silence_is_failure: bool) -> Option<Doubt> {
-        let elapsed = self.time.elapsed(self.time.end());
-        let unusual = self.slowest() + HICCUP.min(elapsed / 4);
-        let waited = |due: &Duration| self.time.end().saturating_sub(*due);
-        let hung: Vec<(u64, Duration)> =
-            self.in_flight.iter().filter(|(_, due)| waited(due) > unusual).map(|(seq, due)| (*seq, *due)).collect();
-        let longest = hung.iter().map(|(_, due)| waited(due)).max()?;
-        // One who watches is late for reasons of its own, unless it is for most of the time.
-        if !silence_is_failure && longest <= elapsed / 2 {
-            return None;
-        }
-        let failed = Answer::Failed(Failure(String::new()));
-        let mut broken = None;
-        for (seq, due) in &hung {
-            broken = broken.or(self.answered(*seq, *due, self.time.end(), &failed));
-        }
-        broken.map(|standing| Doubt { expectation: standing.expectation, hung: hung.len(), longest })
     }
 
     /// The first expectation that has exceeded its budget and was not reported yet.

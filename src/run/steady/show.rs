@@ -34,6 +34,7 @@ fn standing(expectation: &str, bound: String, measured: String, number: Option<f
 pub(super) fn budget(budget: &Budget, tally: &Tally, latencies: &Latencies, late: u64, over: Over) -> Standing {
     let (bound, (measured, number)) = match budget.bound {
         Bound::Success(share) => (format!("≥ {share}"), success(share, budget, over)),
+        Bound::AtMost(share) => (format!("≤ {share}"), at_most(share, budget, over)),
         Bound::Latency(quantile, bound) => {
             (format!("≤ {}", units::exact(bound.0)), latency(quantile, bound, budget, tally, latencies, late, over))
         }
@@ -52,6 +53,7 @@ pub(super) fn window(key: &'static str, bound: Bound, spent: u64, n: u64) -> Sta
     (budget.spent, budget.settled) = (spent, n);
     let (bound, (measured, number)) = match bound {
         Bound::Success(share) => (format!("≥ {share}"), success(share, &budget, Over::Whole)),
+        Bound::AtMost(share) => (format!("≤ {share}"), at_most(share, &budget, Over::Whole)),
         Bound::Latency(_, bound) => (format!("≤ {}", units::exact(bound.0)), (NOTHING.to_owned(), None)),
     };
     Standing {
@@ -77,6 +79,12 @@ fn success(bound: Percent, budget: &Budget, over: Over) -> (String, Option<f64>)
     };
     let share = 1.0 - budget.spent as f64 / of as f64;
     (units::share_beside(share, bound.0), Some(share))
+}
+
+/// The share that was in excess: the rest of what was not.
+fn at_most(bound: Percent, budget: &Budget, over: Over) -> (String, Option<f64>) {
+    let (measured, rest) = success(Percent(1.0 - bound.0), budget, over);
+    rest.map_or((measured, None), |rest| (units::share_beside(1.0 - rest, bound.0), Some(1.0 - rest)))
 }
 
 /// The quantile over all answers, where a failure is an answer that never comes.

@@ -49,7 +49,7 @@ impl Tally {
 }
 
 /// Counts by kind; a flood of kinds becomes `other`, so that no journal line grows without bound.
-fn count(kinds: &mut BTreeMap<String, u64>, kind: &str) {
+pub(super) fn count(kinds: &mut BTreeMap<String, u64>, kind: &str) {
     const KINDS: usize = 20;
     let kind = if kinds.len() < KINDS || kinds.contains_key(kind) { kind } else { "other" };
     *kinds.entry(kind.to_owned()).or_default() += 1;

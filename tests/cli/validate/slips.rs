@@ -113,6 +113,55 @@ pub(super) const SLIPS: &[Slip] = &[
     // Meaning.
     ("variable-undefined", &[("pick: 1", "pick: '${NOPE}'"), ("service: shop", "service: '${NOR_THIS}'")], MEANING),
     ("during-without-expect", &[("{ success: 95%, max-outage: 2s }", "{ p99: 1s, max-outage: 2s }")], MEANING),
+    (
+        "contract-that-cannot-fail",
+        &[(
+            "{ success: 95%, max-outage: 2s }",
+            "{ 5xx: at most 100%, 2xx: at least 0%, within: 1s, turns-within: 0s, back-within: 10s, body: {} }",
+        )],
+        MEANING,
+    ),
+    (
+        "contract-that-never-begins",
+        &[("{ success: 95%, max-outage: 2s }", "{ status: 503, turns-within: 8s }")],
+        MEANING,
+    ),
+    (
+        "contract-that-cannot-be-met",
+        &[("{ success: 95%, max-outage: 2s }", "{ 2xx: at least 60%, 5xx: at least 60% }")],
+        MEANING,
+    ),
+    ("failure-that-need-not-be", &[("{ success: 95%, max-outage: 2s }", "{ must-fail: false }")], MEANING),
+    ("success-of-nothing", &[("{ success: 95%, max-outage: 2s }", "{ success: 0% }")], MEANING),
+    ("failure-and-answers", &[("success: 95%, max-outage: 2s", "must-fail: true, success: 95%, status: 503")], MEANING),
+    (
+        "assertions-of-nothing",
+        &[(
+            "http: http://127.0.0.1:8080/checkout",
+            "http: { url: 'http://x/', status: [200, 99], json: { stock: 1 }, assert: { a: {}, b: { body: { contains: '' } } } }",
+        )],
+        MEANING,
+    ),
+    (
+        "contract-of-another-probe",
+        &[("http: http://127.0.0.1:8080/checkout", "tcp: x:80"), ("max-outage: 2s", "status: 503, 5xx: at most 5%")],
+        MEANING,
+    ),
+    (
+        "contract-of-neighbours",
+        &[("target:", "safety: { bank: { http: 'http://b/', during: { back-within: 1s } } }\ntarget:")],
+        MEANING,
+    ),
+    (
+        "failure-of-a-count",
+        &[
+            ("http: http://127.0.0.1:8080/checkout", "engine: { service: shop, count: running }"),
+            ("p95: 300ms", "value: { at-least: 1 }"),
+            ("success: 95%, max-outage: 2s", "must-fail: true"),
+        ],
+        MEANING,
+    ),
+    ("contract-misspelt", &[("success: 95%, max-outage: 2s", "must-fial: true, 5xx: 5%, body: shut")], SHAPE),
     ("limits-contradict", &[("pick: 1", "pick: 3")], MEANING),
     ("limits-none", &[("max-instances: 1", "protect: [ a=b ]")], MEANING),
     ("share-beyond-limit", &[("pick: 1", "pick: 50%"), ("max-instances: 1", "max-percent: 30%")], MEANING),

@@ -7,12 +7,12 @@ async fn http_any_2xx_is_good_unless_a_status_is_expected() {
     let ok = Server::status("204 No Content", "").await;
     let url = format!("http://127.0.0.1:{}/", ok.port);
     assert_eq!(ask(Probe::Http(http(&url))).await, GOOD);
-    let exact = Http { status: Some(200), ..http(&url) };
+    let exact = Http { status: vec![200].into(), ..http(&url) };
     assert_eq!(ask(Probe::Http(exact)).await, failure::failed("status 204"));
     let down = Server::status("503 Service Unavailable", "").await;
     let url = format!("http://localhost:{}/", down.port);
     assert_eq!(ask(Probe::Http(http(&url))).await, failure::failed("status 503"));
-    assert_eq!(ask(Probe::Http(Http { status: Some(503), ..http(&url) })).await, GOOD);
+    assert_eq!(ask(Probe::Http(Http { status: vec![200, 503].into(), ..http(&url) })).await, GOOD);
 }
 
 #[tokio::test]
@@ -288,4 +288,62 @@ async fn what_cannot_be_prepared_is_said_before_anything_is_asked() {
     let headers = [("x-token".to_owned(), Text("${TOKEN}\n".into()))].into();
     says(Probe::Http(Http { headers, ..http("http://shop/") }), &["x-token"]);
     says(Probe::Tcp(tcp("shop")), &["shop", "host:port"]);
+}
+
+#[tokio::test]
+async fn http_holds_each_named_assertion_against_the_answer() {
+    let body = r#"{ "shop": { "open": true }, "stock": 42 }"#;
+    let server = Server::status("200 OK\r\nx-mode: normal", body).await;
+    let url = format!("http://127.0.0.1:{}/", server.port);
+    let with = |more: serde_json::Value| -> Probe {
+        let mut keys = serde_json::json!({ "url": url });
+        keys.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        Probe::Http(serde_json::from_value(keys).unwrap())
+    };
+    let json = |place: &str, text: &str| with(serde_json::json!({ "json": { place: text } }));
+    assert_eq!(ask(json("/shop/open", "true")).await, GOOD);
+    assert_eq!(ask(json("/stock", "42.0")).await, GOOD, "numbers are compared as numbers");
+    assert_eq!(ask(json("/shop/open", "false")).await, failure::failed("/shop/open is another"));
+    assert_eq!(ask(json("/shop/till", "exists")).await, failure::failed("/shop/till is absent"));
+    let named = |mode: &str| {
+        with(serde_json::json!({ "assert": {
+            "open": { "json": { "/shop/open": "true" } },
+            "mode": { "header": { "X-Mode": mode } },
+        } }))
+    };
+    assert_eq!(ask(named("normal")).await, GOOD);
+    assert_eq!(ask(named("calm")).await, failure::failed("mode: header X-Mode is another"), "it says which");
+}
+
+/// The same with what `during` says.
+async fn reply(url: &str, during: serde_json::Value) -> Reply {
+    let check = Check { during: serde_json::from_value(during).unwrap(), ..check(Probe::Http(http(url)), 2000) };
+    let live = Live::new([("it", &check)], world(2), |_: &str| Err(Absent::Unset)).unwrap();
+    live.reply("it").await
+}
+
+#[tokio::test]
+async fn http_tells_how_an_answer_stands_in_health_and_in_degradation() {
+    let down = Server::status("503 Service Unavailable\r\nretry-after: 30", "closed for now").await;
+    let up = Server::status("200 OK", "closed for now").await;
+    let [down, up] = [&down, &up].map(|server| format!("http://127.0.0.1:{}/", server.port));
+    let shed = || {
+        let body = serde_json::json!({ "contains": "closed" });
+        serde_json::json!({ "status": 503, "header": { "Retry-After": "exists" }, "body": body })
+    };
+    let met = reply(&down, shed()).await;
+    assert_eq!((met.answer, met.status), (failure::failed("status 503"), Some(503)));
+    assert_eq!(met.degraded, Some(GOOD));
+    let unmet = reply(&up, shed()).await;
+    assert_eq!((unmet.answer, unmet.degraded), (GOOD, Some(failure::failed("status 200"))));
+    let either = serde_json::json!({ "status": [200, 503] });
+    assert_eq!(reply(&down, either.clone()).await.degraded, Some(GOOD));
+    assert_eq!(reply(&up, either).await.degraded, Some(GOOD));
+    let body = || serde_json::json!({ "body": { "contains": "closed" } });
+    assert_eq!(reply(&down, body()).await.degraded, Some(failure::failed("status 503")), "the status stays as it was");
+    assert_eq!(reply(&up, body()).await.degraded, Some(GOOD));
+
+    let (port, _closed) = closed_port();
+    let refused = reply(&format!("http://127.0.0.1:{port}/"), shed()).await;
+    assert_eq!((refused.degraded, refused.status), (Some(failure::failed("connection refused")), None));
 }

@@ -43,6 +43,7 @@ pub(super) fn check(found: &mut Found<'_>, path: [&str; 2], timing: Option<Timin
         }
         too_few_samples(found, path, [&expect, &in_fault], rate, timing);
         inherited::check(found, path, (&in_force, &stated), rate, timing);
+        inherited::shares(found, path, &during, &in_force, samples(rate, timing.duration.0));
     }
 }
 

@@ -2,7 +2,8 @@
 //! then decide nothing, and it would not be seen why.
 
 use super::{Found, Mistake, Timing};
-use crate::experiment::{Expect, Rate, allowed, samples};
+use crate::experiment::probe::Class;
+use crate::experiment::{During, Expect, Rate, Share, allowed, samples};
 
 /// A bound that `during` states, and one that it inherits and that breaks first.
 struct Overruled {
@@ -64,4 +65,27 @@ fn overruled(expect: &Expect, stated: &Expect, rate: Rate, timing: Timing) -> Ve
         all.push(Overruled { stated: "max-outage", inherited: "success", why });
     }
     all
+}
+
+/// Shares of failures that `during` allows or wants, where fewer may fail: unless it says which statuses are good, they have failed.
+pub(super) fn shares(found: &mut Found<'_>, [section, name]: [&str; 2], during: &During, expect: &Expect, n: u64) {
+    let contract = during.contract();
+    let Some(success) = expect.success.filter(|_| during.success.is_none() && !contract.answers) else { return };
+    let may_fail = allowed(n, success.0);
+    for (class, share) in contract.shares.iter().filter(|(class, _)| *class != Class::Success) {
+        let meant = match share {
+            Share::AtMost(_) => allowed(n, share.keep()),
+            Share::AtLeast(_) => n - allowed(n, share.keep()),
+        };
+        if meant <= may_fail {
+            continue;
+        }
+        let at = found.document.value_at(&[section, name, "during", class.key()]);
+        let why = format!("what is {} has failed, and at most {may_fail} of {n} may fail", class.key());
+        found.add(
+            Mistake::warning(&at, format!("`success` of `expect` stays in force, and breaks first: {why}")).help(
+                "say `success` in `during` as well: another bound, or `success: off`; or which statuses are good: `status: [200, 503]`",
+            ),
+        );
+    }
 }

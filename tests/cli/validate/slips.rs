@@ -356,6 +356,11 @@ pub(super) const SLIPS: &[Slip] = &[
 /// Slips that still leave a file to run.
 pub(super) const DOUBTS: &[Slip] = &[
     ("inherited-and-stricter", &[("success: 95%, max-outage: 2s", "success: 90%")], MEANING),
+    (
+        "inherited-beside-a-share",
+        &[("success: 95%, max-outage: 2s", "5xx: at most 5%, no-answer: at most 1%")],
+        MEANING,
+    ),
     ("inherited-success", &[("success: 95%, max-outage: 2s", "max-outage: 2s")], MEANING),
     (
         "quiet-alertmanager",

@@ -238,11 +238,12 @@ async fn main() -> anyhow::Result<()> {
     let limit = rustix::process::getrlimit(Resource::Nofile);
     setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit })?;
     let mut stage = Stage::new()?;
-    let nginx = "worker_processes 1; daemon off; pid /dev/null; error_log /dev/null;
+    let nginx = "worker_processes 1; daemon off; pid DIR/pid; error_log DIR/log;
         events { worker_connections 20000; }
         http { access_log off; keepalive_requests 1000000000; keepalive_timeout 600s; client_header_timeout 600s;
           server { listen 10.88.0.2:8000 backlog=8192; location / { return 200 \"BODY\"; } } }";
-    stage.start("nginx", &nginx.replace("BODY", &"x".repeat(512)), &["-c"], SERVER)?;
+    let dir = stage.dir.path().display().to_string();
+    stage.start("nginx", &nginx.replace("BODY", &"x".repeat(512)).replace("DIR", &dir), &["-c"], SERVER)?;
     let haproxy = "global\n nbthread 2\n maxconn 9000\ndefaults\n mode http\n timeout client 600s\n timeout server 600s\n timeout connect 5s
 frontend in\n bind 127.0.0.1:9000\n default_backend out\nbackend out\n server far 10.88.0.2:8000\n";
     let haproxy = stage.start("haproxy", haproxy, &["-db", "-f"], HAPROXY)?;

@@ -391,6 +391,18 @@ async fn connections_that_are_open_already_are_reset_or_left_alone() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn connections_that_come_while_others_are_reset_are_not() {
+    const CONNECTIONS: u64 = 1500;
+    let path = InThePath::with(&http(nothing())).await;
+    let _server = Server::polite(&path.pair, MEANT);
+    let open: Vec<TcpStream> = (0..CONNECTIONS).map(|_| connect(&path.pair, (FAR, MEANT))).collect();
+    path.tells("all stand", |told| told.open == CONNECTIONS);
+    assert_eq!(path.told().reset, 0);
+    drop(open);
+    path.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn when_its_process_is_killed_connections_pass_at_once() {
     let path = InThePath::with(&http(HttpFault { answer: Some(answer(503)), ..nothing() })).await;
     let _server = Server::polite(&path.pair, MEANT);

@@ -22,6 +22,8 @@ const OPEN: u32 = 1 << 1 | 1 << 8;
 /// Not answered yet, and over since less than a minute.
 const TRIED_OR_OVER: u32 = 1 << 2 | 1 << 6;
 const LISTENING: u32 = 1 << 10;
+/// Seen from the side that was asked: `TCP_SYN_RECV`, and what stands for it while there is no socket yet.
+const COMES_TO_STAND: u32 = 1 << 3 | 1 << 12;
 
 /// A TCP connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -80,10 +82,12 @@ pub fn reset(traffic: &Traffic) -> io::Result<usize> {
 pub fn reset_but(traffic: &Traffic, ports: &[u16]) -> io::Result<usize> {
     let mut socket = Socket::open(Family::SockDiag)?;
     let mut ended = 0;
-    let all = connections(&mut socket)?;
-    let here: HashSet<_> = all.iter().filter(|c| ports.contains(&c.local.1)).map(|c| c.remote).collect();
+    let meant: Vec<_> = connections(&mut socket)?.into_iter().filter(|c| meant(c, traffic)).collect();
+    // Looked at afterwards: the other end of whatever was seen before is among them, even if it comes to stand just now.
+    let ends = if ports.is_empty() { Vec::new() } else { in_states(&mut socket, OPEN | COMES_TO_STAND)? };
+    let here: HashSet<_> = ends.iter().filter(|c| ports.contains(&c.local.1)).map(|c| c.remote).collect();
     let spared = |c: &Connection| !ports.is_empty() && (c.mark == Some(OWN) || here.contains(&c.local));
-    for connection in all.iter().filter(|c| meant(c, traffic) && !spared(c)) {
+    for connection in meant.iter().filter(|c| !spared(c)) {
         let body = request(connection.family, u32::MAX, &connection.id);
         match socket.request(Message::new(SOCK_DESTROY, flags::REQUEST, &body)) {
             Ok(()) => ended += 1,

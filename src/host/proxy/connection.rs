@@ -61,7 +61,7 @@ async fn passed(client: &TcpStream, work: &Work, shared: &Shared) -> io::Result<
     let mut ended = shared.ended.clone();
     let result = match work {
         Work::Stream(stream) => tokio::select! {
-            result = stream.pass(client, &server, &shared.counters) => result,
+            result = Box::pin(stream.pass(client, &server, &shared.counters)) => result,
             _ = ended.wait_for(|ended| *ended) => Ok(()),
         },
         Work::Http(http) => {

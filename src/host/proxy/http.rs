@@ -59,14 +59,15 @@ impl Http {
         let (mut up, mut down) = (Vec::new(), Vec::new());
         loop {
             let next = match self.request(between, &mut up, &mut down).await? {
-                Some(request) => self.exchange(between, request, &mut up, &mut down).await?,
+                // Apart: a connection that is idle has no room for it.
+                Some(request) => Box::pin(self.exchange(between, request, &mut up, &mut down)).await?,
                 None if *between.ended.borrow() && up.is_empty() && down.is_empty() => Next::Close,
                 None => Next::Tunnel,
             };
             match next {
                 Next::Again => {}
                 Next::Close => return Ok(()),
-                Next::Tunnel => return between.tunnel(&mut up, &mut down).await,
+                Next::Tunnel => return Box::pin(between.tunnel(&mut up, &mut down)).await,
                 Next::Hold => return between.hold().await,
             }
         }

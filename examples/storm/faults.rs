@@ -4,7 +4,7 @@
 const CONTAINERS: [&str; 4] = ["kill: { via: engine }", "kill: { via: host }", "stop: { timeout: 1s }", "pause: {}"];
 
 /// Disturbances of traffic, by every means there is: the kernel's queues, rules, a process that holds packets, and a proxy.
-const NETWORK: [&str; 12] = [
+const NETWORK: [&str; 14] = [
     "latency: { delay: 50ms, mechanism: userspace }",
     "shape: { delay: 20ms, loss: { percent: 5% }, direction: both }",
     "loss: { percent: 30% }",
@@ -17,6 +17,8 @@ const NETWORK: [&str; 12] = [
     "dns: { answer: nxdomain }",
     "tcp: { accept-then-hang: true }",
     "http: { status: 503, share: 50% }",
+    "postgres: { error: 53300 }",
+    "redis: { error: LOADING }",
 ];
 
 /// Disturbances of the machine that a container believes it has: limits, Squall's processes, its disk; and whole zones.
@@ -49,7 +51,7 @@ pub(crate) fn chosen(network: bool, machine: bool, only: &str) -> Vec<&'static s
 }
 
 /// Those that may say that they need not meet anything.
-const MAY_BE_IDLE: [&str; 18] = [
+const MAY_BE_IDLE: [&str; 20] = [
     "latency",
     "shape",
     "loss",
@@ -62,6 +64,8 @@ const MAY_BE_IDLE: [&str; 18] = [
     "dns",
     "tcp",
     "http",
+    "postgres",
+    "redis",
     "pids",
     "throttle",
     "disk-slow",

@@ -4,6 +4,7 @@
 
 mod address;
 mod proxied;
+mod redis;
 mod show;
 mod show_proxied;
 mod talk;
@@ -18,8 +19,9 @@ use serde::{Deserialize, Serialize};
 pub use address::{Cidr, Ports};
 pub use proxied::{
     Chosen, Delay, Existing, HttpAnswer, HttpFault, Proxied, ProxyFault, ProxyStatistics, RequestMatch, Slice,
-    StreamEnd, StreamFault, When,
+    SqlError, StreamEnd, StreamFault, When,
 };
+pub use redis::RedisError;
 pub use talk::Talk;
 pub use traffic::{Direction, Packet, Peer, Peers, Protocol, Traffic};
 

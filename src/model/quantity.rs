@@ -11,6 +11,7 @@ mod portion;
 mod ports;
 mod template;
 mod traffic;
+mod word;
 
 use std::fmt;
 use std::str::FromStr;
@@ -29,6 +30,7 @@ pub use portion::Portion;
 pub use ports::{AllBut, PortChoice};
 pub use template::{Absent, Lookup, Missing, Piece, Text, Variable, fill, pieces, unset};
 pub use traffic::{Addresses, BitRate, Port, Size};
+pub use word::Word;
 
 /// A span of time with its unit: `200ms`, `1.5s`, `2m`. Units above an hour are refused: humantime reads `1M`
 /// as a month, and nobody means that here.

@@ -8,10 +8,11 @@ use std::time::{Duration, Instant};
 
 use rustix::process::Signal;
 use squall::engine::net::{proxy, userspace};
+use squall::host::net::namespace::Namespace;
 use squall::host::process::with_variable;
 use squall::model::network::{
     Chosen, Delay, Direction, Existing, HttpAnswer, HttpFault, Network, Ports, Proxied, ProxyFault, ProxyStatistics,
-    RequestMatch, Slice, StreamEnd, StreamFault, Traffic, Treatment, When,
+    RedisError, RequestMatch, Slice, SqlError, StreamEnd, StreamFault, Traffic, Treatment, When,
 };
 
 use super::pair::{FAR, FAR6, LEASES, NEAR, NEAR6, Pair, until};
@@ -495,5 +496,94 @@ async fn connections_end_or_are_slow_whatever_is_spoken_on_them() {
         assert!(took >= ms(least), "{what}: {took:?}");
         path.tells("one connection", |told| (told.connections, told.affected) == (1, 1));
         path.clear().await;
+    }
+}
+
+/// What a command says, on both of its outputs, in the namespace of the target.
+fn said(path: &InThePath, command: &[&str]) -> String {
+    let run = || std::process::Command::new(command[0]).args(&command[1..]).env("PGCONNECT_TIMEOUT", "5").output();
+    let output = path.pair.near.run(run).unwrap_or_else(|e| panic!("{}: {e}: its package is missing", command[0]));
+    [output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).trim().to_owned()).join("")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_postgres_is_told_why_it_is_refused() {
+    let error = SqlError { code: "53300".to_owned(), message: "sorry, too many clients already".to_owned() };
+    let path = InThePath::with(&through(ProxyFault::Postgres { error, share: 1.0 }, Existing::Reset)).await;
+    let listener = path.pair.far.run(|| TcpListener::bind((FAR, MEANT))).unwrap();
+    for mode in ["prefer", "disable"] {
+        let to = format!("host={FAR} port={MEANT} user=a dbname=b sslmode={mode}");
+        let told = said(&path, &["psql", "--no-psqlrc", "-v", "VERBOSITY=verbose", "-c", "select 1", &to]);
+        assert!(told.contains("FATAL:  sorry, too many clients already"), "{told}");
+    }
+    path.tells("each connection", |told| told.affected == told.connections && told.affected >= 2);
+    listener.set_nonblocking(true).unwrap();
+    assert_eq!(listener.accept().unwrap_err().kind(), ErrorKind::WouldBlock, "the server has seen none");
+    path.clear().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_of_redis_reads_what_it_may_and_is_told_the_rest() {
+    let rows = [
+        (
+            RedisError::Loading,
+            "LOADING Redis is loading the dataset in memory",
+            "LOADING Redis is loading the dataset in memory",
+        ),
+        (RedisError::ReadOnly, "READONLY You can't write against a read only replica.", "old"),
+        (RedisError::Oom, "OOM command not allowed when used memory > 'maxmemory'.", "old"),
+    ];
+    for (error, to_set, to_get) in rows {
+        let path = InThePath::with(&through(ProxyFault::Redis { error, share: 1.0 }, Existing::Reset)).await;
+        let server = RealRedis::start(&path.pair);
+        let ask = |words: &[&str]| said(&path, &[&["redis-cli", "-h", FAR, "-p", &MEANT.to_string()], words].concat());
+        server.has("key", "old");
+        assert_eq!(ask(&["SET", "key", "new"]), to_set);
+        assert_eq!(ask(&["GET", "key"]), to_get);
+        // More than fits into one piece.
+        let long = "x".repeat(100_000);
+        server.has("long", &long);
+        let got = ask(&["GET", "long"]);
+        let want = if error == RedisError::Loading { to_get } else { &long };
+        assert!(got == want, "{error}: {got:.60}");
+        path.tells("the commands", |told| {
+            told.requests >= 3 && told.affected == if error == RedisError::Loading { told.meant } else { 1 }
+        });
+        path.clear().await;
+    }
+}
+
+/// A Redis server in the far namespace, gone with the value.
+struct RealRedis {
+    process: std::process::Child,
+    far: Namespace,
+}
+
+impl RealRedis {
+    fn start(pair: &Pair) -> Self {
+        let port = MEANT.to_string();
+        let mut command = std::process::Command::new("redis-server");
+        command.args(["--port", &port, "--bind", FAR, "--save", "", "--appendonly", "no", "--protected-mode", "no"]);
+        command.stdout(std::process::Stdio::null());
+        let process = pair.far.run(|| command.spawn()).expect("the package redis-server is missing");
+        let server = Self { process, far: pair.far.try_clone().unwrap() };
+        until("it listens", || server.far.run(|| TcpStream::connect((FAR, MEANT))).is_ok());
+        server
+    }
+
+    fn has(&self, key: &str, value: &str) {
+        let set = || {
+            std::process::Command::new("redis-cli")
+                .args(["-h", FAR, "-p", &MEANT.to_string(), "SET", key, value])
+                .output()
+        };
+        assert_eq!(self.far.run(set).unwrap().stdout, b"OK\n");
+    }
+}
+
+impl Drop for RealRedis {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
     }
 }

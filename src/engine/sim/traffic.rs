@@ -138,6 +138,9 @@ impl Disturbed {
                 let stops = (fault.hang, fault.end.is_some() || fault.limit.is_some());
                 (self.draw() < fault.share, self.through_a_proxy(stops, fault.delay, now))
             }
+            ProxyFault::Redis { share, .. } | ProxyFault::Postgres { share, .. } => {
+                (self.draw() < *share, self.through_a_proxy((false, true), Delay::default(), now))
+            }
             ProxyFault::Http(fault) => {
                 (told.requests, told.meant) = (told.requests + 1, told.meant + 1);
                 let Chosen { first, every, share } = fault.chosen;

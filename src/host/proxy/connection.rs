@@ -9,19 +9,24 @@ use rustix::net::sockopt::{ip_original_dst, ipv6_original_dst};
 use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 
+use super::between::Between;
 use super::counters::{Counters, count};
-use super::http::{Between, Http};
+use super::http::Http;
 use super::io::reset;
+use super::redis::Redis;
 use super::stream::Stream;
+use super::{choose::Chooser, postgres};
 use crate::host::net::nft::rule::OWN;
 use crate::host::net::raw::set_mark;
-use crate::model::network::ProxyFault;
+use crate::model::network::{Chosen, ProxyFault, SqlError};
 
 /// What becomes of the connections of a flow.
 #[derive(Debug)]
 pub(super) enum Work {
     Stream(Stream),
     Http(Http),
+    Redis(Redis),
+    Postgres(SqlError, Chooser),
 }
 
 impl Work {
@@ -29,6 +34,11 @@ impl Work {
         match fault {
             ProxyFault::Stream(fault) => Self::Stream(Stream::new(fault.clone(), seed)),
             ProxyFault::Http(fault) => Self::Http(Http::new((**fault).clone(), seed)),
+            ProxyFault::Redis { error, share } => Self::Redis(Redis::new(*error, *share, seed)),
+            ProxyFault::Postgres { error, share } => {
+                let chosen = Chosen { share: *share, ..Chosen::default() };
+                Self::Postgres(error.clone(), Chooser::new(chosen, seed))
+            }
         }
     }
 }
@@ -51,22 +61,34 @@ pub(super) async fn serve(client: TcpStream, work: Arc<Work>, shared: Arc<Shared
 }
 
 async fn passed(client: &TcpStream, work: &Work, shared: &Shared) -> io::Result<()> {
+    let (mut up, counters) = (Vec::new(), &shared.counters);
+    if let Work::Postgres(error, chooser) = work
+        && chooser.next().is_some()
+    {
+        // The server never sees it.
+        if postgres::refuse(client, error, &mut up).await? {
+            count(&counters.affected);
+            return Ok(());
+        }
+        count(&counters.opaque);
+    }
     let server = match connect(client).await {
         Ok(server) => server,
         Err(e) => {
-            count(&shared.counters.unreachable);
+            count(&counters.unreachable);
             return Err(e);
         }
     };
+    let mut between = Between { client, server: &server, counters, ended: shared.ended.clone() };
     let mut ended = shared.ended.clone();
     let result = match work {
         Work::Stream(stream) => tokio::select! {
-            result = Box::pin(stream.pass(client, &server, &shared.counters)) => result,
+            result = Box::pin(stream.pass(client, &server, counters)) => result,
             _ = ended.wait_for(|ended| *ended) => Ok(()),
         },
-        Work::Http(http) => {
-            http.pass(&mut Between { client, server: &server, counters: &shared.counters, ended }).await
-        }
+        Work::Http(http) => http.pass(&mut between).await,
+        Work::Redis(redis) => redis.pass(&mut between).await,
+        Work::Postgres(..) => between.tunnel(&mut up, &mut Vec::new()).await,
     };
     if result.is_err() {
         reset(&server);

@@ -11,10 +11,11 @@ use tokio::sync::watch;
 use tokio::time::sleep_until;
 
 use self::answer::{Download, Skipped, give, skip};
+use super::between::Between;
 use super::choose::Chooser;
 use super::counters::{Counters, count};
 use super::head::{self, Parsed, RequestHead};
-use super::io::{drain, finish, pump, read, send, tunnel};
+use super::io::{drain, finish, pump, read, send};
 use super::later::Pace;
 use crate::model::network::{HttpAnswer, HttpFault, When};
 
@@ -27,14 +28,6 @@ pub(super) struct Http {
     fault: HttpFault,
     chooser: Chooser,
     seed: u64,
-}
-
-/// A connection, seen from between its two ends.
-pub(super) struct Between<'a> {
-    pub(super) client: &'a TcpStream,
-    pub(super) server: &'a TcpStream,
-    pub(super) counters: &'a Counters,
-    pub(super) ended: watch::Receiver<bool>,
 }
 
 /// How it goes on after an exchange.
@@ -191,14 +184,6 @@ impl Affected<'_> {
 }
 
 impl Between<'_> {
-    /// Leaves it to itself, until the fault is over.
-    async fn tunnel(&mut self, up: &mut Vec<u8>, down: &mut Vec<u8>) -> io::Result<()> {
-        tokio::select! {
-            result = tunnel(self.client, self.server, up, down) => result,
-            _ = self.ended.wait_for(|ended| *ended) => Ok(()),
-        }
-    }
-
     /// Says nothing until the client goes, or the fault is over.
     async fn hold(&mut self) -> io::Result<()> {
         let mut unheard = Vec::new();

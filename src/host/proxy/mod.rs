@@ -6,6 +6,7 @@
 //!
 //! Knows the vocabulary of network settings and the host's kernel, no engine and no run.
 
+mod between;
 mod body;
 mod choose;
 mod connection;
@@ -15,6 +16,9 @@ mod http;
 mod io;
 mod later;
 mod listen;
+mod postgres;
+mod redis;
+mod resp;
 mod serve;
 mod stream;
 

@@ -5,6 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::redis::RedisError;
 use super::{Direction, Distribution};
 use crate::text::humantime_text;
 
@@ -37,6 +38,30 @@ pub enum ProxyFault {
     Stream(StreamFault),
     /// To single HTTP requests.
     Http(Box<HttpFault>),
+    /// To Redis commands: this share of those that it is about is answered with an error.
+    Redis {
+        /// Which.
+        error: RedisError,
+        /// From 0 to 1.
+        share: f64,
+    },
+    /// To connections to `PostgreSQL`: this share of them is refused.
+    Postgres {
+        /// By which error.
+        error: SqlError,
+        /// From 0 to 1.
+        share: f64,
+    },
+}
+
+/// An error that a `PostgreSQL` server refuses a connection with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct SqlError {
+    /// Its SQLSTATE: five capitals and digits (`PostgreSQL` documentation, "`PostgreSQL` Error Codes").
+    pub code: String,
+    /// What it says.
+    pub message: String,
 }
 
 /// How much later something is.

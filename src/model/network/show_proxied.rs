@@ -20,6 +20,10 @@ impl fmt::Display for Proxied {
         match &self.fault {
             ProxyFault::Stream(fault) => fault.fmt(f),
             ProxyFault::Http(fault) => fault.fmt(f),
+            ProxyFault::Redis { error, share } => write!(f, "{}Redis commands: answered {error}", part(*share)),
+            ProxyFault::Postgres { error, share } => {
+                write!(f, "{}connections to PostgreSQL: refused with {} ({})", part(*share), error.code, error.message)
+            }
         }
     }
 }
@@ -65,8 +69,7 @@ impl fmt::Display for StreamFault {
             Direction::Ingress => " (what is received)",
             Direction::Both => "",
         };
-        let share = if self.share < 1.0 { format!("{} of the ", percent(self.share)) } else { String::new() };
-        write!(f, "{share}connections: {}{way}", parts.join(", "))
+        write!(f, "{}connections: {}{way}", part(self.share), parts.join(", "))
     }
 }
 
@@ -160,4 +163,9 @@ fn nth(n: u64) -> String {
         _ => "th",
     };
     format!("{n}{ending}")
+}
+
+/// `25 % of the `.
+fn part(share: f64) -> String {
+    if share < 1.0 { format!("{} of the ", percent(share)) } else { String::new() }
 }

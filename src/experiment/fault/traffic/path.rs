@@ -24,6 +24,95 @@ pub(in crate::experiment::fault) fn is_true(found: &mut Found<'_>, key: &[&str])
     }
 }
 
+/// A fault that answers in a server's own words: its `error`, and after it the keys that choose connections. What it does stands in its
+/// `fault`, and what is wrong with its error in its `check_error`.
+///
+/// A macro, since reading a shared struct through `serde(flatten)` would lose the places of mistakes.
+macro_rules! answers_for {
+    (
+        $(#[$about:meta])*
+        pub struct $fault:ident {
+            $(#[$error_about:meta])* pub error: $error:ty,
+        }
+    ) => {
+        #[derive(Debug, Clone, PartialEq, serde::Serialize, serde::Deserialize, schemars::JsonSchema)]
+        $(#[$about])*
+        #[serde(rename_all = "kebab-case", deny_unknown_fields)]
+        pub struct $fault {
+            $(#[$error_about])* pub error: $error,
+            /// How many are affected (default 100%).
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub share: Option<crate::model::quantity::Percent>,
+            /// Connections to these peers (default: to anybody).
+            #[serde(default, skip_serializing_if = "crate::model::quantity::Many::is_empty")]
+            pub to: crate::model::quantity::Many<crate::experiment::fault::Who>,
+            /// The peers' ports, each `5432` or `8000-8099` (default: that of the protocol). A single one needs no list;
+            /// `{ except: 22 }` are all but these.
+            #[serde(default, skip_serializing_if = "crate::model::quantity::PortChoice::is_every_one")]
+            pub port: crate::model::quantity::PortChoice,
+            /// On this network of the engine alone.
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub network: Option<String>,
+            /// What becomes of connections that are open already: they are reset, so that the next ones are affected (default), or left
+            /// alone.
+            #[serde(default)]
+            pub existing: crate::model::network::Existing,
+            /// `self`: the system must recover without intervention.
+            #[serde(default)]
+            pub heal: crate::experiment::fault::Heal,
+            /// Which targets may be idle, with nothing that meets the fault: `none` (default), `some` or `allowed`.
+            #[serde(default)]
+            pub idle: crate::model::effect::Idle,
+        }
+
+        impl crate::experiment::fault::Disturb for $fault {
+            fn settings(
+                &self,
+                _: &crate::model::instance::Instance,
+                context: &crate::experiment::fault::Context<'_>,
+            ) -> Vec<crate::model::instance::Setting> {
+                use crate::experiment::fault::traffic::{Selection, disturbed};
+                use crate::model::network::{Direction, Protocol, Proxied, Treatment};
+                let usual = crate::model::quantity::PortChoice::These(vec![crate::model::quantity::Port(Self::PORT)]);
+                let selection = Selection {
+                    to: &self.to,
+                    port: Some(if self.port.is_every_one() { &usual } else { &self.port }),
+                    protocol: Some(Protocol::Tcp),
+                    direction: Some(Direction::Egress),
+                    network: self.network.as_ref(),
+                    ..Selection::default()
+                };
+                let fault = self.fault(self.share.map_or(1.0, |share| share.0));
+                let treatment = Treatment::Proxy(Proxied { existing: self.existing, fault });
+                disturbed(context, selection.traffic(context.peers), treatment, None)
+            }
+
+            fn check(&self, found: &mut crate::experiment::document::found::Found<'_>, own: &[&str]) {
+                crate::experiment::fault::traffic::keys::selection(found, own);
+                crate::experiment::fault::traffic::path::share(found, own);
+                self.check_error(found, own);
+            }
+
+            fn heal(&self) -> crate::experiment::fault::Heal {
+                self.heal
+            }
+
+            fn idle(&self) -> crate::model::effect::Idle {
+                self.idle
+            }
+
+            fn peers(&self) -> Option<crate::experiment::fault::Peering<'_>> {
+                crate::experiment::fault::Peering::of(&self.to, &[])
+            }
+
+            fn unseen(&self) -> Option<&'static str> {
+                Some(crate::experiment::fault::traffic::path::UNSEEN)
+            }
+        }
+    };
+}
+pub(in crate::experiment::fault) use answers_for;
+
 #[cfg(test)]
 mod tests {
     use super::super::keys::tests::{read_fault, set};
@@ -53,6 +142,15 @@ mod tests {
                 "{ tcp: { delay: 5ms, slice: { size: 1b, every: 1ms }, limit: 1kb, slow-close: 1s, direction: ingress } }",
                 "connections: 5ms later, in pieces of 1 byte, one each 1ms, closed after 1,024 bytes, its end 1s later (what is received), to everybody, tcp",
             ),
+            (
+                "{ postgres: { error: 53300, share: 50% } }",
+                "50 % of the connections to PostgreSQL: refused with 53300 (sorry, too many clients already), to everybody, tcp, port 5432",
+            ),
+            (
+                "{ postgres: { error: XX000, port: 6432 } }",
+                "connections to PostgreSQL: refused with XX000 (refused), to everybody, tcp, port 6432",
+            ),
+            ("{ redis: { error: LOADING } }", "Redis commands: answered LOADING, to everybody, tcp, port 6379"),
         ] {
             assert_eq!(set(fault).replace("traffic: ", ""), want, "{fault}");
         }
@@ -75,6 +173,10 @@ mod tests {
             ("{ http: { status: 503, headers: { x: \"a\\r\\nb: c\" } } }", "cannot be sent"),
             ("{ http: { status: 503, match: { status: 200 } } }", "needs `when: after`"),
             ("{ http: { jitter: 1s, status: 503 } }", "needs"),
+            ("{ postgres: { error: 5330 } }", "is no SQLSTATE"),
+            ("{ postgres: { error: '57p03' } }", "is no SQLSTATE"),
+            ("{ redis: { error: LOADING, share: 0% } }", "affects nothing"),
+            ("{ redis: { error: SLOW } }", "LOADING"),
             ("{ tcp: {} }", "does nothing"),
             ("{ tcp: { refuse: true, share: 5% } }", "`share` does not go with `refuse`"),
             ("{ tcp: { reset-after: 0s, close-after: 1s } }", "do not go together"),

@@ -87,6 +87,8 @@ pub enum Treatment {
     Reject,
     /// DNS queries are answered wrongly, or not at all.
     Dns(Dns),
+    /// TCP connections that the instance begins are refused.
+    Refuse(Existing),
     /// Their connections go through a proxy.
     Proxy(Proxied),
 }
@@ -228,7 +230,7 @@ impl Network {
     #[must_use]
     pub fn by(&self, flow: &Flow) -> By {
         match &flow.treatment {
-            Treatment::Drop | Treatment::Reject => By::Rules,
+            Treatment::Drop | Treatment::Reject | Treatment::Refuse(_) => By::Rules,
             Treatment::Dns(_) => By::Process,
             Treatment::Proxy(_) => By::Proxy,
             Treatment::Shape(_) if self.mechanism == Some(Mechanism::Userspace) => By::Process,

@@ -1,6 +1,7 @@
 //! Laying a setting on the traffic of a namespace, all of it or nothing, and taking it off again.
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use super::userspace::{self, Lack, ShaperSetup};
@@ -9,9 +10,9 @@ use crate::engine::{Outcome, Tag};
 use crate::host::net::link::{self, Link};
 use crate::host::net::netlink::{Family, Socket};
 use crate::host::net::nft::{self, Lease, TableState};
-use crate::host::net::{routes, tracking};
+use crate::host::net::{routes, sockets, tracking};
 use crate::host::shaper::{Surroundings, copies, layout};
-use crate::model::network::{By, Network};
+use crate::model::network::{By, Existing, Network, Treatment};
 
 /// Lays it on the traffic of a namespace: all of it, or nothing.
 pub(super) async fn lay(site: NetworkAccess, tag: &Tag, mark: &str, network: Network) -> io::Result<Outcome> {
@@ -108,7 +109,16 @@ pub fn lay_here(mark: &str, network: &Network, has: impl Fn(&str, &Link) -> bool
         let interfaces = named.filter_map(|name| interface(&name).map(|index| (name, index))).collect();
         return Ok(Laid::Lacks(Lack { rules: layout.chains, interfaces }));
     }
-    nft::fill(mark, &layout.chains).map(Laid::Done)
+    let lease = nft::fill(mark, &layout.chains)?;
+    for flow in &network.flows {
+        if flow.treatment == Treatment::Refuse(Existing::Reset) {
+            let on = flow.traffic.network.as_deref().and_then(interface);
+            let own = links.iter().filter(|link| on == Some(link.index)).flat_map(|link| &link.addresses);
+            let own: Vec<IpAddr> = own.map(|(address, _)| *address).collect();
+            sockets::reset_begun(&flow.traffic, on.map(|_| own.as_slice()), &[])?;
+        }
+    }
+    Ok(Laid::Done(lease))
 }
 
 /// Takes everything of Squall's off it, no matter which process laid it: whether there was anything.

@@ -33,7 +33,7 @@ pub(super) fn choose(host: &Host, network: &Network) -> Result<Option<Mechanism>
     {
         return Err(format!("answers about names are given in user space, and this kernel has no way there: {why}"));
     }
-    if has(By::Rules, |t| *t != Treatment::Reject)
+    if has(By::Rules, |t| !matches!(t, Treatment::Reject | Treatment::Refuse(_)))
         && let Err(why) = has_queue(host)
     {
         return Err(format!("packets vanish by way of NFQUEUE, and this kernel has no such thing: {why}"));

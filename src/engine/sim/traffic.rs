@@ -76,7 +76,7 @@ impl Disturbed {
         let fate = match &treatment {
             Treatment::Shape(shape) => self.shaped(shape, now),
             Treatment::Drop => PacketDecision::Stopped(Met::Silence, self.since),
-            Treatment::Reject => PacketDecision::Stopped(Met::Refused, self.since),
+            Treatment::Reject | Treatment::Refuse(_) => PacketDecision::Stopped(Met::Refused, self.since),
             Treatment::Dns(_) => PacketDecision::Passes(Duration::ZERO),
             Treatment::Proxy(proxied) => self.proxied(&proxied.fault, now, counted),
         };

@@ -201,6 +201,16 @@ impl Disturb for Http {
                 }
             }
         }
+        if let Some(stall) = has(found, "stall").filter(|_| self.stall) {
+            for name in ["cut-after", "corrupt-body", "bandwidth"] {
+                if let Some(other) = has(found, name) {
+                    found.add(
+                        Mistake::error(&other.key_at, format!("`{name}` does not go with `stall`"))
+                            .also(&stall.key_at, "there is no answer"),
+                    );
+                }
+            }
+        }
         let statuses = [own, &["match", "status"]].concat();
         if let (Some(entry), When::Before) = (found.document.entry(&statuses).cloned(), self.when) {
             found.add(

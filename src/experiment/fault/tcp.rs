@@ -118,12 +118,12 @@ impl Disturb for Tcp {
             to: &self.to,
             port: Some(&self.port),
             protocol: Some(Protocol::Tcp),
-            direction: Some(if self.refuse { Direction::Both } else { Direction::Egress }),
+            direction: Some(Direction::Egress),
             network: self.network.as_ref(),
             ..Selection::default()
         };
         let treatment = if self.refuse {
-            Treatment::Reject
+            Treatment::Refuse(self.existing)
         } else {
             Treatment::Proxy(Proxied { existing: self.existing, fault: ProxyFault::Stream(self.fault()) })
         };
@@ -147,7 +147,7 @@ impl Disturb for Tcp {
             path::is_true(found, &key(name));
         }
         if let (true, Some(refuse)) = (self.refuse, has(found, "refuse")) {
-            let others = ["share", "direction", "existing"];
+            let others = ["share", "direction"];
             for name in DOES.iter().skip(1).chain(&others) {
                 if let Some(other) = has(found, name) {
                     found.add(
@@ -156,6 +156,12 @@ impl Disturb for Tcp {
                     );
                 }
             }
+        }
+        let ends_alone = !DOES.iter().any(|name| !name.ends_with("-after") && has(found, name).is_some());
+        if let (true, Some(direction)) = (ends_alone && !self.refuse, has(found, "direction")) {
+            found.add(
+                Mistake::error(&direction.key_at, "`direction` does nothing here").label("a connection ends both ways"),
+            );
         }
         if let (Some(first), Some(second)) = (has(found, "reset-after"), has(found, "close-after")) {
             found.add(

@@ -52,21 +52,24 @@ impl Leases {
 #[expect(clippy::disallowed_methods, reason = "it is a thread of its own")]
 fn keep(shared: &Weak<Mutex<Kept>>) {
     realtime::ask();
-    while let Some(kept) = shared.upgrade() {
-        let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
-        let over: Vec<Held> = kept.leases.extract_if(.., |held| !renewed(held)).collect();
-        kept.has_keeper = !kept.leases.is_empty();
-        let goes_on = kept.has_keeper;
-        drop(kept);
-        if !over.is_empty() {
-            // To close a socket that has deleted something can take 20 ms, in which no other is to wait.
-            let _ = std::thread::Builder::new().name("leases".to_owned()).spawn(move || drop(over));
-        }
-        if !goes_on {
-            break;
-        }
+    while renew_all(shared) {
         std::thread::sleep(BEAT);
     }
+}
+
+/// Renews them once, where somebody still has them; whether there are any left.
+fn renew_all(shared: &Weak<Mutex<Kept>>) -> bool {
+    let Some(kept) = shared.upgrade() else { return false };
+    let mut kept = kept.lock().unwrap_or_else(PoisonError::into_inner);
+    let over: Vec<Held> = kept.leases.extract_if(.., |held| !renewed(held)).collect();
+    kept.has_keeper = !kept.leases.is_empty();
+    let goes_on = kept.has_keeper;
+    drop(kept);
+    if !over.is_empty() {
+        // To close a socket that has deleted something can take 20 ms, in which no other is to wait.
+        let _ = std::thread::Builder::new().name("leases".to_owned()).spawn(move || drop(over));
+    }
+    goes_on
 }
 
 /// Whether a lease goes on.

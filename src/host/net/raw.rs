@@ -56,11 +56,21 @@ impl Raw {
 ///
 /// # Errors
 /// Where this user may not (it takes `CAP_NET_ADMIN`).
-#[expect(unsafe_code, reason = "this option has no safe wrapper")]
 pub fn set_mark(fd: &impl AsFd, mark: u32) -> io::Result<()> {
+    set_option(fd, libc::SOL_SOCKET, libc::SO_MARK, mark)
+}
+
+/// Has binding a socket to an address alone choose no port yet, so that as many connections can be made as without it (ip(7)).
+///
+/// # Errors
+/// Where the kernel does not know that (before Linux 4.2).
+pub fn bind_without_port(fd: &impl AsFd) -> io::Result<()> {
+    set_option(fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)
+}
+
+#[expect(unsafe_code, reason = "these options have no safe wrapper")]
+fn set_option(fd: &impl AsFd, level: i32, option: i32, value: u32) -> io::Result<()> {
     // SAFETY: the descriptor is open, and the pointer is to a number of the length that is given, which lives on.
-    let result = unsafe {
-        libc::setsockopt(fd.as_fd().as_raw_fd(), libc::SOL_SOCKET, libc::SO_MARK, (&raw const mark).cast(), 4)
-    };
+    let result = unsafe { libc::setsockopt(fd.as_fd().as_raw_fd(), level, option, (&raw const value).cast(), 4) };
     if result == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
 }

@@ -22,8 +22,6 @@ const OPEN: u32 = 1 << 1 | 1 << 8;
 /// Not answered yet, and over since less than a minute.
 const TRIED_OR_OVER: u32 = 1 << 2 | 1 << 6;
 const LISTENING: u32 = 1 << 10;
-/// Seen from the side that was asked: `TCP_SYN_RECV`, and what stands for it while there is no socket yet.
-const COMES_TO_STAND: u32 = 1 << 3 | 1 << 12;
 
 /// A TCP connection.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,22 +70,31 @@ pub fn talk() -> io::Result<Talk> {
 /// # Errors
 /// [`io::ErrorKind::Unsupported`] where the kernel cannot do it; else what it refuses.
 pub fn reset(traffic: &Traffic) -> io::Result<usize> {
-    reset_but(traffic, &[])
+    let mut socket = Socket::open(Family::SockDiag)?;
+    let all = connections(&mut socket)?;
+    end(&mut socket, all.iter().filter(|c| meant(c, traffic)))
 }
 
-/// The same, but for those of Squall's own, and those that go to one of these ports of the namespace itself instead.
+/// Ends those alone that this namespace has begun, from one of its `own` addresses where these are told; and not Squall's own, nor those that go
+/// to one of these `ports` of the namespace itself instead. How many they were.
 ///
 /// # Errors
 /// As for [`reset`].
-pub fn reset_but(traffic: &Traffic, ports: &[u16]) -> io::Result<usize> {
+pub fn reset_begun(traffic: &Traffic, own: Option<&[IpAddr]>, ports: &[u16]) -> io::Result<usize> {
     let mut socket = Socket::open(Family::SockDiag)?;
-    let mut ended = 0;
-    let meant: Vec<_> = connections(&mut socket)?.into_iter().filter(|c| meant(c, traffic)).collect();
-    // Looked at afterwards: the other end of whatever was seen before is among them, even if it comes to stand just now.
-    let ends = if ports.is_empty() { Vec::new() } else { in_states(&mut socket, OPEN | COMES_TO_STAND)? };
+    let all = connections(&mut socket)?;
+    // Looked at afterwards: the other end of whatever was seen before is among them, even if it comes to stand just now, or has ended.
+    let listening: HashSet<u16> = in_states(&mut socket, LISTENING)?.iter().map(|c| c.local.1).collect();
+    let ends = if ports.is_empty() { Vec::new() } else { in_states(&mut socket, !LISTENING)? };
     let here: HashSet<_> = ends.iter().filter(|c| ports.contains(&c.local.1)).map(|c| c.remote).collect();
-    let spared = |c: &Connection| !ports.is_empty() && (c.mark == Some(OWN) || here.contains(&c.local));
-    for connection in meant.iter().filter(|c| !spared(c)) {
+    let is_begun = |c: &Connection| !listening.contains(&c.local.1) && own.is_none_or(|own| own.contains(&c.local.0));
+    let spared = |c: &Connection| c.mark == Some(OWN) || here.contains(&c.local);
+    end(&mut socket, all.iter().filter(|c| meant(c, traffic) && is_begun(c) && !spared(c)))
+}
+
+fn end<'a>(socket: &mut Socket, connections: impl Iterator<Item = &'a Connection>) -> io::Result<usize> {
+    let mut ended = 0;
+    for connection in connections {
         let body = request(connection.family, u32::MAX, &connection.id);
         match socket.request(Message::new(SOCK_DESTROY, flags::REQUEST, &body)) {
             Ok(()) => ended += 1,

@@ -17,7 +17,7 @@ use super::redis::Redis;
 use super::stream::Stream;
 use super::{choose::Chooser, postgres};
 use crate::host::net::nft::rule::OWN;
-use crate::host::net::raw::set_mark;
+use crate::host::net::raw::{bind_without_port, set_mark};
 use crate::model::network::{Chosen, ProxyFault, SqlError};
 
 /// What becomes of the connections of a flow.
@@ -107,6 +107,9 @@ async fn connect(client: &TcpStream) -> io::Result<TcpStream> {
     }
     let socket = if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
     set_mark(&socket, OWN)?;
+    // From the address that the client has chosen; the port is the kernel's to choose when it knows to where.
+    bind_without_port(&socket)?;
+    socket.bind((client.peer_addr()?.ip(), 0).into())?;
     let server = socket.connect(to).await?;
     server.set_nodelay(true)?;
     client.set_nodelay(true)?;

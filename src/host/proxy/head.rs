@@ -141,7 +141,8 @@ fn is_meant(matching: &RequestMatch, method: &str, target: &str, lines: &Lines<'
         return true;
     }
     // The form that proxies are asked in has the host before the path.
-    let path = target.split_once("://").map_or(target, |(_, rest)| rest.find('/').map_or("/", |at| &rest[at..]));
+    let absolute = target.split_once("://").filter(|_| !target.starts_with('/'));
+    let path = absolute.map_or(target, |(_, rest)| rest.find('/').map_or("/", |at| &rest[at..]));
     let path = path.split(['?', '#']).next().unwrap_or_default();
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     let among = |patterns: &[String], value: &str| patterns.is_empty() || patterns.iter().any(|p| glob(p, value));

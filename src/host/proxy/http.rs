@@ -5,10 +5,11 @@ mod answer;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use tokio::net::TcpStream;
-use tokio::sync::watch;
-use tokio::time::sleep_until;
+use tokio::sync::{Notify, watch};
+use tokio::time::{sleep_until, timeout};
 
 use self::answer::{Download, Skipped, give, skip};
 use super::between::Between;
@@ -36,7 +37,11 @@ enum Next {
     Again,
     /// It is over.
     Close,
-    /// What follows cannot be read.
+    /// It is over when the client has heard its last answer.
+    Linger,
+    /// What follows cannot be read for sure.
+    Unreadable,
+    /// What follows is no HTTP/1 any more, or nothing.
     Tunnel,
     /// With nothing: there is to be no answer.
     Hold,
@@ -60,6 +65,11 @@ impl Http {
             match next {
                 Next::Again => {}
                 Next::Close => return Ok(()),
+                Next::Linger => return between.linger().await,
+                Next::Unreadable => {
+                    count(&between.counters.opaque);
+                    return Box::pin(between.tunnel(&mut up, &mut down)).await;
+                }
                 Next::Tunnel => return Box::pin(between.tunnel(&mut up, &mut down)).await,
                 Next::Hold => return between.hold().await,
             }
@@ -73,6 +83,11 @@ impl Http {
         up: &mut Vec<u8>,
         down: &mut Vec<u8>,
     ) -> io::Result<Option<RequestHead>> {
+        if !down.is_empty() {
+            // More than an answer came: what it is cannot be known.
+            count(&between.counters.opaque);
+            return Ok(None);
+        }
         let mut looked = 0;
         loop {
             // A head ends with a line.
@@ -96,7 +111,12 @@ impl Http {
                 biased;
                 n = read(between.client, up) => if n? == 0 { return Ok(None) },
                 // It speaks unasked, or closes.
-                n = read(between.server, down) => { n?; return Ok(None) }
+                n = read(between.server, down) => {
+                    if n? > 0 {
+                        count(&between.counters.opaque);
+                    }
+                    return Ok(None);
+                }
                 _ = between.ended.wait_for(|ended| *ended), if up.is_empty() => return Ok(None),
             }
         }
@@ -112,7 +132,7 @@ impl Http {
     ) -> io::Result<Next> {
         count(&between.counters.requests);
         let by_status = !self.fault.matching.statuses.is_empty();
-        let mut affected = if request.is_meant && !by_status { self.choose(between.counters) } else { None };
+        let mut affected = if request.is_meant && !by_status { self.choose(between) } else { None };
         if let Some(affected) = &mut affected
             && self.fault.when == When::Before
         {
@@ -126,30 +146,39 @@ impl Http {
                 return between.answer_instead(&request, answer, up).await;
             }
         }
-        let is_raw = AtomicBool::new(false);
-        let upload = upload(between.client, between.server, &request, up, &is_raw);
+        let sent = Sent::default();
+        let upload = upload(between.client, between.server, &request, up, &sent);
         let download = Download { http: self, between, request: &request, down, affected }.run();
         let (mut upload, mut download) = (std::pin::pin!(upload), std::pin::pin!(download));
-        let mut uploaded = false;
+        let mut failed = None;
         let next = loop {
             tokio::select! {
                 biased;
-                sent = &mut upload, if !uploaded => { sent?; uploaded = true; }
+                // The client has gone, or the server hears no more: then its answer is still to come.
+                result = &mut upload, if failed.is_none() => failed = result.err(),
                 next = &mut download => break next?,
             }
         };
-        if is_raw.load(Ordering::Relaxed) {
-            return Ok(Next::Tunnel);
+        match (failed, next) {
+            (Some(_), Next::Again) => Ok(Next::Linger),
+            (_, Next::Again) if sent.is_raw.load(Ordering::Relaxed) => Ok(Next::Unreadable),
+            // It was answered before it was all there.
+            (None, Next::Again) if !sent.is_all.load(Ordering::Relaxed) => {
+                tokio::select! {
+                    _ = &mut upload => Ok(Next::Linger),
+                    () = sent.all() => Ok(Next::Again),
+                }
+            }
+            (_, next) => Ok(next),
         }
-        // It was answered before it was all there.
-        if !uploaded && matches!(next, Next::Again) {
-            upload.await?;
-        }
-        Ok(next)
     }
 
     /// A request that is meant, if it is to be affected.
-    fn choose<'a>(&self, counters: &'a Counters) -> Option<Affected<'a>> {
+    fn choose<'a>(&self, between: &Between<'a>) -> Option<Affected<'a>> {
+        let counters = between.counters;
+        if *between.ended.borrow() {
+            return None;
+        }
         count(&counters.meant);
         self.chooser.next().map(|number| Affected { number, counters, is_counted: false })
     }
@@ -196,22 +225,53 @@ impl Between<'_> {
         }
     }
 
+    /// Closes it, once the client has had time to hear the last answer: what it still sends would have it reset before.
+    async fn linger(&mut self) -> io::Result<()> {
+        const LONGEST: Duration = Duration::from_secs(1);
+        finish(self.client)?;
+        // The client need not close by itself.
+        let _ = timeout(LONGEST, self.hold()).await;
+        Ok(())
+    }
+
     /// Answers a request that the server never sees.
     async fn answer_instead(&self, request: &RequestHead, answer: &HttpAnswer, up: &mut Vec<u8>) -> io::Result<Next> {
         drain(up, request.length);
-        // Its sender may never send the body.
-        let closes = request.closes || request.expects || skip(self.client, up, request.body).await? != Skipped::All;
-        give(self.client, answer, request, closes).await
+        // A sender that waits for a word may never send the body.
+        let skipped = if request.expects { Skipped::Ended } else { skip(self.client, up, request.body).await? };
+        give(self.client, answer, request, request.closes || skipped != Skipped::All).await
     }
 }
 
-/// The request's way to the server.
+/// How far a request is on its way.
+#[derive(Default)]
+struct Sent {
+    /// All of it has gone on.
+    is_all: AtomicBool,
+    /// It cannot be read to its end.
+    is_raw: AtomicBool,
+    told: Notify,
+}
+
+impl Sent {
+    fn is_sent(&self) {
+        self.is_all.store(true, Ordering::Relaxed);
+        self.told.notify_one();
+    }
+
+    async fn all(&self) {
+        self.told.notified().await;
+    }
+}
+
+/// The request's way to the server. It comes to an end only where the client has gone, or the server hears no more: meanwhile it waits for what the
+/// client does next, and keeps it.
 async fn upload(
     client: &TcpStream,
     server: &TcpStream,
     request: &RequestHead,
     up: &mut Vec<u8>,
-    is_raw: &AtomicBool,
+    sent: &Sent,
 ) -> io::Result<()> {
     let mut body = request.body;
     let mut ready = request.length;
@@ -220,14 +280,24 @@ async fn upload(
         send(server, up, ready + n).await?;
         ready = 0;
         if body.is_done() {
-            return Ok(());
+            sent.is_sent();
+            while up.len() < MOST {
+                if read(client, up).await? == 0 {
+                    // It may have said all, and wait for the answer.
+                    finish(server)?;
+                    break;
+                }
+            }
+            return std::future::pending().await;
         }
         if up.is_empty() && read(client, up).await? == 0 {
-            return finish(server);
+            finish(server)?;
+            return std::future::pending().await;
         }
         taken = body.take(up, |_| {});
     }
     // What it is, is for the server to say.
-    is_raw.store(true, Ordering::Relaxed);
-    pump(client, server, up).await
+    sent.is_raw.store(true, Ordering::Relaxed);
+    pump(client, server, up).await?;
+    std::future::pending().await
 }

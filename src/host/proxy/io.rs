@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use rustix::net::{Shutdown, sockopt};
 use tokio::net::TcpStream;
+use tokio::task::consume_budget;
 
 /// How many bytes are read at once, at most: into a buffer, and on their way through.
 const PIECE: usize = 16 * 1024;
@@ -20,6 +21,7 @@ thread_local! {
 /// Adds what has come to a buffer; how many bytes, none: nothing more will come.
 pub(super) async fn read(stream: &TcpStream, into: &mut Vec<u8>) -> io::Result<usize> {
     loop {
+        consume_budget().await;
         stream.readable().await?;
         into.reserve(PIECE);
         match stream.try_read_buf(into) {
@@ -32,6 +34,7 @@ pub(super) async fn read(stream: &TcpStream, into: &mut Vec<u8>) -> io::Result<u
 /// Sends the first so many bytes of a buffer, which are gone from it then.
 pub(super) async fn send(stream: &TcpStream, from: &mut Vec<u8>, mut length: usize) -> io::Result<()> {
     while length > 0 {
+        consume_budget().await;
         match stream.try_write(&from[..length]) {
             Ok(n) => {
                 length -= n;
@@ -53,11 +56,15 @@ pub(super) fn drain(from: &mut Vec<u8>, n: usize) {
     }
 }
 
-/// Passes everything on, after what is in a buffer already, up to the end, which it passes on as well.
+/// Passes everything on, after what is in a buffer already, up to the end, which it passes on as well. Where the other end hears no more, it
+/// is over without an error: what that end still says is for the other way to read.
 pub(super) async fn pump(from: &TcpStream, to: &TcpStream, rest: &mut Vec<u8>) -> io::Result<()> {
     loop {
         let length = rest.len();
-        send(to, rest, length).await?;
+        if send(to, rest, length).await.is_err() {
+            return Ok(());
+        }
+        consume_budget().await;
         from.readable().await?;
         let over = ROOM.with_borrow_mut(|room| {
             let n = match from.try_read(room) {
@@ -66,16 +73,15 @@ pub(super) async fn pump(from: &TcpStream, to: &TcpStream, rest: &mut Vec<u8>) -
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(false),
                 Err(e) => return Err(e),
             };
-            let sent = match to.try_write(&room[..n]) {
-                Ok(sent) => sent,
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => 0,
-                Err(e) => return Err(e),
-            };
+            // What does not go on now, does when it is tried again.
+            let sent = to.try_write(&room[..n]).unwrap_or(0);
             rest.extend_from_slice(&room[sent..n]);
             Ok(false)
         })?;
         if over {
-            return finish(to);
+            // One that has gone needs no end.
+            let _ = finish(to);
+            return Ok(());
         }
     }
 }

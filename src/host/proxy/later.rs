@@ -9,14 +9,15 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::io::{finish, read, send};
 use crate::host::shaper::model::Model;
-use crate::model::network::{Bandwidth, Delay, Shape, Slice, StreamFault};
+use crate::model::network::{Bandwidth, Delay, LEAST_DELAY, Shape, Slice, StreamFault};
 
 /// Nothing is later.
 pub(super) const NONE: Delay =
     Delay { delay: Duration::ZERO, jitter: Duration::ZERO, distribution: crate::model::network::Distribution::Uniform };
 
-/// How many bytes of one way wait, at most: then no more are read.
+/// How many bytes of one way wait, and how many pieces of them: from then on no more are read.
 const MOST: usize = 1024 * 1024;
+const PIECES: usize = 1024;
 
 /// How large a piece may be, and how long one may take at a rate.
 const PIECE: usize = 16 * 1024;
@@ -66,43 +67,82 @@ impl Pace {
     }
 }
 
-/// Passes bytes on as a fault has it, up to the end or to its limit; whether that was met.
-pub(super) async fn pump(from: &TcpStream, to: &TcpStream, fault: &StreamFault, seed: u64) -> io::Result<bool> {
-    let mut pace = Pace::new(fault.delay, fault.bandwidth, fault.slice, seed);
-    let mut left = fault.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
-    let mut waiting: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
-    let (mut bytes, mut open, mut fresh) = (0, true, Vec::new());
-    loop {
-        let due = waiting.front().map(|(due, _)| *due);
-        tokio::select! {
-            biased;
-            () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
-                let Some((_, mut piece)) = waiting.pop_front() else { continue };
-                bytes -= piece.len();
-                let length = left.map_or(piece.len(), |left| left.min(piece.len()));
-                send(to, &mut piece, length).await?;
-                if let Some(left) = &mut left {
-                    *left -= length;
-                    if *left == 0 {
-                        return Ok(true);
+/// One way of a connection.
+pub(super) struct Way<'a> {
+    pub(super) from: &'a TcpStream,
+    pub(super) to: &'a TcpStream,
+    /// Whether it leads to the server.
+    pub(super) is_up: bool,
+    pub(super) fault: &'a StreamFault,
+    pub(super) seed: u64,
+    /// Told when something of it is not as it would have been.
+    pub(super) happens: &'a (dyn Fn() + Sync),
+}
+
+impl Way<'_> {
+    /// Passes bytes on as the fault has it, up to the end or to its limit; whether the connection is over then.
+    pub(super) async fn pass(self) -> io::Result<bool> {
+        let Way { from, to, fault, happens, .. } = self;
+        if fault.hang {
+            return self.hang().await;
+        }
+        let mut pace = Pace::new(fault.delay, fault.bandwidth, fault.slice, self.seed);
+        let mut left = fault.limit.map(|limit| usize::try_from(limit).unwrap_or(usize::MAX));
+        let mut waiting: VecDeque<(Instant, Vec<u8>)> = VecDeque::new();
+        let (mut bytes, mut open, mut fresh) = (0, true, Vec::new());
+        loop {
+            let due = waiting.front().map(|(due, _)| *due);
+            tokio::select! {
+                biased;
+                () = sleep_until(due.unwrap_or_else(Instant::now)), if due.is_some() => {
+                    let Some((_, mut piece)) = waiting.pop_front() else { continue };
+                    bytes -= piece.len();
+                    let length = left.map_or(piece.len(), |left| left.min(piece.len()));
+                    send(to, &mut piece, length).await?;
+                    if let Some(left) = &mut left {
+                        *left -= length;
+                        if *left == 0 {
+                            happens();
+                            return Ok(true);
+                        }
                     }
                 }
-            }
-            n = read(from, &mut fresh), if open && bytes < MOST => {
-                open = n? > 0;
-                if !fault.hang {
-                    waiting.extend(fresh.chunks(pace.piece()).map(|piece| (pace.due(piece.len()), piece.to_vec())));
+                n = read(from, &mut fresh), if open && bytes < MOST && waiting.len() < PIECES => {
+                    open = n? > 0;
+                    if fault.slice.is_some() && fresh.len() > pace.piece() {
+                        happens();
+                    }
+                    for piece in fresh.chunks(pace.piece()) {
+                        let due = pace.due(piece.len());
+                        if due > Instant::now() + LEAST_DELAY {
+                            happens();
+                        }
+                        waiting.push_back((due, piece.to_vec()));
+                    }
                     bytes += fresh.len();
+                    fresh = Vec::new();
                 }
-                fresh = Vec::new();
+                else => break,
             }
-            else => break,
+        }
+        if !fault.slow_close.is_zero() {
+            happens();
+            sleep(fault.slow_close).await;
+        }
+        finish(to).map(|()| false)
+    }
+
+    /// Passes nothing on, not even the end; but where the client goes, the server is not held.
+    async fn hang(self) -> io::Result<bool> {
+        let mut unheard = Vec::new();
+        loop {
+            let n = read(self.from, &mut unheard).await?;
+            (self.happens)();
+            match (n, self.is_up) {
+                (0, true) => return Ok(true),
+                (0, false) => return std::future::pending().await,
+                _ => unheard.clear(),
+            }
         }
     }
-    if fault.hang {
-        // The end is not told either.
-        std::future::pending::<()>().await;
-    }
-    sleep(fault.slow_close).await;
-    finish(to).map(|()| false)
 }

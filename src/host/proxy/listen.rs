@@ -49,11 +49,16 @@ pub(super) fn open(flow: usize) -> io::Result<Entry> {
         match listener((Ipv6Addr::LOCALHOST, port).into()) {
             Ok(v6) => return Ok(Entry { flow, port, listeners: vec![v4, v6] }),
             Err(e) if e.kind() == io::ErrorKind::AddrInUse => last = e,
-            // There is no IPv6, so nothing comes by it.
-            Err(_) => return Ok(Entry { flow, port, listeners: vec![v4] }),
+            // There is no IPv6 on the loopback: then nothing is led there by it.
+            Err(e) if no_ipv6(&e) => return Ok(Entry { flow, port, listeners: vec![v4] }),
+            Err(e) => return Err(e),
         }
     }
     Err(last)
+}
+
+fn no_ipv6(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT))
 }
 
 fn listener(at: SocketAddr) -> io::Result<TcpListener> {
@@ -75,7 +80,9 @@ pub(super) fn path(orders: &Orders, entries: &[Entry]) -> Chain {
     for (flow, traffic, _) in proxied(&orders.network) {
         let Some(entry) = entries.iter().find(|entry| entry.flow == flow) else { continue };
         let comment = format!("flow {flow}");
+        let v4_alone = (entry.listeners.len() == 1).then_some(Match::V6(false));
         for matches in beginnings(traffic, orders) {
+            let matches = v4_alone.into_iter().chain(matches).collect();
             rules.push(Rule { matches, verdict: Verdict::Redirect(entry.port), comment: comment.clone() });
         }
     }

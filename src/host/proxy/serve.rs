@@ -1,6 +1,7 @@
 //! A proxy from its beginning to its end: its entries, the rules that lead there, and when it goes.
 
 use std::io;
+use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -16,8 +17,9 @@ use super::counters::Counters;
 use super::listen::{self, Entry, proxied, table_of};
 use crate::host::board::Board;
 use crate::host::net::leases::Leases;
+use crate::host::net::netlink::{Family, Socket};
 use crate::host::net::nft::{self, TableState};
-use crate::host::net::sockets;
+use crate::host::net::{link, sockets};
 use crate::host::orders::Orders;
 use crate::model::network::Existing;
 
@@ -26,6 +28,9 @@ const LOOK: Duration = Duration::from_millis(50);
 
 /// For how long after its beginning connections may come to stand that were on their way before.
 const ON_THEIR_WAY: Duration = Duration::from_secs(1);
+
+/// How long the process that has started it may take to finish what it is for.
+const BEGINS: Duration = Duration::from_secs(10);
 
 /// How long what goes on at its end may take.
 const GRACE: Duration = Duration::from_secs(1);
@@ -75,7 +80,12 @@ impl Proxy {
         let ports: Vec<u16> = self.entries.iter().map(|entry| entry.port).collect();
         for (_, traffic, proxied) in proxied(&self.orders.network) {
             if proxied.existing == Existing::Reset {
-                let ended = sockets::reset_but(&listen::connections(traffic), &ports)?;
+                let own = traffic
+                    .network
+                    .as_ref()
+                    .and_then(|name| self.orders.interfaces.get(name))
+                    .map(|index| addresses(*index));
+                let ended = sockets::reset_begun(&listen::connections(traffic), own.transpose()?.as_deref(), &ports)?;
                 self.shared.counters.reset.fetch_add(ended as u64, std::sync::atomic::Ordering::Relaxed);
             }
         }
@@ -104,13 +114,19 @@ impl Proxy {
                 // What cannot be reset now was looked for before.
                 let _ = self.reset_existing();
             }
-            if !nft::tables().is_ok_and(|tables| tables.iter().any(|table| self.is_for(table))) {
+            // Where the kernel does not tell, the lease still holds.
+            if nft::tables().is_ok_and(|tables| !tables.iter().any(|table| self.is_for(table))) {
                 break;
             }
         }
         drop(self.leases);
-        // Where the kernel knows no table that belongs to a process.
-        let _ = nft::remove(&table_of(&self.orders.mark));
+        // Until nothing is led here any more, it is taken up.
+        let table = table_of(&self.orders.mark);
+        let begin = Instant::now();
+        // Where the kernel knows no table that belongs to a process, it is removed by its name.
+        while nft::remove(&table).is_err() && begin.elapsed() < GRACE {
+            let _ = is_ready([]);
+        }
         self.end.send_replace(true);
         runtime.block_on(async {
             let over = async {
@@ -124,14 +140,19 @@ impl Proxy {
         Ok(())
     }
 
-    /// Whether a table is the one that it is for, and has an effect. One that is not finished may have a beginning yet to come.
+    /// Whether a table is the one that it is for, and has an effect. One that is not finished may have a beginning yet to come, for a while.
     fn is_for(&self, table: &nft::Table) -> bool {
-        table.mark == self.orders.mark && table.state != TableState::Lapsed
+        let goes_on = match table.state {
+            TableState::Whole => true,
+            TableState::Unfinished => self.begin.elapsed() < BEGINS,
+            TableState::Lapsed => false,
+        };
+        goes_on && table.mark == self.orders.mark
     }
 }
 
 /// Whether one of them can be read, after a while.
-fn is_ready(ends: [BorrowedFd<'_>; 2]) -> io::Result<bool> {
+fn is_ready<const N: usize>(ends: [BorrowedFd<'_>; N]) -> io::Result<bool> {
     let mut fds = ends.map(|fd| PollFd::from_borrowed_fd(fd, PollFlags::IN));
     let timeout = Timespec { tv_sec: 0, tv_nsec: LOOK.subsec_nanos().into() };
     match poll(&mut fds, Some(&timeout)) {
@@ -159,6 +180,13 @@ async fn accept(listener: TcpListener, work: Arc<Work>, shared: Arc<Shared>) {
         }
     }
     connections.join_all().await;
+}
+
+/// The addresses of an interface.
+fn addresses(index: u32) -> io::Result<Vec<IpAddr>> {
+    let links = link::links(&mut Socket::open(Family::Route)?)?;
+    let own = links.into_iter().filter(|link| link.index == index);
+    Ok(own.flat_map(|link| link.addresses).map(|(address, _)| address).collect())
 }
 
 /// Each connection takes two descriptors: as many as may be had.

@@ -1,6 +1,7 @@
 //! Faults of connections, whatever is spoken on them.
 
 use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::net::TcpStream;
 use tokio::time::sleep;
@@ -8,7 +9,7 @@ use tokio::time::sleep;
 use super::choose::Chooser;
 use super::counters::{Counters, count};
 use super::io::{pump, reset, tunnel};
-use super::later;
+use super::later::Way;
 use crate::model::network::{Chosen, Direction, StreamFault};
 
 /// A fault at work.
@@ -30,45 +31,62 @@ impl Stream {
         let Some(number) = self.chooser.next() else {
             return tunnel(client, server, &mut Vec::new(), &mut Vec::new()).await;
         };
-        count(&counters.affected);
+        let is_counted = AtomicBool::new(false);
+        let happens = || {
+            if !is_counted.swap(true, Ordering::Relaxed) {
+                count(&counters.affected);
+            }
+        };
         let ends = async {
             let Some(end) = self.fault.end else { return std::future::pending().await };
             sleep(end.after).await;
+            happens();
             if end.reset {
                 reset(client);
                 reset(server);
             }
         };
         tokio::select! {
-            passed = self.both(client, server, number) => passed,
+            biased;
             () = ends => Ok(()),
+            passed = self.both((client, server), number, &happens) => passed,
         }
     }
 
-    async fn both(&self, client: &TcpStream, server: &TcpStream, number: u64) -> io::Result<()> {
-        let up = self.way(client, server, self.fault.direction != Direction::Ingress, number * 2);
-        let down = self.way(server, client, self.fault.direction != Direction::Egress, number * 2 + 1);
-        let (mut up, mut down) = (std::pin::pin!(up), std::pin::pin!(down));
+    async fn both(
+        &self,
+        (client, server): (&TcpStream, &TcpStream),
+        number: u64,
+        happens: &(dyn Fn() + Sync),
+    ) -> io::Result<()> {
+        let way = |from, to, is_up: bool| {
+            let seed = self.seed.wrapping_add(number * 2 + u64::from(is_up));
+            let way = Way { from, to, is_up, fault: &self.fault, seed, happens };
+            self.way(way)
+        };
+        let (mut up, mut down) =
+            (std::pin::pin!(way(client, server, true)), std::pin::pin!(way(server, client, false)));
         let (mut up_over, mut down_over) = (false, false);
         while !(up_over && down_over) {
-            let met_limit = tokio::select! {
-                limit = &mut up, if !up_over => { up_over = true; limit? }
-                limit = &mut down, if !down_over => { down_over = true; limit? }
+            let is_over = tokio::select! {
+                over = &mut up, if !up_over => { up_over = true; over? }
+                over = &mut down, if !down_over => { down_over = true; over? }
             };
             // Both ends see it closed.
-            if met_limit {
+            if is_over {
                 break;
             }
         }
         Ok(())
     }
 
-    /// One way; whether a limit was met.
-    async fn way(&self, from: &TcpStream, to: &TcpStream, affected: bool, number: u64) -> io::Result<bool> {
-        if affected {
-            later::pump(from, to, &self.fault, self.seed.wrapping_add(number)).await
+    /// One way; whether the connection is over.
+    async fn way(&self, way: Way<'_>) -> io::Result<bool> {
+        let other = if way.is_up { Direction::Ingress } else { Direction::Egress };
+        if self.fault.direction == other {
+            pump(way.from, way.to, &mut Vec::new()).await.map(|()| false)
         } else {
-            pump(from, to, &mut Vec::new()).await.map(|()| false)
+            way.pass().await
         }
     }
 }

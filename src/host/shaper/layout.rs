@@ -161,6 +161,14 @@ pub fn layout(network: &Network, surroundings: Surroundings<'_>) -> Layout {
                 chains.refuse.extend(refusals(&arriving));
                 chains.refuse.extend(nft::refuse(&arriving, &comment));
             }
+            (By::Rules, Treatment::Refuse(_)) => {
+                let begun = nft::beginnings(&flow.traffic, index.flatten());
+                chains.leave.extend(rules(&begun, Verdict::Reset, &format!("{LOST}{comment}")));
+                chains.leave.extend(passes(&out));
+                chains.vanish.extend(passes(&out));
+                chains.arrive.extend(passes(&arriving));
+                chains.refuse.extend(passes(&arriving));
+            }
             (By::Rules, treatment) => {
                 chains.leave.extend(passes(&out));
                 chains.refuse.extend(passes(&arriving));

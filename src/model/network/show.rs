@@ -35,7 +35,7 @@ impl Treatment {
             Self::Proxy(_) => "a proxy of Squall in the path (nf_tables redirect)",
             Self::Shape(shape) if shape.only_limits().is_some() => "the kernel's queues (tbf)",
             Self::Shape(shape) if shape.only_loses().is_none() => "netem: the kernel's own emulator",
-            Self::Shape(_) | Self::Drop | Self::Reject => "the kernel's firewall (nf_tables)",
+            Self::Shape(_) | Self::Drop | Self::Reject | Self::Refuse(_) => "the kernel's firewall (nf_tables)",
         }
     }
 }
@@ -55,6 +55,7 @@ impl fmt::Display for Treatment {
             Self::Shape(shape) => shape.fmt(f),
             Self::Drop => f.write_str("cut off"),
             Self::Reject => f.write_str("refused"),
+            Self::Refuse(_) => f.write_str("new connections refused"),
             Self::Proxy(proxied) => proxied.fmt(f),
             Self::Dns(dns) => {
                 let names = if dns.names.is_empty() { "every name".to_owned() } else { dns.names.join(", ") };

@@ -18,7 +18,10 @@ pub(super) fn effect(network: &Network, counted: Counted, talk: Option<&Talk>) -
     let affected = || Effect::Affected { evidence: counted.to_string() };
     let Counted { packets, dropped, altered, waited, names, .. } = counted;
     let about_names = || network.flows.iter().all(|flow| matches!(flow.treatment, Treatment::Dns(_)));
-    if let Some(proxy) = counted.proxy.filter(|proxy| proxy.connections > 0) {
+    let by_proxy = network.flows.iter().all(|flow| matches!(flow.treatment, Treatment::Proxy(_)));
+    let proxy = counted.proxy.unwrap_or_default();
+    // A connection that has begun says nothing yet of what became of it.
+    if by_proxy && (packets > 0 || proxy.connections > 0) {
         return if proxy.affected > 0 { affected() } else { none(proxy.to_string()) };
     }
     if packets == 0 && about_names() {
@@ -109,7 +112,10 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::model::network::{Bandwidth, Direction, Dns, DnsAnswer, Loss, Reorder, Traffic};
+    use crate::model::network::{
+        Bandwidth, Direction, Dns, DnsAnswer, Existing, Loss, Proxied, ProxyFault, ProxyStatistics, RedisError,
+        Reorder, Traffic,
+    };
 
     fn network(shape: &Shape) -> Network {
         let treatment = Treatment::Shape(Box::new(shape.clone()));
@@ -183,6 +189,29 @@ mod tests {
         is(&line, Counted { altered: Some(0), ..waited(0, Some(0)) }, "not affected");
         let late = Shape { delay: Duration::from_millis(5), ..rate };
         is(&late, waited(0, Some(0)), "affected");
+    }
+
+    #[test]
+    fn a_connection_that_goes_through_a_proxy_is_no_effect_before_something_is_done_to_it() {
+        let treatment = Treatment::Proxy(Proxied {
+            existing: Existing::Reset,
+            fault: ProxyFault::Redis { error: RedisError::Loading, share: 1.0 },
+        });
+        let flows = vec![Flow { traffic: Traffic::all(Direction::Egress), treatment }];
+        let network = Network { flows, mechanism: None, seed: 0 };
+        let told =
+            |connections, affected| Some(ProxyStatistics { connections, affected, ..ProxyStatistics::default() });
+        for (packets, proxy, want) in [
+            (0, None, false),
+            // It has begun, and the proxy has not told of it yet.
+            (1, None, false),
+            (1, told(0, 0), false),
+            (5, told(5, 0), false),
+            (5, told(5, 1), true),
+        ] {
+            let effect = effect(&network, Counted { packets, proxy, ..Counted::default() }, None);
+            assert_eq!(matches!(effect, Effect::Affected { .. }), want, "{packets} {proxy:?}: {effect}");
+        }
     }
 
     #[test]

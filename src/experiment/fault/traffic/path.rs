@@ -133,7 +133,7 @@ mod tests {
                 "{ http: { cut-after: 16KiB, corrupt-body: true, bandwidth: 1mbit } }",
                 "HTTP requests: reset after 16,384 bytes of the body, the body is altered, the body at most 1mbit, to everybody, tcp",
             ),
-            ("{ tcp: { refuse: true, to: { service: store } } }", "refused, to and from store-1, tcp"),
+            ("{ tcp: { refuse: true, to: { service: store } } }", "new connections refused, to store-1, tcp"),
             (
                 "{ tcp: { accept-then-hang: true, close-after: 2s, share: 25% } }",
                 "25 % of the connections: nothing passes, closed after 2s, to everybody, tcp",
@@ -181,6 +181,8 @@ mod tests {
             ("{ tcp: { refuse: true, share: 5% } }", "`share` does not go with `refuse`"),
             ("{ tcp: { reset-after: 0s, close-after: 1s } }", "do not go together"),
             ("{ tcp: { accept-then-hang: true, delay: 1s } }", "`delay` does not go with `accept-then-hang`"),
+            ("{ http: { stall: true, bandwidth: 1mbit } }", "`bandwidth` does not go with `stall`"),
+            ("{ tcp: { reset-after: 0s, direction: egress } }", "`direction` does nothing here"),
             ("{ tcp: { limit: 0b } }", "must be above 0"),
             ("{ tcp: { slice: { size: 0b } } }", "must be above 0"),
         ] {

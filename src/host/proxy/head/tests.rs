@@ -93,6 +93,7 @@ fn a_request_is_meant_by_all_that_is_given() {
         ("GET /?q", "Shop.Example:8080", "gold", true),
         ("GET http://shop.example/orders/7", "shop.example", "gold", true),
         ("GET http://shop.example", "shop.example", "gold", true),
+        ("GET /login?next=http://shop.example/orders/7", "shop.example", "gold", false),
         ("POST /orders/1", "shop.example", "gold", false),
         ("GET /orders", "shop.example", "gold", false),
         ("GET /orders/1", "other", "gold", false),

@@ -3,14 +3,14 @@
 use std::io;
 
 use tokio::net::TcpStream;
-use tokio::time::sleep_until;
+use tokio::time::{Instant, sleep_until};
 
 use super::{Affected, Between, Http, MOST, Next};
 use crate::host::proxy::body::{Body, Malformed};
 use crate::host::proxy::head::{self, Parsed, RequestHead, ResponseHead};
-use crate::host::proxy::io::{drain, read, reset, send};
+use crate::host::proxy::io::{drain, read, send};
 use crate::host::proxy::later::{NONE, Pace};
-use crate::model::network::{HttpAnswer, When};
+use crate::model::network::{HttpAnswer, LEAST_DELAY, When};
 
 /// The answer to one request, on its way.
 pub(super) struct Download<'a, 'b> {
@@ -24,14 +24,14 @@ pub(super) struct Download<'a, 'b> {
 
 impl Download<'_, '_> {
     pub(super) async fn run(mut self) -> io::Result<Next> {
-        let Some(response) = self.head().await? else { return Ok(Next::Tunnel) };
+        let Some(response) = self.head().await? else { return Ok(Next::Unreadable) };
         if response.status == 101 || self.request.is_connect && (200..300).contains(&response.status) {
             return Ok(Next::Tunnel);
         }
         let fault = &self.http.fault;
         let is_among = |(first, last): &(u16, u16)| (*first..=*last).contains(&response.status);
         if self.request.is_meant && fault.matching.statuses.iter().any(is_among) {
-            self.affected = self.http.choose(self.between.counters);
+            self.affected = self.http.choose(self.between);
         }
         let Some(mut affected) = self.affected.take() else { return self.pass(response).await };
         if fault.when == When::After {
@@ -79,7 +79,7 @@ impl Download<'_, '_> {
         let mut ready = response.length;
         match body.take(&mut down[ready..], |_| {}) {
             Ok(n) => ready += n,
-            Err(Malformed) => return Ok(Next::Tunnel),
+            Err(Malformed) => return Ok(Next::Unreadable),
         }
         loop {
             send(client, down, ready).await?;
@@ -92,7 +92,7 @@ impl Download<'_, '_> {
             }
             match body.take(down, |_| {}) {
                 Ok(n) => ready = n,
-                Err(Malformed) => return Ok(Next::Tunnel),
+                Err(Malformed) => return Ok(Next::Unreadable),
             }
         }
     }
@@ -101,6 +101,10 @@ impl Download<'_, '_> {
     async fn replace(self, response: ResponseHead, answer: &HttpAnswer) -> io::Result<Next> {
         let Between { client, server, .. } = *self.between;
         drain(self.down, response.length);
+        if response.body == Body::UntilClose {
+            // It may never end.
+            return give(client, answer, self.request, true).await;
+        }
         match skip(server, self.down, response.body).await? {
             Skipped::Malformed => Ok(Next::Close),
             skipped => give(client, answer, self.request, skipped == Skipped::Ended || self.request.closes).await,
@@ -121,7 +125,7 @@ impl Download<'_, '_> {
                     affected.happens();
                 }
             });
-            let Ok(mut ready) = taken else { return Ok(Next::Tunnel) };
+            let Ok(mut ready) = taken else { return Ok(Next::Unreadable) };
             let is_cut = left.is_some_and(|left| left < ready || left == ready && !body.is_done());
             if let Some(left) = &mut left {
                 ready = ready.min(*left);
@@ -130,18 +134,19 @@ impl Download<'_, '_> {
             while ready > 0 {
                 let mut piece = ready;
                 if fault.bandwidth.is_some() {
-                    affected.happens();
                     piece = ready.min(pace.piece());
-                    sleep_until(pace.due(piece)).await;
+                    let due = pace.due(piece);
+                    if due > Instant::now() + LEAST_DELAY {
+                        affected.happens();
+                    }
+                    sleep_until(due).await;
                 }
                 send(client, down, piece).await?;
                 ready -= piece;
             }
             if is_cut {
                 affected.happens();
-                reset(client);
-                reset(server);
-                return Ok(Next::Close);
+                return Err(io::ErrorKind::ConnectionReset.into());
             }
             if body.is_done() {
                 return Ok(Next::Again);
@@ -188,7 +193,7 @@ pub(super) async fn give(
     let mut text = written(answer, request.is_head, closes);
     let length = text.len();
     send(client, &mut text, length).await?;
-    Ok(if closes { Next::Close } else { Next::Again })
+    Ok(if closes { Next::Linger } else { Next::Again })
 }
 
 /// An answer as it is sent.

@@ -4,6 +4,7 @@ use std::process::Command;
 
 use serde_json::json;
 
+use squall::engine::net::proxy;
 use squall::engine::net::userspace::VARIABLE;
 
 use super::{Deed, GATEWAY, Ground, SLOW, STORE, Situation};
@@ -122,6 +123,23 @@ pub(super) fn nothing_meets_it() -> Vec<Situation> {
             NO_EFFECT,
             fault(json!({ "bandwidth": { "rate": "8kbit", "port": 8181 } })),
         ),
+        situation(
+            "503 for a path that nothing asks for",
+            NO_EFFECT,
+            fault(json!({ "http": { "status": 503, "match": { "path": "/nowhere" } } })),
+        ),
+        situation(
+            "503 on a port that nothing calls",
+            NO_EFFECT,
+            fault(json!({ "http": { "status": 503, "port": 8181 } })),
+        ),
+        situation(
+            "a rate of answers far above what flows",
+            NO_EFFECT,
+            fault(json!({ "http": { "bandwidth": "1gbit" } })),
+        ),
+        situation("a limit that no connection reaches", NO_EFFECT, fault(json!({ "tcp": { "limit": "1GiB" } }))),
+        situation("an error of Redis where there is none", NO_EFFECT, fault(json!({ "redis": { "error": "OOM" } }))),
         situation("a rate far above what flows", NO_EFFECT, fault(json!({ "bandwidth": { "rate": "1gbit" } }))),
         situation(
             "a rate far above what flows, of a line that loses nothing",
@@ -161,9 +179,16 @@ pub(super) fn it_is_gone_midway() -> Vec<Situation> {
         ),
         meddled("the rules are flushed", gone, late(), |ground, _| inside(ground, "gateway-1", "nft flush ruleset")),
         meddled("the process that holds packets is killed", &["fault-vanished", "no-effect"], late(), |ground, _| {
-            let tagged = shapers(ground);
+            let tagged = workers(ground, VARIABLE);
             assert!(!tagged.is_empty(), "a shaper");
             for pid in tagged {
+                kill(pid, Signal::KILL);
+            }
+        }),
+        meddled("the proxy is killed", gone, json!({ "fault": { "http": { "delay": "20ms" } } }), |ground, _| {
+            let proxies = workers(ground, proxy::VARIABLE);
+            assert!(!proxies.is_empty(), "a proxy");
+            for pid in proxies {
                 kill(pid, Signal::KILL);
             }
         }),
@@ -331,8 +356,8 @@ pub(super) fn cut_short() -> Vec<Situation> {
 }
 
 /// The processes that hold the packets of a ground's instances.
-fn shapers(ground: &Ground) -> Vec<i32> {
+fn workers(ground: &Ground, variable: &str) -> Vec<i32> {
     let network = std::fs::read_link(format!("/proc/{}/ns/net", ground.pid("gateway-1"))).unwrap();
     let here = |pid: &i32| std::fs::read_link(format!("/proc/{pid}/ns/net")).is_ok_and(|other| other == network);
-    with_environment(&format!("{VARIABLE}=")).into_iter().filter(here).collect()
+    with_environment(&format!("{variable}=")).into_iter().filter(here).collect()
 }

@@ -76,9 +76,15 @@ impl Shaper {
         // On a busy machine what is due goes before what has time; such as the start of others like this one.
         let _ = rustix::process::setpriority_process(None, -20);
         let mut look = Instant::now() + LOOK;
+        let mut affected = false;
         loop {
             let more = self.round()?;
             let now = Instant::now();
+            if self.affects() != affected {
+                // Who judges at the first failure finds told what has made it.
+                affected = true;
+                self.show();
+            }
             if now >= look {
                 self.show();
                 if !nft::tables().is_ok_and(|tables| tables.iter().any(|table| goes_on(table, mark))) {
@@ -256,6 +262,12 @@ impl Shaper {
 
     fn now(&self) -> Time {
         Time::try_from(self.begin.elapsed().as_nanos()).unwrap_or(Time::MAX)
+    }
+
+    /// Whether any packet was treated otherwise than all others so far.
+    fn affects(&self) -> bool {
+        let of = &self.statistics;
+        of.dropped + of.duplicated + of.corrupted + of.overtaking + of.paced + of.overflowed > 0
     }
 
     fn show(&mut self) {

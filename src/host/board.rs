@@ -4,7 +4,7 @@
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{MemfdFlags, ftruncate, memfd_create};
 use serde::Serialize;
@@ -38,10 +38,15 @@ impl Board {
 pub fn read<T: DeserializeOwned>(pid: u32, name: &str) -> Option<T> {
     /// It may be written just now.
     const ATTEMPTS: usize = 5;
+    let path = file_of(pid, name)?;
+    (0..ATTEMPTS).find_map(|_| serde_json::from_slice(&std::fs::read(&path).ok()?).ok())
+}
+
+/// The file without a name, but with this one to tell it by, that a process has open.
+pub(super) fn file_of(pid: u32, name: &str) -> Option<PathBuf> {
     let is_it = |path: &Path| std::fs::read_link(path).is_ok_and(|to| to.to_string_lossy().contains(name));
     let mut files = std::fs::read_dir(format!("/proc/{pid}/fd")).ok()?.filter_map(|entry| Some(entry.ok()?.path()));
-    let path = files.find(|path| is_it(path))?;
-    (0..ATTEMPTS).find_map(|_| serde_json::from_slice(&std::fs::read(&path).ok()?).ok())
+    files.find(|path| is_it(path))
 }
 
 #[cfg(test)]

@@ -15,6 +15,7 @@ pub mod forward;
 pub mod http;
 pub mod kernel;
 pub mod load;
+pub mod mapped;
 pub mod memory;
 pub mod mounts;
 pub mod namespaces;

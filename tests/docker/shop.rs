@@ -135,9 +135,11 @@ async fn each_comes_to_what_its_first_lines_say_and_leaves_no_trace() {
         assert_eq!(ended.state.changes.len(), targeted, "{file}");
         for change in &ended.state.changes {
             assert!(change.is_verified(), "{file}: {change:?}");
-            assert!(change.measured.is_some_and(|m| m.packets > 0), "{file}: {change:?}");
         }
-        let measured = ended.state.changes[0].measured.expect("it was just there");
+        // Where customers fail at once, the run is over before every shop was asked.
+        let met: Vec<_> = ended.state.changes.iter().filter_map(|c| c.measured).filter(|m| m.packets > 0).collect();
+        assert!(met.len() == targeted || code == 1 && !met.is_empty(), "{file}: {:?}", ended.state.changes);
+        let measured = met[0];
         match file {
             // 50 ms, a normal distribution around it, and how late a busy machine is.
             "latency-gateway-shops" => {

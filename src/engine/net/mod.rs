@@ -244,8 +244,10 @@ fn seen_here(namespace: &Namespace) -> io::Result<LaidTraffic> {
     if told.lacks_shaper || told.lacks_proxy {
         return Ok(LaidTraffic { mark: Some(UNFINISHED.to_owned()), by_policy, ..LaidTraffic::default() });
     }
+    // Connections may come to a proxy before the rules that count them are in place.
+    let met = told.proxy.map_or(0, |proxy| proxy.connections);
     let counted = Counted {
-        packets: told.flows.values().sum::<u64>() + kernel.meant,
+        packets: (told.flows.values().sum::<u64>() + kernel.meant).max(met),
         dropped: told.lost + kernel.dropped + told.shaper.as_ref().map_or(0, |s| s.dropped + s.overflowed),
         altered: told.shaper.as_ref().map(|s| s.corrupted + s.duplicated + s.overtaking),
         waited: match (told.shaper.as_ref().map(|s| s.paced), kernel.waited) {

@@ -7,11 +7,10 @@ use rustix::process::Signal;
 use tokio::time::sleep;
 
 use super::{EXIT_TIMEOUT, inside};
-use crate::host::board;
 use crate::host::net::namespace::Namespace;
 use crate::host::net::nft;
 use crate::host::process::{if_with_variable, kill_with_variable, with_variable};
-use crate::host::proxy::{Proxy, table_of};
+use crate::host::proxy::{counted_by, table_of};
 use crate::model::network::ProxyStatistics;
 
 /// How often a process that is about to end is looked for.
@@ -32,7 +31,7 @@ pub(super) fn counted(namespace: &Namespace, tag: &str, mark: &str) -> io::Resul
         owner.and_then(|pid| if_with_variable(pid, VARIABLE, tag)).or_else(|| with_variable(VARIABLE, tag).pop());
     // Connections would wait for one that is held still; where there is none, they pass.
     let proxy = proxy.filter(|proxy| !proxy.kill_if_stopped() && !lapsed);
-    Ok(proxy.and_then(|proxy| board::read(proxy.pid(), Proxy::BOARD)))
+    Ok(proxy.and_then(|proxy| counted_by(proxy.pid())))
 }
 
 /// Whether a table that leads to a proxy is in the namespace of this thread.

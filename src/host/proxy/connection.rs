@@ -52,12 +52,12 @@ pub(super) struct Shared {
 
 /// A connection, up to its end.
 pub(super) async fn serve(client: TcpStream, work: Arc<Work>, shared: Arc<Shared>) {
-    count(&shared.counters.connections);
-    count(&shared.counters.open);
+    count(shared.counters.connections());
+    count(shared.counters.open());
     if passed(&client, &work, &shared).await.is_err() {
         reset(&client);
     }
-    shared.counters.open.fetch_sub(1, Ordering::Relaxed);
+    shared.counters.open().fetch_sub(1, Ordering::Relaxed);
 }
 
 async fn passed(client: &TcpStream, work: &Work, shared: &Shared) -> io::Result<()> {
@@ -67,15 +67,15 @@ async fn passed(client: &TcpStream, work: &Work, shared: &Shared) -> io::Result<
     {
         // The server never sees it.
         if postgres::refuse(client, error, &mut up).await? {
-            count(&counters.affected);
+            count(counters.affected());
             return Ok(());
         }
-        count(&counters.opaque);
+        count(counters.opaque());
     }
     let server = match connect(client).await {
         Ok(server) => server,
         Err(e) => {
-            count(&counters.unreachable);
+            count(counters.unreachable());
             return Err(e);
         }
     };

@@ -1,42 +1,62 @@
-//! What a proxy counts, from all of its threads.
+//! What a proxy counts, from all of its threads, and where it is read from outside.
 
+use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use crate::host::mapped::{self, Mapped};
 use crate::model::network::ProxyStatistics;
 
-/// Counters.
-#[derive(Debug, Default)]
-pub(super) struct Counters {
-    pub(super) connections: AtomicU64,
-    pub(super) reset: AtomicU64,
-    pub(super) requests: AtomicU64,
-    pub(super) meant: AtomicU64,
-    pub(super) affected: AtomicU64,
-    pub(super) encrypted: AtomicU64,
-    pub(super) opaque: AtomicU64,
-    pub(super) unreachable: AtomicU64,
-    pub(super) open: AtomicU64,
+/// The name that they go by.
+const NAME: &str = "squall-proxy";
+
+/// What is counted, in the order in which it stands.
+macro_rules! counted {
+    ($($name:ident),*) => {
+        /// The place of each.
+        #[derive(Clone, Copy)]
+        #[expect(non_camel_case_types, reason = "as they are called where they are shown")]
+        enum Place { $($name),* }
+
+        /// How many there are.
+        const COUNT: usize = [$(Place::$name),*].len();
+
+        impl Counters {
+            $(pub(super) fn $name(&self) -> &AtomicU64 {
+                &self.0[Place::$name as usize]
+            })*
+        }
+
+        fn statistics(of: [u64; COUNT]) -> ProxyStatistics {
+            ProxyStatistics { $($name: of[Place::$name as usize]),* }
+        }
+    };
 }
 
+/// Counters.
+#[derive(Debug)]
+pub(super) struct Counters(Mapped<COUNT>);
+
+counted!(connections, reset, requests, meant, affected, encrypted, opaque, unreachable, open);
+
 impl Counters {
+    /// Counters that can be read from outside at any time.
+    pub(super) fn new() -> io::Result<Self> {
+        Ok(Self(Mapped::new(NAME)?))
+    }
+
     /// What they say now.
     pub(super) fn read(&self) -> ProxyStatistics {
-        let of = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
-        ProxyStatistics {
-            connections: of(&self.connections),
-            reset: of(&self.reset),
-            requests: of(&self.requests),
-            meant: of(&self.meant),
-            affected: of(&self.affected),
-            encrypted: of(&self.encrypted),
-            opaque: of(&self.opaque),
-            unreachable: of(&self.unreachable),
-            open: of(&self.open),
-        }
+        statistics(std::array::from_fn(|n| self.0[n].load(Ordering::Relaxed)))
     }
 }
 
 /// One more.
 pub(super) fn count(counter: &AtomicU64) {
     counter.fetch_add(1, Ordering::Relaxed);
+}
+
+/// What the proxy that is this process has counted; `None` where it is none, or has ended.
+#[must_use]
+pub fn counted_by(pid: u32) -> Option<ProxyStatistics> {
+    Some(statistics(mapped::read(pid, NAME)?))
 }

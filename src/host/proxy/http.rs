@@ -67,7 +67,7 @@ impl Http {
                 Next::Close => return Ok(()),
                 Next::Linger => return between.linger().await,
                 Next::Unreadable => {
-                    count(&between.counters.opaque);
+                    count(between.counters.opaque());
                     return Box::pin(between.tunnel(&mut up, &mut down)).await;
                 }
                 Next::Tunnel => return Box::pin(between.tunnel(&mut up, &mut down)).await,
@@ -85,7 +85,7 @@ impl Http {
     ) -> io::Result<Option<RequestHead>> {
         if !down.is_empty() {
             // More than an answer came: what it is cannot be known.
-            count(&between.counters.opaque);
+            count(between.counters.opaque());
             return Ok(None);
         }
         let mut looked = 0;
@@ -98,12 +98,12 @@ impl Http {
                     Parsed::Partial | Parsed::Foreign => {
                         const HANDSHAKE: &[u8] = &[22, 3];
                         let encrypted = up.starts_with(HANDSHAKE);
-                        count(if encrypted { &between.counters.encrypted } else { &between.counters.opaque });
+                        count(if encrypted { between.counters.encrypted() } else { between.counters.opaque() });
                         return Ok(None);
                     }
                 }
             } else if up.len() >= MOST {
-                count(&between.counters.opaque);
+                count(between.counters.opaque());
                 return Ok(None);
             }
             looked = up.len();
@@ -113,7 +113,7 @@ impl Http {
                 // It speaks unasked, or closes.
                 n = read(between.server, down) => {
                     if n? > 0 {
-                        count(&between.counters.opaque);
+                        count(between.counters.opaque());
                     }
                     return Ok(None);
                 }
@@ -130,7 +130,7 @@ impl Http {
         up: &mut Vec<u8>,
         down: &mut Vec<u8>,
     ) -> io::Result<Next> {
-        count(&between.counters.requests);
+        count(between.counters.requests());
         let by_status = !self.fault.matching.statuses.is_empty();
         let mut affected = if request.is_meant && !by_status { self.choose(between) } else { None };
         if let Some(affected) = &mut affected
@@ -179,7 +179,7 @@ impl Http {
         if *between.ended.borrow() {
             return None;
         }
-        count(&counters.meant);
+        count(counters.meant());
         self.chooser.next().map(|number| Affected { number, counters, is_counted: false })
     }
 
@@ -207,7 +207,7 @@ struct Affected<'a> {
 impl Affected<'_> {
     fn happens(&mut self) {
         if !std::mem::replace(&mut self.is_counted, true) {
-            count(&self.counters.affected);
+            count(self.counters.affected());
         }
     }
 }

@@ -22,6 +22,7 @@ mod resp;
 mod serve;
 mod stream;
 
+pub use counters::counted_by;
 pub use listen::table_of;
 pub use serve::Proxy;
 

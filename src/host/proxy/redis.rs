@@ -34,11 +34,11 @@ impl Redis {
             let Some((mut command, name, taken)) = begun(between, &mut up, &mut down).await? else {
                 return between.tunnel(&mut up, &mut down).await;
             };
-            count(&between.counters.requests);
+            count(between.counters.requests());
             if self.error.is_about(&name) {
-                count(&between.counters.meant);
+                count(between.counters.meant());
                 if self.chooser.next().is_some() {
-                    count(&between.counters.affected);
+                    count(between.counters.affected());
                     drain(&mut up, taken);
                     if !skipped(between.client, &mut up, &mut command).await? {
                         return Ok(());
@@ -67,7 +67,7 @@ async fn begun(
     let (mut command, mut taken) = (Command::new(), 0);
     loop {
         let Ok(n) = command.take(&up[taken..]) else {
-            count(&between.counters.opaque);
+            count(between.counters.opaque());
             return Ok(None);
         };
         taken += n;

@@ -4,6 +4,7 @@ use std::io;
 use std::net::IpAddr;
 use std::os::fd::BorrowedFd;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
@@ -15,7 +16,6 @@ use tokio::task::JoinSet;
 use super::connection::{self, Shared, Work};
 use super::counters::Counters;
 use super::listen::{self, Entry, proxied, table_of};
-use crate::host::board::Board;
 use crate::host::net::leases::Leases;
 use crate::host::net::netlink::{Family, Socket};
 use crate::host::net::nft::{self, TableState};
@@ -23,7 +23,7 @@ use crate::host::net::{link, sockets};
 use crate::host::orders::Orders;
 use crate::model::network::Existing;
 
-/// How often it looks whether what it is for is still there, and shows its statistics.
+/// How often it looks whether what it is for is still there.
 const LOOK: Duration = Duration::from_millis(50);
 
 /// For how long after its beginning connections may come to stand that were on their way before.
@@ -47,14 +47,10 @@ pub struct Proxy {
     end: watch::Sender<bool>,
     /// With these the rules go.
     leases: Leases,
-    board: Board,
     begin: Instant,
 }
 
 impl Proxy {
-    /// The name that its statistics go by.
-    pub const BOARD: &str = "squall-proxy";
-
     /// Comes into the path of connections in the namespace of this thread; it takes up none of them before [`Proxy::serve`]. The rules
     /// belong to this process: they are gone with it.
     ///
@@ -67,11 +63,9 @@ impl Proxy {
         let leases = Leases::default();
         leases.keep(nft::put_owned(&table_of(&orders.mark), &[listen::path(&orders, &entries)])?, std::process::id());
         let (end, ended) = watch::channel(false);
-        let shared = Arc::new(Shared { counters: Counters::default(), ended });
-        let board = Board::new(Self::BOARD)?;
-        let proxy = Self { orders, entries, shared, end, leases, board, begin: Instant::now() };
+        let shared = Arc::new(Shared { counters: Counters::new()?, ended });
+        let proxy = Self { orders, entries, shared, end, leases, begin: Instant::now() };
         proxy.reset_existing()?;
-        proxy.board.show(&proxy.shared.counters.read());
         Ok(proxy)
     }
 
@@ -86,7 +80,7 @@ impl Proxy {
                     .and_then(|name| self.orders.interfaces.get(name))
                     .map(|index| addresses(*index));
                 let ended = sockets::reset_begun(&listen::connections(traffic), own.transpose()?.as_deref(), &ports)?;
-                self.shared.counters.reset.fetch_add(ended as u64, std::sync::atomic::Ordering::Relaxed);
+                self.shared.counters.reset().fetch_add(ended as u64, Ordering::Relaxed);
             }
         }
         Ok(())
@@ -109,7 +103,6 @@ impl Proxy {
             }
         }
         while !is_ready(ends)? {
-            self.board.show(&self.shared.counters.read());
             if self.begin.elapsed() < ON_THEIR_WAY {
                 // What cannot be reset now was looked for before.
                 let _ = self.reset_existing();

@@ -34,7 +34,7 @@ impl Stream {
         let is_counted = AtomicBool::new(false);
         let happens = || {
             if !is_counted.swap(true, Ordering::Relaxed) {
-                count(&counters.affected);
+                count(counters.affected());
             }
         };
         let ends = async {

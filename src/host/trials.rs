@@ -18,6 +18,8 @@ pub struct Trials {
     pub queue: Trial,
     /// Connections led to a process.
     pub redirect: Trial,
+    /// Connections taken up on their way to a server, and given to it as if from their client.
+    pub take_up: Trial,
     /// Copies of packets that leave, in their place.
     pub copies: Trial,
 }

@@ -2,6 +2,7 @@
 //! `cargo test --test net`.
 #![expect(clippy::unwrap_used, reason = "a test stops where the world is not as it should be")]
 
+mod callee;
 mod dns;
 mod hunt;
 mod idle;

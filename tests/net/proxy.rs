@@ -19,8 +19,8 @@ use super::pair::{FAR, FAR6, LEASES, NEAR, NEAR6, Pair, until};
 use super::shaper::{Tag, laid_by, network};
 
 /// The port of servers that are meant, and of one that is not.
-const MEANT: u16 = 8000;
-const OTHER: u16 = 8001;
+pub(super) const MEANT: u16 = 8000;
+pub(super) const OTHER: u16 = 8001;
 
 fn http(fault: HttpFault) -> Network {
     through(ProxyFault::Http(Box::new(fault)), Existing::Reset)
@@ -38,7 +38,7 @@ fn through(fault: ProxyFault, existing: Existing) -> Network {
 }
 
 /// Does nothing to anything.
-fn nothing() -> HttpFault {
+pub(super) fn nothing() -> HttpFault {
     HttpFault {
         matching: RequestMatch::default(),
         chosen: Chosen::default(),
@@ -52,7 +52,7 @@ fn nothing() -> HttpFault {
     }
 }
 
-fn untouched() -> StreamFault {
+pub(super) fn untouched() -> StreamFault {
     StreamFault {
         share: 1.0,
         direction: Direction::Both,
@@ -66,41 +66,46 @@ fn untouched() -> StreamFault {
     }
 }
 
-fn answer(status: u16) -> HttpAnswer {
+pub(super) fn answer(status: u16) -> HttpAnswer {
     HttpAnswer { status, headers: vec![("retry-after".to_owned(), "5".to_owned())], body: "squall".to_owned() }
 }
 
 /// A network between two namespaces with a proxy in the path; whatever becomes of the test, it goes.
-struct InThePath {
-    pair: Pair,
-    tag: Tag,
-    mark: String,
+pub(super) struct InThePath {
+    pub(super) pair: Pair,
+    pub(super) tag: Tag,
+    pub(super) mark: String,
 }
 
 impl InThePath {
     async fn with(network: &Network) -> Self {
-        let path = Self { pair: Pair::new(), tag: Tag::new(), mark: network.mark() };
+        Self::on(Pair::new(), network).await
+    }
+
+    /// Laid on the near end.
+    pub(super) async fn on(pair: Pair, network: &Network) -> Self {
+        let path = Self { pair, tag: Tag::new(), mark: network.mark() };
         path.lay(network).await;
         path
     }
 
-    async fn lay(&self, network: &Network) {
+    pub(super) async fn lay(&self, network: &Network) {
         let program = Path::new(env!("CARGO_BIN_EXE_squall"));
         LEASES.keep(laid_by(program, &self.pair.near, &self.tag, network).await, std::process::id());
     }
 
-    fn told(&self) -> ProxyStatistics {
+    pub(super) fn told(&self) -> ProxyStatistics {
         let counted = userspace::counted(&self.pair.near, &self.tag.0, &self.mark).unwrap();
         assert!(!counted.lacks_proxy, "the proxy is in the path");
         counted.proxy.unwrap()
     }
 
     /// What it tells as soon as it tells that.
-    fn tells(&self, what: &str, is: impl Fn(&ProxyStatistics) -> bool) {
+    pub(super) fn tells(&self, what: &str, is: impl Fn(&ProxyStatistics) -> bool) {
         until(&format!("{what}: {:?}", self.told()), || is(&self.told()));
     }
 
-    async fn clear(&self) {
+    pub(super) async fn clear(&self) {
         userspace::clear(&self.pair.near, &self.tag.0).await.unwrap();
         assert!(with_variable(proxy::VARIABLE, &self.tag.0).is_empty(), "its process has ended");
     }
@@ -118,13 +123,17 @@ impl Drop for InThePath {
 type Heard = Arc<Mutex<Vec<(IpAddr, Vec<u8>)>>>;
 
 /// A server whose connections are each handled by a function, and what it has heard from whom.
-struct Server {
+pub(super) struct Server {
     heard: Heard,
 }
 
 impl Server {
     /// Answers each piece that it hears with what `reply` says, until that is nothing.
-    fn start(pair: &Pair, port: u16, reply: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync + 'static) -> Self {
+    pub(super) fn start(
+        pair: &Pair,
+        port: u16,
+        reply: impl Fn(&[u8]) -> Option<Vec<u8>> + Send + Sync + 'static,
+    ) -> Self {
         let heard = Heard::default();
         let reply = Arc::new(reply);
         for at in [FAR, FAR6] {
@@ -152,23 +161,23 @@ impl Server {
     }
 
     /// One that answers each request with 200 and the request's first line.
-    fn polite(pair: &Pair, port: u16) -> Self {
+    pub(super) fn polite(pair: &Pair, port: u16) -> Self {
         Self::start(pair, port, |request| {
             let line = String::from_utf8_lossy(request).lines().next().unwrap_or_default().to_owned();
             Some(format!("HTTP/1.1 200 OK\r\nContent-Length: {}\r\n\r\n{line}", line.len()).into_bytes())
         })
     }
 
-    fn heard(&self) -> String {
+    pub(super) fn heard(&self) -> String {
         self.heard.lock().unwrap().iter().map(|(_, bytes)| String::from_utf8_lossy(bytes).into_owned()).collect()
     }
 
-    fn heard_from(&self) -> Vec<IpAddr> {
+    pub(super) fn heard_from(&self) -> Vec<IpAddr> {
         self.heard.lock().unwrap().iter().map(|(from, _)| *from).collect()
     }
 }
 
-fn connect(pair: &Pair, to: (&str, u16)) -> TcpStream {
+pub(super) fn connect(pair: &Pair, to: (&str, u16)) -> TcpStream {
     let to: SocketAddr = (to.0.parse::<IpAddr>().unwrap(), to.1).into();
     let stream = pair.near.run(|| TcpStream::connect(to)).unwrap();
     stream.set_read_timeout(Some(Duration::from_secs(10))).unwrap();
@@ -176,7 +185,7 @@ fn connect(pair: &Pair, to: (&str, u16)) -> TcpStream {
 }
 
 /// One request on a connection, and the answer's status and body.
-fn ask(stream: &mut TcpStream, method: &str, path: &str) -> (u16, String) {
+pub(super) fn ask(stream: &mut TcpStream, method: &str, path: &str) -> (u16, String) {
     write!(stream, "{method} {path} HTTP/1.1\r\nHost: far\r\n\r\n").unwrap();
     answered(stream)
 }

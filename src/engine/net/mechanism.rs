@@ -45,6 +45,14 @@ pub(super) fn choose(host: &Host, network: &Network) -> Result<Option<Mechanism>
             "connections are led to a proxy by rules of the kernel's (nft redirect), and this kernel cannot do that: {why}"
         ));
     }
+    if chosen.flows.iter().any(|flow| chosen.by(flow) == By::Proxy && flow.traffic.comes())
+        && let Err(why) = has_take_up(host)
+    {
+        return Err(format!(
+            "connections are taken up before their server by rules of the kernel's (nft tproxy, and snat by a map), and this kernel \
+             cannot do that: {why}; without `side: callee` the proxy stands at the caller"
+        ));
+    }
     if has(By::Queues, |_| true)
         && let Err(why) = has_hooks(host)
     {
@@ -142,6 +150,30 @@ fn has_redirect(host: &Host) -> Result<(), String> {
         };
         let (name, hook) = ("try".to_owned(), nft::Hook::Output);
         let chains = [nft::Chain { version: nft::Version::Both, name, hook, priority: -101, rules: vec![rule] }];
+        nft::put_owned("try", &chains).map(drop)
+    })
+}
+
+/// Whether a process in the namespace can stand before its servers, in the place of their clients.
+fn has_take_up(host: &Host) -> Result<(), String> {
+    host.trials().take_up.once(|| {
+        let take_up = nft::Rule {
+            matches: [vec![nft::Match::V6(false)], nft::beginnings(&Traffic::all(Direction::Ingress), None).concat()]
+                .concat(),
+            verdict: nft::Verdict::TakeUp { v6: false, port: 1 },
+            comment: String::new(),
+        };
+        let leave = nft::Rule {
+            matches: nft::from_a_client(false),
+            verdict: nft::Verdict::LeaveFrom { v6: false },
+            comment: String::new(),
+        };
+        let chain = |name: &str, hook, priority, rule| {
+            let name = name.to_owned();
+            nft::Chain { version: nft::Version::Both, name, hook, priority, rules: vec![rule] }
+        };
+        let chains =
+            [chain("arrive", nft::Hook::Prerouting, -150, take_up), chain("leave", nft::Hook::Postrouting, 99, leave)];
         nft::put_owned("try", &chains).map(drop)
     })
 }

@@ -202,6 +202,10 @@ fn meant(flow: &Flow, packet: &Crossing<'_>) -> bool {
             .any(|p| matches!(p, Peer::Host(name) if *name == packet.peer.name || *name == packet.peer.service)),
         Peers::Everybody | Peers::AllBut(_) => false,
     };
+    // A connection is met where it begins.
+    if matches!(flow.treatment, Treatment::Proxy(_) | Treatment::Refuse(_)) && packet.asks == flow.traffic.comes() {
+        return false;
+    }
     let named = Traffic { peers: Peers::Everybody, ..flow.traffic.clone() };
     let traffic = if hosts { &named } else { &flow.traffic };
     packet

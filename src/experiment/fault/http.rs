@@ -4,13 +4,14 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::traffic::{Peering, Selection, Who, disturbed, keys, path};
+use super::traffic::path::{Side, chooses_connections};
+use super::traffic::{Peering, Who, disturbed, keys, path};
 use super::{Context, Disturb, Heal, Takes};
 use crate::experiment::document::diagnostic::{Mistake, or};
 use crate::experiment::document::found::{Found, dotted};
 use crate::model::effect::Idle;
 use crate::model::instance::{Instance, Setting};
-use crate::model::network::{self, Direction, Distribution, Existing, Protocol, Proxied, ProxyFault, Treatment, When};
+use crate::model::network::{self, Distribution, Existing, Proxied, ProxyFault, Treatment, When};
 use crate::model::quantity::{BitRate, Many, Percent, PortChoice, Size, Span};
 
 /// Do something to HTTP requests that the instance sends.
@@ -65,7 +66,13 @@ pub struct Http {
     /// Requests to these peers (default: to anybody).
     #[serde(default, skip_serializing_if = "Many::is_empty")]
     pub to: Many<Who>,
-    /// The peers' ports, each `8080` or `8000-8099` (default: all). A single one needs no list; `{ except: 22 }` are all but these.
+    /// Requests from these peers: the target is their server. In place of `to`.
+    #[serde(default, skip_serializing_if = "Many::is_empty")]
+    pub from: Many<Who>,
+    /// On which side of them it happens: `caller` (default), the target begins them, or `callee`, they come to it (default with `from`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub side: Option<Side>,
+    /// The server's ports, each `8080` or `8000-8099` (default: all). A single one needs no list; `{ except: 22 }` are all but these.
     #[serde(default, skip_serializing_if = "PortChoice::is_every_one")]
     pub port: PortChoice,
     /// On this network of the engine alone.
@@ -144,22 +151,16 @@ impl Http {
     }
 }
 
+chooses_connections!(Http);
+
 impl Disturb for Http {
     fn settings(&self, _: &Instance, context: &Context<'_>) -> Vec<Setting> {
-        let selection = Selection {
-            to: &self.to,
-            port: Some(&self.port),
-            protocol: Some(Protocol::Tcp),
-            direction: Some(Direction::Egress),
-            network: self.network.as_ref(),
-            ..Selection::default()
-        };
         let proxied = Proxied { existing: self.existing, fault: ProxyFault::Http(Box::new(self.fault())) };
-        disturbed(context, selection.traffic(context.peers), Treatment::Proxy(proxied), None)
+        disturbed(context, self.connections().traffic(context), Treatment::Proxy(proxied), None)
     }
 
     fn check(&self, found: &mut Found<'_>, own: &[&str]) {
-        keys::selection(found, own);
+        self.connections().check(found, own);
         keys::delay(found, own);
         path::share(found, own);
         let key = |key: &'static str| [own, &[key]].concat();
@@ -234,11 +235,11 @@ impl Disturb for Http {
     }
 
     fn peers(&self) -> Option<Peering<'_>> {
-        Peering::of(&self.to, &[])
+        self.connections().peers()
     }
 
     fn unseen(&self) -> Option<&'static str> {
-        Some(path::UNSEEN)
+        self.connections().unseen()
     }
 }
 

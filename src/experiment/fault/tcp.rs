@@ -3,13 +3,14 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::traffic::{Peering, Selection, Who, disturbed, keys, path};
+use super::traffic::path::{Side, chooses_connections};
+use super::traffic::{Peering, Who, disturbed, keys, path};
 use super::{Context, Disturb, Heal, Takes};
 use crate::experiment::document::diagnostic::{Mistake, or};
 use crate::experiment::document::found::{Found, dotted, positive};
 use crate::model::effect::Idle;
 use crate::model::instance::{Instance, Setting};
-use crate::model::network::{self, Direction, Distribution, Existing, Protocol, Proxied, ProxyFault, Treatment};
+use crate::model::network::{self, Direction, Distribution, Existing, Proxied, ProxyFault, Treatment};
 use crate::model::quantity::{BitRate, Many, Percent, PortChoice, Size, Span};
 
 /// Do something to TCP connections that the instance begins, whatever is spoken on them.
@@ -58,7 +59,13 @@ pub struct Tcp {
     /// Connections to these peers (default: to anybody).
     #[serde(default, skip_serializing_if = "Many::is_empty")]
     pub to: Many<Who>,
-    /// The peers' ports, each `5432` or `8000-8099` (default: all). A single one needs no list; `{ except: 22 }` are all but these.
+    /// Connections from these peers: the target is their server. In place of `to`.
+    #[serde(default, skip_serializing_if = "Many::is_empty")]
+    pub from: Many<Who>,
+    /// On which side of them it happens: `caller` (default), the target begins them, or `callee`, they come to it (default with `from`).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub side: Option<Side>,
+    /// The server's ports, each `5432` or `8000-8099` (default: all). A single one needs no list; `{ except: 22 }` are all but these.
     #[serde(default, skip_serializing_if = "PortChoice::is_every_one")]
     pub port: PortChoice,
     /// On this network of the engine alone.
@@ -112,26 +119,20 @@ impl Tcp {
     }
 }
 
+chooses_connections!(Tcp);
+
 impl Disturb for Tcp {
     fn settings(&self, _: &Instance, context: &Context<'_>) -> Vec<Setting> {
-        let selection = Selection {
-            to: &self.to,
-            port: Some(&self.port),
-            protocol: Some(Protocol::Tcp),
-            direction: Some(Direction::Egress),
-            network: self.network.as_ref(),
-            ..Selection::default()
-        };
         let treatment = if self.refuse {
             Treatment::Refuse(self.existing)
         } else {
             Treatment::Proxy(Proxied { existing: self.existing, fault: ProxyFault::Stream(self.fault()) })
         };
-        disturbed(context, selection.traffic(context.peers), treatment, None)
+        disturbed(context, self.connections().traffic(context), treatment, None)
     }
 
     fn check(&self, found: &mut Found<'_>, own: &[&str]) {
-        keys::selection(found, own);
+        self.connections().check(found, own);
         keys::delay(found, own);
         path::share(found, own);
         let key = |key: &'static str| [own, &[key]].concat();
@@ -208,10 +209,10 @@ impl Disturb for Tcp {
     }
 
     fn peers(&self) -> Option<Peering<'_>> {
-        Peering::of(&self.to, &[])
+        self.connections().peers()
     }
 
     fn unseen(&self) -> Option<&'static str> {
-        Some(path::UNSEEN)
+        self.connections().unseen()
     }
 }

@@ -68,6 +68,16 @@ pub fn bind_without_port(fd: &impl AsFd) -> io::Result<()> {
     set_option(fd, libc::IPPROTO_IP, libc::IP_BIND_ADDRESS_NO_PORT, 1)
 }
 
+/// Has a socket take up connections that go elsewhere, where a rule leads them to it (ip(7), ipv6(7)).
+///
+/// # Errors
+/// Where this user may not (it takes `CAP_NET_ADMIN`).
+pub fn set_transparent(fd: &impl AsFd, v6: bool) -> io::Result<()> {
+    let (level, option) =
+        if v6 { (libc::IPPROTO_IPV6, libc::IPV6_TRANSPARENT) } else { (libc::IPPROTO_IP, libc::IP_TRANSPARENT) };
+    set_option(fd, level, option, 1)
+}
+
 #[expect(unsafe_code, reason = "these options have no safe wrapper")]
 fn set_option(fd: &impl AsFd, level: i32, option: i32, value: u32) -> io::Result<()> {
     // SAFETY: the descriptor is open, and the pointer is to a number of the length that is given, which lives on.

@@ -75,8 +75,8 @@ pub fn reset(traffic: &Traffic) -> io::Result<usize> {
     end(&mut socket, all.iter().filter(|c| meant(c, traffic)))
 }
 
-/// Ends those alone that this namespace has begun, from one of its `own` addresses where these are told; and not Squall's own, nor those that go
-/// to one of these `ports` of the namespace itself instead. How many they were.
+/// Ends those alone that this namespace has begun, or, where what arrives is meant, that others have, with one of its `own` addresses where
+/// these are told; and not Squall's own, nor those that go through a proxy of this namespace with these `ports`. How many they were.
 ///
 /// # Errors
 /// As for [`reset`].
@@ -87,8 +87,13 @@ pub fn reset_begun(traffic: &Traffic, own: Option<&[IpAddr]>, ports: &[u16]) -> 
     let listening: HashSet<u16> = in_states(&mut socket, LISTENING)?.iter().map(|c| c.local.1).collect();
     let ends = if ports.is_empty() { Vec::new() } else { in_states(&mut socket, !LISTENING)? };
     let here: HashSet<_> = ends.iter().filter(|c| ports.contains(&c.local.1)).map(|c| c.remote).collect();
-    let is_begun = |c: &Connection| !listening.contains(&c.local.1) && own.is_none_or(|own| own.contains(&c.local.0));
-    let spared = |c: &Connection| c.mark == Some(OWN) || here.contains(&c.local);
+    // The proxy's own end has the port that the server sees, at another address.
+    let through: HashSet<_> = ends.iter().map(|c| (c.remote, c.local.1)).filter(|_| traffic.comes()).collect();
+    let is_begun = |c: &Connection| {
+        listening.contains(&c.local.1) == traffic.comes() && own.is_none_or(|own| own.contains(&c.local.0))
+    };
+    let spared =
+        |c: &Connection| c.mark == Some(OWN) || here.contains(&c.local) || through.contains(&(c.local, c.remote.1));
     end(&mut socket, all.iter().filter(|c| meant(c, traffic) && is_begun(c) && !spared(c)))
 }
 

@@ -1,7 +1,7 @@
 //! One connection: where it was going, the one that takes its place there, and what becomes of what passes.
 
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -10,6 +10,7 @@ use tokio::net::{TcpSocket, TcpStream};
 use tokio::sync::watch;
 
 use super::between::Between;
+use super::clients::Clients;
 use super::counters::{Counters, count};
 use super::http::Http;
 use super::io::reset;
@@ -22,7 +23,14 @@ use crate::model::network::{Chosen, ProxyFault, SqlError};
 
 /// What becomes of the connections of a flow.
 #[derive(Debug)]
-pub(super) enum Work {
+pub(super) struct Work {
+    /// Whether others begin them, and the proxy is on the side of the server.
+    comes: bool,
+    kind: Kind,
+}
+
+#[derive(Debug)]
+enum Kind {
     Stream(Stream),
     Http(Http),
     Redis(Redis),
@@ -30,16 +38,17 @@ pub(super) enum Work {
 }
 
 impl Work {
-    pub(super) fn new(fault: &ProxyFault, seed: u64) -> Self {
-        match fault {
-            ProxyFault::Stream(fault) => Self::Stream(Stream::new(fault.clone(), seed)),
-            ProxyFault::Http(fault) => Self::Http(Http::new((**fault).clone(), seed)),
-            ProxyFault::Redis { error, share } => Self::Redis(Redis::new(*error, *share, seed)),
+    pub(super) fn new(fault: &ProxyFault, comes: bool, seed: u64) -> Self {
+        let kind = match fault {
+            ProxyFault::Stream(fault) => Kind::Stream(Stream::new(fault.clone(), comes, seed)),
+            ProxyFault::Http(fault) => Kind::Http(Http::new((**fault).clone(), seed)),
+            ProxyFault::Redis { error, share } => Kind::Redis(Redis::new(*error, *share, seed)),
             ProxyFault::Postgres { error, share } => {
                 let chosen = Chosen { share: *share, ..Chosen::default() };
-                Self::Postgres(error.clone(), Chooser::new(chosen, seed))
+                Kind::Postgres(error.clone(), Chooser::new(chosen, seed))
             }
-        }
+        };
+        Self { comes, kind }
     }
 }
 
@@ -47,6 +56,7 @@ impl Work {
 #[derive(Debug)]
 pub(super) struct Shared {
     pub(super) counters: Counters,
+    pub(super) clients: Clients,
     pub(super) ended: watch::Receiver<bool>,
 }
 
@@ -62,7 +72,7 @@ pub(super) async fn serve(client: TcpStream, work: Arc<Work>, shared: Arc<Shared
 
 async fn passed(client: &TcpStream, work: &Work, shared: &Shared) -> io::Result<()> {
     let (mut up, counters) = (Vec::new(), &shared.counters);
-    if let Work::Postgres(error, chooser) = work
+    if let Kind::Postgres(error, chooser) = &work.kind
         && chooser.next().is_some()
     {
         // The server never sees it.
@@ -72,7 +82,8 @@ async fn passed(client: &TcpStream, work: &Work, shared: &Shared) -> io::Result<
         }
         count(counters.opaque());
     }
-    let server = match connect(client).await {
+    let connected = if work.comes { to_this_server(client, &shared.clients).await } else { to_there(client).await };
+    let server = match connected {
         Ok(server) => server,
         Err(e) => {
             count(counters.unreachable());
@@ -81,14 +92,14 @@ async fn passed(client: &TcpStream, work: &Work, shared: &Shared) -> io::Result<
     };
     let mut between = Between { client, server: &server, counters, ended: shared.ended.clone() };
     let mut ended = shared.ended.clone();
-    let result = match work {
-        Work::Stream(stream) => tokio::select! {
+    let result = match &work.kind {
+        Kind::Stream(stream) => tokio::select! {
             result = Box::pin(stream.pass(client, &server, counters)) => result,
             _ = ended.wait_for(|ended| *ended) => Ok(()),
         },
-        Work::Http(http) => http.pass(&mut between).await,
-        Work::Redis(redis) => redis.pass(&mut between).await,
-        Work::Postgres(..) => between.tunnel(&mut up, &mut Vec::new()).await,
+        Kind::Http(http) => http.pass(&mut between).await,
+        Kind::Redis(redis) => redis.pass(&mut between).await,
+        Kind::Postgres(..) => between.tunnel(&mut up, &mut Vec::new()).await,
     };
     if result.is_err() {
         reset(&server);
@@ -96,8 +107,8 @@ async fn passed(client: &TcpStream, work: &Work, shared: &Shared) -> io::Result<
     result
 }
 
-/// Connects to where a client was going.
-async fn connect(client: &TcpStream) -> io::Result<TcpStream> {
+/// Connects to where a client of this namespace was going.
+async fn to_there(client: &TcpStream) -> io::Result<TcpStream> {
     let here = client.local_addr()?;
     let to: SocketAddr =
         if here.is_ipv4() { ip_original_dst(client)?.into() } else { ipv6_original_dst(client)?.into() };
@@ -105,11 +116,26 @@ async fn connect(client: &TcpStream) -> io::Result<TcpStream> {
         // It came by itself: there is nowhere to go.
         return Err(io::ErrorKind::ConnectionRefused.into());
     }
+    // From the address that the client has chosen.
+    connect(client, OWN, client.peer_addr()?.ip(), to).await
+}
+
+/// Connects to the server of this namespace that a client was going to, which takes it for the client.
+async fn to_this_server(client: &TcpStream, clients: &Clients) -> io::Result<TcpStream> {
+    let to = client.local_addr()?;
+    if to.ip().is_loopback() {
+        // It came by itself: nothing is led here from the loopback.
+        return Err(io::ErrorKind::ConnectionRefused.into());
+    }
+    connect(client, clients.mark(client.peer_addr()?.ip())?, to.ip(), to).await
+}
+
+async fn connect(client: &TcpStream, mark: u32, from: IpAddr, to: SocketAddr) -> io::Result<TcpStream> {
     let socket = if to.is_ipv4() { TcpSocket::new_v4() } else { TcpSocket::new_v6() }?;
-    set_mark(&socket, OWN)?;
-    // From the address that the client has chosen; the port is the kernel's to choose when it knows to where.
+    set_mark(&socket, mark)?;
+    // The port is the kernel's to choose when it knows to where.
     bind_without_port(&socket)?;
-    socket.bind((client.peer_addr()?.ip(), 0).into())?;
+    socket.bind((from, 0).into())?;
     let server = socket.connect(to).await?;
     server.set_nodelay(true)?;
     client.set_nodelay(true)?;

@@ -5,10 +5,11 @@ use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
 
 use rustix::net::{AddressFamily, SocketFlags, SocketType, bind, listen, socket_with, sockopt};
 
-use crate::host::net::nft::rule::{lapsed, never_meant, own};
+use crate::host::net::nft::rule::{OWN, lapsed, never_meant, own};
 use crate::host::net::nft::{self, Chain, Hook, Match, Rule, Verdict, Version};
+use crate::host::net::raw::{set_mark, set_transparent};
 use crate::host::orders::Orders;
-use crate::model::network::{Direction, Network, Protocol, Proxied, Traffic, Treatment};
+use crate::model::network::{Network, Proxied, Traffic, Treatment};
 
 /// How many connections may wait to be taken up; the kernel may have a lower limit.
 const BACKLOG: i32 = 65_535;
@@ -18,6 +19,8 @@ const BACKLOG: i32 = 65_535;
 pub(super) struct Entry {
     /// The flow's place.
     pub(super) flow: usize,
+    /// Whether others begin its connections.
+    pub(super) comes: bool,
     /// The port, on the loopback alone.
     pub(super) port: u16,
     /// IPv4, and IPv6 where the namespace has it.
@@ -38,19 +41,19 @@ pub(super) fn proxied(network: &Network) -> impl Iterator<Item = (usize, &Traffi
     })
 }
 
-/// Opens an entry for a flow, in the namespace of this thread.
-pub(super) fn open(flow: usize) -> io::Result<Entry> {
+/// Opens an entry for a flow, in the namespace of this thread; `comes` tells whether others begin its connections.
+pub(super) fn open(flow: usize, comes: bool) -> io::Result<Entry> {
     /// Another socket may have the port on the other loopback.
     const ATTEMPTS: usize = 20;
     let mut last = io::Error::from(io::ErrorKind::AddrInUse);
     for _ in 0..ATTEMPTS {
-        let v4 = listener((Ipv4Addr::LOCALHOST, 0).into())?;
+        let v4 = listener((Ipv4Addr::LOCALHOST, 0).into(), comes)?;
         let port = v4.local_addr()?.port();
-        match listener((Ipv6Addr::LOCALHOST, port).into()) {
-            Ok(v6) => return Ok(Entry { flow, port, listeners: vec![v4, v6] }),
+        match listener((Ipv6Addr::LOCALHOST, port).into(), comes) {
+            Ok(v6) => return Ok(Entry { flow, comes, port, listeners: vec![v4, v6] }),
             Err(e) if e.kind() == io::ErrorKind::AddrInUse => last = e,
             // There is no IPv6 on the loopback: then nothing is led there by it.
-            Err(e) if no_ipv6(&e) => return Ok(Entry { flow, port, listeners: vec![v4] }),
+            Err(e) if no_ipv6(&e) => return Ok(Entry { flow, comes, port, listeners: vec![v4] }),
             Err(e) => return Err(e),
         }
     }
@@ -61,11 +64,16 @@ fn no_ipv6(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::EADDRNOTAVAIL | libc::EAFNOSUPPORT))
 }
 
-fn listener(at: SocketAddr) -> io::Result<TcpListener> {
+fn listener(at: SocketAddr, comes: bool) -> io::Result<TcpListener> {
     let family = if at.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
     let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, None)?;
     if at.is_ipv6() {
         sockopt::set_ipv6_v6only(&socket, true)?;
+    }
+    if comes {
+        set_transparent(&socket, at.is_ipv6())?;
+        // Those that it takes up are known by it.
+        set_mark(&socket, OWN)?;
     }
     bind(&socket, &at)?;
     listen(&socket, BACKLOG)?;
@@ -74,20 +82,46 @@ fn listener(at: SocketAddr) -> io::Result<TcpListener> {
 
 /// The rules that lead new connections of each flow to its entry. A connection that no rule has met at its beginning is never met: not
 /// even where connections are tracked from now on.
-pub(super) fn path(orders: &Orders, entries: &[Entry]) -> Chain {
-    let mut rules = vec![lapsed(), own()];
-    rules.extend(never_meant(Hook::Output));
+pub(super) fn path(orders: &Orders, entries: &[Entry]) -> Vec<Chain> {
+    let begun = |hook| [vec![lapsed(), own()], never_meant(hook)].concat();
+    let (mut out, mut arrive) = (begun(Hook::Output), begun(Hook::Prerouting));
     for (flow, traffic, _) in proxied(&orders.network) {
         let Some(entry) = entries.iter().find(|entry| entry.flow == flow) else { continue };
-        let comment = format!("flow {flow}");
-        let v4_alone = (entry.listeners.len() == 1).then_some(Match::V6(false));
+        let (comment, port) = (format!("flow {flow}"), entry.port);
         for matches in beginnings(traffic, orders) {
-            let matches = v4_alone.into_iter().chain(matches).collect();
-            rules.push(Rule { matches, verdict: Verdict::Redirect(entry.port), comment: comment.clone() });
+            let both = [Match::V6(false), Match::V6(true)];
+            for version in both.into_iter().take(entry.listeners.len()) {
+                let v6 = version == both[1];
+                if matches.contains(&Match::V6(!v6)) {
+                    continue;
+                }
+                let matches = [version].into_iter().chain(matches.iter().copied()).collect();
+                let verdict = if entry.comes { Verdict::TakeUp { v6, port } } else { Verdict::Redirect(port) };
+                let rules = if entry.comes { &mut arrive } else { &mut out };
+                rules.push(Rule { matches, verdict, comment: comment.clone() });
+            }
         }
     }
-    // Before an engine's own translations of addresses.
-    Chain { version: Version::Both, name: "path".to_owned(), hook: Hook::Output, priority: -101, rules }
+    let chain = |name: &str, hook, priority, rules| {
+        let name = name.to_owned();
+        Chain { version: Version::Both, name, hook, priority, rules }
+    };
+    let mut chains = Vec::new();
+    if entries.iter().any(|entry| !entry.comes) {
+        // Before an engine's own translations of addresses.
+        chains.push(chain("path", Hook::Output, -101, out));
+    }
+    if entries.iter().any(|entry| entry.comes) {
+        chains.push(chain("arrive", Hook::Prerouting, -150, arrive));
+        // What the proxy sends to the server itself has a client's address in its place, and so goes the answer.
+        let leave = [false, true].map(|v6| Rule {
+            matches: nft::from_a_client(v6),
+            verdict: Verdict::LeaveFrom { v6 },
+            comment: "from its client".to_owned(),
+        });
+        chains.push(chain("leave", Hook::Postrouting, 99, leave.into()));
+    }
+    chains
 }
 
 /// The first packets of a flow's connections.
@@ -97,9 +131,4 @@ fn beginnings(traffic: &Traffic, orders: &Orders) -> Vec<Vec<Match>> {
         return Vec::new();
     }
     nft::beginnings(traffic, interface.flatten())
-}
-
-/// Connections that a flow means, whichever way their packets go.
-pub(super) fn connections(traffic: &Traffic) -> Traffic {
-    Traffic { direction: Direction::Egress, protocol: Some(Protocol::Tcp), ..traffic.clone() }
 }

@@ -9,6 +9,7 @@
 mod between;
 mod body;
 mod choose;
+mod clients;
 mod connection;
 mod counters;
 mod head;

@@ -13,6 +13,7 @@ use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
+use super::clients::Clients;
 use super::connection::{self, Shared, Work};
 use super::counters::Counters;
 use super::listen::{self, Entry, proxied, table_of};
@@ -58,12 +59,15 @@ impl Proxy {
     /// Where the kernel or the user's rights do not suffice.
     pub fn new(orders: Orders) -> io::Result<Self> {
         have_descriptors();
-        let flows: Vec<usize> = proxied(&orders.network).map(|(flow, ..)| flow).collect();
-        let entries = flows.into_iter().map(listen::open).collect::<io::Result<Vec<_>>>()?;
-        let leases = Leases::default();
-        leases.keep(nft::put_owned(&table_of(&orders.mark), &[listen::path(&orders, &entries)])?, std::process::id());
+        let flows: Vec<_> = proxied(&orders.network).map(|(flow, traffic, _)| (flow, traffic.comes())).collect();
+        let entries =
+            flows.into_iter().map(|(flow, comes)| listen::open(flow, comes)).collect::<io::Result<Vec<_>>>()?;
+        let (leases, table) = (Leases::default(), table_of(&orders.mark));
+        let lease = nft::put_owned(&table, &listen::path(&orders, &entries))?;
+        let clients = Clients::new(lease.addresses(&table));
+        leases.keep(lease, std::process::id());
         let (end, ended) = watch::channel(false);
-        let shared = Arc::new(Shared { counters: Counters::new()?, ended });
+        let shared = Arc::new(Shared { counters: Counters::new()?, clients, ended });
         let proxy = Self { orders, entries, shared, end, leases, begin: Instant::now() };
         proxy.reset_existing()?;
         Ok(proxy)
@@ -79,7 +83,7 @@ impl Proxy {
                     .as_ref()
                     .and_then(|name| self.orders.interfaces.get(name))
                     .map(|index| addresses(*index));
-                let ended = sockets::reset_begun(&listen::connections(traffic), own.transpose()?.as_deref(), &ports)?;
+                let ended = sockets::reset_begun(traffic, own.transpose()?.as_deref(), &ports)?;
                 self.shared.counters.reset().fetch_add(ended as u64, Ordering::Relaxed);
             }
         }
@@ -92,8 +96,9 @@ impl Proxy {
     /// Where it has no threads to do it with.
     pub fn serve(self, ends: [BorrowedFd<'_>; 2]) -> io::Result<()> {
         let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-        for (flow, _, proxied) in proxied(&self.orders.network) {
-            let work = Arc::new(Work::new(&proxied.fault, self.orders.network.seed.wrapping_add(flow as u64)));
+        for (flow, traffic, proxied) in proxied(&self.orders.network) {
+            let seed = self.orders.network.seed.wrapping_add(flow as u64);
+            let work = Arc::new(Work::new(&proxied.fault, traffic.comes(), seed));
             for entry in self.entries.iter().filter(|entry| entry.flow == flow) {
                 for listener in &entry.listeners {
                     let _guard = runtime.enter();

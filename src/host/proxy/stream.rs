@@ -17,13 +17,15 @@ use crate::model::network::{Chosen, Direction, StreamFault};
 pub(super) struct Stream {
     fault: StreamFault,
     chooser: Chooser,
+    /// Whether what the client says arrives at the instance (else it leaves it).
+    comes: bool,
     seed: u64,
 }
 
 impl Stream {
-    pub(super) fn new(fault: StreamFault, seed: u64) -> Self {
+    pub(super) fn new(fault: StreamFault, comes: bool, seed: u64) -> Self {
         let chosen = Chosen { share: fault.share, ..Chosen::default() };
-        Self { fault, chooser: Chooser::new(chosen, seed), seed }
+        Self { fault, chooser: Chooser::new(chosen, seed), comes, seed }
     }
 
     /// Has a connection pass, up to its end.
@@ -82,7 +84,7 @@ impl Stream {
 
     /// One way; whether the connection is over.
     async fn way(&self, way: Way<'_>) -> io::Result<bool> {
-        let other = if way.is_up { Direction::Ingress } else { Direction::Egress };
+        let other = if way.is_up == self.comes { Direction::Egress } else { Direction::Ingress };
         if self.fault.direction == other {
             pump(way.from, way.to, &mut Vec::new()).await.map(|()| false)
         } else {

@@ -163,7 +163,8 @@ pub fn layout(network: &Network, surroundings: Surroundings<'_>) -> Layout {
             }
             (By::Rules, Treatment::Refuse(_)) => {
                 let begun = nft::beginnings(&flow.traffic, index.flatten());
-                chains.leave.extend(rules(&begun, Verdict::Reset, &format!("{LOST}{comment}")));
+                let chain = if flow.traffic.comes() { &mut chains.refuse } else { &mut chains.leave };
+                chain.extend(rules(&begun, Verdict::Reset, &format!("{LOST}{comment}")));
                 chains.leave.extend(passes(&out));
                 chains.vanish.extend(passes(&out));
                 chains.arrive.extend(passes(&arriving));
@@ -219,7 +220,8 @@ pub fn layout(network: &Network, surroundings: Surroundings<'_>) -> Layout {
             (By::Proxy, _) => {
                 // Its own rules lead connections there; here they are counted, whether it stands or not.
                 let begun = nft::beginnings(&flow.traffic, index.flatten());
-                chains.leave.extend(rules(&begun, Verdict::Accept, &format!("{PROXIED}{comment}")));
+                let chain = if flow.traffic.comes() { &mut chains.arrive } else { &mut chains.leave };
+                chain.extend(rules(&begun, Verdict::Accept, &format!("{PROXIED}{comment}")));
                 chains.leave.extend(passes(&out));
                 chains.vanish.extend(passes(&out));
                 chains.arrive.extend(passes(&arriving));

@@ -160,6 +160,12 @@ impl Traffic {
         }
     }
 
+    /// Whether conversations are meant that others begin (else: those that are begun here), where only one of both can be.
+    #[must_use]
+    pub fn comes(&self) -> bool {
+        self.direction == Direction::Ingress
+    }
+
     /// Whether a packet is meant. The law that every other way of telling is held against; names of peers are nobody here,
     /// and what kernels send by themselves is not known.
     #[must_use]

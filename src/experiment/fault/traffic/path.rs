@@ -1,11 +1,85 @@
 //! Faults in the path of connections: what their keys have in common.
 
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{Peering, Selection, Who};
 use crate::experiment::document::diagnostic::Mistake;
 use crate::experiment::document::found::{Found, dotted};
-use crate::model::quantity::Percent;
+use crate::experiment::fault::Context;
+use crate::model::network::{Direction, Protocol, Traffic};
+use crate::model::quantity::{Percent, PortChoice};
 
 /// What no probe of the target itself sees.
-pub(in crate::experiment::fault) const UNSEEN: &str = "a `tcp` probe of the target itself sees none of the connections that it begins: only an answer that needs one does";
+const UNSEEN: &str = "a `tcp` probe of the target itself sees none of the connections that it begins: only an answer that needs one does";
+
+/// On which side of its connections a fault stands.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Side {
+    /// That of the client, which is the target.
+    Caller,
+    /// That of the server, which is the target.
+    Callee,
+}
+
+/// The keys that choose connections.
+#[derive(Debug, Clone, Copy)]
+pub(in crate::experiment::fault) struct Connections<'a> {
+    pub(in crate::experiment::fault) to: &'a [Who],
+    pub(in crate::experiment::fault) from: &'a [Who],
+    pub(in crate::experiment::fault) side: Option<Side>,
+    pub(in crate::experiment::fault) port: &'a PortChoice,
+    pub(in crate::experiment::fault) network: Option<&'a String>,
+}
+
+impl<'a> Connections<'a> {
+    /// Whether others begin them: peers that they come from say so as well.
+    fn comes(&self) -> bool {
+        self.side.map_or(!self.from.is_empty(), |side| side == Side::Callee)
+    }
+
+    /// What they are for rules.
+    pub(in crate::experiment::fault) fn traffic(&self, context: &Context<'_>) -> Traffic {
+        let selection = Selection {
+            to: self.to,
+            from: self.from,
+            port: Some(self.port),
+            protocol: Some(Protocol::Tcp),
+            direction: Some(if self.comes() { Direction::Ingress } else { Direction::Egress }),
+            network: self.network,
+        };
+        selection.traffic(context.peers)
+    }
+
+    /// Whose they are, where peers are named.
+    pub(in crate::experiment::fault) fn peers(&self) -> Option<Peering<'a>> {
+        Peering::of(self.to, self.from)
+    }
+
+    /// What no probe of the target itself sees.
+    pub(in crate::experiment::fault) fn unseen(&self) -> Option<&'static str> {
+        (!self.comes()).then_some(UNSEEN)
+    }
+
+    /// `to`, `from` and what goes with them.
+    pub(in crate::experiment::fault) fn check(&self, found: &mut Found<'_>, own: &[&str]) {
+        super::keys::selection(found, own);
+        let entry = |found: &Found<'_>, name: &str| found.document.entry(&[own, &[name]].concat()).cloned();
+        for (side, is, other, named) in [
+            (Side::Caller, "caller", "from", "the target is the one that connects: its peers are `to`"),
+            (Side::Callee, "callee", "to", "the target is the one that is connected to: its peers are `from`"),
+        ] {
+            if let (true, Some(peers), Some(key)) = (self.side == Some(side), entry(found, other), entry(found, "side"))
+            {
+                found.add(
+                    Mistake::error(&peers.key_at, format!("`{other}` does not go with `side: {is}`"))
+                        .also(&key.key_at, named),
+                );
+            }
+        }
+    }
+}
 
 /// `share`, which must affect something.
 pub(in crate::experiment::fault) fn share(found: &mut Found<'_>, own: &[&str]) {
@@ -23,6 +97,24 @@ pub(in crate::experiment::fault) fn is_true(found: &mut Found<'_>, key: &[&str])
         found.add(Mistake::error(&at, format!("`{}: false` does nothing", dotted(key))).help("leave it out"));
     }
 }
+
+/// Gives a fault with the keys that choose connections these in one.
+macro_rules! chooses_connections {
+    ($fault:ident) => {
+        impl $fault {
+            fn connections(&self) -> crate::experiment::fault::traffic::path::Connections<'_> {
+                crate::experiment::fault::traffic::path::Connections {
+                    to: &self.to,
+                    from: &self.from,
+                    side: self.side,
+                    port: &self.port,
+                    network: self.network.as_ref(),
+                }
+            }
+        }
+    };
+}
+pub(in crate::experiment::fault) use chooses_connections;
 
 /// A fault that answers in a server's own words: its `error`, and after it the keys that choose connections. What it does stands in its
 /// `fault`, and what is wrong with its error in its `check_error`.
@@ -46,7 +138,13 @@ macro_rules! answers_for {
             /// Connections to these peers (default: to anybody).
             #[serde(default, skip_serializing_if = "crate::model::quantity::Many::is_empty")]
             pub to: crate::model::quantity::Many<crate::experiment::fault::Who>,
-            /// The peers' ports, each `5432` or `8000-8099` (default: that of the protocol). A single one needs no list;
+            /// Connections from these peers: the target is their server. In place of `to`.
+            #[serde(default, skip_serializing_if = "crate::model::quantity::Many::is_empty")]
+            pub from: crate::model::quantity::Many<crate::experiment::fault::Who>,
+            /// On which side of them it happens: `caller` (default), the target begins them, or `callee`, they come to it (default with `from`).
+            #[serde(default, skip_serializing_if = "Option::is_none")]
+            pub side: Option<crate::experiment::fault::traffic::path::Side>,
+            /// The server's ports, each `5432` or `8000-8099` (default: that of the protocol). A single one needs no list;
             /// `{ except: 22 }` are all but these.
             #[serde(default, skip_serializing_if = "crate::model::quantity::PortChoice::is_every_one")]
             pub port: crate::model::quantity::PortChoice,
@@ -71,24 +169,17 @@ macro_rules! answers_for {
                 _: &crate::model::instance::Instance,
                 context: &crate::experiment::fault::Context<'_>,
             ) -> Vec<crate::model::instance::Setting> {
-                use crate::experiment::fault::traffic::{Selection, disturbed};
-                use crate::model::network::{Direction, Protocol, Proxied, Treatment};
+                use crate::model::network::{Proxied, Treatment};
                 let usual = crate::model::quantity::PortChoice::These(vec![crate::model::quantity::Port(Self::PORT)]);
-                let selection = Selection {
-                    to: &self.to,
-                    port: Some(if self.port.is_every_one() { &usual } else { &self.port }),
-                    protocol: Some(Protocol::Tcp),
-                    direction: Some(Direction::Egress),
-                    network: self.network.as_ref(),
-                    ..Selection::default()
-                };
+                let port = if self.port.is_every_one() { &usual } else { &self.port };
+                let connections = crate::experiment::fault::traffic::path::Connections { port, ..self.connections() };
                 let fault = self.fault(self.share.map_or(1.0, |share| share.0));
                 let treatment = Treatment::Proxy(Proxied { existing: self.existing, fault });
-                disturbed(context, selection.traffic(context.peers), treatment, None)
+                crate::experiment::fault::traffic::disturbed(context, connections.traffic(context), treatment, None)
             }
 
             fn check(&self, found: &mut crate::experiment::document::found::Found<'_>, own: &[&str]) {
-                crate::experiment::fault::traffic::keys::selection(found, own);
+                self.connections().check(found, own);
                 crate::experiment::fault::traffic::path::share(found, own);
                 self.check_error(found, own);
             }
@@ -102,13 +193,15 @@ macro_rules! answers_for {
             }
 
             fn peers(&self) -> Option<crate::experiment::fault::Peering<'_>> {
-                crate::experiment::fault::Peering::of(&self.to, &[])
+                self.connections().peers()
             }
 
             fn unseen(&self) -> Option<&'static str> {
-                Some(crate::experiment::fault::traffic::path::UNSEEN)
+                self.connections().unseen()
             }
         }
+
+        crate::experiment::fault::traffic::path::chooses_connections!($fault);
     };
 }
 pub(in crate::experiment::fault) use answers_for;

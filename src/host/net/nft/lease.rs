@@ -5,9 +5,11 @@
 //! nothing to replace, the whole transaction is refused, and what has lapsed stays so.
 
 use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{NEWSETELEM, Version, generic, table};
+use super::addresses::Addresses;
+use super::{NEWSET, NEWSETELEM, Version, generic, table};
 use crate::host::net::netlink::{self, Message, Socket, flags};
 
 /// How long rules have an effect after they were renewed last. Traffic of a machine on which every process of Squall's dies or hangs
@@ -17,7 +19,6 @@ pub const LEASE: Duration = Duration::from_millis(1400);
 /// The set's name in each table.
 pub(super) const SET: &str = "lease";
 
-const NEWSET: u16 = NEWSETELEM - 3;
 const GETSETELEM: u16 = NEWSETELEM + 1;
 const DELSETELEM: u16 = NEWSETELEM + 2;
 
@@ -33,7 +34,7 @@ const ELEMENTS: [u8; 2] = [2, 10];
 #[must_use = "the rules have no effect any more when it has lapsed"]
 pub struct Lease {
     /// Of the namespace that the table is in, which lives on as long as this does.
-    socket: Socket,
+    socket: Arc<Mutex<Socket>>,
     renewal: Vec<Message>,
 }
 
@@ -42,7 +43,7 @@ impl Lease {
     pub(super) fn of(socket: Socket, name: &str, versions: impl Iterator<Item = Version>) -> Self {
         let renewal =
             versions.flat_map(|version| [elements(DELSETELEM, version, name), begin(version, name)]).collect();
-        Self { socket, renewal }
+        Self { socket: Arc::new(Mutex::new(socket)), renewal }
     }
 
     /// Renews it; whether it was there: else it has lapsed, or its table is gone, and it is over for good.
@@ -50,11 +51,17 @@ impl Lease {
     /// # Errors
     /// Where the kernel does not do it for another reason. It may be tried again.
     pub fn renew(&mut self) -> io::Result<bool> {
-        match self.socket.transaction(self.renewal.clone()) {
+        match self.socket.lock().unwrap_or_else(PoisonError::into_inner).transaction(self.renewal.clone()) {
             Ok(()) => Ok(true),
             Err(e) if netlink::errno(&e) == Some(libc::ENOENT) => Ok(false),
             Err(e) => Err(e),
         }
+    }
+
+    /// The addresses that marks of its table stand for.
+    #[must_use]
+    pub fn addresses(&self, name: &str) -> Addresses {
+        Addresses::of(&self.socket, name)
     }
 }
 

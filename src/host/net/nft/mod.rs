@@ -3,6 +3,7 @@
 //! A table's name tells what it stands for: `squall_` and a mark. It is there or it is not, so it serves as the marker
 //! of everything else that is laid on the namespace, too. Knows packets, not faults.
 
+mod addresses;
 mod lease;
 pub mod rule;
 mod select;
@@ -10,6 +11,7 @@ mod write;
 
 use std::io;
 
+pub use addresses::{Addresses, from_a_client};
 pub use lease::{LEASE, Lease};
 pub use rule::{Chain, Hook, Match, Rule, Verdict, Version};
 pub use select::{beginnings, refuse, select, too_many};
@@ -30,6 +32,7 @@ const DELTABLE: u16 = NEWTABLE + 2;
 const NEWCHAIN: u16 = NEWTABLE + 3;
 const NEWRULE: u16 = NEWTABLE + 6;
 const GETRULE: u16 = NEWTABLE + 7;
+const NEWSET: u16 = NEWTABLE + 9;
 const NEWSETELEM: u16 = NEWTABLE + 12;
 
 /// An attribute of a table, and flags in it: its chains are not asked; it belongs to the socket that has made it.
@@ -360,6 +363,9 @@ fn filled(name: &str, fresh: bool, chains: &[Chain], queueing: Queueing) -> Vec<
 /// What stands in tables: their lease, and their chains.
 fn contents(name: &str, chains: &[Chain], queueing: Queueing) -> Vec<Message> {
     let mut messages: Vec<Message> = versions(chains).flat_map(|version| lease::start(version, name)).collect();
+    if chains.iter().flat_map(|chain| &chain.rules).any(|rule| matches!(rule.verdict, Verdict::LeaveFrom { .. })) {
+        messages.extend(addresses::maps(name));
+    }
     for chain in chains {
         let table = |kind, flags| table(kind, flags, chain.version, name);
         // NFTA_CHAIN_NAME, _HOOK { _HOOKNUM, _PRIORITY }, _POLICY: accept, _TYPE
@@ -384,8 +390,8 @@ fn contents(name: &str, chains: &[Chain], queueing: Queueing) -> Vec<Message> {
 
 /// The kernel's word for what a chain may do.
 fn kind(chain: &Chain) -> &'static str {
-    let redirects = chain.rules.iter().any(|rule| matches!(rule.verdict, Verdict::Redirect(_)));
-    if redirects { "nat" } else { "filter" }
+    let translates = |rule: &Rule| matches!(rule.verdict, Verdict::Redirect(_) | Verdict::LeaveFrom { .. });
+    if chain.rules.iter().any(translates) { "nat" } else { "filter" }
 }
 
 /// What a dump says of a rule.

@@ -179,13 +179,26 @@ pub enum Verdict {
     Queue(u16),
     /// Its connection goes to this port of the namespace itself. The chain meets the first packet of each connection alone.
     Redirect(u16),
+    /// Its connection is taken up by the process that listens transparently at this port of the loopback, which sees both ends as they
+    /// are; where none does, it meets the next rule.
+    TakeUp {
+        /// Whether it is IPv6.
+        v6: bool,
+        /// The port.
+        port: u16,
+    },
+    /// Its connection leaves as if from the address that its mark stands for ([`super::Addresses`]).
+    LeaveFrom {
+        /// Whether it is IPv6.
+        v6: bool,
+    },
 }
 
 /// A queue that is never bound. What is to vanish is given to it: the kernel drops what has no listener, and sends no error.
 pub(super) const NOWHERE: u16 = 0x7370;
 
 /// The number of the loopback interface, in every namespace.
-const LOOPBACK: u32 = 1;
+pub(super) const LOOPBACK: u32 = 1;
 
 /// What the mark of packets has on their way out, for as long as the lease runs of a table whose queues they are for. It is set where
 /// nothing but the interface comes after it, and in the lower half: in the upper one copies have theirs.

@@ -4,7 +4,7 @@ use std::net::IpAddr;
 
 use super::rule::{Match, Rule, Verdict};
 use crate::host::net::protocols::WITH_PORTS;
-use crate::model::network::{Cidr, Direction, Peer, Peers, Ports, Protocol, Traffic};
+use crate::model::network::{Cidr, Peer, Peers, Ports, Protocol, Traffic};
 
 /// What a packet that arrives (else: that leaves) must fit to be meant: any of these, all of it. Nothing of it: none
 /// is meant. Peers must be addresses; `interface` is the number of the only one that is meant.
@@ -21,13 +21,14 @@ pub fn select(traffic: &Traffic, arriving: bool, interface: Option<u32>) -> Vec<
     each(any, ports(&traffic.local_ports, !arriving).as_ref()).into_iter().filter(|all| possible(all)).collect()
 }
 
-/// What the first packet of a TCP connection that this namespace begins must fit, where the connection is meant.
+/// What the first packet of a TCP connection must fit, where the connection is meant: one that others begin, where what arrives is meant, or
+/// one that this namespace begins.
 #[must_use]
 pub fn beginnings(traffic: &Traffic, interface: Option<u32>) -> Vec<Vec<Match>> {
     /// Of the flags, SYN without ACK.
     const BEGINS: Match = Match::Byte { at: 13, mask: 0x12, first: 2, last: 2 };
-    let of_tcp = Traffic { direction: Direction::Egress, protocol: Some(Protocol::Tcp), ..traffic.clone() };
-    select(&of_tcp, false, interface).into_iter().map(|all| [all.as_slice(), &[BEGINS]].concat()).collect()
+    let of_tcp = Traffic { protocol: Some(Protocol::Tcp), ..traffic.clone() };
+    select(&of_tcp, traffic.comes(), interface).into_iter().map(|all| [all.as_slice(), &[BEGINS]].concat()).collect()
 }
 
 /// Rules that refuse: TCP with a reset, everything else with "port unreachable".

@@ -1,9 +1,9 @@
 //! Rules as the kernel reads them: a list of expressions that work on registers.
 
-use std::net::IpAddr;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 
-use super::lease;
 use super::rule::{Match, NOWHERE, Rule, Verdict};
+use super::{addresses, lease};
 use crate::host::net::netlink::Message;
 use crate::model::network::{Cidr, Ports};
 
@@ -229,7 +229,31 @@ fn decide(list: Message, verdict: Verdict, queueing: Queueing) -> Message {
             let list = expression(list, "immediate", |m| value(m.with_be32(1, REGISTER), 2, &port.to_be_bytes()));
             expression(list, "redir", |m| m.with_be32(1, REGISTER))
         }
+        Verdict::TakeUp { v6, port } => {
+            let loopback =
+                if v6 { Ipv6Addr::LOCALHOST.octets().to_vec() } else { Ipv4Addr::LOCALHOST.octets().to_vec() };
+            let list = expression(list, "immediate", |m| value(m.with_be32(1, REGISTER), 2, &loopback));
+            let list = expression(list, "immediate", |m| value(m.with_be32(1, OTHER_REGISTER), 2, &port.to_be_bytes()));
+            // NFTA_TPROXY_FAMILY, _REG_ADDR, _REG_PORT
+            let list = expression(list, "tproxy", |m| {
+                m.with_be32(1, family(v6)).with_be32(2, REGISTER).with_be32(3, OTHER_REGISTER)
+            });
+            immediate(list, 1)
+        }
+        Verdict::LeaveFrom { v6 } => {
+            // NFTA_LOOKUP_SET, _SREG, _DREG
+            let list = expression(meta(list, 3), "lookup", |m| {
+                m.with_text(1, addresses::map(v6)).with_be32(2, REGISTER).with_be32(3, OTHER_REGISTER)
+            });
+            // NFTA_NAT_TYPE: NFT_NAT_SNAT; _FAMILY, _REG_ADDR_MIN
+            expression(list, "nat", |m| m.with_be32(1, 0).with_be32(2, family(v6)).with_be32(3, OTHER_REGISTER))
+        }
     }
+}
+
+/// The kernel's number for a version of IP, where an address is of one.
+fn family(v6: bool) -> u32 {
+    if v6 { 10 } else { 2 }
 }
 
 /// Gives a packet to a queue. Without [`BYPASS`] it vanishes where no process listens.

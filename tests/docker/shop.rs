@@ -129,6 +129,7 @@ async fn each_comes_to_what_its_first_lines_say_and_leaves_no_trace() {
         ("dns-store", 1, 3),
         ("http-one-shop-store", 0, 1),
         ("tcp-shops-store", 1, 3),
+        ("http-gateway-one-shop", 0, 1),
     ] {
         let ended = Box::pin(shop.run(file)).await;
         ended.is(code, if code == 0 { "hypothesis-held" } else { "hypothesis-broken" }).rolled_back_by("runner");
@@ -147,7 +148,7 @@ async fn each_comes_to_what_its_first_lines_say_and_leaves_no_trace() {
             }
             "loss-one-shop" => assert!(measured.dropped > 0 && measured.dropped < measured.packets, "{measured:?}"),
             "partition-zone" => assert_eq!(measured.dropped, measured.packets),
-            "http-one-shop-store" => {
+            "http-one-shop-store" | "http-gateway-one-shop" => {
                 assert!(measured.proxy.is_some_and(|p| p.affected > 0 && p.affected == p.requests), "{measured:?}");
             }
             "tcp-shops-store" => {

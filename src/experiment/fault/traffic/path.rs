@@ -221,6 +221,14 @@ mod tests {
                 "{ http: { port: 80, delay: 1s, jitter: 100ms, share: 10%, first: 6, every: 3 } }",
                 "10 % of each 3rd of the first 6 HTTP requests: 1s ± 100ms later, to everybody, tcp, port 80",
             ),
+            (
+                "{ http: { from: { service: store }, port: 80, stall: true } }",
+                "HTTP requests: never answered, from store-1, tcp, own port 80",
+            ),
+            (
+                "{ postgres: { error: 53300, side: callee } }",
+                "connections to PostgreSQL: refused with 53300 (sorry, too many clients already), from everybody, tcp, own port 5432",
+            ),
             ("{ http: { stall: true, every: 5 } }", "each 5th of the HTTP requests: never answered, to everybody, tcp"),
             (
                 "{ http: { cut-after: 16KiB, corrupt-body: true, bandwidth: 1mbit } }",
@@ -252,6 +260,12 @@ mod tests {
     #[test]
     fn what_does_nothing_or_cannot_be_is_refused() {
         for (fault, told) in [
+            ("{ http: { status: 503, side: callee, to: { service: store } } }", "`to` does not go with `side: callee`"),
+            (
+                "{ redis: { error: OOM, side: caller, from: { service: store } } }",
+                "`from` does not go with `side: caller`",
+            ),
+            ("{ tcp: { refuse: true, side: server } }", "known here: caller, callee"),
             ("{ http: {} }", "does nothing"),
             ("{ http: { match: { path: / } } }", "does nothing"),
             ("{ http: { status: 101 } }", "is no status of an answer"),

@@ -4,7 +4,7 @@
 const CONTAINERS: [&str; 4] = ["kill: { via: engine }", "kill: { via: host }", "stop: { timeout: 1s }", "pause: {}"];
 
 /// Disturbances of traffic, by every means there is: the kernel's queues, rules, a process that holds packets, and a proxy.
-const NETWORK: [&str; 14] = [
+const NETWORK: [&str; 15] = [
     "latency: { delay: 50ms, mechanism: userspace }",
     "shape: { delay: 20ms, loss: { percent: 5% }, direction: both }",
     "loss: { percent: 30% }",
@@ -17,6 +17,7 @@ const NETWORK: [&str; 14] = [
     "dns: { answer: nxdomain }",
     "tcp: { accept-then-hang: true }",
     "http: { status: 503, share: 50% }",
+    "grpc: { status: UNAVAILABLE }",
     "postgres: { error: 53300 }",
     "redis: { error: LOADING }",
 ];
@@ -51,7 +52,7 @@ pub(crate) fn chosen(network: bool, machine: bool, only: &str) -> Vec<&'static s
 }
 
 /// Those that may say that they need not meet anything.
-const MAY_BE_IDLE: [&str; 20] = [
+const MAY_BE_IDLE: [&str; 21] = [
     "latency",
     "shape",
     "loss",
@@ -64,6 +65,7 @@ const MAY_BE_IDLE: [&str; 20] = [
     "dns",
     "tcp",
     "http",
+    "grpc",
     "postgres",
     "redis",
     "pids",

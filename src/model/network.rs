@@ -3,6 +3,7 @@
 //! A journal holds these, and the process that takes over reads them. This module knows nothing else of the program.
 
 mod address;
+mod grpc;
 mod proxied;
 mod redis;
 mod show;
@@ -17,6 +18,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 pub use address::{Cidr, Ports};
+pub use grpc::{GrpcFault, GrpcStatus};
 pub use proxied::{
     Chosen, Delay, Existing, HttpAnswer, HttpFault, Proxied, ProxyFault, ProxyStatistics, RequestMatch, Slice,
     SqlError, StreamEnd, StreamFault, When,

@@ -4,6 +4,7 @@
 
 mod callee;
 mod dns;
+mod http2;
 mod hunt;
 mod idle;
 mod kernel;

@@ -8,8 +8,8 @@ use tokio::time::Instant;
 
 use crate::model::instance::{Counted, Instance, InstanceId};
 use crate::model::network::{
-    Chance, Chosen, Delay, Dns, DnsAnswer, Flow, Loss, Network, Packet, Peer, Peers, ProxyFault, Shape, Traffic,
-    Treatment,
+    Chance, Chosen, Delay, Dns, DnsAnswer, Flow, GrpcFault, HttpFault, Loss, Network, Packet, Peer, Peers, ProxyFault,
+    Shape, Traffic, Treatment,
 };
 use crate::text::glob::glob;
 
@@ -141,6 +141,9 @@ impl Disturbed {
             ProxyFault::Redis { share, .. } | ProxyFault::Postgres { share, .. } => {
                 (self.draw() < *share, self.through_a_proxy((false, true), Delay::default(), now))
             }
+            ProxyFault::Grpc(fault) => {
+                return self.proxied(&ProxyFault::Http(Box::new(as_failing(fault))), now, counted);
+            }
             ProxyFault::Http(fault) => {
                 (told.requests, told.meant) = (told.requests + 1, told.meant + 1);
                 let Chosen { first, every, share } = fault.chosen;
@@ -191,6 +194,15 @@ impl Disturbed {
     fn draw(&mut self) -> f64 {
         self.dice.random::<f64>()
     }
+}
+
+/// In this world an error of gRPC is one of HTTP.
+fn as_failing(fault: &GrpcFault) -> HttpFault {
+    let mut http = fault.as_http();
+    if let Some(answer) = &mut http.answer {
+        answer.status = 503;
+    }
+    http
 }
 
 fn meant(flow: &Flow, packet: &Crossing<'_>) -> bool {

@@ -4,7 +4,7 @@ use indexmap::IndexMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::traffic::path::{Side, chooses_connections};
+use super::traffic::path::{Side, check_chosen, chooses_connections};
 use super::traffic::{Peering, Who, disturbed, keys, path};
 use super::{Context, Disturb, Heal, Takes};
 use crate::experiment::document::diagnostic::{Mistake, or};
@@ -175,22 +175,7 @@ impl Disturb for Http {
         for name in ["stall", "corrupt-body"] {
             path::is_true(found, &key(name));
         }
-        for (name, number) in [("first", self.first), ("every", self.every)] {
-            if number == Some(0) {
-                let at = found.document.value_at(&key(name));
-                found.add(Mistake::error(&at, format!("`{}` must be above 0", dotted(&key(name)))));
-            }
-        }
-        if let (Some(first), Some(every)) = (self.first, self.every)
-            && every > first
-            && every > 0
-        {
-            let at = found.document.value_at(&key("every"));
-            found.add(
-                Mistake::error(&at, format!("`{}` affects nothing", dotted(own)))
-                    .label(format!("of the first {first} none is number {every}")),
-            );
-        }
+        check_chosen(found, own, (self.first, self.every));
         self.check_answer(found, own);
         if let Some(status) = has(found, "status") {
             for name in ["stall", "cut-after", "corrupt-body", "bandwidth"] {

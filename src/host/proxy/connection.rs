@@ -42,6 +42,7 @@ impl Work {
         let kind = match fault {
             ProxyFault::Stream(fault) => Kind::Stream(Stream::new(fault.clone(), comes, seed)),
             ProxyFault::Http(fault) => Kind::Http(Http::new((**fault).clone(), seed)),
+            ProxyFault::Grpc(fault) => Kind::Http(Http::new(fault.as_http(), seed)),
             ProxyFault::Redis { error, share } => Kind::Redis(Redis::new(*error, *share, seed)),
             ProxyFault::Postgres { error, share } => {
                 let chosen = Chosen { share: *share, ..Chosen::default() };

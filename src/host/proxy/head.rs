@@ -72,7 +72,7 @@ pub(super) fn request(bytes: &[u8], matching: &RequestMatch) -> Parsed<RequestHe
         is_connect: method == "CONNECT",
         expects: lines.values("expect").next().is_some(),
         closes: lines.closes(version),
-        is_meant: is_meant(matching, method, target, &lines),
+        is_meant: is_meant(matching, method, target, |name| lines.values(name).collect()),
     })
 }
 
@@ -136,7 +136,13 @@ impl<'a> Lines<'a> {
     }
 }
 
-fn is_meant(matching: &RequestMatch, method: &str, target: &str, lines: &Lines<'_>) -> bool {
+/// Whether a request is meant, as far as it tells: `values` are those of a header.
+pub(super) fn is_meant<'a>(
+    matching: &'a RequestMatch,
+    method: &str,
+    target: &str,
+    values: impl Fn(&'a str) -> Vec<&'a [u8]>,
+) -> bool {
     if matching.is_every_one() {
         return true;
     }
@@ -147,14 +153,14 @@ fn is_meant(matching: &RequestMatch, method: &str, target: &str, lines: &Lines<'
     let text = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
     let among = |patterns: &[String], value: &str| patterns.is_empty() || patterns.iter().any(|p| glob(p, value));
     let host = || {
-        let host = lines.values("host").next().map(text).unwrap_or_default().to_ascii_lowercase();
+        let host = values("host").first().copied().map(text).unwrap_or_default().to_ascii_lowercase();
         let without = host.rsplit_once(':').filter(|(_, port)| port.bytes().all(|b| b.is_ascii_digit()));
         without.map_or(host.clone(), |(name, _)| name.to_owned())
     };
     (matching.methods.is_empty() || matching.methods.iter().any(|m| m == method))
         && among(&matching.paths, path)
         && (matching.hosts.is_empty() || among(&matching.hosts, &host()))
-        && matching.headers.iter().all(|(name, wanted)| lines.values(name).any(|value| glob(wanted, &text(value))))
+        && matching.headers.iter().all(|(name, wanted)| values(name).iter().any(|value| glob(wanted, &text(value))))
 }
 
 #[cfg(test)]

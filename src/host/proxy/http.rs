@@ -2,6 +2,7 @@
 //! answer. What is not meant passes byte for byte.
 
 mod answer;
+mod http2;
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -12,6 +13,7 @@ use tokio::sync::{Notify, watch};
 use tokio::time::{sleep_until, timeout};
 
 use self::answer::{Download, Skipped, give, skip};
+use self::http2::PREFACE;
 use super::between::Between;
 use super::choose::Chooser;
 use super::counters::{Counters, count};
@@ -29,6 +31,16 @@ pub(super) struct Http {
     fault: HttpFault,
     chooser: Chooser,
     seed: u64,
+}
+
+/// What a client begins.
+enum Asked {
+    /// A request of HTTP/1.
+    One(RequestHead),
+    /// HTTP/2, for the rest of the connection.
+    Http2,
+    /// Nothing that can be read.
+    Nothing,
 }
 
 /// How it goes on after an exchange.
@@ -52,15 +64,25 @@ impl Http {
         Self { chooser: Chooser::new(fault.chosen, seed), fault, seed }
     }
 
+    pub(super) fn fault(&self) -> &HttpFault {
+        &self.fault
+    }
+
+    /// A number for what is drawn for a request.
+    pub(super) fn seed_of(&self, affected: &Affected<'_>) -> u64 {
+        self.seed.wrapping_add(affected.number)
+    }
+
     /// Has a connection pass, up to its end.
     pub(super) async fn pass(&self, between: &mut Between<'_>) -> io::Result<()> {
         let (mut up, mut down) = (Vec::new(), Vec::new());
         loop {
             let next = match self.request(between, &mut up, &mut down).await? {
                 // Apart: a connection that is idle has no room for it.
-                Some(request) => Box::pin(self.exchange(between, request, &mut up, &mut down)).await?,
-                None if *between.ended.borrow() && up.is_empty() && down.is_empty() => Next::Close,
-                None => Next::Tunnel,
+                Asked::One(request) => Box::pin(self.exchange(between, request, &mut up, &mut down)).await?,
+                Asked::Http2 => return Box::pin(self.pass_http2(between, up, down)).await,
+                Asked::Nothing if *between.ended.borrow() && up.is_empty() && down.is_empty() => Next::Close,
+                Asked::Nothing => Next::Tunnel,
             };
             match next {
                 Next::Again => {}
@@ -77,47 +99,54 @@ impl Http {
     }
 
     /// The next request; nothing where none can be read.
-    async fn request(
-        &self,
-        between: &mut Between<'_>,
-        up: &mut Vec<u8>,
-        down: &mut Vec<u8>,
-    ) -> io::Result<Option<RequestHead>> {
+    async fn request(&self, between: &mut Between<'_>, up: &mut Vec<u8>, down: &mut Vec<u8>) -> io::Result<Asked> {
         if !down.is_empty() {
             // More than an answer came: what it is cannot be known.
             count(between.counters.opaque());
-            return Ok(None);
+            return Ok(Asked::Nothing);
         }
         let mut looked = 0;
         loop {
+            if up.starts_with(PREFACE) {
+                return Ok(Asked::Http2);
+            }
             // A head ends with a line.
-            if up[looked..].contains(&b'\n') || looked == 0 && !up.is_empty() {
+            if PREFACE.starts_with(up) {
+                // Another request may begin like it.
+            } else if !down.is_empty() {
+                count(between.counters.opaque());
+                return Ok(Asked::Nothing);
+            } else if up[looked..].contains(&b'\n') || looked == 0 && !up.is_empty() {
                 match head::request(up, &self.fault.matching) {
-                    Parsed::Whole(head) => return Ok(Some(head)),
+                    Parsed::Whole(head) => return Ok(Asked::One(head)),
                     Parsed::Partial if up.len() < MOST => {}
                     Parsed::Partial | Parsed::Foreign => {
                         const HANDSHAKE: &[u8] = &[22, 3];
                         let encrypted = up.starts_with(HANDSHAKE);
                         count(if encrypted { between.counters.encrypted() } else { between.counters.opaque() });
-                        return Ok(None);
+                        return Ok(Asked::Nothing);
                     }
                 }
             } else if up.len() >= MOST {
                 count(between.counters.opaque());
-                return Ok(None);
+                return Ok(Asked::Nothing);
             }
             looked = up.len();
             tokio::select! {
                 biased;
-                n = read(between.client, up) => if n? == 0 { return Ok(None) },
+                n = read(between.client, up) => if n? == 0 { return Ok(Asked::Nothing) },
                 // It speaks unasked, or closes.
                 n = read(between.server, down) => {
-                    if n? > 0 {
+                    let n = n?;
+                    if n > 0 && PREFACE.starts_with(up) && down.len() < MOST && http2::may_begin(down) {
+                        continue;
+                    }
+                    if n > 0 {
                         count(between.counters.opaque());
                     }
-                    return Ok(None);
+                    return Ok(Asked::Nothing);
                 }
-                _ = between.ended.wait_for(|ended| *ended), if up.is_empty() => return Ok(None),
+                _ = between.ended.wait_for(|ended| *ended), if up.is_empty() => return Ok(Asked::Nothing),
             }
         }
     }
@@ -174,7 +203,7 @@ impl Http {
     }
 
     /// A request that is meant, if it is to be affected.
-    fn choose<'a>(&self, between: &Between<'a>) -> Option<Affected<'a>> {
+    pub(super) fn choose<'a>(&self, between: &Between<'a>) -> Option<Affected<'a>> {
         let counters = between.counters;
         if *between.ended.borrow() {
             return None;
@@ -184,7 +213,7 @@ impl Http {
     }
 
     /// Waits as long as the fault says, or until it is over.
-    async fn wait(&self, affected: &mut Affected<'_>, ended: &mut watch::Receiver<bool>) {
+    pub(super) async fn wait(&self, affected: &mut Affected<'_>, ended: &mut watch::Receiver<bool>) {
         if self.fault.delay.is_none() {
             return;
         }
@@ -198,14 +227,14 @@ impl Http {
 }
 
 /// A request that is to be affected. It is counted when it is.
-struct Affected<'a> {
+pub(super) struct Affected<'a> {
     number: u64,
     counters: &'a Counters,
     is_counted: bool,
 }
 
 impl Affected<'_> {
-    fn happens(&mut self) {
+    pub(super) fn happens(&mut self) {
         if !std::mem::replace(&mut self.is_counted, true) {
             count(self.counters.affected());
         }

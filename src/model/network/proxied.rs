@@ -5,6 +5,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
+use super::grpc::GrpcFault;
 use super::redis::RedisError;
 use super::{Direction, Distribution};
 use crate::text::humantime_text;
@@ -38,6 +39,8 @@ pub enum ProxyFault {
     Stream(StreamFault),
     /// To single HTTP requests.
     Http(Box<HttpFault>),
+    /// To single gRPC calls.
+    Grpc(Box<GrpcFault>),
     /// To Redis commands: this share of those that it is about is answered with an error.
     Redis {
         /// Which.
@@ -259,7 +262,7 @@ pub struct ProxyStatistics {
     pub affected: u64,
     /// Connections that are encrypted, which no request can be read on.
     pub encrypted: u64,
-    /// Connections that speak something else than HTTP/1, or not clearly.
+    /// Connections that speak something else than HTTP, or not clearly.
     pub opaque: u64,
     /// Connections whose server could not be reached.
     pub unreachable: u64,

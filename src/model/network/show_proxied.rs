@@ -7,7 +7,8 @@ use humantime::format_duration;
 
 use super::show::{bits, percent};
 use super::{
-    Chosen, Delay, Direction, HttpFault, Proxied, ProxyFault, ProxyStatistics, RequestMatch, StreamFault, When,
+    Chosen, Delay, Direction, GrpcFault, HttpFault, Proxied, ProxyFault, ProxyStatistics, RequestMatch, StreamFault,
+    When,
 };
 use crate::text::units::count;
 
@@ -20,6 +21,7 @@ impl fmt::Display for Proxied {
         match &self.fault {
             ProxyFault::Stream(fault) => fault.fmt(f),
             ProxyFault::Http(fault) => fault.fmt(f),
+            ProxyFault::Grpc(fault) => fault.fmt(f),
             ProxyFault::Redis { error, share } => write!(f, "{}Redis commands: answered {error}", part(*share)),
             ProxyFault::Postgres { error, share } => {
                 write!(f, "{}connections to PostgreSQL: refused with {} ({})", part(*share), error.code, error.message)
@@ -93,6 +95,29 @@ impl fmt::Display for HttpFault {
     }
 }
 
+impl fmt::Display for GrpcFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut parts = Vec::new();
+        if !self.delay.is_none() {
+            parts.push(self.delay.to_string());
+        }
+        parts.extend(self.status.map(|status| format!("answered {status}")));
+        if self.stall {
+            parts.push("never answered".to_owned());
+        }
+        parts.extend(self.cut_after.map(|after| format!("reset after {} of the answers", bytes(after))));
+        write!(f, "{}gRPC calls", self.chosen)?;
+        if !self.services.is_empty() {
+            write!(f, " of {}", self.services.join(" or "))?;
+        }
+        if !self.methods.is_empty() {
+            write!(f, ", {}", self.methods.join(" or "))?;
+        }
+        write!(f, ": {}", parts.join(", "))?;
+        if self.when == When::After { f.write_str(", after the server has answered") } else { Ok(()) }
+    }
+}
+
 impl fmt::Display for Chosen {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         if self.share < 1.0 {
@@ -143,7 +168,7 @@ impl fmt::Display for ProxyStatistics {
         }
         for (n, what) in [
             (self.encrypted, "encrypted, so that no request could be read"),
-            (self.opaque, "in another protocol than HTTP/1"),
+            (self.opaque, "in another protocol than HTTP"),
             (self.unreachable, "whose server could not be reached"),
         ] {
             if n > 0 {

@@ -90,6 +90,31 @@ pub(in crate::experiment::fault) fn share(found: &mut Found<'_>, own: &[&str]) {
     }
 }
 
+/// `first` and `every`, which must leave something.
+pub(in crate::experiment::fault) fn check_chosen(
+    found: &mut Found<'_>,
+    own: &[&str],
+    (first, every): (Option<u64>, Option<u64>),
+) {
+    for (name, number) in [("first", first), ("every", every)] {
+        let key = [own, &[name]].concat();
+        if number == Some(0) {
+            let at = found.document.value_at(&key);
+            found.add(Mistake::error(&at, format!("`{}` must be above 0", dotted(&key))));
+        }
+    }
+    if let (Some(first), Some(every)) = (first, every)
+        && every > first
+        && every > 0
+    {
+        let at = found.document.value_at(&[own, &["every"]].concat());
+        found.add(
+            Mistake::error(&at, format!("`{}` affects nothing", dotted(own)))
+                .label(format!("of the first {first} none is number {every}")),
+        );
+    }
+}
+
 /// A key that says something by being there.
 pub(in crate::experiment::fault) fn is_true(found: &mut Found<'_>, key: &[&str]) {
     if found.document.part::<bool>(key) == Some(false) {
@@ -251,6 +276,14 @@ mod tests {
                 "{ postgres: { error: XX000, port: 6432 } }",
                 "connections to PostgreSQL: refused with XX000 (refused), to everybody, tcp, port 6432",
             ),
+            (
+                "{ grpc: { to: { service: store }, match: { service: 'shop.*', method: [Get, Put] }, status: UNAVAILABLE, share: 10% } }",
+                "10 % of gRPC calls of shop.*, Get or Put: answered UNAVAILABLE, to store-1, tcp",
+            ),
+            (
+                "{ grpc: { cut-after: 1kb, port: 50051 } }",
+                "gRPC calls: reset after 1,024 bytes of the answers, to everybody, tcp, port 50051",
+            ),
             ("{ redis: { error: LOADING } }", "Redis commands: answered LOADING, to everybody, tcp, port 6379"),
         ] {
             assert_eq!(set(fault).replace("traffic: ", ""), want, "{fault}");
@@ -282,6 +315,10 @@ mod tests {
             ("{ http: { jitter: 1s, status: 503 } }", "needs"),
             ("{ postgres: { error: 5330 } }", "is no SQLSTATE"),
             ("{ postgres: { error: '57p03' } }", "is no SQLSTATE"),
+            ("{ grpc: {} }", "does nothing"),
+            ("{ grpc: { status: DOWN } }", "UNAVAILABLE"),
+            ("{ grpc: { message: x, delay: 1s } }", "needs `status`"),
+            ("{ grpc: { status: INTERNAL, cut-after: 1kb } }", "`cut-after` does not go with `status`"),
             ("{ redis: { error: LOADING, share: 0% } }", "affects nothing"),
             ("{ redis: { error: SLOW } }", "LOADING"),
             ("{ tcp: {} }", "does nothing"),

@@ -15,6 +15,7 @@ mod nft;
 mod oneway;
 mod pair;
 mod proxy;
+mod real;
 mod replicas;
 mod shaper;
 mod throughput;

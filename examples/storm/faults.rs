@@ -4,7 +4,7 @@
 const CONTAINERS: [&str; 4] = ["kill: { via: engine }", "kill: { via: host }", "stop: { timeout: 1s }", "pause: {}"];
 
 /// Disturbances of traffic, by every means there is: the kernel's queues, rules, a process that holds packets, and a proxy.
-const NETWORK: [&str; 15] = [
+const NETWORK: [&str; 16] = [
     "latency: { delay: 50ms, mechanism: userspace }",
     "shape: { delay: 20ms, loss: { percent: 5% }, direction: both }",
     "loss: { percent: 30% }",
@@ -18,6 +18,7 @@ const NETWORK: [&str; 15] = [
     "tcp: { accept-then-hang: true }",
     "http: { status: 503, share: 50% }",
     "grpc: { status: UNAVAILABLE }",
+    "tls: { reset: true }",
     "postgres: { error: 53300 }",
     "redis: { error: LOADING }",
 ];
@@ -52,7 +53,7 @@ pub(crate) fn chosen(network: bool, machine: bool, only: &str) -> Vec<&'static s
 }
 
 /// Those that may say that they need not meet anything.
-const MAY_BE_IDLE: [&str; 21] = [
+const MAY_BE_IDLE: [&str; 22] = [
     "latency",
     "shape",
     "loss",
@@ -66,6 +67,7 @@ const MAY_BE_IDLE: [&str; 21] = [
     "tcp",
     "http",
     "grpc",
+    "tls",
     "postgres",
     "redis",
     "pids",

@@ -9,6 +9,7 @@ mod redis;
 mod show;
 mod show_proxied;
 mod talk;
+mod tls;
 mod traffic;
 
 use std::net::IpAddr;
@@ -25,6 +26,7 @@ pub use proxied::{
 };
 pub use redis::RedisError;
 pub use talk::Talk;
+pub use tls::{TlsAlert, TlsEnd, TlsFault};
 pub use traffic::{Direction, Packet, Peer, Peers, Protocol, Traffic};
 
 use crate::text::{fingerprint, humantime_text};

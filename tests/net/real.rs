@@ -1,12 +1,14 @@
-//! Real servers and clients on both sides of a proxy: nginx and curl, and those of the package grpcio.
+//! Real servers and clients on both sides of a proxy: nginx and curl, also with TLS, and those of the package grpcio.
 
 use std::net::TcpStream;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
 
 use squall::host::net::namespace::Namespace;
 use squall::model::network::{
-    Chosen, Delay, Direction, Existing, GrpcFault, GrpcStatus, HttpFault, Network, ProxyFault, RequestMatch, When,
+    Chosen, Delay, Direction, Existing, GrpcFault, GrpcStatus, HttpFault, Network, ProxyFault, RequestMatch, TlsAlert,
+    TlsEnd, TlsFault, When,
 };
 
 use super::pair::{FAR, NEAR, Pair, until};
@@ -27,24 +29,41 @@ impl Real {
         Self { process, _files: files }
     }
 
+    /// nginx with TLS, for whichever name, with a certificate that nobody has signed.
+    fn tls(pair: &Pair) -> Self {
+        let files = tempfile::tempdir().unwrap();
+        let at = files.path().display();
+        let made = Command::new("openssl")
+            .args(["req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "1"])
+            .args(["-subj", "/CN=far", "-keyout", &format!("{at}/key"), "-out", &format!("{at}/certificate")])
+            .output();
+        assert!(made.expect("the package openssl is missing").status.success());
+        let own = format!("ssl_certificate {at}/certificate; ssl_certificate_key {at}/key;");
+        Self::nginx_with(pair, files, &format!("server {{ listen {FAR}:{MEANT} ssl; {own} return 200 whole; }}"))
+    }
+
     /// nginx, with a page of 5 MB on two ports, that tells who asks in a header.
     fn nginx(pair: &Pair) -> Self {
         let files = tempfile::tempdir().unwrap();
-        let at = files.path().display();
         std::fs::write(files.path().join("page"), page()).unwrap();
-        std::fs::write(
-            files.path().join("nginx.conf"),
-            format!(
-                "daemon off; master_process off; pid {at}/pid; error_log stderr;\n\
-                 events {{}}\n\
-                 http {{ access_log off;\n\
-                   client_body_temp_path {at}/1; proxy_temp_path {at}/2; fastcgi_temp_path {at}/3;\n\
-                   uwsgi_temp_path {at}/4; scgi_temp_path {at}/5;\n\
-                   server {{ listen {FAR}:{MEANT}; listen {FAR}:{OTHER} http2; root {at};\n\
-                     add_header x-client $remote_addr; keepalive_requests 10000; }} }}\n",
-            ),
-        )
-        .unwrap();
+        let at = files.path().display();
+        let servers = format!(
+            "server {{ listen {FAR}:{MEANT}; listen {FAR}:{OTHER} http2; root {at}; add_header x-client $remote_addr; }}"
+        );
+        Self::nginx_with(pair, files, &servers)
+    }
+
+    fn nginx_with(pair: &Pair, files: tempfile::TempDir, servers: &str) -> Self {
+        let at = files.path().display();
+        let text = format!(
+            "daemon off; master_process off; pid {at}/pid; error_log stderr;\n\
+             events {{}}\n\
+             http {{ access_log off;\n\
+               client_body_temp_path {at}/1; proxy_temp_path {at}/2; fastcgi_temp_path {at}/3;\n\
+               uwsgi_temp_path {at}/4; scgi_temp_path {at}/5;\n\
+               {servers} }}\n",
+        );
+        std::fs::write(files.path().join("nginx.conf"), text).unwrap();
         let mut command = Command::new("nginx");
         command.arg("-c").arg(files.path().join("nginx.conf"));
         Self::start(pair, files, &mut command)
@@ -167,6 +186,44 @@ async fn a_call_of_grpc_is_refused_held_or_cut_and_a_stream_passes() {
         assert!(told.starts_with(watched), "{have}");
         path.tells("one of two", |told| (told.requests, told.affected) == (2, 1));
         path.clear().await;
+        drop(server);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_handshake_for_a_name_fails_as_it_is_told_and_others_do_not() {
+    const STANDS: &str = "connection established";
+    let late = Delay { delay: Duration::from_millis(300), ..Delay::default() };
+    for (end, delay, told) in [
+        (Some(TlsEnd::Alert(TlsAlert::CertificateExpired)), Delay::default(), "alert certificate expired"),
+        (Some(TlsEnd::Alert(TlsAlert::UnrecognizedName)), Delay::default(), "unrecognized name"),
+        (Some(TlsEnd::Reset), Delay::default(), "errno=104"),
+        (Some(TlsEnd::Cut), Delay::default(), "unexpected eof"),
+        (Some(TlsEnd::Stall), Delay::default(), ""),
+        (None, late, STANDS),
+    ] {
+        let fault = TlsFault { names: vec!["*.meant.test".to_owned()], share: 1.0, delay, end };
+        let path = InThePath::with(&through(ProxyFault::Tls(Box::new(fault)), Existing::Reset)).await;
+        let server = Real::tls(&path.pair);
+        let ask = |name: &str| {
+            let to = format!("{FAR}:{MEANT}");
+            let run = || {
+                Command::new("timeout")
+                    .args(["2", "openssl", "s_client", "-brief", "-connect", &to, "-servername", name])
+                    .stdin(Stdio::null())
+                    .output()
+            };
+            let output = path.pair.near.run(run).expect("the package openssl is missing");
+            String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).to_lowercase()
+        };
+        let begin = Instant::now();
+        let have = ask("api.meant.test");
+        assert!(if told.is_empty() { have.is_empty() } else { have.contains(told) }, "{end:?}: {have}");
+        assert!(delay.is_none() || begin.elapsed() >= delay.delay, "{:?}", begin.elapsed());
+        assert!(ask("api.other.test").contains(STANDS), "for another name");
+        path.tells("one of two", |told| (told.connections, told.meant, told.affected) == (2, 1, 1));
+        path.clear().await;
+        assert!(ask("api.meant.test").contains(STANDS), "it is over");
         drop(server);
     }
 }

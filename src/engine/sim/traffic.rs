@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::model::instance::{Counted, Instance, InstanceId};
 use crate::model::network::{
     Chance, Chosen, Delay, Dns, DnsAnswer, Flow, GrpcFault, HttpFault, Loss, Network, Packet, Peer, Peers, ProxyFault,
-    Shape, Traffic, Treatment,
+    Shape, TlsEnd, Traffic, Treatment,
 };
 use crate::text::glob::glob;
 
@@ -143,6 +143,10 @@ impl Disturbed {
             }
             ProxyFault::Grpc(fault) => {
                 return self.proxied(&ProxyFault::Http(Box::new(as_failing(fault))), now, counted);
+            }
+            ProxyFault::Tls(fault) => {
+                let stops = (fault.end == Some(TlsEnd::Stall), fault.end.is_some());
+                (self.draw() < fault.share, self.through_a_proxy(stops, fault.delay, now))
             }
             ProxyFault::Http(fault) => {
                 (told.requests, told.meant) = (told.requests + 1, told.meant + 1);

@@ -85,6 +85,7 @@ faults! {
     "tcp" => tcp::Tcp: "Connections that the instance begins are refused, hang, end, or are slow.",
     "http" => http::Http: "HTTP requests that the instance sends are answered wrongly, late, in part, or not at all.",
     "grpc" => grpc::Grpc: "gRPC calls of the instance end with an error, late, in part, or not at all.",
+    "tls" => tls::Tls: "TLS handshakes of the instance are refused, late, cut, or never answered.",
     "postgres" => postgres::Postgres: "Connections to `PostgreSQL` that the instance begins are refused.",
     "redis" => redis::Redis: "Redis commands that the instance sends are answered with an error.",
     "pids" => pids::Pids: "The instance cannot have another process.",

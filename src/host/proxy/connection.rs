@@ -16,6 +16,7 @@ use super::http::Http;
 use super::io::reset;
 use super::redis::Redis;
 use super::stream::Stream;
+use super::tls::{self, Tls};
 use super::{choose::Chooser, postgres};
 use crate::host::net::nft::rule::OWN;
 use crate::host::net::raw::{bind_without_port, set_mark};
@@ -34,6 +35,7 @@ enum Kind {
     Stream(Stream),
     Http(Http),
     Redis(Redis),
+    Tls(Tls),
     Postgres(SqlError, Chooser),
 }
 
@@ -43,6 +45,7 @@ impl Work {
             ProxyFault::Stream(fault) => Kind::Stream(Stream::new(fault.clone(), comes, seed)),
             ProxyFault::Http(fault) => Kind::Http(Http::new((**fault).clone(), seed)),
             ProxyFault::Grpc(fault) => Kind::Http(Http::new(fault.as_http(), seed)),
+            ProxyFault::Tls(fault) => Kind::Tls(Tls::new((**fault).clone(), seed)),
             ProxyFault::Redis { error, share } => Kind::Redis(Redis::new(*error, *share, seed)),
             ProxyFault::Postgres { error, share } => {
                 let chosen = Chosen { share: *share, ..Chosen::default() };
@@ -83,6 +86,14 @@ async fn passed(client: &TcpStream, work: &Work, shared: &Shared) -> io::Result<
         }
         count(counters.opaque());
     }
+    let mut is_cut = false;
+    if let Kind::Tls(tls) = &work.kind {
+        match tls.meet(client, &mut up, counters, &mut shared.ended.clone()).await? {
+            tls::Next::Pass => {}
+            tls::Next::Cut => is_cut = true,
+            tls::Next::Over => return Ok(()),
+        }
+    }
     let connected = if work.comes { to_this_server(client, &shared.clients).await } else { to_there(client).await };
     let server = match connected {
         Ok(server) => server,
@@ -99,8 +110,9 @@ async fn passed(client: &TcpStream, work: &Work, shared: &Shared) -> io::Result<
             _ = ended.wait_for(|ended| *ended) => Ok(()),
         },
         Kind::Http(http) => http.pass(&mut between).await,
+        Kind::Tls(tls) if is_cut => tls.cut(client, &server, &mut up, counters).await,
         Kind::Redis(redis) => redis.pass(&mut between).await,
-        Kind::Postgres(..) => between.tunnel(&mut up, &mut Vec::new()).await,
+        Kind::Postgres(..) | Kind::Tls(_) => between.tunnel(&mut up, &mut Vec::new()).await,
     };
     if result.is_err() {
         reset(&server);

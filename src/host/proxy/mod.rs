@@ -13,6 +13,7 @@ mod clients;
 mod connection;
 mod counters;
 mod head;
+mod hello;
 mod http;
 mod io;
 mod later;
@@ -22,6 +23,7 @@ mod redis;
 mod resp;
 mod serve;
 mod stream;
+mod tls;
 
 pub use counters::counted_by;
 pub use listen::table_of;

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::grpc::GrpcFault;
 use super::redis::RedisError;
+use super::tls::TlsFault;
 use super::{Direction, Distribution};
 use crate::text::humantime_text;
 
@@ -39,6 +40,8 @@ pub enum ProxyFault {
     Stream(StreamFault),
     /// To single HTTP requests.
     Http(Box<HttpFault>),
+    /// To TLS connections, while they begin.
+    Tls(Box<TlsFault>),
     /// To single gRPC calls.
     Grpc(Box<GrpcFault>),
     /// To Redis commands: this share of those that it is about is answered with an error.

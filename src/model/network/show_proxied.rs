@@ -8,7 +8,7 @@ use humantime::format_duration;
 use super::show::{bits, percent};
 use super::{
     Chosen, Delay, Direction, GrpcFault, HttpFault, Proxied, ProxyFault, ProxyStatistics, RequestMatch, StreamFault,
-    When,
+    TlsFault, When,
 };
 use crate::text::units::count;
 
@@ -22,6 +22,7 @@ impl fmt::Display for Proxied {
             ProxyFault::Stream(fault) => fault.fmt(f),
             ProxyFault::Http(fault) => fault.fmt(f),
             ProxyFault::Grpc(fault) => fault.fmt(f),
+            ProxyFault::Tls(fault) => fault.fmt(f),
             ProxyFault::Redis { error, share } => write!(f, "{}Redis commands: answered {error}", part(*share)),
             ProxyFault::Postgres { error, share } => {
                 write!(f, "{}connections to PostgreSQL: refused with {} ({})", part(*share), error.code, error.message)
@@ -115,6 +116,18 @@ impl fmt::Display for GrpcFault {
         }
         write!(f, ": {}", parts.join(", "))?;
         if self.when == When::After { f.write_str(", after the server has answered") } else { Ok(()) }
+    }
+}
+
+impl fmt::Display for TlsFault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let late = (!self.delay.is_none()).then(|| self.delay.to_string());
+        let parts: Vec<String> = late.into_iter().chain(self.end.map(|end| end.to_string())).collect();
+        write!(f, "{}TLS handshakes", part(self.share))?;
+        if !self.names.is_empty() {
+            write!(f, " for {}", self.names.join(" or "))?;
+        }
+        write!(f, ": {}", parts.join(", "))
     }
 }
 

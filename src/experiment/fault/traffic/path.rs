@@ -284,6 +284,14 @@ mod tests {
                 "{ grpc: { cut-after: 1kb, port: 50051 } }",
                 "gRPC calls: reset after 1,024 bytes of the answers, to everybody, tcp, port 50051",
             ),
+            (
+                "{ tls: { match: { sni: '*.Store' }, alert: certificate-expired, share: 50% } }",
+                "50 % of the TLS handshakes for *.store: refused with the alert certificate-expired, to everybody, tcp",
+            ),
+            (
+                "{ tls: { delay: 1s, stall: true, port: 443 } }",
+                "TLS handshakes: 1s later, never answered, to everybody, tcp, port 443",
+            ),
             ("{ redis: { error: LOADING } }", "Redis commands: answered LOADING, to everybody, tcp, port 6379"),
         ] {
             assert_eq!(set(fault).replace("traffic: ", ""), want, "{fault}");
@@ -319,6 +327,9 @@ mod tests {
             ("{ grpc: { status: DOWN } }", "UNAVAILABLE"),
             ("{ grpc: { message: x, delay: 1s } }", "needs `status`"),
             ("{ grpc: { status: INTERNAL, cut-after: 1kb } }", "`cut-after` does not go with `status`"),
+            ("{ tls: {} }", "does nothing"),
+            ("{ tls: { alert: no } }", "handshake-failure"),
+            ("{ tls: { reset: true, cut: true } }", "`cut` does not go with `reset`"),
             ("{ redis: { error: LOADING, share: 0% } }", "affects nothing"),
             ("{ redis: { error: SLOW } }", "LOADING"),
             ("{ tcp: {} }", "does nothing"),

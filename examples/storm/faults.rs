@@ -24,12 +24,13 @@ const NETWORK: [&str; 16] = [
 ];
 
 /// Disturbances of the machine that a container believes it has: limits, Squall's processes, its disk; and whole zones.
-const MACHINE: [&str; 17] = [
+const MACHINE: [&str; 18] = [
     "pids: { leave: 0 }",
     "throttle: { cores: 0.2, memory: 50% }",
     "disk-slow: { path: /data, write: 256KiB/s }",
     "file-descriptors: { leave: 4 }",
     "sockets: { ports: 4 }",
+    "connections: { port: 8080, count: 20 }",
     "cpu: { cores: 0.2 }",
     "memory: { size: 16MiB }",
     "memory: { to: 80%, ramp: 1s }",

@@ -9,7 +9,7 @@ use std::time::Duration;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::text::{fingerprint, humantime_text};
+use crate::text::{self, fingerprint, humantime_text};
 use called::Which;
 
 /// Something that lasts for as long as a process of Squall's does it.
@@ -36,6 +36,31 @@ pub enum StressSpec {
     Memory(MemoryLoad),
     /// Processes other than the main one are stopped.
     Stop(Which),
+    /// Connections that its server has room for are used up.
+    Connections(HeldConnections),
+}
+
+/// Which connections are held, with nothing said on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub struct HeldConnections {
+    /// How many, at most.
+    pub count: u32,
+    /// The instance's port.
+    pub port: u16,
+    /// What each of them begins with.
+    pub speaks: Speaks,
+}
+
+/// What a connection begins with, so that its server takes it for one of its sessions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Speaks {
+    /// It is one as soon as it is there.
+    #[default]
+    Nothing,
+    /// A client of `PostgreSQL` says who it is, and the server asks for more.
+    Postgres,
 }
 
 /// How memory is used up.
@@ -115,6 +140,9 @@ impl fmt::Display for StressSpec {
                 Ok(())
             }
             Self::Stop(which) => write!(f, "stopped in its processes {which}"),
+            Self::Connections(held) => {
+                write!(f, "held with {} to its port {}", text::units::count(held.count, "connection"), held.port)
+            }
         }
     }
 }
@@ -160,6 +188,10 @@ mod tests {
                 "loaded with 256 MiB of memory, until it runs out of memory if need be",
             ),
             (StressSpec::Stop(Which::named("worker*")), "stopped in its processes `worker*`"),
+            (
+                StressSpec::Connections(HeldConnections { count: 90, port: 5432, speaks: Speaks::Postgres }),
+                "held with 90 connections to its port 5432",
+            ),
         ] {
             assert_eq!(work.to_string(), want);
         }

@@ -19,6 +19,7 @@ mod balancer;
 mod compose;
 mod compound;
 mod conforms;
+mod connections;
 mod contained;
 mod crash;
 mod disk;

@@ -37,6 +37,7 @@ pub(super) fn command(docker: &str, change: &Change, to: &Setting) -> String {
             Some(Laid::Isolation) => format!("# on the node of {name}: {}", node::by_hand()),
             Some(Laid::Cpu) => machine::manual::unload("cpu"),
             Some(Laid::Memory) => machine::manual::unload("memory"),
+            Some(Laid::Connections) => machine::manual::unload("connections"),
             Some(Laid::Still) => format!(
                 "{}; sudo kill -CONT $({docker} top {name} -eo pid | tail -n +2)",
                 machine::manual::unload("stop")

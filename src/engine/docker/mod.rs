@@ -294,7 +294,7 @@ impl Apply for Docker {
                 Some(Laid::Traffic) => self.set_traffic(tag, id, to).await,
                 Some(Laid::Filling) => self.free(tag, id, to, None).await,
                 Some(Laid::Isolation) => self.set_isolated(id, to, None).await,
-                Some(Laid::Cpu | Laid::Memory | Laid::Still) => self.set_machine(tag, id, to).await,
+                Some(Laid::Cpu | Laid::Memory | Laid::Connections | Laid::Still) => self.set_machine(tag, id, to).await,
                 None => Err(refused(id, to, NOTHING_LIES_THERE)),
             },
             Setting::Freed(place) => self.free(tag, id, to, Some(place)).await,

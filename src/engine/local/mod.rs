@@ -141,7 +141,7 @@ fn not_marked(aspect: Aspect, mark: Option<&str>) -> Option<String> {
         (Some(_), _) => ONLY_A_MARK,
         (None, Some(Laid::Traffic)) => return None,
         (None, Some(Laid::Filling)) => NO_DISK,
-        (None, Some(Laid::Cpu | Laid::Memory | Laid::Still)) => NO_GROUP,
+        (None, Some(Laid::Cpu | Laid::Memory | Laid::Connections | Laid::Still)) => NO_GROUP,
         (None, Some(Laid::Isolation)) => set::NO_NODE,
         (None, None) => NOTHING_LIES_THERE,
     };

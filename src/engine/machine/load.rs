@@ -15,7 +15,7 @@ use crate::engine::{Ability, Outcome, Tag};
 use crate::host::Host;
 use crate::host::facts::{Facts, SYS_RESOURCE};
 use crate::host::load::inside::{self, Inside};
-use crate::host::load::{ARGUMENT, Order, VARIABLE};
+use crate::host::load::{self, ARGUMENT, Order, VARIABLE};
 use crate::host::memory;
 use crate::host::process::{self, Process, Stat};
 use crate::host::worker::Worker;
@@ -29,6 +29,14 @@ const ENDS: Duration = Duration::from_secs(5);
 /// How long its first effect is waited for, and how often it is looked.
 const EFFECT: Duration = Duration::from_secs(1);
 const POLL_INTERVAL: Duration = Duration::from_millis(5);
+
+/// What each kind of process is about.
+const KINDS: [(&str, Aspect); 4] = [
+    ("cpu", Aspect::CpuLoad),
+    ("memory", Aspect::MemoryLoad),
+    ("connections", Aspect::HeldConnections),
+    ("stop", Aspect::Processes),
+];
 
 /// The mark of what has not begun (yet), or is not all there.
 const UNFINISHED: &str = "unfinished";
@@ -47,6 +55,7 @@ impl Found {
         match self.kind.as_str() {
             "cpu" => !self.stat.used.is_zero(),
             "memory" => memory::held_by(self.process.pid()).is_some_and(|bytes| bytes > 0),
+            "connections" => load::held_by(self.process.pid()).is_some_and(|(_, most)| most > 0),
             // It says that it is ready when it has stopped them.
             _ => true,
         }
@@ -55,7 +64,7 @@ impl Found {
 
 /// What is observed where no process of Squall's can be: nothing.
 pub(super) fn unstressed(instance: &mut Instance) {
-    for aspect in [Aspect::CpuLoad, Aspect::MemoryLoad, Aspect::Processes] {
+    for (_, aspect) in KINDS {
         instance.settings.insert(aspect, Setting::Mark(aspect, None));
     }
 }
@@ -65,7 +74,7 @@ pub(super) fn observe(site: &MachineAccess, instance: &mut Instance) -> io::Resu
     let ours = found(site)?;
     let theirs = inside::all(&site.process, &site.cgroup)?;
     let stopped: Vec<Inside> = theirs.iter().filter(|p| p.stat.state == 'T').cloned().collect();
-    for (kind, aspect) in [("cpu", Aspect::CpuLoad), ("memory", Aspect::MemoryLoad), ("stop", Aspect::Processes)] {
+    for (kind, aspect) in KINDS {
         let these: Vec<&Found> = ours.iter().filter(|o| o.kind == kind).collect();
         let mark = match these.as_slice() {
             [] if aspect == Aspect::Processes && !stopped.is_empty() => Some(UNFINISHED.to_owned()),
@@ -93,6 +102,10 @@ pub(super) fn observe(site: &MachineAccess, instance: &mut Instance) -> io::Resu
     if let Some(counters) = &mut instance.counters {
         count(counters, &ours, site.process.pid(), &theirs);
     }
+    if let Some(held) = ours.iter().find(|o| o.kind == "connections").and_then(|o| load::held_by(o.process.pid())) {
+        let (now, most) = held;
+        instance.sees.insert(Aspect::HeldConnections, format!("{now} connections held now, at most {most} so far"));
+    }
     instance.sees.insert(Aspect::Processes, processes_in_words(&theirs, &stopped));
     instance.processes = Some(inside::counted(&theirs));
     Ok(())
@@ -103,6 +116,7 @@ fn count(counters: &mut Counters, ours: &[Found], main: u32, theirs: &[Inside]) 
     let of = |kind: &'static str| ours.iter().find(move |o| o.kind == kind);
     counters.cpu_load = of("cpu")
         .map(|load| CpuLoad { used_us: micros(load.stat.used), age_us: micros(process::age(load.stat.start_ticks)) });
+    counters.connections_held = of("connections").and_then(|o| load::held_by(o.process.pid())).map(|(_, most)| most);
     counters.memory_load = of("memory").and_then(|load| memory::held_by(load.process.pid()));
     if counters.cpu_load.is_some() {
         // A session that waits is no effect on the service.
@@ -215,12 +229,8 @@ pub(super) async fn begin(site: MachineAccess, tag: &Tag, stressor: &Stressor) -
 
 /// Ends whatever a process of Squall's does to an aspect, no matter which process started it.
 pub(super) async fn end(site: MachineAccess, tag: &Tag, aspect: Aspect) -> io::Result<Outcome> {
-    let kind = match aspect {
-        Aspect::CpuLoad => "cpu",
-        Aspect::MemoryLoad => "memory",
-        Aspect::Processes => "stop",
-        other => return Err(io::Error::other(format!("no load is about the {other}"))),
-    };
+    let kind = KINDS.into_iter().find_map(|(kind, of)| (of == aspect).then_some(kind));
+    let kind = kind.ok_or_else(|| io::Error::other(format!("no load is about the {aspect}")))?;
     clear(&site, tag, kind).await
 }
 

@@ -154,7 +154,7 @@ impl<'a> OfMachine<'a> {
             Setting::Signalled(signalled) => Self::Signalled(signalled),
             Setting::Limit(limit) => Self::Limit(limit),
             Setting::Mark(aspect, None) => match aspect.laid() {
-                Some(Laid::Cpu | Laid::Memory | Laid::Still) => Self::NoLoad(*aspect),
+                Some(Laid::Cpu | Laid::Memory | Laid::Connections | Laid::Still) => Self::NoLoad(*aspect),
                 Some(Laid::Traffic | Laid::Filling | Laid::Isolation) | None => return None,
             },
             Setting::Running(_)

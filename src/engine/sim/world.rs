@@ -207,7 +207,7 @@ impl World {
             Setting::Mark(aspect, None) => match aspect.laid() {
                 Some(Laid::Traffic) => self.disturb(id, None, now),
                 Some(Laid::Isolation) => self.set_of_node(id, to),
-                Some(Laid::Filling | Laid::Cpu | Laid::Memory | Laid::Still) => self.lay(id, to),
+                Some(Laid::Filling | Laid::Cpu | Laid::Memory | Laid::Connections | Laid::Still) => self.lay(id, to),
                 None => return Err(NOTHING_LIES_THERE.to_owned()),
             },
             Setting::Limit(_) | Setting::ReadOnly(_) if instance.settings.get(&to.aspect()) == Some(to) => {

@@ -88,6 +88,7 @@ faults! {
     "tls" => tls::Tls: "TLS handshakes of the instance are refused, late, cut, or never answered.",
     "postgres" => postgres::Postgres: "Connections to `PostgreSQL` that the instance begins are refused.",
     "redis" => redis::Redis: "Redis commands that the instance sends are answered with an error.",
+    "connections" => connections::Connections: "Connections that the instance's server has room for are used up.",
     "pids" => pids::Pids: "The instance cannot have another process.",
     "cpu" => cpu::Cpu: "Processor time of the instance is used up.",
     "memory" => memory::Memory: "Memory of the instance is used up.",

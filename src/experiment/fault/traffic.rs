@@ -14,6 +14,7 @@ use crate::model::instance::{Aspect, Instance, Setting, Trait};
 use crate::model::machine::Limit;
 use crate::model::network::{Direction, Flow, Mechanism, Network, Peer, Peers, Protocol, Shape, Traffic, Treatment};
 use crate::model::quantity::{Addresses, Many, PortChoice, Span};
+use crate::model::stressor::StressSpec;
 use crate::text::glob::glob;
 
 /// With whom an instance talks: `service`, `zone`, `instance` and `labels` together (each that is given must match, in the target's project
@@ -191,6 +192,7 @@ pub(super) fn may_be_disturbed(fault: &Fault, to: &Setting, i: &Instance) -> Res
         Setting::Network(network) => network.flows.iter().map(|flow| &flow.traffic).collect(),
         Setting::ConnectionsReset(traffic) => vec![traffic],
         Setting::Limit(Limit::Ports { .. }) => Vec::new(),
+        Setting::Stressor(stressor) if matches!(stressor.work, StressSpec::Connections(_)) => Vec::new(),
         _ => return Ok(()),
     };
     if i.traits.contains(&Trait::HostNetwork) {

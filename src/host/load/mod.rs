@@ -5,6 +5,7 @@
 //! the end of the instance's main process ends it; so does its time. It runs without a runtime and without a parsed command
 //! line, because what it uses itself counts against the instance.
 
+mod connections;
 mod cpu;
 pub mod inside;
 mod memory;
@@ -19,6 +20,7 @@ use rustix::fs::Timespec;
 use serde::{Deserialize, Serialize};
 
 use crate::host::cgroup::{Cgroup, Version};
+use crate::host::net::namespace::Namespace;
 use crate::host::process::{self, Process};
 use crate::host::worker;
 use crate::model::stressor::{Oom, StressSpec, Stressor};
@@ -28,6 +30,8 @@ pub const VARIABLE: &str = "SQUALL_LOAD";
 
 /// The first argument, after which everything is for people.
 pub const ARGUMENT: &str = "load";
+
+pub use connections::held_by;
 
 /// What such a process is told, on the first line of its standard input.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -112,6 +116,13 @@ fn start(order: &Order) -> io::Result<Started> {
             let (load, usage) = (load.clone(), memory::Usage::of(group));
             let hold = std::thread::Builder::new().name("hold".to_owned());
             started.holds = Some(hold.spawn(move || memory::hold(&load, &usage))?);
+        }
+        StressSpec::Connections(order) => {
+            // As for those that stop others.
+            join(cgroup, &["memory"])?;
+            Namespace::of(started.main.pid())?.enter()?;
+            let holding = connections::Holding::new(*order)?;
+            std::thread::Builder::new().name("hold".to_owned()).spawn(move || holding.hold())?;
         }
         StressSpec::Stop(which) => {
             // It is found there, and uses next to nothing of it.

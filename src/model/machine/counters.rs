@@ -48,6 +48,9 @@ pub struct Counters {
     /// How much memory a load of Squall holds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub memory_load: Option<u64>,
+    /// How many connections Squall holds to it, at most so far.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub connections_held: Option<u64>,
 }
 
 /// Memory in use of all that an instance may use: up to its limit or, where it has none, what its host has.

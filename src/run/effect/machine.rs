@@ -7,8 +7,8 @@ use crate::model::effect::Effect;
 use crate::model::instance::Setting;
 use crate::model::machine::counters::{Counters, CpuLoad, Room};
 use crate::model::machine::{Disk, Limit, bytes};
-use crate::model::stressor::{Goal, MemoryLoad, StressSpec, Stressor, in_mib, of_cores};
-use crate::text::units::times;
+use crate::model::stressor::{Goal, HeldConnections, MemoryLoad, StressSpec, Stressor, in_mib, of_cores};
+use crate::text::units::{self, times};
 
 /// What share of its declared size a load must have had. The rest is what sampling takes.
 const ENOUGH: f64 = 0.8;
@@ -155,8 +155,26 @@ impl Judged<'_> {
         match &stressor.work {
             StressSpec::Cpu { cores } => Some(self.cpu(*cores)),
             StressSpec::Memory(load) => Some(self.memory(load)),
+            StressSpec::Connections(held) => Some(self.connections(*held)),
             // Processes that stand still do: that is all that is done.
             StressSpec::Stop(_) => None,
+        }
+    }
+
+    fn connections(&self, held: HeldConnections) -> Effect {
+        let HeldConnections { count, port, .. } = held;
+        match self.now.connections_held {
+            None => self.unknown("how many connections were held is not known"),
+            Some(0) => self.none(format!("its port {port} let none stand")),
+            Some(most) if most < count.into() => Effect::Affected {
+                evidence: format!(
+                    "{} held of {count}: its port {port} had no room for more",
+                    units::count(most, "connection")
+                ),
+            },
+            Some(most) => {
+                Effect::Affected { evidence: format!("{} held to its port {port}", units::count(most, "connection")) }
+            }
         }
     }
 

@@ -40,5 +40,9 @@ pub(super) fn of<'a>(passed: Duration, load: impl Fn(Aspect) -> Option<&'a (Stre
         disks: [("8:0".to_owned(), [moved, moved, us, us])].into(),
         cpu_load,
         memory_load: memory,
+        connections_held: load(Aspect::HeldConnections).and_then(|(work, _)| {
+            let StressSpec::Connections(held) = work else { return None };
+            Some(held.count.into())
+        }),
     }
 }

@@ -60,8 +60,9 @@ pub(super) fn configured() -> Vec<Setting> {
 }
 
 /// What is observed where no process of Squall's does anything to an instance.
-pub(super) fn unstressed() -> [Setting; 3] {
-    [Aspect::CpuLoad, Aspect::MemoryLoad, Aspect::Processes].map(|aspect| Setting::Mark(aspect, None))
+pub(super) fn unstressed() -> [Setting; 4] {
+    [Aspect::CpuLoad, Aspect::MemoryLoad, Aspect::HeldConnections, Aspect::Processes]
+        .map(|aspect| Setting::Mark(aspect, None))
 }
 
 /// What an instance of this world may use, and uses.

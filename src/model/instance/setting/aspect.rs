@@ -38,6 +38,8 @@ pub enum Aspect {
     CpuLoad,
     /// What a process of Squall's uses of its memory.
     MemoryLoad,
+    /// Connections to it that a process of Squall's holds.
+    HeldConnections,
     /// Its processes other than the main one.
     Processes,
     /// What reaches its node.
@@ -78,6 +80,8 @@ pub enum Laid {
     Cpu,
     /// A process that uses its memory.
     Memory,
+    /// A process that holds connections to it.
+    Connections,
     /// A process that holds others of it still.
     Still,
     /// What cuts off its node.
@@ -107,6 +111,9 @@ impl Aspect {
             Self::PortRange => Facts { name: "range of ports", seen: Value, follows: false, traffic: false },
             Self::CpuLoad => Facts { name: "processor load", seen: Mark(Laid::Cpu), follows: true, traffic: false },
             Self::MemoryLoad => Facts { name: "memory load", seen: Mark(Laid::Memory), follows: true, traffic: false },
+            Self::HeldConnections => {
+                Facts { name: "held connections", seen: Mark(Laid::Connections), follows: true, traffic: false }
+            }
             Self::Processes => Facts { name: "processes", seen: Mark(Laid::Still), follows: false, traffic: false },
             // Persons and other runs have reasons of their own to change them.
             Self::NodeNetwork => {

@@ -36,6 +36,9 @@ pub(super) fn facts(stressor: &Stressor) -> Facts<'_> {
                 ],
             ),
         },
+        StressSpec::Connections(_) => {
+            load(Aspect::HeldConnections, Starves::Never, &[Reach::Everyone(Resource::Network)])
+        }
         StressSpec::Stop(_) => Facts {
             aspect: Aspect::Processes,
             observed: Observed::Mark(stressor),

@@ -11,8 +11,8 @@ use super::{facts, faults, words};
 use crate::experiment::Check;
 use crate::model::exit::Verdict;
 use crate::record::event::{Judgement, Phase, Reason, Standing};
-use crate::record::state::{ChangeState, Evidence, RunState, Verification};
-use crate::text::visible;
+use crate::record::state::{ChangeState, Comeback, Evidence, RunState, Verification};
+use crate::text::{units, visible};
 
 /// The text.
 pub(super) fn render(state: &RunState) -> String {
@@ -113,6 +113,7 @@ pub(super) fn cases(state: &RunState) -> Vec<(String, TestCaseStatus)> {
     found.extend(alerts(state));
     found.push(("rolled back".to_owned(), rolled_back(state)));
     found.push(("recovery".to_owned(), recovery(state)));
+    found.extend(back_in_time(state));
     let verdict = facts::verdict(state);
     if !matches!(verdict, Some(Verdict::Held | Verdict::Rehearsed))
         && !found.iter().any(|(_, o)| matches!(o, Outcome::Not(_)))
@@ -307,10 +308,28 @@ fn recovery(state: &RunState) -> Outcome {
     }
 }
 
+/// Whether each check was back as soon as it has to be.
+fn back_in_time(state: &RunState) -> Vec<(String, Outcome)> {
+    let case = |name: &String| {
+        let bound = facts::check(state, name)?.during.back_within?.0;
+        let outcome = match state.recovery.as_ref().and_then(|recovery| recovery.of(name)) {
+            Some(Comeback::After(took)) if took > bound => {
+                Outcome::Not(format!("back to steady state after {}", units::span_beside(took, bound)))
+            }
+            Some(Comeback::After(_) | Comeback::NeverLost) => Outcome::Passed,
+            Some(Comeback::TooLate) => Outcome::Not("steady state did not come back".to_owned()),
+            None => Outcome::Open,
+        };
+        Some((format!("{name} back within {}", words::exact(bound)), outcome))
+    };
+    state.checks.keys().filter_map(case).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::fixture;
     use super::*;
+    use crate::model::quantity::Span;
     use crate::record::state::Finished;
 
     #[test]
@@ -318,6 +337,28 @@ mod tests {
         for (name, state) in fixture::all() {
             insta::assert_snapshot!(format!("junit-{name}"), render(&state));
         }
+    }
+
+    #[test]
+    fn whoever_has_to_be_back_in_time_is_a_case() {
+        let mut tried = 0;
+        for (name, mut state) in fixture::all() {
+            let comebacks = |state: &RunState, check: &str| state.recovery.as_ref().and_then(|r| r.of(check));
+            let after = state.checks.keys().find_map(|check| match comebacks(&state, check) {
+                Some(Comeback::After(took)) => Some((check.clone(), took)),
+                _ => None,
+            });
+            let Some((check, took)) = after else { continue };
+            tried += 1;
+            for (bound, passes) in [(took, true), (took.saturating_sub(Duration::from_millis(1)), false)] {
+                let started = state.started.as_mut().unwrap();
+                let declared = started.experiment.steady_state.get_mut(&check).unwrap();
+                declared.during.back_within = Some(Span(bound));
+                let cases = back_in_time(&state);
+                assert!(matches!((&cases[0].1, passes), (Outcome::Passed, true) | (Outcome::Not(_), false)), "{name}");
+            }
+        }
+        assert!(tried > 0);
     }
 
     #[test]

@@ -175,6 +175,13 @@ pub(super) fn can(host: &Host, instance: &Instance, to: &Setting) -> Ability {
                 .to_owned(),
         );
     }
+    if matches!(stressor.work, StressSpec::Connections(_)) && !host.may_enter() {
+        return Ability::No(
+            "connections are made in the container's network namespace, from its host: in a container run Squall with \
+             `--pid=host --cap-add SYS_ADMIN --cap-add NET_ADMIN --cap-add SYS_PTRACE` as well"
+                .to_owned(),
+        );
+    }
     let StressSpec::Memory(load) = &stressor.work else { return Ability::Yes };
     if load.oom == Oom::Allow && Facts::here().has(SYS_RESOURCE) != Some(true) {
         return Ability::No(

@@ -212,6 +212,21 @@ async fn an_answer_is_lost_cut_or_altered_and_the_next_one_is_not() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_that_dies_in_the_middle_is_a_connection_that_does() {
+    let path = InThePath::with(&http(nothing())).await;
+    let server = Server::start(&path.pair);
+    let client = Client::connect(&path.pair).await;
+    let (response, mut to) = client.begin("/", "x", false).await;
+    let mut body = response.await.unwrap().into_body();
+    to.send_data(Bytes::from_static(b"one"), false).unwrap();
+    assert_eq!(timeout(PATIENCE, body.data()).await.unwrap().unwrap().unwrap(), "one");
+    drop(server);
+    let end = timeout(PATIENCE, body.data()).await.unwrap().unwrap().unwrap_err();
+    assert!(end.is_io(), "{end:?}");
+    path.clear().await;
+}
+
 fn calls(status: Option<GrpcStatus>, cut_after: Option<u64>) -> Network {
     let fault = GrpcFault {
         services: vec!["shop.v1.Orders".to_owned()],

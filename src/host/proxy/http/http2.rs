@@ -58,12 +58,15 @@ impl Http {
                     Some(Err(e)) => return Err(io::Error::other(e)),
                     None => return Ok(()),
                 },
-                // Its streams tell how they ended.
+                // What it has answered already goes on.
                 _ = &mut server, if server_is_there => {
                     server_is_there = false;
                     client.graceful_shutdown();
                 }
-                Some(()) = exchanges.next() => {}
+                // A server that dies in the middle is a connection that ends in the middle.
+                Some(is_lost) = exchanges.next() => if is_lost {
+                    return Err(io::ErrorKind::ConnectionReset.into());
+                },
                 // What goes on may come to its end.
                 _ = ended.wait_for(|ended| *ended), if !is_over => {
                     is_over = true;

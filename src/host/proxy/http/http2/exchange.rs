@@ -6,9 +6,10 @@ use h2::client::{ResponseFuture, SendRequest};
 use h2::server::SendResponse;
 use h2::{Reason, RecvStream, SendStream};
 use hyper::body::Bytes;
-use hyper::header::{HeaderName, HeaderValue};
+use hyper::header::{HOST, HeaderName, HeaderValue};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Response, StatusCode};
+use hyper::http::uri::Authority;
+use hyper::{Method, Request, Response, StatusCode, Uri};
 use tokio::time::{Instant, sleep_until};
 
 use crate::host::proxy::between::Between;
@@ -29,28 +30,36 @@ pub(super) struct Exchange<'a, 'b> {
 enum End {
     /// By a reset for this reason.
     Reset(Reason),
-    /// Its client has gone, or all was said.
+    /// Its client has gone.
     Gone,
+    /// Not by itself: a whole connection is lost.
+    Lost,
 }
 
 impl From<h2::Error> for End {
     fn from(e: h2::Error) -> Self {
-        Self::Reset(e.reason().unwrap_or(Reason::INTERNAL_ERROR))
+        if e.is_io() { Self::Lost } else { Self::Reset(e.reason().unwrap_or(Reason::INTERNAL_ERROR)) }
     }
 }
 
 impl<'b> Exchange<'_, 'b> {
-    /// From the request to the end of the answer. What fails is told on the stream.
-    pub(super) async fn run(mut self, request: Request<RecvStream>, mut answer: SendResponse<Bytes>) {
-        if let Err(End::Reset(reason)) = self.pass(request, &mut answer).await {
-            answer.send_reset(reason);
+    /// From the request to the end of the answer. What fails is told on the stream; whether one of both connections is lost instead.
+    pub(super) async fn run(mut self, request: Request<RecvStream>, mut answer: SendResponse<Bytes>) -> bool {
+        match self.pass(request, &mut answer).await {
+            Ok(()) | Err(End::Gone) => false,
+            Err(End::Reset(reason)) => {
+                answer.send_reset(reason);
+                false
+            }
+            Err(End::Lost) => true,
         }
     }
 
     async fn pass(&mut self, request: Request<RecvStream>, answer: &mut SendResponse<Bytes>) -> Result<(), End> {
         let (http, between) = (self.http, self.between);
         count(between.counters.requests());
-        let (parts, body) = request.into_parts();
+        let (mut parts, body) = request.into_parts();
+        name_server(&mut parts);
         let is_meant = is_meant(&http.fault().matching, &parts);
         let by_status = !http.fault().matching.statuses.is_empty();
         let mut affected = if is_meant && !by_status { http.choose(between) } else { None };
@@ -68,7 +77,10 @@ impl<'b> Exchange<'_, 'b> {
                 return give(answer, instead, is_head).await;
             }
         }
-        let mut ready = self.to_server.clone().ready().await?;
+        let ready = self.to_server.clone().ready().await;
+        // One that takes no more has not seen it.
+        let refused = |e: h2::Error| if e.is_io() { End::Lost } else { End::Reset(Reason::REFUSED_STREAM) };
+        let mut ready = ready.map_err(refused)?;
         let (response, to_server) = ready.send_request(Request::from_parts(parts, ()), body.is_end_stream())?;
         let mut upload = std::pin::pin!(pass_on(body, to_server));
         let mut download = std::pin::pin!(self.download(response, answer, affected, is_meant && by_status, is_head));
@@ -250,6 +262,17 @@ async fn give(answer: &mut SendResponse<Bytes>, instead: &HttpAnswer, is_head: b
         to.send_data(Bytes::new(), true)?;
     }
     Ok(())
+}
+
+/// A client may name the server in `host` alone (RFC 9113, section 8.3.1), which this client of the server's does in `:authority`.
+fn name_server(request: &mut Parts) {
+    let host = request.headers.get(HOST).and_then(|host| Authority::try_from(host.as_bytes()).ok());
+    if let (None, Some(host)) = (request.uri.authority(), host) {
+        let mut uri = std::mem::take(&mut request.uri).into_parts();
+        uri.authority = Some(host);
+        // One without a scheme is no request of HTTP/2: what it is, is told where it is sent.
+        request.uri = Uri::from_parts(uri).unwrap_or_default();
+    }
 }
 
 fn is_meant(matching: &RequestMatch, request: &Parts) -> bool {

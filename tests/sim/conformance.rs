@@ -66,11 +66,12 @@ fn kind(setting: &Setting) -> String {
 #[test]
 fn whatever_a_fault_sets_is_asked_of_every_engine() {
     // What the engines' own tests show, since it takes more than an instance and an engine.
-    const ELSEWHERE: [(&str, &str); 6] = [
+    const ELSEWHERE: [(&str, &str); 7] = [
         ("restarted", "a function of its own, since it gives another life"),
         ("limit io", "a disk of its own: `tests/docker/machine.rs`"),
         ("signalled", "processes inside of the instance: `tests/docker/processes.rs`"),
         ("load stop", "processes inside of the instance: `tests/docker/processes.rs`"),
+        ("load connections", "a server of its own: `tests/docker/connections.rs`"),
         ("isolated", "a machine of its own: `tests/docker/outage.rs`"),
         ("connections-reset", "connections of the instance: `tests/docker/traffic.rs`"),
     ];
